@@ -1,0 +1,2 @@
+//! media
+fn main() {}

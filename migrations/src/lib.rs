@@ -1,0 +1,48 @@
+//! The schema and how it came to be: one set of migrations for SQLite and PostgreSQL.
+
+mod m20261123_000001_create_tables;
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{
+        DatabaseBackend, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
+        TransactionTrait,
+    },
+};
+
+/// The migrations in their order.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_create_tables::Migration)]
+    }
+}
+
+/// Identifies the migrations among PostgreSQL's advisory locks: two programs that start at once
+/// take turns.
+const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7305808869231650661)";
+
+/// Brings the schema up to date, all or nothing. Safe to run from several programs at once.
+pub async fn migrate_up(database: &DatabaseConnection) -> Result<(), DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    };
+    let transaction = database.begin_with_options(options).await?;
+    if transaction.get_database_backend() == DatabaseBackend::Postgres {
+        transaction.execute_unprepared(ADVISORY_LOCK).await?;
+    }
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// The migrations that the schema still lacks; empty when this program can run on it.
+pub async fn pending(database: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let pending = Migrator::get_pending_migrations_read_only(database).await?;
+    Ok(pending
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect())
+}

@@ -1,0 +1,236 @@
+//! The book of stored objects, and the only writer of the table `blobs`: what is being written,
+//! what a media points to, and what the collector may remove.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, sea_query::Expr,
+};
+
+use crate::{
+    blob_store::{BlobKey, BlobStore, StorageError},
+    clock::Clock,
+    database::Database,
+    entities::blob::{self, BlobStatus},
+    ids::BlobId,
+    job_ledger::Lease,
+};
+
+/// How long an upload holds its blob between two signs of life.
+const UPLOAD_HOLD: Duration = Duration::from_mins(2);
+/// The most blobs that one turn of the collector takes.
+const BATCH: u64 = 200;
+
+/// Who writes a blob, and so decides how long it stays staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobOwner {
+    /// An attempt at a job: staged for as long as the attempt holds its lease.
+    Attempt(Lease),
+    /// An upload: staged until it is not renewed.
+    Upload,
+}
+
+/// A blob that may be written now.
+#[derive(Clone, Debug)]
+pub struct StagedBlob {
+    /// Its name in the table.
+    pub id: BlobId,
+    /// Its name in storage.
+    pub key: BlobKey,
+}
+
+/// The book of stored objects.
+#[derive(Clone, Debug)]
+pub struct BlobLedger {
+    database: Database,
+    clock: Clock,
+    /// How long an abandoned blob is left alone: its writer may be frozen rather than dead, and
+    /// could create the file after it was removed.
+    abandoned_grace: Duration,
+}
+
+impl BlobLedger {
+    /// Opens the book. `abandoned_grace` should be about as long as a lease.
+    pub fn new(database: Database, clock: Clock, abandoned_grace: Duration) -> Self {
+        Self {
+            database,
+            clock,
+            abandoned_grace,
+        }
+    }
+
+    /// Enters a new blob, before its first byte is written.
+    pub async fn stage(&self, owner: BlobOwner) -> Result<StagedBlob, DbErr> {
+        let id = BlobId::generate();
+        let key = BlobKey::of(id);
+        let now = self.clock.now();
+        let (job_id, attempt, expires_at) = match owner {
+            BlobOwner::Attempt(lease) => (Some(lease.job_id), Some(lease.attempt), None),
+            BlobOwner::Upload => (None, None, Some(now + UPLOAD_HOLD)),
+        };
+        let entry = blob::ActiveModel {
+            id: Set(id),
+            storage_key: Set(key.as_str().to_owned()),
+            status: Set(BlobStatus::Staged),
+            job_id: Set(job_id),
+            attempt: Set(attempt),
+            expires_at: Set(expires_at),
+            collect_after: Set(None),
+            created_at: Set(now),
+            updated_at: Set(now),
+        };
+        blob::Entity::insert(entry)
+            .exec_without_returning(self.database.writer())
+            .await?;
+        Ok(StagedBlob { id, key })
+    }
+
+    /// Keeps an upload's blob from the collector for another while. To be called at least every
+    /// [`BlobLedger::renew_every`].
+    pub async fn renew(&self, id: BlobId) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        blob::Entity::update_many()
+            .col_expr(blob::Column::ExpiresAt, Expr::value(now + UPLOAD_HOLD))
+            .col_expr(blob::Column::UpdatedAt, Expr::value(now))
+            .filter(blob::Column::Id.eq(id))
+            .filter(blob::Column::Status.eq(BlobStatus::Staged))
+            .exec(self.database.writer())
+            .await?;
+        Ok(())
+    }
+
+    /// How often an upload should renew.
+    pub fn renew_every() -> Duration {
+        UPLOAD_HOLD / 4
+    }
+
+    /// Gives up a staged blob whose writer has stopped: the collector may take it at once.
+    pub async fn discard(&self, id: BlobId) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        let staged = blob::Entity::update_many()
+            .filter(blob::Column::Id.eq(id))
+            .filter(blob::Column::Status.eq(BlobStatus::Staged));
+        into_garbage(staged, now, now)
+            .exec(self.database.writer())
+            .await?;
+        Ok(())
+    }
+
+    /// One turn of the collector: declares abandoned blobs garbage, then removes what garbage is
+    /// due, from storage first and from the table after. Returns how many it removed. Safe to run
+    /// in several programs at once.
+    pub async fn collect(&self, store: &Arc<dyn BlobStore>) -> Result<u64, CollectError> {
+        self.declare_abandoned().await?;
+        let due = blob::Entity::find()
+            .filter(Expr::cust("status = 'garbage'"))
+            .filter(blob::Column::CollectAfter.lte(self.clock.now()))
+            .order_by_asc(blob::Column::CollectAfter)
+            .limit(BATCH)
+            .all(self.database.reader())
+            .await?;
+        let mut removed = 0;
+        for blob in due {
+            store
+                .delete(&BlobKey::from_stored(&blob.storage_key))
+                .await?;
+            removed += blob::Entity::delete_many()
+                .filter(blob::Column::Id.eq(blob.id))
+                .filter(blob::Column::Status.eq(BlobStatus::Garbage))
+                .exec(self.database.writer())
+                .await?
+                .rows_affected;
+        }
+        Ok(removed)
+    }
+
+    /// Finds staged blobs whose attempt is over or whose upload stopped renewing.
+    async fn declare_abandoned(&self) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        let candidates = format!(
+            "SELECT b.id FROM blobs b WHERE b.status = 'staged' AND ( \
+               (b.job_id IS NULL AND b.expires_at < $1) OR \
+               (b.job_id IS NOT NULL AND NOT EXISTS ( \
+                 SELECT 1 FROM jobs j WHERE j.id = b.job_id \
+                   AND j.attempt = b.attempt AND j.status = 'running'))) \
+             LIMIT {BATCH}"
+        );
+        // Read first: most turns find nothing, and then nothing waits for the write lock.
+        let backend = self.database.backend();
+        let found = self
+            .database
+            .reader()
+            .query_all_raw(Statement::from_sql_and_values(
+                backend,
+                &candidates,
+                [now.into()],
+            ))
+            .await?;
+        let ids = found
+            .iter()
+            .map(|row| row.try_get::<BlobId>("", "id"))
+            .collect::<Result<Vec<_>, _>>()?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let abandoned = blob::Entity::update_many()
+            .filter(blob::Column::Id.is_in(ids))
+            .filter(blob::Column::Status.eq(BlobStatus::Staged));
+        into_garbage(abandoned, now, now + self.abandoned_grace)
+            .exec(self.database.writer())
+            .await?;
+        Ok(())
+    }
+}
+
+/// Why the collector stopped early; it goes on where it was at its next turn.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The tables could not be read or written.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+    /// An object could not be removed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Makes a staged blob live, within the transaction that makes its media. Says whether it was
+/// still staged; if not, the collector had already given it up.
+pub(crate) async fn make_live(
+    transaction: &impl ConnectionTrait,
+    id: BlobId,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let updated = blob::Entity::update_many()
+        .col_expr(blob::Column::Status, Expr::value(BlobStatus::Live))
+        .col_expr(blob::Column::ExpiresAt, Expr::value(None::<DateTime<Utc>>))
+        .col_expr(blob::Column::UpdatedAt, Expr::value(now))
+        .filter(blob::Column::Id.eq(id))
+        .filter(blob::Column::Status.eq(BlobStatus::Staged))
+        .exec(transaction)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Makes a live blob garbage, within the transaction that takes its media away.
+pub(crate) async fn retire(
+    transaction: &impl ConnectionTrait,
+    id: BlobId,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let live = blob::Entity::update_many().filter(blob::Column::Id.eq(id));
+    into_garbage(live, now, now).exec(transaction).await?;
+    Ok(())
+}
+
+fn into_garbage(
+    blobs: sea_orm::UpdateMany<blob::Entity>,
+    now: DateTime<Utc>,
+    collect_after: DateTime<Utc>,
+) -> sea_orm::UpdateMany<blob::Entity> {
+    blobs
+        .col_expr(blob::Column::Status, Expr::value(BlobStatus::Garbage))
+        .col_expr(blob::Column::CollectAfter, Expr::value(collect_after))
+        .col_expr(blob::Column::UpdatedAt, Expr::value(now))
+}

@@ -1,0 +1,227 @@
+//! Storage in a directory.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::{BlobKey, BlobStore, BlobStream, BlobWriter, StorageError};
+
+/// The size of one read or write. Two of them are held for each object that is being written.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// What an object's file is called until it is whole.
+const PARTIAL_SUFFIX: &str = ".partial";
+
+/// Keeps each object in a file of its own: written under a temporary name, synced, renamed.
+#[derive(Clone, Debug)]
+pub struct DiskStore {
+    root: PathBuf,
+}
+
+impl DiskStore {
+    /// Opens the directory, creating it if it is not there.
+    pub async fn open(root: PathBuf) -> Result<Self, StorageError> {
+        blocking(move || {
+            create_directories(&root)?;
+            Ok(Self { root })
+        })
+        .await
+    }
+
+    fn path(&self, key: &BlobKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+}
+
+#[async_trait]
+impl BlobStore for DiskStore {
+    async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, StorageError> {
+        let path = self.path(key);
+        let writer = blocking(move || DiskWriter::create(path)).await?;
+        Ok(Box::new(writer))
+    }
+
+    async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {
+        let path = self.path(key);
+        let start = range.start;
+        let file = blocking(move || {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(start))?;
+            Ok(file)
+        })
+        .await?;
+        let left = range.end.saturating_sub(range.start);
+        Ok(stream::try_unfold((file, left), read_piece).boxed())
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
+        let path = self.path(key);
+        blocking(move || {
+            remove_if_there(&partial(&path))?;
+            remove_if_there(&path)
+        })
+        .await
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        let root = self.root.clone();
+        blocking(move || std::fs::metadata(root).map(|_| ())).await
+    }
+}
+
+/// Reads the next piece of a file; the file moves to the blocking thread and back.
+async fn read_piece(
+    (mut file, left): (File, u64),
+) -> Result<Option<(Bytes, (File, u64))>, StorageError> {
+    if left == 0 {
+        return Ok(None);
+    }
+    blocking(move || {
+        let size = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+        let mut buffer = vec![0; size];
+        // A file that is shorter than its record must break the answer off, never end it early.
+        file.read_exact(&mut buffer)?;
+        let left = left - size as u64;
+        Ok(Some((Bytes::from(buffer), (file, left))))
+    })
+    .await
+}
+
+/// Writes one object, a buffer at a time: while one is on its way to the disk, the next fills.
+struct DiskWriter {
+    path: PathBuf,
+    buffer: Vec<u8>,
+    output: Output,
+    finished: bool,
+}
+
+/// The file, or the task that has it for the moment.
+enum Output {
+    Idle(File, Vec<u8>),
+    Writing(JoinHandle<io::Result<(File, Vec<u8>)>>),
+    /// A write failed, or the writer was dropped in the middle of one.
+    Broken,
+}
+
+impl DiskWriter {
+    fn create(path: PathBuf) -> io::Result<Self> {
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(partial(&path))?;
+        Ok(Self {
+            path,
+            buffer: Vec::new(),
+            output: Output::Idle(file, Vec::new()),
+            finished: false,
+        })
+    }
+
+    /// Waits for the write under way and takes the file and the emptied buffer.
+    async fn take_output(&mut self) -> Result<(File, Vec<u8>), StorageError> {
+        match std::mem::replace(&mut self.output, Output::Broken) {
+            Output::Idle(file, spare) => Ok((file, spare)),
+            Output::Writing(task) => Ok(task.await.map_err(io::Error::other)??),
+            Output::Broken => Err(io::Error::other("an earlier write failed").into()),
+        }
+    }
+
+    /// Sends the full buffer on its way and goes on with the spare one.
+    async fn flush(&mut self) -> Result<(), StorageError> {
+        let (mut file, spare) = self.take_output().await?;
+        let full = std::mem::replace(&mut self.buffer, spare);
+        self.output = Output::Writing(spawn_blocking(move || {
+            file.write_all(&full)?;
+            let mut spare = full;
+            spare.clear();
+            Ok((file, spare))
+        }));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl BlobWriter for DiskWriter {
+    async fn write(&mut self, mut chunk: Bytes) -> Result<(), StorageError> {
+        while !chunk.is_empty() {
+            let room = BUFFER_BYTES - self.buffer.len();
+            let part = chunk.split_to(room.min(chunk.len()));
+            self.buffer.extend_from_slice(&part);
+            if self.buffer.len() == BUFFER_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
+        let (mut file, _) = self.take_output().await?;
+        let rest = std::mem::take(&mut self.buffer);
+        let path = self.path.clone();
+        blocking(move || {
+            file.write_all(&rest)?;
+            file.sync_all()?;
+            std::fs::rename(partial(&path), &path)?;
+            sync_parent(&path)
+        })
+        .await?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for DiskWriter {
+    /// Removes the partial file. A write still under way keeps its open file and harms nothing.
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(error) = remove_if_there(&partial(&self.path))
+        {
+            // The collector will find it through the table.
+            tracing::warn!(%error, "a partial file could not be removed");
+        }
+    }
+}
+
+/// Makes the directories that keys begin with, once and durably, so that a write need sync no more
+/// than its own.
+fn create_directories(root: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(root)?;
+    for shard in 0..=u8::MAX {
+        std::fs::create_dir_all(root.join(format!("{shard:02x}")))?;
+    }
+    File::open(root)?.sync_all()
+}
+
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PARTIAL_SUFFIX);
+    PathBuf::from(name)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a rename survive a power cut: the new name is part of the directory, not of the file.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StorageError> {
+    Ok(spawn_blocking(work).await.map_err(io::Error::other)??)
+}

@@ -1,0 +1,244 @@
+//! Configuration: environment variables, also as flags, checked at the start with all mistakes
+//! reported at once.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::Args;
+use ipnet::IpNet;
+
+mod check;
+
+pub use check::ConfigErrors;
+
+/// The settings as text, before they are checked by [`Settings::check`].
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where the tables are: sqlite://path or postgres://user:password@host/name
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "sqlite://data/media.db"
+    )]
+    pub database_url: String,
+
+    /// Where the bytes are kept: file:directory
+    #[arg(
+        long,
+        env = "MEDIA_STORAGE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "file:data/blobs"
+    )]
+    pub storage_url: String,
+
+    /// Where the API listens; only loopback addresses, as there is no authentication
+    #[arg(
+        long = "listen",
+        env = "MEDIA_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: String,
+
+    /// How many imports run at once in one worker
+    #[arg(
+        long,
+        env = "MEDIA_WORKER_CONCURRENCY",
+        value_name = "N",
+        default_value = "16"
+    )]
+    pub worker_concurrency: String,
+
+    /// Networks that may be reached beside the public internet, on any port: CIDRs, comma-separated
+    #[arg(
+        long,
+        env = "MEDIA_EGRESS_ALLOW",
+        value_name = "CIDR,…",
+        default_value = ""
+    )]
+    pub egress_allow: String,
+
+    /// Ports that may be reached on the public internet, comma-separated
+    #[arg(
+        long,
+        env = "MEDIA_EGRESS_PORTS",
+        value_name = "PORT,…",
+        default_value = "80,443,8080,8443"
+    )]
+    pub egress_ports: String,
+
+    /// The largest media to import or upload, such as 500MiB
+    #[arg(
+        long,
+        env = "MEDIA_MAX_BYTES",
+        value_name = "BYTES",
+        default_value = "10GiB"
+    )]
+    pub max_bytes: String,
+
+    /// How long an import waits for a connection
+    #[arg(
+        long,
+        env = "MEDIA_CONNECT_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
+    pub connect_timeout: String,
+
+    /// How long an import waits for the first byte of the answer
+    #[arg(
+        long,
+        env = "MEDIA_RESPONSE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "30s"
+    )]
+    pub response_timeout: String,
+
+    /// How long an import or upload may go without a single byte
+    #[arg(
+        long,
+        env = "MEDIA_STALL_TIMEOUT",
+        value_name = "TIME",
+        default_value = "30s"
+    )]
+    pub stall_timeout: String,
+
+    /// How long one attempt at an import may take in all
+    #[arg(
+        long,
+        env = "MEDIA_IMPORT_TIMEOUT",
+        value_name = "TIME",
+        default_value = "6h"
+    )]
+    pub import_timeout: String,
+
+    /// How long a worker holds a job without a sign of life before another takes it over
+    #[arg(long, env = "MEDIA_LEASE", value_name = "TIME", default_value = "15s")]
+    pub lease: String,
+
+    /// How long running requests and imports may go on after the signal to stop
+    #[arg(
+        long,
+        env = "MEDIA_SHUTDOWN_GRACE",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
+    pub shutdown_grace: String,
+
+    /// How long finished jobs are kept
+    #[arg(
+        long,
+        env = "MEDIA_JOB_RETENTION",
+        value_name = "TIME",
+        default_value = "30days"
+    )]
+    pub job_retention: String,
+}
+
+impl Settings {
+    /// Checks every setting, and reports all that is wrong at once.
+    pub fn check(&self) -> Result<Config, ConfigErrors> {
+        check::check(self)
+    }
+}
+
+/// The checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the tables are.
+    pub database: DatabaseUrl,
+    /// Where the bytes are.
+    pub storage: StorageUrl,
+    /// Where the API listens: a loopback address.
+    pub listen: SocketAddr,
+    /// The largest media, in bytes.
+    pub max_bytes: ByteSize,
+    /// How imports run.
+    pub worker: WorkerConfig,
+    /// How long running requests and imports may go on after the signal to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// How imports run.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Imports at once.
+    pub concurrency: usize,
+    /// Where imports may connect to.
+    pub egress: EgressConfig,
+    /// How long each step may take.
+    pub limits: FetchLimits,
+    /// How long a job is held without a sign of life.
+    pub lease: Duration,
+    /// How long finished jobs are kept.
+    pub job_retention: Duration,
+}
+
+/// Where imports may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressConfig {
+    /// Networks beside the public internet, on any port.
+    pub allow: Vec<IpNet>,
+    /// Ports on the public internet.
+    pub ports: Vec<u16>,
+}
+
+/// How long each step of an import may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchLimits {
+    /// To a connection, name resolution included.
+    pub connect: Duration,
+    /// From the request to the head of the answer.
+    pub response: Duration,
+    /// Between two pieces of the body.
+    pub stall: Duration,
+    /// The whole attempt.
+    pub total: Duration,
+}
+
+/// Where the tables are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A SQLite file, created if it is not there.
+    Sqlite {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A PostgreSQL database.
+    Postgres {
+        /// With user and password.
+        url: Secret,
+    },
+}
+
+/// Where the bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageUrl {
+    /// A directory, created if it is not there.
+    Directory(PathBuf),
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text from being printed.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}

@@ -1,0 +1,248 @@
+//! From text to checked values.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+
+use super::{
+    Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig,
+};
+
+/// Everything that is wrong with the settings, a line each.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors(Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// Collects mistakes; whatever failed to parse stands in with a value that is never used.
+#[derive(Default)]
+struct Checker(Vec<String>);
+
+impl Checker {
+    fn keep<T>(&mut self, variable: &str, result: Result<T, String>) -> Option<T> {
+        result
+            .map_err(|reason| self.0.push(format!("{variable} {reason}")))
+            .ok()
+    }
+
+    fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
+        let result = humantime::parse_duration(text)
+            .map_err(|error| format!("must be a time such as 30s or 2h: {error}"))
+            .and_then(|duration| {
+                if duration < Duration::from_millis(100) {
+                    Err("must be 100ms or longer".to_owned())
+                } else {
+                    Ok(duration)
+                }
+            });
+        self.keep(variable, result)
+    }
+}
+
+/// Checks every setting.
+pub(super) fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
+    let mut checker = Checker::default();
+    let config = assemble(settings, &mut checker);
+    match config {
+        Some(config) if checker.0.is_empty() => Ok(config),
+        _ => Err(ConfigErrors(checker.0)),
+    }
+}
+
+fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
+    let database = checker.keep("DATABASE_URL", database_url(&settings.database_url));
+    let storage = checker.keep("MEDIA_STORAGE_URL", storage_url(&settings.storage_url));
+    let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen));
+    let concurrency = checker.keep(
+        "MEDIA_WORKER_CONCURRENCY",
+        concurrency(&settings.worker_concurrency),
+    );
+    let allow = checker.keep(
+        "MEDIA_EGRESS_ALLOW",
+        list(&settings.egress_allow, "a network such as 10.1.0.0/16"),
+    );
+    let ports = checker.keep(
+        "MEDIA_EGRESS_PORTS",
+        list(&settings.egress_ports, "a port number"),
+    );
+    let max_bytes = checker.keep("MEDIA_MAX_BYTES", max_bytes(&settings.max_bytes));
+    let connect = checker.duration("MEDIA_CONNECT_TIMEOUT", &settings.connect_timeout);
+    let response = checker.duration("MEDIA_RESPONSE_TIMEOUT", &settings.response_timeout);
+    let stall = checker.duration("MEDIA_STALL_TIMEOUT", &settings.stall_timeout);
+    let total = checker.duration("MEDIA_IMPORT_TIMEOUT", &settings.import_timeout);
+    let lease = checker
+        .duration("MEDIA_LEASE", &settings.lease)
+        .and_then(|lease| checker.keep("MEDIA_LEASE", lease_length(lease)));
+    let shutdown_grace = checker.duration("MEDIA_SHUTDOWN_GRACE", &settings.shutdown_grace);
+    let job_retention = checker.duration("MEDIA_JOB_RETENTION", &settings.job_retention);
+    Some(Config {
+        database: database?,
+        storage: storage?,
+        listen: listen?,
+        max_bytes: max_bytes?,
+        worker: WorkerConfig {
+            concurrency: concurrency?,
+            egress: EgressConfig {
+                allow: allow?,
+                ports: ports?,
+            },
+            limits: FetchLimits {
+                connect: connect?,
+                response: response?,
+                stall: stall?,
+                total: total?,
+            },
+            lease: lease?,
+            job_retention: job_retention?,
+        },
+        shutdown_grace: shutdown_grace?,
+    })
+}
+
+fn database_url(text: &str) -> Result<DatabaseUrl, String> {
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        return path_of(path).map(|path| DatabaseUrl::Sqlite { path });
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return url::Url::parse(text)
+            .map(|_| DatabaseUrl::Postgres {
+                url: Secret::new(text),
+            })
+            .map_err(|error| format!("is not a URL: {error}"));
+    }
+    Err("must start with sqlite:// or postgres://".to_owned())
+}
+
+fn storage_url(text: &str) -> Result<StorageUrl, String> {
+    match text.strip_prefix("file:") {
+        Some(path) => path_of(path.strip_prefix("//").unwrap_or(path)).map(StorageUrl::Directory),
+        None => Err("must start with file:".to_owned()),
+    }
+}
+
+fn path_of(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains(['?', '#']) {
+        Err("must name a path, without ? or #".to_owned())
+    } else {
+        Ok(PathBuf::from(text))
+    }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "must be an address and a port such as 127.0.0.1:8080".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("must be a loopback address: this service has no authentication yet, and anyone who reaches it may do all that it can".to_owned())
+    }
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| (1..=256).contains(n))
+        .ok_or_else(|| "must be a number from 1 to 256".to_owned())
+}
+
+fn max_bytes(text: &str) -> Result<ByteSize, String> {
+    text.parse::<ByteSize>()
+        .ok()
+        .filter(|size| (1..=i64::MAX.unsigned_abs()).contains(&size.as_u64()))
+        .ok_or_else(|| "must be a number of bytes, such as 1048576 or 500MiB".to_owned())
+}
+
+fn lease_length(lease: Duration) -> Result<Duration, String> {
+    // The heartbeat is a second; a lease must outlive a few that are late.
+    if lease < Duration::from_secs(3) {
+        Err("must be 3s or longer".to_owned())
+    } else {
+        Ok(lease)
+    }
+}
+
+/// Reads a comma-separated list; an empty text is an empty list.
+fn list<T: FromStr>(text: &str, what: &str) -> Result<Vec<T>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            part.parse()
+                .map_err(|_| format!("has `{part}`, which is not {what}"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Settings {
+        let command = Settings::augment_args(clap::Command::new("test").no_binary_name(true));
+        Settings::from_arg_matches(&command.get_matches_from(flags)).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        let config = settings(&[]).check().unwrap();
+        assert_eq!(config.max_bytes.as_u64(), 10 << 30);
+        assert_eq!(config.worker.egress.allow, []);
+        assert_eq!(config.worker.egress.ports, [80, 443, 8080, 8443]);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let errors = settings(&[
+            "--database-url",
+            "mysql://x",
+            "--storage-url",
+            "ftp://x",
+            "--listen",
+            "0.0.0.0:80",
+            "--worker-concurrency",
+            "0",
+            "--egress-allow",
+            "10.0.0.0/8,here",
+            "--egress-ports",
+            "x",
+            "--max-bytes",
+            "lots",
+            "--stall-timeout",
+            "soon",
+            "--lease",
+            "1s",
+        ])
+        .check()
+        .unwrap_err()
+        .to_string();
+        for variable in [
+            "DATABASE_URL",
+            "MEDIA_STORAGE_URL",
+            "MEDIA_LISTEN",
+            "MEDIA_WORKER_CONCURRENCY",
+            "MEDIA_EGRESS_ALLOW",
+            "MEDIA_EGRESS_PORTS",
+            "MEDIA_MAX_BYTES",
+            "MEDIA_STALL_TIMEOUT",
+            "MEDIA_LEASE",
+        ] {
+            assert!(errors.contains(variable), "{variable} in {errors}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let config = settings(&["--database-url", "postgres://user:hunter2@db/media"])
+            .check()
+            .unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

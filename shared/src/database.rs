@@ -1,0 +1,222 @@
+//! The connection to the tables: SQLite or PostgreSQL behind one type.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use sea_orm::{
+    ConnAcquireErr, ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sqlx::{
+        self,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
+};
+
+use crate::config::DatabaseUrl;
+
+/// How long a statement may wait for a connection, or for SQLite's write lock.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long PostgreSQL works on one statement before it gives up.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections to PostgreSQL, or readers of SQLite.
+const MAX_CONNECTIONS: u32 = 8;
+/// How often a transaction that lost a race is tried again.
+const TRANSACTION_TRIES: u32 = 5;
+
+/// The database, as two handles: SQLite takes one writer at a time, so writers queue in a pool of
+/// one connection, in the order they came, and readers never wait for them. On PostgreSQL both
+/// handles are the same pool.
+#[derive(Clone, Debug)]
+pub struct Database {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+/// A future that borrows a transaction for as long as it runs.
+pub type InTransaction<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
+
+impl Database {
+    /// Connects, creating the SQLite file (not the tables) if it is not there.
+    pub async fn connect(url: &DatabaseUrl) -> Result<Self, DbErr> {
+        match url {
+            DatabaseUrl::Sqlite { path } => {
+                if let Some(parent) = path.parent() {
+                    std::fs::create_dir_all(parent)
+                        .map_err(|error| DbErr::Custom(format!("{}: {error}", parent.display())))?;
+                }
+                let url = format!("sqlite://{}?mode=rwc", path.display());
+                // The writer first: it turns on the write-ahead log, which no reader may see happen.
+                let writer = sea_orm::Database::connect(sqlite_options(&url, 1, false)).await?;
+                let reader =
+                    sea_orm::Database::connect(sqlite_options(&url, MAX_CONNECTIONS, true)).await?;
+                Ok(Self { writer, reader })
+            }
+            DatabaseUrl::Postgres { url } => {
+                let pool = sea_orm::Database::connect(postgres_options(url.expose())).await?;
+                Ok(Self {
+                    writer: pool.clone(),
+                    reader: pool,
+                })
+            }
+        }
+    }
+
+    /// For statements that only read.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// For statements that write. Never while a transaction of one's own is open: on SQLite that
+    /// waits for itself.
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> DatabaseBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// Runs `work` in a transaction and commits it; an error rolls it back. A transaction that
+    /// lost a race (two inserts of one key, a deadlock, a busy file) starts over a few times, so
+    /// `work` must have no effect but on the database.
+    pub async fn transaction<T, E>(
+        &self,
+        work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<DbErr> + LostRace,
+    {
+        let mut tries = 1;
+        loop {
+            match self.try_transaction(&work).await {
+                Err(error) if error.lost_race() && tries < TRANSACTION_TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_transaction<T, E: From<DbErr>>(
+        &self,
+        work: &impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
+    ) -> Result<T, E> {
+        // Immediate: a deferred transaction that reads before it writes fails at once, whatever
+        // the busy timeout, if another connection wrote in between.
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = self.writer.begin_with_options(options).await?;
+        let value = work(&transaction).await?;
+        transaction.commit().await?;
+        Ok(value)
+    }
+
+    /// Closes the connections once what runs on them has ended.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
+}
+
+/// An error that may be the mark of a lost race, after which the same transaction can succeed.
+pub trait LostRace {
+    /// Whether trying again makes sense.
+    fn lost_race(&self) -> bool;
+}
+
+impl LostRace for DbErr {
+    fn lost_race(&self) -> bool {
+        let Some(error) = database_error(self) else {
+            return false;
+        };
+        // PostgreSQL: serialization failure, deadlock. SQLite: busy, with its snapshot variants.
+        error.kind() == sqlx::error::ErrorKind::UniqueViolation
+            || match error.code().as_deref() {
+                Some("40001" | "40P01") => true,
+                Some(code) => {
+                    self_is_sqlite(error) && code.parse::<i32>().is_ok_and(|code| code & 0xff == 5)
+                }
+                None => false,
+            }
+    }
+}
+
+/// Whether the database could not be reached or had no connection to spare: the caller may try
+/// again later, and nothing is wrong with what it asked for.
+pub fn is_unavailable(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout | ConnAcquireErr::ConnectionClosed) => {
+            true
+        }
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            // Connection exceptions, shutdown of the server, too many connections; and SQLite's
+            // busy and locked.
+            sqlx::Error::Database(error) => match error.code().as_deref() {
+                Some(code) if self_is_sqlite(error.as_ref()) => code
+                    .parse::<i32>()
+                    .is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+                Some(code) => {
+                    code.starts_with("08")
+                        || matches!(code, "57P01" | "57P02" | "57P03" | "53300" | "57014")
+                }
+                None => false,
+            },
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn database_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            error.as_database_error()
+        }
+        _ => None,
+    }
+}
+
+fn self_is_sqlite(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+        .is_some()
+}
+
+fn sqlite_options(url: &str, connections: u32, query_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite = sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                // An accepted job survives a power cut, too.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(ACQUIRE_TIMEOUT);
+            if query_only {
+                sqlite.pragma("query_only", "ON")
+            } else {
+                sqlite
+            }
+        });
+    options
+}
+
+fn postgres_options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire_if_idle_for(Duration::from_secs(30))
+        .statement_timeout(STATEMENT_TIMEOUT)
+        .sqlx_logging(false);
+    options
+}

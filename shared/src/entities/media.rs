@@ -1,0 +1,48 @@
+//! The table `medias`.
+
+use sea_orm::entity::prelude::*;
+
+use crate::ids::{BlobId, MediaId};
+
+/// A media. Written by [`crate::media_ledger`] alone.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "medias")]
+pub struct Model {
+    /// UUIDv7.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: MediaId,
+    /// Where it is kept.
+    pub resource: String,
+    /// Where within the resource.
+    pub key: Option<String>,
+    /// The name it is offered under.
+    pub filename: String,
+    /// Bytes.
+    pub size: i64,
+    /// What the bytes are, such as `image/png`.
+    pub mime_type: String,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    /// Whether anyone may download it.
+    pub public: bool,
+    /// Who put the present bytes there.
+    pub created_by: Option<String>,
+    /// In which role.
+    pub created_role: Option<String>,
+    /// For which project.
+    pub project_id: Option<String>,
+    /// Where the bytes came from, without secrets; none if they were uploaded.
+    pub source_url: Option<String>,
+    /// The stored object that holds the bytes.
+    pub blob_id: BlobId,
+    /// When the media came to be.
+    pub created_at: DateTimeUtc,
+    /// When its bytes or attributes last changed.
+    pub updated_at: DateTimeUtc,
+}
+
+/// No relations: lookups go by identifier.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

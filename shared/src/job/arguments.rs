@@ -1,0 +1,264 @@
+//! What an import is asked to do: the arguments of `media:import`.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{JobClass, RetryCount};
+use crate::media::{Filename, MediaPath, NameError, Sha256};
+
+/// The job class `media:import`: fetches a URL and keeps what it gives.
+pub struct MediaImport;
+
+impl JobClass for MediaImport {
+    const NAME: &'static str = "media:import";
+    const ARGUMENTS_VERSION: i16 = 1;
+    const MAX_RETRIES: RetryCount = 5;
+    type Arguments = ImportArguments;
+}
+
+/// Arguments of `media:import`, version 1. Made by [`ImportArguments::check`] alone, so what is
+/// stored is what was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportArguments {
+    /// Where the bytes are: http or https.
+    pub url: Url,
+    /// Where the media will be kept.
+    #[serde(flatten)]
+    pub path: MediaPath,
+    /// The name to keep it under, instead of the origin's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<Filename>,
+    /// Whether anyone may download it.
+    #[serde(default)]
+    pub public: bool,
+    /// What the bytes must hash to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// How many bytes there must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Sent to the first origin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<BTreeMap<String, String>>,
+    /// The most bytes to accept, if less than the service's own limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+}
+
+/// Arguments as a client wrote them, before anything is checked.
+#[derive(Clone, Debug, Default)]
+pub struct RawImportArguments {
+    /// See [`ImportArguments::url`].
+    pub url: String,
+    /// See [`ImportArguments::path`].
+    pub resource: String,
+    /// See [`ImportArguments::path`].
+    pub key: Option<String>,
+    /// See [`ImportArguments::filename`].
+    pub filename: Option<String>,
+    /// See [`ImportArguments::public`].
+    pub public: Option<bool>,
+    /// See [`ImportArguments::sha256`].
+    pub sha256: Option<String>,
+    /// See [`ImportArguments::size`].
+    pub size: Option<i64>,
+    /// See [`ImportArguments::headers`].
+    pub headers: Option<BTreeMap<String, String>>,
+    /// See [`ImportArguments::max_bytes`].
+    pub max_bytes: Option<i64>,
+}
+
+/// A value in the arguments that cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {reason}")]
+pub struct ArgumentError {
+    /// The argument's name.
+    pub field: &'static str,
+    /// What is wrong with it, as the rest of a sentence.
+    pub reason: String,
+}
+
+impl ArgumentError {
+    fn new(field: &'static str, reason: impl fmt::Display) -> Self {
+        Self {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// The longest URL that is accepted, in bytes. RFC 9110 §4.1 asks for 8,000 at least.
+const MAX_URL_BYTES: usize = 8 * 1024;
+/// The most headers that a client may have sent to the origin.
+const MAX_HEADERS: usize = 32;
+/// The longest header value, in bytes.
+const MAX_HEADER_BYTES: usize = 4 * 1024;
+/// Headers that frame the request or route it: these are the fetcher's own.
+const FORBIDDEN_HEADERS: [&str; 16] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "if-range",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+impl ImportArguments {
+    /// Checks every argument and reports all that is wrong at once.
+    pub fn check(raw: RawImportArguments) -> Result<Self, Vec<ArgumentError>> {
+        let mut errors = Vec::new();
+        let mut keep = |error: ArgumentError| errors.push(error);
+
+        let url = check_url(&raw.url).map_err(&mut keep).ok();
+        let path = MediaPath::new(&raw.resource, raw.key.as_deref())
+            .map_err(|(field, error)| keep(ArgumentError::new(field, error)))
+            .ok();
+        let filename = raw.filename.as_deref().and_then(|name| {
+            Filename::new(name)
+                .map_err(|error: NameError| keep(ArgumentError::new("filename", error)))
+                .ok()
+        });
+        let sha256 = raw.sha256.as_deref().and_then(|text| {
+            Sha256::from_hex(text)
+                .map_err(|error| keep(ArgumentError::new("sha256", error)))
+                .ok()
+        });
+        let size = raw
+            .size
+            .and_then(|size| check_bytes("size", size, 0).map_err(&mut keep).ok());
+        let max_bytes = raw
+            .max_bytes
+            .and_then(|max| check_bytes("max_bytes", max, 1).map_err(&mut keep).ok());
+        let headers = raw
+            .headers
+            .and_then(|headers| check_headers(headers).map_err(&mut keep).ok());
+
+        match (url, path) {
+            (Some(url), Some(path)) if errors.is_empty() => Ok(Self {
+                url,
+                path,
+                filename,
+                public: raw.public.unwrap_or(false),
+                sha256,
+                size,
+                headers,
+                max_bytes,
+            }),
+            _ => Err(errors),
+        }
+    }
+
+    /// The URL as it may be shown: without credentials, and without the values of its query,
+    /// which is where signed links keep their secrets.
+    pub fn public_url(&self) -> String {
+        redact_url(&self.url)
+    }
+
+    /// The arguments as they may be shown: the URL redacted, the values of headers hidden.
+    pub fn redacted(&self) -> serde_json::Value {
+        let mut shown = self.clone();
+        shown.headers = shown.headers.map(|headers| {
+            headers
+                .into_keys()
+                .map(|name| (name, "[redacted]".to_owned()))
+                .collect()
+        });
+        // Serialising plain strings and numbers has no way to fail; an empty object leaks nothing.
+        let mut value = serde_json::to_value(&shown).unwrap_or_default();
+        if let Some(url) = value.get_mut("url") {
+            *url = self.public_url().into();
+        }
+        value
+    }
+}
+
+/// Hides what may be secret in a URL: user, password, fragment and the values of the query.
+pub fn redact_url(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Both only fail for URLs without a host, which http and https always have.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_fragment(None);
+    if url.query().is_some() {
+        let names: Vec<String> = url
+            .query_pairs()
+            .map(|(name, value)| {
+                let mark = if value.is_empty() { "" } else { "redacted" };
+                url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair(&name, mark)
+                    .finish()
+            })
+            .collect();
+        shown.set_query(Some(&names.join("&")));
+    }
+    shown.into()
+}
+
+fn check_url(text: &str) -> Result<Url, ArgumentError> {
+    let wrong = |reason: String| Err(ArgumentError::new("url", reason));
+    if text.len() > MAX_URL_BYTES {
+        return wrong(format!("must not be longer than {MAX_URL_BYTES} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return wrong("must not contain control characters".into());
+    }
+    match Url::parse(text) {
+        Err(error) => wrong(format!("is not a URL: {error}")),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            wrong("must start with http:// or https://".into())
+        }
+        Ok(url) => Ok(url),
+    }
+}
+
+fn check_bytes(field: &'static str, value: i64, least: u64) -> Result<u64, ArgumentError> {
+    u64::try_from(value)
+        .ok()
+        .filter(|value| *value >= least)
+        .ok_or_else(|| ArgumentError::new(field, format!("must be {least} or more")))
+}
+
+fn check_headers(
+    headers: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, ArgumentError> {
+    let wrong = |reason: String| Err(ArgumentError::new("headers", reason));
+    if headers.len() > MAX_HEADERS {
+        return wrong(format!("must not be more than {MAX_HEADERS}"));
+    }
+    for (name, value) in &headers {
+        let lower = name.to_ascii_lowercase();
+        if name.len() > 128 || !parse_net::text::is_token(name.as_bytes()) {
+            return wrong(
+                "must have names of at most 128 letters, digits and !#$%&'*+-.^_`|~".into(),
+            );
+        }
+        if FORBIDDEN_HEADERS.contains(&lower.as_str()) {
+            return wrong(format!(
+                "must not set `{lower}`, which the fetcher sets itself"
+            ));
+        }
+        if value.len() > MAX_HEADER_BYTES {
+            return wrong(format!(
+                "must not have values longer than {MAX_HEADER_BYTES} bytes"
+            ));
+        }
+        if !value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
+            return wrong(format!(
+                "must have values of visible ASCII only; `{name}` has not"
+            ));
+        }
+    }
+    Ok(headers)
+}

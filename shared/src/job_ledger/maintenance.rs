@@ -1,0 +1,120 @@
+//! What has to be done to jobs from time to time. Every turn is bounded, and safe to run in every
+//! worker at once.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, Value, sea_query::Expr,
+};
+
+use super::{JobLedger, Lease, LedgerError};
+use crate::{entities::job, ids::JobId};
+
+/// The most jobs that one turn moves, rescues or removes.
+const BATCH: u64 = 500;
+
+impl JobLedger {
+    /// Makes scheduled jobs pending whose time has come. Returns how many.
+    pub async fn promote_due(&self) -> Result<u64, DbErr> {
+        let now = self.clock.now();
+        let due = job::Entity::find()
+            .select_only()
+            .column(job::Column::Id)
+            .filter(Expr::cust("status = 'scheduled'"))
+            .filter(job::Column::ScheduledAt.lte(now))
+            .limit(1)
+            .into_tuple::<JobId>()
+            .one(self.database.reader())
+            .await?;
+        // Most turns find nothing, and then nothing waits for the write lock.
+        if due.is_none() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "UPDATE jobs SET status = 'pending', updated_at = $1 WHERE id IN ( \
+               SELECT id FROM jobs WHERE status = 'scheduled' AND scheduled_at <= $1 \
+               ORDER BY scheduled_at LIMIT {BATCH} {}) AND status = 'scheduled'",
+            self.skip_locked()
+        );
+        self.execute(sql, [now.into()]).await
+    }
+
+    /// Takes jobs back from workers that were not heard of for the length of a lease. Returns how
+    /// many.
+    pub async fn rescue_expired(&self) -> Result<u64, LedgerError> {
+        let expired = job::Entity::find()
+            .select_only()
+            .column(job::Column::Id)
+            .column(job::Column::Attempt)
+            .filter(Expr::cust("status = 'running'"))
+            .filter(job::Column::LeaseUntil.lt(self.clock.now()))
+            .order_by_asc(job::Column::LeaseUntil)
+            .limit(BATCH)
+            .into_tuple::<(JobId, i32)>()
+            .all(self.database.reader())
+            .await?;
+        let mut rescued = 0;
+        for (job_id, attempt) in expired {
+            match self.expire(Lease { job_id, attempt }).await {
+                Ok(job) => {
+                    tracing::warn!(%job_id, attempt, status = job.status.as_str(), "rescued a job whose worker was lost");
+                    rescued += 1;
+                }
+                // Another worker was faster, or the lost one came back in time.
+                Err(LedgerError::LeaseLost) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rescued)
+    }
+
+    /// Removes jobs that ended longer ago than `retention`. Returns how many; a full batch means
+    /// that there may be more.
+    pub async fn prune(&self, retention: Duration) -> Result<u64, DbErr> {
+        let Ok(retention) = chrono::Duration::from_std(retention) else {
+            return Ok(0);
+        };
+        let Some(before) = self.clock.now().checked_sub_signed(retention) else {
+            return Ok(0);
+        };
+        let sql = format!(
+            "DELETE FROM jobs WHERE id IN ( \
+               SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1 \
+               ORDER BY finished_at LIMIT {BATCH} {})",
+            self.skip_locked()
+        );
+        self.execute(sql, [before.into()]).await
+    }
+
+    /// How many jobs are pending, counted no further than `limit`.
+    pub async fn count_pending(&self, limit: u64) -> Result<u64, DbErr> {
+        let pending = job::Entity::find()
+            .select_only()
+            .column(job::Column::Id)
+            .filter(Expr::cust("status = 'pending'"))
+            .limit(limit)
+            .into_tuple::<JobId>()
+            .all(self.database.reader())
+            .await?;
+        Ok(pending.len() as u64)
+    }
+
+    fn skip_locked(&self) -> &'static str {
+        // SQLite has one writer at a time and needs no row locks.
+        match self.database.backend() {
+            DatabaseBackend::Postgres => "FOR UPDATE SKIP LOCKED",
+            _ => "",
+        }
+    }
+
+    async fn execute<const N: usize>(&self, sql: String, values: [Value; N]) -> Result<u64, DbErr> {
+        let statement = Statement::from_sql_and_values(self.database.backend(), sql, values);
+        Ok(self
+            .database
+            .writer()
+            .execute_raw(statement)
+            .await?
+            .rows_affected())
+    }
+}

@@ -1,0 +1,155 @@
+//! How an attempt ends, and how clients steer a job: each locks the job's row, asks
+//! [`transition::apply`] what becomes of it, and writes that.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
+
+use super::{
+    JobLedger, Lease, LedgerError, Signalled, backoff,
+    transition::{self, Event},
+};
+use crate::{
+    entities::{job, media},
+    ids::JobId,
+    job::{Failure, Signal},
+    media_ledger::{self, NewMedia},
+};
+
+impl JobLedger {
+    /// The attempt stored its media: in one transaction the blob becomes live, the one it replaces
+    /// garbage, the media is recorded and the job has succeeded.
+    pub async fn succeed(&self, lease: Lease, new: NewMedia) -> Result<media::Model, LedgerError> {
+        let now = self.clock.now();
+        self.database
+            .transaction(|transaction| {
+                let new = new.clone();
+                Box::pin(async move {
+                    let job = held(transaction, lease).await?;
+                    let media = media_ledger::publish(transaction, new, now).await?;
+                    let row = transition::apply(&job, Event::Succeeded(media.id), now)
+                        .map_err(|_| LedgerError::LeaseLost)?;
+                    row.update(transaction).await?;
+                    Ok(media)
+                })
+            })
+            .await
+    }
+
+    /// The attempt failed: the job waits for another, or has failed if none is left or none can
+    /// help. A signal that it bears is obeyed instead.
+    pub async fn fail(&self, lease: Lease, failure: Failure) -> Result<job::Model, LedgerError> {
+        self.settle(lease, Ending::Failed(failure)).await
+    }
+
+    /// The worker shuts down: the job waits for another worker, no attempt spent.
+    pub async fn hand_back(&self, lease: Lease) -> Result<job::Model, LedgerError> {
+        self.settle(lease, Ending::HandedBack).await
+    }
+
+    /// The worker stopped the attempt because of the signal that the job bears.
+    pub async fn stopped(&self, lease: Lease) -> Result<job::Model, LedgerError> {
+        self.settle(lease, Ending::Stopped).await
+    }
+
+    /// Takes back the lease of a worker that was not heard of, if that is still so.
+    pub(super) async fn expire(&self, lease: Lease) -> Result<job::Model, LedgerError> {
+        self.settle(lease, Ending::LeaseExpired).await
+    }
+
+    /// Sends a signal to a job.
+    pub async fn signal(&self, id: JobId, signal: Signal) -> Result<Signalled, LedgerError> {
+        let now = self.clock.now();
+        let job =
+            self.database
+                .transaction(|transaction| {
+                    Box::pin(async move {
+                        let job = locked(transaction, id)
+                            .await?
+                            .ok_or(LedgerError::NotFound)?;
+                        let row = transition::apply(&job, Event::Signalled(signal), now).map_err(
+                            |_| LedgerError::SignalRefused {
+                                status: job.status,
+                                signal,
+                            },
+                        )?;
+                        Ok(row.update(transaction).await?)
+                    })
+                })
+                .await
+                .map_err(unicity_taken)?;
+        Ok(match job.signal {
+            Some(_) => Signalled::Requested(job),
+            None => Signalled::Done(job),
+        })
+    }
+
+    async fn settle(&self, lease: Lease, ending: Ending) -> Result<job::Model, LedgerError> {
+        let now = self.clock.now();
+        self.database
+            .transaction(|transaction| {
+                let ending = ending.clone();
+                Box::pin(async move {
+                    let job = held(transaction, lease).await?;
+                    let event = ending.into_event(&job, now)?;
+                    let row =
+                        transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
+                    Ok(row.update(transaction).await?)
+                })
+            })
+            .await
+    }
+}
+
+/// How an attempt ended without success.
+#[derive(Clone)]
+enum Ending {
+    Failed(Failure),
+    HandedBack,
+    Stopped,
+    LeaseExpired,
+}
+
+impl Ending {
+    fn into_event(self, job: &job::Model, now: DateTime<Utc>) -> Result<Event, LedgerError> {
+        Ok(match self {
+            Self::Failed(failure) => Event::Failed {
+                retry_at: now + backoff::delay(job.retry_count, failure.retry_after),
+                failure,
+            },
+            Self::HandedBack => Event::HandedBack,
+            Self::Stopped => Event::Stopped,
+            // The worker may have renewed since the rescue looked.
+            Self::LeaseExpired if job.lease_until.is_none_or(|until| until >= now) => {
+                return Err(LedgerError::LeaseLost);
+            }
+            Self::LeaseExpired => Event::LeaseExpired,
+        })
+    }
+}
+
+/// The job, its row locked, if the lease still holds it.
+async fn held(transaction: &DatabaseTransaction, lease: Lease) -> Result<job::Model, LedgerError> {
+    locked(transaction, lease.job_id)
+        .await?
+        .filter(|job| job.attempt == lease.attempt && job.lease_until.is_some())
+        .ok_or(LedgerError::LeaseLost)
+}
+
+async fn locked(transaction: &DatabaseTransaction, id: JobId) -> Result<Option<job::Model>, DbErr> {
+    job::Entity::find_by_id(id)
+        .lock_exclusive()
+        .one(transaction)
+        .await
+}
+
+/// Only `retry` and `resume` can run into the unicity of another job.
+fn unicity_taken(error: LedgerError) -> LedgerError {
+    match &error {
+        LedgerError::Database(inner)
+            if matches!(inner.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) =>
+        {
+            LedgerError::UnicityTaken
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,180 @@
+//! The transitions of a single job, as a pure function: what an event makes of a job. The claim and
+//! the schedule, which move jobs by the table, are in [`super::claim`] and [`super::maintenance`].
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveValue::Set, IntoActiveModel};
+
+use crate::{
+    entities::job,
+    ids::MediaId,
+    job::{Failure, FailureCode, JobStatus, Signal},
+};
+
+/// What happened to a job.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// The attempt did its work.
+    Succeeded(MediaId),
+    /// The attempt failed; `retry_at` is when it may be tried again, if that can help.
+    Failed {
+        failure: Failure,
+        retry_at: DateTime<Utc>,
+    },
+    /// The worker shuts down and hands the job back.
+    HandedBack,
+    /// The worker obeyed the signal that the job bears.
+    Stopped,
+    /// The worker was not heard of for the length of a lease.
+    LeaseExpired,
+    /// A client sent a signal.
+    Signalled(Signal),
+}
+
+/// The event has no place in the job's status.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused;
+
+/// Says what an event makes of a job: the columns to write, or that the status does not allow it.
+pub(super) fn apply(
+    job: &job::Model,
+    event: Event,
+    now: DateTime<Utc>,
+) -> Result<job::ActiveModel, Refused> {
+    let mut row = job.clone().into_active_model();
+    row.updated_at = Set(now);
+    match event {
+        Event::Signalled(signal) => signalled(job, row, signal, now),
+        _ if job.status != JobStatus::Running => Err(Refused),
+        Event::Succeeded(media_id) => {
+            row.media_id = Set(Some(media_id));
+            row.progress = Set(100);
+            row.error = Set(None);
+            row.error_detail = Set(None);
+            Ok(ended(released(row), JobStatus::Succeeded, now))
+        }
+        Event::Failed { failure, retry_at } => {
+            let retry = failure.code.is_retryable();
+            Ok(failed(
+                job,
+                row,
+                &failure,
+                retry.then_some(Retry::At(retry_at)),
+                now,
+            ))
+        }
+        Event::LeaseExpired => {
+            let failure = Failure::new(
+                FailureCode::WorkerLost,
+                "the worker was lost while it ran this job; send the signal `retry` to try again",
+            );
+            Ok(failed(job, row, &failure, Some(Retry::Now), now))
+        }
+        Event::HandedBack | Event::Stopped => Ok(match job.signal {
+            Some(signal) => obeyed(row, signal, now),
+            None => waiting(released(row), JobStatus::Pending),
+        }),
+    }
+}
+
+/// When a failed attempt may be followed by another.
+#[derive(Clone, Copy)]
+enum Retry {
+    Now,
+    At(DateTime<Utc>),
+}
+
+fn failed(
+    job: &job::Model,
+    mut row: job::ActiveModel,
+    failure: &Failure,
+    retry: Option<Retry>,
+    now: DateTime<Utc>,
+) -> job::ActiveModel {
+    row.error = Set(Some(failure.code.as_str().to_owned()));
+    row.error_detail = Set(Some(failure.detail.clone()));
+    if let Some(signal) = job.signal {
+        return obeyed(row, signal, now);
+    }
+    let Some(retry) = retry.filter(|_| job.retry_count < job.max_retries) else {
+        return ended(released(row), JobStatus::Failed, now);
+    };
+    row.retry_count = Set(job.retry_count + 1);
+    let mut row = released(row);
+    match retry {
+        Retry::Now => waiting(row, JobStatus::Pending),
+        Retry::At(at) => {
+            row.scheduled_at = Set(Some(at));
+            waiting(row, JobStatus::Scheduled)
+        }
+    }
+}
+
+fn signalled(
+    job: &job::Model,
+    mut row: job::ActiveModel,
+    signal: Signal,
+    now: DateTime<Utc>,
+) -> Result<job::ActiveModel, Refused> {
+    if !signal.is_allowed_in(job.status) {
+        return Err(Refused);
+    }
+    match signal {
+        Signal::Cancel | Signal::Pause if job.status == JobStatus::Running => {
+            // Cancel is final: a pause that comes after it does not take it back.
+            if job.signal != Some(Signal::Cancel) {
+                row.signal = Set(Some(signal));
+            }
+            Ok(row)
+        }
+        Signal::Cancel | Signal::Pause => Ok(obeyed(row, signal, now)),
+        Signal::Resume => {
+            let ahead = job.scheduled_at.is_some_and(|at| at > now);
+            let status = if ahead {
+                JobStatus::Scheduled
+            } else {
+                JobStatus::Pending
+            };
+            Ok(waiting(row, status))
+        }
+        Signal::Retry => {
+            row.retry_count = Set(0);
+            row.error = Set(None);
+            row.error_detail = Set(None);
+            row.scheduled_at = Set(None);
+            Ok(waiting(row, JobStatus::Pending))
+        }
+    }
+}
+
+fn obeyed(row: job::ActiveModel, signal: Signal, now: DateTime<Utc>) -> job::ActiveModel {
+    let row = released(row);
+    match signal {
+        Signal::Cancel => ended(row, JobStatus::Cancelled, now),
+        Signal::Pause => waiting(row, JobStatus::Paused),
+        // Neither is ever borne by a job: both take effect at once.
+        Signal::Resume | Signal::Retry => waiting(row, JobStatus::Pending),
+    }
+}
+
+/// Takes the worker's hold off the job.
+fn released(mut row: job::ActiveModel) -> job::ActiveModel {
+    row.worker_id = Set(None);
+    row.lease_until = Set(None);
+    row.signal = Set(None);
+    row
+}
+
+fn ended(mut row: job::ActiveModel, status: JobStatus, now: DateTime<Utc>) -> job::ActiveModel {
+    row.status = Set(status);
+    row.finished_at = Set(Some(now));
+    row
+}
+
+fn waiting(mut row: job::ActiveModel, status: JobStatus) -> job::ActiveModel {
+    row.status = Set(status);
+    row.finished_at = Set(None);
+    row.progress = Set(0);
+    row.bytes_done = Set(0);
+    row.bytes_total = Set(None);
+    row
+}

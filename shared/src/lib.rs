@@ -1,0 +1,18 @@
+//! The ground that the API and the worker stand on: the domain, the tables, storage, the queue and
+//! the configuration.
+
+pub mod blob_ledger;
+pub mod blob_store;
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod entities;
+pub mod ids;
+pub mod intake;
+pub mod job;
+pub mod job_ledger;
+pub mod media;
+pub mod media_ledger;
+pub mod page;
+pub mod telemetry;
+pub mod tickets;
