@@ -107,6 +107,11 @@ impl Filename {
         Self::new(shorten(clean.trim()).trim()).ok()
     }
 
+    /// The name of bytes that nobody named.
+    pub fn download() -> Self {
+        Self("download".to_owned())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,1 +1,150 @@
-//! media-worker
+//! The worker: takes jobs from the table, fetches what they name, stores and records it.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use apalis::prelude::{
+    Data, ParallelizeExt as _, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
+};
+use futures_util::{StreamExt as _, stream::BoxStream};
+use media_shared::{
+    config::Config,
+    services::Services,
+    tickets::{Ticket, local::LocalTicketSource},
+};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+mod active_jobs;
+pub mod egress;
+pub mod fetch;
+mod filename;
+mod heartbeat;
+mod import;
+mod maintenance;
+mod runner;
+mod tls;
+
+use active_jobs::{ActiveJobs, StopReason};
+use egress::{EgressGate, NameResolver};
+use fetch::{Fetcher, FetcherError};
+use import::Importer;
+use maintenance::Maintenance;
+use runner::Runner;
+
+/// How long jobs that were told to stop may take to write that down.
+const HAND_BACK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the worker could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// It could not be set up.
+    #[error(transparent)]
+    Fetcher(#[from] FetcherError),
+    /// Its runtime ended.
+    #[error("the worker's runtime ended: {0}")]
+    Runtime(String),
+}
+
+/// Runs until `shutdown`; then lets running imports go on for the configured grace and hands back
+/// those that are not done.
+pub async fn run(
+    services: Services,
+    source: LocalTicketSource,
+    resolver: Arc<dyn NameResolver>,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let gate = EgressGate::new(&config.worker.egress);
+    let fetcher = Fetcher::new(&gate, &resolver, config.worker.limits)?;
+    let importer = Importer::new(
+        fetcher,
+        services.blobs.clone(),
+        Arc::clone(&services.store),
+        config.max_bytes.as_u64(),
+    );
+    let active = ActiveJobs::default();
+    let end = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(heartbeat::run(
+        services.jobs.clone(),
+        active.clone(),
+        end.clone(),
+    ));
+    let runner = Runner::new(
+        services.jobs.clone(),
+        importer,
+        active.clone(),
+        config.worker.limits.total,
+        shutdown.clone(),
+    );
+    let maintenance = Maintenance {
+        services,
+        tickets: config.worker.concurrency,
+        job_retention: config.worker.job_retention,
+    };
+    tasks.spawn(maintenance.run(end.clone()));
+    tasks.close();
+
+    let context = WorkerContext::new("media-worker");
+    let mut tickets = take_tickets(&context, runner.clone(), source, config);
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => None,
+        // Nothing but a defect ends it: the source neither fails nor ends.
+        ended = &mut tickets => Some(WorkerError::Runtime(reason_of(ended))),
+    };
+    // Fails only where the worker has ended or not begun: then it takes no tickets either.
+    let _ = context.stop();
+    drain(&runner, &active, config.shutdown_grace).await;
+    if ended.is_none() && timeout(HAND_BACK_LIMIT, &mut tickets).await.is_err() {
+        tickets.abort();
+    }
+    end.cancel();
+    tasks.wait().await;
+    ended.map_or(Ok(()), Err)
+}
+
+type TicketWorker = JoinHandle<Result<(), apalis::prelude::WorkerError>>;
+
+/// Starts to take tickets, each in a task of its own.
+fn take_tickets(
+    context: &WorkerContext,
+    runner: Runner,
+    source: LocalTicketSource,
+    config: &Config,
+) -> TicketWorker {
+    let tickets: BoxStream<'static, Result<Ticket, Infallible>> =
+        source.into_stream().map(Ok).boxed();
+    let worker = WorkerBuilder::new(context)
+        .backend(tickets)
+        .concurrency(config.worker.concurrency)
+        .catch_panic()
+        .data(runner)
+        .parallelize(tokio::spawn)
+        .build(take_ticket);
+    tokio::spawn(worker.run())
+}
+
+fn reason_of(
+    ended: Result<Result<(), apalis::prelude::WorkerError>, tokio::task::JoinError>,
+) -> String {
+    match ended {
+        Ok(Ok(())) => "it stopped by itself".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn take_ticket(_: Ticket, runner: Data<Runner>) {
+    runner.work().await;
+}
+
+/// Lets running jobs end, then hands back those that have not.
+async fn drain(runner: &Runner, active: &ActiveJobs, grace: Duration) {
+    if timeout(grace, runner.idle()).await.is_ok() {
+        return;
+    }
+    active.stop_all(StopReason::Shutdown);
+    if timeout(HAND_BACK_LIMIT, runner.idle()).await.is_err() {
+        tracing::error!("some jobs could not be handed back; others will rescue them");
+    }
+}

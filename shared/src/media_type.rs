@@ -1,0 +1,148 @@
+//! What bytes are: told by the bytes themselves, the origin's word second, the extension third.
+
+/// What is kept for bytes that nobody can tell anything about.
+pub const UNKNOWN: &str = "application/octet-stream";
+
+/// What bytes are, and the extension that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaType {
+    /// Such as `image/png`.
+    pub mime: String,
+    /// Such as `png`, without a dot.
+    pub extension: Option<&'static str>,
+}
+
+/// Tells what bytes are by their head, what was declared about them and the extension of their
+/// name. Declarations that say nothing (`application/octet-stream`) are passed over.
+pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> MediaType {
+    sniff(head)
+        .or_else(|| declared.and_then(believable))
+        .or_else(|| extension.and_then(by_extension))
+        .unwrap_or_else(|| MediaType {
+            mime: UNKNOWN.to_owned(),
+            extension: None,
+        })
+}
+
+fn sniff(head: &[u8]) -> Option<MediaType> {
+    if is_svg(head) {
+        return Some(known("image/svg+xml", "svg"));
+    }
+    infer::get(head).map(|kind| known(kind.mime_type(), kind.extension()))
+}
+
+fn known(mime: &str, extension: &'static str) -> MediaType {
+    MediaType {
+        mime: mime.to_owned(),
+        extension: Some(extension),
+    }
+}
+
+/// SVG is text, so the magic numbers miss it: its root element is `svg`, after a prologue of
+/// declarations and comments.
+fn is_svg(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    loop {
+        let end = if rest.starts_with("<?") {
+            "?>"
+        } else if rest.starts_with("<!--") {
+            "-->"
+        } else if rest.starts_with("<!DOCTYPE svg") {
+            return true;
+        } else {
+            return rest
+                .strip_prefix("<svg")
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_whitespace() || c == '>'));
+        };
+        match rest.split_once(end) {
+            Some((_, after)) => rest = after.trim_start(),
+            None => return false,
+        }
+    }
+}
+
+/// A declared type, if it is well formed and says something.
+fn believable(declared: &str) -> Option<MediaType> {
+    let parsed = parse_net::media::parse(declared.as_bytes(), &parse_net::Limits::DEFAULT).ok()?;
+    let text = |part: &[u8]| String::from_utf8_lossy(part).to_ascii_lowercase();
+    let mime = format!("{}/{}", text(parsed.type_()), text(parsed.subtype()));
+    let says_nothing = matches!(
+        mime.as_str(),
+        UNKNOWN | "binary/octet-stream" | "application/unknown" | "application/x-download"
+    );
+    (!says_nothing && mime.len() <= 127).then(|| MediaType {
+        extension: extension_of(&mime),
+        mime,
+    })
+}
+
+fn by_extension(extension: &str) -> Option<MediaType> {
+    mime_guess::from_ext(extension)
+        .first()
+        .map(|mime| MediaType {
+            mime: mime.essence_str().to_owned(),
+            extension: extension_of(mime.essence_str()),
+        })
+}
+
+fn extension_of(mime: &str) -> Option<&'static str> {
+    mime_guess::get_mime_extensions_str(mime)?.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_speak_first() {
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+        assert_eq!(
+            detect(png, Some("text/plain"), Some("jpg")).mime,
+            "image/png"
+        );
+        assert_eq!(detect(b"%PDF-1.7", None, None).mime, "application/pdf");
+        assert_eq!(
+            detect(b"PK\x03\x04aaaaaaaaaaaaaa", None, None).mime,
+            "application/zip"
+        );
+    }
+
+    #[test]
+    fn svg_is_told_from_other_xml() {
+        for svg in [
+            "<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "\u{feff}<?xml version='1.0'?>\n<!-- made by hand -->\n<svg>",
+            "<!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\">",
+        ] {
+            assert_eq!(
+                detect(svg.as_bytes(), None, None).mime,
+                "image/svg+xml",
+                "{svg}"
+            );
+        }
+        assert_eq!(
+            detect(b"<?xml version='1.0'?><rss/>", None, None).mime,
+            "text/xml"
+        );
+        assert_eq!(detect(b"<!-- no end", None, None).mime, UNKNOWN);
+    }
+
+    #[test]
+    fn a_declaration_that_says_nothing_gives_way_to_the_extension() {
+        let head = b"hello";
+        assert_eq!(
+            detect(head, Some("Text/CSV; charset=utf-8"), Some("txt")).mime,
+            "text/csv"
+        );
+        assert_eq!(
+            detect(head, Some("application/octet-stream"), Some("txt")).mime,
+            "text/plain"
+        );
+        assert_eq!(
+            detect(head, Some("not a type"), Some("txt")).mime,
+            "text/plain"
+        );
+        assert_eq!(detect(b"", None, None).mime, UNKNOWN);
+    }
+}

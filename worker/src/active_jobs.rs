@@ -1,0 +1,153 @@
+//! The jobs that this worker runs: what the heartbeat says of them, and how they are told to stop.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use media_shared::job_ledger::{Beat, Lease};
+use tokio_util::sync::CancellationToken;
+
+/// The jobs that run now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ActiveJobs(Arc<Mutex<HashMap<Lease, Arc<ActiveJob>>>>);
+
+/// A job that runs.
+#[derive(Debug, Default)]
+pub(crate) struct ActiveJob {
+    /// How far it is.
+    pub(crate) progress: Progress,
+    stop: CancellationToken,
+    reason: OnceLock<StopReason>,
+}
+
+/// Why a job has to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// The job bears a signal: cancel or pause.
+    Signal,
+    /// The job is no longer this worker's.
+    LeaseLost,
+    /// The worker shuts down.
+    Shutdown,
+}
+
+/// How far an import is.
+#[derive(Debug)]
+pub struct Progress {
+    done: AtomicU64,
+    /// `u64::MAX` where the origin does not say.
+    total: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+impl Progress {
+    /// The origin said how many bytes will come.
+    pub(crate) fn announce(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So many bytes have come in all.
+    pub(crate) fn advance(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    fn beat(&self, lease: Lease) -> Beat {
+        let done = self.done.load(Ordering::Relaxed);
+        let total = self.total.load(Ordering::Relaxed);
+        let known = (total != u64::MAX).then_some(total);
+        // 100 means succeeded, which is still to come.
+        let progress = match known {
+            Some(total) if total > 0 => (done.saturating_mul(100) / total).min(99),
+            _ => 0,
+        };
+        Beat {
+            lease,
+            progress: i16::try_from(progress).unwrap_or(99),
+            bytes_done: i64::try_from(done).unwrap_or(i64::MAX),
+            bytes_total: known.and_then(|total| i64::try_from(total).ok()),
+        }
+    }
+}
+
+impl ActiveJob {
+    /// Tells the job to stop; the first reason stands.
+    pub(crate) fn stop(&self, reason: StopReason) {
+        let _ = self.reason.set(reason);
+        self.stop.cancel();
+    }
+
+    /// Waits until the job is told to stop.
+    pub(crate) async fn stopped(&self) -> StopReason {
+        self.stop.cancelled().await;
+        // Set before the token was cancelled.
+        self.reason.get().copied().unwrap_or(StopReason::LeaseLost)
+    }
+}
+
+/// Takes a job off the list when its run ends, however it ends.
+pub(crate) struct ActiveGuard {
+    jobs: ActiveJobs,
+    lease: Lease,
+    pub(crate) job: Arc<ActiveJob>,
+}
+
+impl ActiveJobs {
+    /// Puts a job on the list.
+    pub(crate) fn enter(&self, lease: Lease) -> ActiveGuard {
+        let job = Arc::new(ActiveJob::default());
+        self.lock().insert(lease, Arc::clone(&job));
+        ActiveGuard {
+            jobs: self.clone(),
+            lease,
+            job,
+        }
+    }
+
+    /// What the heartbeat says.
+    pub(crate) fn beats(&self) -> Vec<Beat> {
+        self.lock()
+            .iter()
+            .map(|(lease, job)| job.progress.beat(*lease))
+            .collect()
+    }
+
+    /// The job under a lease, if it still runs.
+    pub(crate) fn get(&self, lease: Lease) -> Option<Arc<ActiveJob>> {
+        self.lock().get(&lease).cloned()
+    }
+
+    /// Tells all jobs to stop.
+    pub(crate) fn stop_all(&self, reason: StopReason) {
+        for job in self.lock().values() {
+            job.stop(reason);
+        }
+    }
+
+    /// Whether no job runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Lease, Arc<ActiveJob>>> {
+        // No code that holds the lock can leave the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        self.jobs.lock().remove(&self.lease);
+    }
+}

@@ -1,0 +1,222 @@
+//! The networks that are not the public internet: the IANA special-purpose address registries
+//! (RFC 6890 and its successors), multicast and what is reserved.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The special network that an address lies in, or nothing if it is an ordinary public address. An
+/// IPv4 address inside an IPv6 one is judged by the inner address.
+pub fn special_network(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(address) => special_v4(address),
+        IpAddr::V6(address) => special_v6(address),
+    }
+}
+
+/// First address, prefix length, name.
+type Network<A> = (A, u32, &'static str);
+
+const V4: [Network<Ipv4Addr>; 18] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network"),
+    (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
+    (Ipv4Addr::new(100, 64, 0, 0), 10, "shared address space"),
+    (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
+    (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
+    (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
+    (Ipv4Addr::new(192, 0, 0, 0), 24, "protocol assignments"),
+    (Ipv4Addr::new(192, 0, 2, 0), 24, "documentation"),
+    (Ipv4Addr::new(192, 31, 196, 0), 24, "AS112"),
+    (Ipv4Addr::new(192, 52, 193, 0), 24, "AMT relays"),
+    (Ipv4Addr::new(192, 88, 99, 0), 24, "6to4 relays"),
+    (Ipv4Addr::new(192, 168, 0, 0), 16, "private"),
+    (Ipv4Addr::new(192, 175, 48, 0), 24, "AS112"),
+    (Ipv4Addr::new(198, 18, 0, 0), 15, "benchmarking"),
+    (Ipv4Addr::new(198, 51, 100, 0), 24, "documentation"),
+    (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation"),
+    (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
+    (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
+];
+
+/// Special networks within 2000::/3; all that lies outside it is special anyway.
+const V6: [Network<Ipv6Addr>; 4] = [
+    (
+        Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
+        23,
+        "protocol assignments",
+    ),
+    (
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
+        32,
+        "documentation",
+    ),
+    (
+        Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0),
+        48,
+        "AS112",
+    ),
+    (
+        Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0),
+        20,
+        "documentation",
+    ),
+];
+
+fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
+    let address = u32::from(address);
+    V4.iter()
+        .find(|(first, prefix, _)| (address ^ u32::from(*first)) >> (32 - prefix) == 0)
+        .map(|(_, _, name)| *name)
+}
+
+fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
+    if address.is_loopback() {
+        return Some("loopback");
+    }
+    if address.is_unspecified() {
+        return Some("this network");
+    }
+    if let Some(inner) = embedded_v4(address)
+        && let Some(name) = special_v4(inner)
+    {
+        return Some(name);
+    }
+    // NAT64 is how a host with IPv6 only reaches the public IPv4 internet.
+    if is_nat64(address) {
+        return None;
+    }
+    let bits = u128::from(address);
+    if bits >> 125 != 1 {
+        return Some(outside_global_unicast(address));
+    }
+    // 6to4 and ISATAP are judged by more than the address inside: neither is routed any more.
+    if address.segments()[0] == 0x2002 {
+        return Some("6to4");
+    }
+    if is_isatap(address) {
+        return Some("ISATAP");
+    }
+    V6.iter()
+        .find(|(first, prefix, _)| (bits ^ u128::from(*first)) >> (128 - prefix) == 0)
+        .map(|(_, _, name)| *name)
+}
+
+fn outside_global_unicast(address: Ipv6Addr) -> &'static str {
+    match address.segments()[0] {
+        segment if segment & 0xfe00 == 0xfc00 => "unique local",
+        segment if segment & 0xffc0 == 0xfe80 => "link-local",
+        segment if segment & 0xff00 == 0xff00 => "multicast",
+        _ => "reserved",
+    }
+}
+
+/// The IPv4 address inside: mapped or compatible (RFC 4291 §2.5.5), NAT64 (RFC 6052), 6to4
+/// (RFC 3056), Teredo's client (RFC 4380 §4), ISATAP (RFC 5214 §6.1).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let s = address.segments();
+    let tail = || Some(join(s[6], s[7]));
+    match s {
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] => tail(),
+        _ if is_nat64(address) || is_isatap(address) => tail(),
+        [0x2002, high, low, ..] => Some(join(high, low)),
+        [0x2001, 0, ..] => Some(join(!s[6], !s[7])),
+        _ => None,
+    }
+}
+
+fn join(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
+}
+
+fn is_nat64(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [0x64, 0xff9b, 0, 0, 0, 0, _, _])
+}
+
+fn is_isatap(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, _, _])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edges_of_every_network_are_inside_and_their_neighbours_are_judged_alone() {
+        for (first, prefix, name) in V4 {
+            let last = u32::from(first) | (u32::MAX.checked_shr(prefix).unwrap_or(0));
+            for address in [u32::from(first), last] {
+                assert_eq!(
+                    special_v4(address.into()),
+                    Some(name),
+                    "{}",
+                    Ipv4Addr::from(address)
+                );
+            }
+        }
+        for public in [
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "126.255.255.255",
+            "128.0.0.0",
+        ] {
+            assert_eq!(special_network(public.parse().unwrap()), None, "{public}");
+        }
+    }
+
+    #[test]
+    fn an_address_inside_an_address_is_judged_by_the_inner_one() {
+        for special in [
+            "::ffff:10.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001:0:1:1:1:1:f5ff:fffe",
+            "2606:4700::5efe:a00:1",
+            "64:ff9b:1::808:808",
+        ] {
+            assert!(
+                special_network(special.parse().unwrap()).is_some(),
+                "{special}"
+            );
+        }
+        assert_eq!(special_network("64:ff9b::808:808".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn only_global_unicast_is_public_in_ipv6() {
+        for special in [
+            "::",
+            "::1",
+            "100::1",
+            "5f00::1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001:2::1",
+            "3fff::1",
+            "4000::1",
+        ] {
+            assert!(
+                special_network(special.parse().unwrap()).is_some(),
+                "{special}"
+            );
+        }
+        for public in [
+            "2606:4700:4700::1111",
+            "2a00:1450::1",
+            "2001:4860:4860::8888",
+        ] {
+            assert_eq!(special_network(public.parse().unwrap()), None, "{public}");
+        }
+    }
+}

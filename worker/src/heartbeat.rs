@@ -1,0 +1,67 @@
+//! The worker's sign of life, once a second: one statement renews all its leases, writes all its
+//! progress and brings back all signals.
+
+use std::{collections::HashMap, time::Duration};
+
+use media_shared::job_ledger::{JobLedger, Pulse};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::active_jobs::{ActiveJobs, StopReason};
+
+/// How often the worker gives a sign of life.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// Beats until `end`.
+pub(crate) async fn run(jobs: JobLedger, active: ActiveJobs, end: CancellationToken) {
+    let mut ticks = interval(BEAT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_success = Instant::now();
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if beat(&jobs, &active).await {
+            last_success = Instant::now();
+        } else if last_success.elapsed() > jobs.lease() && !active.is_empty() {
+            tracing::error!(
+                "no heartbeat for longer than a lease: the jobs of this worker may be run by others"
+            );
+        }
+    }
+}
+
+/// One beat; says whether it reached the database.
+async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
+    let beats = active.beats();
+    if beats.is_empty() {
+        return true;
+    }
+    let pulses = match timeout(jobs.lease(), jobs.heartbeat(&beats)).await {
+        Ok(Ok(pulses)) => pulses,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a heartbeat failed");
+            return false;
+        }
+        Err(_) => {
+            tracing::warn!("a heartbeat took longer than a lease");
+            return false;
+        }
+    };
+    let held: HashMap<_, _> = pulses
+        .into_iter()
+        .map(|Pulse { lease, signal }| (lease, signal))
+        .collect();
+    for beat in beats {
+        let Some(job) = active.get(beat.lease) else {
+            continue;
+        };
+        match held.get(&beat.lease) {
+            None => job.stop(StopReason::LeaseLost),
+            Some(Some(_)) => job.stop(StopReason::Signal),
+            Some(None) => {}
+        }
+    }
+    true
+}

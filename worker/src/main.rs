@@ -1,0 +1,43 @@
+//! `media-worker`: imports, on the database and storage that the configuration names.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use media_shared::{config::Settings, services::Services, shutdown, telemetry, tickets::local};
+use media_worker::egress::SystemResolver;
+
+/// Imports media: takes jobs from the database, fetches what they name, stores and records it.
+#[derive(Parser)]
+#[command(name = "media-worker", version)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Arguments::parse().settings.check()?;
+    telemetry::start("info");
+    let (tickets, source) = local::local_tickets();
+    let services = Services::open(&config, Arc::new(tickets)).await?;
+    let pending = media_migrations::pending(services.database.reader())
+        .await
+        .context("the schema cannot be read")?;
+    if !pending.is_empty() {
+        bail!(
+            "the schema lacks {}; run `media-migrate up`",
+            pending.join(", ")
+        );
+    }
+    let shutdown = shutdown::on_signal()?;
+    media_worker::run(
+        services,
+        source,
+        Arc::new(SystemResolver),
+        &config,
+        shutdown,
+    )
+    .await?;
+    Ok(())
+}
