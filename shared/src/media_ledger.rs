@@ -136,23 +136,20 @@ pub(crate) async fn publish(
         return Err(PublishError::BlobLost);
     }
     let previous = at(&new.path).lock_exclusive().one(transaction).await?;
-    let row = match &previous {
-        Some(previous) => {
-            blob_ledger::retire(transaction, previous.blob_id, now).await?;
-            filled(previous.clone().into_active_model(), new, now)
-                .update(transaction)
-                .await?
-        }
-        None => {
-            let row = media::ActiveModel {
-                id: Set(MediaId::generate()),
-                resource: Set(new.path.resource().to_owned()),
-                key: Set(new.path.key().map(str::to_owned)),
-                created_at: Set(now),
-                ..Default::default()
-            };
-            filled(row, new, now).insert(transaction).await?
-        }
+    let row = if let Some(previous) = previous {
+        blob_ledger::retire(transaction, previous.blob_id, now).await?;
+        filled(previous.into_active_model(), new, now)
+            .update(transaction)
+            .await?
+    } else {
+        let row = media::ActiveModel {
+            id: Set(MediaId::generate()),
+            resource: Set(new.path.resource().to_owned()),
+            key: Set(new.path.key().map(str::to_owned)),
+            created_at: Set(now),
+            ..Default::default()
+        };
+        filled(row, new, now).insert(transaction).await?
     };
     Ok(row)
 }

@@ -24,6 +24,16 @@ pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> M
         })
 }
 
+/// Whether a browser can show the type without running any of it: pictures (not SVG, which carries
+/// scripts), sound, film and plain text.
+pub fn is_passive(mime: &str) -> bool {
+    match mime.split_once('/') {
+        Some(("image", subtype)) => !subtype.contains("svg") && !subtype.contains("xml"),
+        Some(("audio" | "video", _)) => true,
+        _ => mime == "text/plain",
+    }
+}
+
 fn sniff(head: &[u8]) -> Option<MediaType> {
     if is_svg(head) {
         return Some(known("image/svg+xml", "svg"));

@@ -1,5 +1,7 @@
 //! What the programs say about themselves.
 
+use std::any::Any;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Writes log lines to standard error, filtered by `RUST_LOG`, or by `default` where that is not
@@ -14,4 +16,13 @@ pub fn start(default: &str) {
         .with(filter)
         .with(lines)
         .init();
+}
+
+/// What a panic said.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }

@@ -37,7 +37,7 @@ pub(crate) enum StopReason {
 
 /// How far an import is.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     done: AtomicU64,
     /// `u64::MAX` where the origin does not say.
     total: AtomicU64,

@@ -22,7 +22,7 @@ use crate::{
 
 /// Imports what a URL gives.
 #[derive(Clone)]
-pub struct Importer {
+pub(crate) struct Importer {
     fetcher: Fetcher,
     blobs: BlobLedger,
     store: Arc<dyn BlobStore>,
@@ -31,7 +31,7 @@ pub struct Importer {
 
 impl Importer {
     /// An importer that takes at most `max_bytes` of any one URL.
-    pub fn new(
+    pub(crate) fn new(
         fetcher: Fetcher,
         blobs: BlobLedger,
         store: Arc<dyn BlobStore>,
@@ -47,7 +47,11 @@ impl Importer {
 
     /// Runs one attempt. What it returns is stored, but not yet recorded: that is one transaction
     /// with the job's success.
-    pub async fn run(&self, claimed: &Claimed, progress: &Progress) -> Result<NewMedia, Failure> {
+    pub(crate) async fn run(
+        &self,
+        claimed: &Claimed,
+        progress: &Progress,
+    ) -> Result<NewMedia, Failure> {
         let arguments = read_arguments(&claimed.job)?;
         let answer = self
             .fetcher
@@ -70,7 +74,7 @@ impl Importer {
         .map_err(|error| intake_failure(&arguments, &error))?;
         let head = Head::of(&answer);
         let sealed = self.store(answer, intake, &arguments, progress).await?;
-        Ok(describe(arguments, head, sealed, &claimed.job))
+        Ok(describe(arguments, head, &sealed, &claimed.job))
     }
 
     /// Streams the body into storage.
@@ -139,7 +143,7 @@ impl Head {
     }
 }
 
-fn describe(arguments: ImportArguments, head: Head, sealed: Sealed, job: &job::Model) -> NewMedia {
+fn describe(arguments: ImportArguments, head: Head, sealed: &Sealed, job: &job::Model) -> NewMedia {
     let source_url = arguments.public_url();
     let named = arguments.filename.or(head.filename);
     let media_type = media_type::detect(

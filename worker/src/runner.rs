@@ -9,6 +9,7 @@ use media_shared::{
     job::{Failure, FailureCode},
     job_ledger::{Claimed, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
+    telemetry::panic_message,
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -165,12 +166,7 @@ impl Runner {
 }
 
 fn panicked(lease: Lease, panic: &(dyn Any + Send)) -> Failure {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    tracing::error!(%lease, message, "an import panicked");
+    tracing::error!(%lease, message = panic_message(panic), "an import panicked");
     Failure::new(
         FailureCode::Internal,
         "a defect in the service ended this import; its log says more",

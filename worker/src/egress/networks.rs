@@ -16,7 +16,7 @@ pub fn special_network(address: IpAddr) -> Option<&'static str> {
 type Network<A> = (A, u32, &'static str);
 
 const V4: [Network<Ipv4Addr>; 18] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network"),
+    (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared address space"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),

@@ -1,0 +1,128 @@
+//! Bodies of JSON:API: read with a limit and with errors that point at the fault, written with the
+//! right media type.
+
+use poem::{IntoResponse, Request, RequestBody, Response, Result};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    error::ContentTypeError,
+    payload::Payload,
+    registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry},
+    types::{ToJSON, Type},
+};
+use serde::de::DeserializeOwned;
+
+use super::{ApiError, ErrorCode, MEDIA_TYPE};
+
+/// The largest body that is read. The largest document that makes sense has a URL of 8 KiB and 32
+/// headers of 4 KiB.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// A document that a client sent, as `application/vnd.api+json` or `application/json`.
+pub struct JsonApiBody<T>(pub T);
+
+impl<T: Type + DeserializeOwned> JsonApiBody<T> {
+    async fn read(body: &mut RequestBody) -> Result<Self, ApiError> {
+        let taken = body
+            .take()
+            .map_err(|error| ApiError::from_body(&error))?
+            .into_bytes_limit(MAX_BYTES)
+            .await
+            .map_err(|error| ApiError::from_body(&error))?;
+        let mut json = serde_json::Deserializer::from_slice(&taken);
+        let value: T =
+            serde_path_to_error::deserialize(&mut json).map_err(|error| rejected(&error))?;
+        json.end()
+            .map_err(|error| ApiError::new(ErrorCode::MalformedBody, error.to_string()))?;
+        Ok(Self(value))
+    }
+}
+
+/// A fault of syntax makes the body malformed; any other is a value that cannot be accepted.
+fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    if error.inner().is_data() {
+        let pointer = pointer_to(error.path());
+        ApiError::at_pointer(ErrorCode::InvalidValue, pointer, error.inner().to_string())
+    } else {
+        ApiError::new(
+            ErrorCode::MalformedBody,
+            format!("the body is not JSON: {}", error.inner()),
+        )
+    }
+}
+
+/// RFC 6901.
+fn pointer_to(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { .. } | Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = [MEDIA_TYPE, "application/json"].map(|content_type| MetaMediaType {
+            content_type,
+            schema: T::schema_ref(),
+        });
+        Some(MetaRequest {
+            description: None,
+            content: content.into(),
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<Self::ParamType>,
+    ) -> Result<Self> {
+        match request.content_type() {
+            Some(content_type) if is_json_api(content_type) => Ok(Self::read(body).await?),
+            Some(other) => Err(ContentTypeError::NotSupported {
+                content_type: other.to_owned(),
+            }
+            .into()),
+            None => Err(ContentTypeError::ExpectContentType.into()),
+        }
+    }
+}
+
+fn is_json_api(content_type: &str) -> bool {
+    parse_net::media::parse(content_type.as_bytes(), &parse_net::Limits::DEFAULT)
+        .is_ok_and(|parsed| parsed.essence_is(MEDIA_TYPE) || parsed.essence_is("application/json"))
+}
+
+/// A document that is sent.
+pub struct JsonApiResponse<T>(pub T);
+
+impl<T: Type + ToJSON> Payload for JsonApiResponse<T> {
+    const CONTENT_TYPE: &'static str = MEDIA_TYPE;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + ToJSON> IntoResponse for JsonApiResponse<T> {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .content_type(MEDIA_TYPE)
+            .body(self.0.to_json_string())
+    }
+}

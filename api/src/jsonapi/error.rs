@@ -1,0 +1,429 @@
+//! Errors: a stable code, a sentence, and where in the request the fault lies. Everything that goes
+//! wrong, in this program or in the framework beneath it, leaves as one of these.
+
+use std::fmt;
+
+use media_shared::{blob_store::StorageError, database, intake::IntakeError};
+use poem::{
+    IntoResponse, Response,
+    error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
+    http::{StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Object,
+    error::{ContentTypeError, ParseParamError, ParsePathError},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::{ToJSON, Type},
+};
+use sea_orm::DbErr;
+
+use super::MEDIA_TYPE;
+
+/// The stable code of an error, for programs to switch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// There is no such route, job or media.
+    NotFound,
+    /// The route does not take this method.
+    MethodNotAllowed,
+    /// The body is of a type that the route does not take.
+    UnsupportedMediaType,
+    /// The body cannot be read as what it says it is.
+    MalformedBody,
+    /// The body ended before it was whole.
+    IncompleteBody,
+    /// The body, or the media in it, is too large.
+    TooLarge,
+    /// The query has a parameter that the route does not know.
+    UnknownParameter,
+    /// A value cannot be accepted.
+    InvalidValue,
+    /// The bytes are not as many as was promised.
+    SizeMismatch,
+    /// The bytes do not hash to what was promised.
+    ChecksumMismatch,
+    /// No byte came for too long.
+    Stalled,
+    /// The requested range lies outside the media.
+    RangeNotSatisfiable,
+    /// `If-Match` or `If-Unmodified-Since` does not hold.
+    PreconditionFailed,
+    /// The request cannot be understood.
+    BadRequest,
+    /// The present state does not allow it.
+    Conflict,
+    /// The database or storage cannot be reached; trying again later can help.
+    Unavailable,
+    /// There is no room left in storage.
+    StorageFull,
+    /// A defect of this service.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code as clients see it.
+    pub fn as_str(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The HTTP status that goes with it.
+    pub fn status(self) -> StatusCode {
+        self.parts().1
+    }
+
+    /// Code, status, title: the one table of errors.
+    fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Method not allowed",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Unsupported media type",
+            ),
+            Self::MalformedBody => ("malformed_body", StatusCode::BAD_REQUEST, "Malformed body"),
+            Self::IncompleteBody => (
+                "incomplete_body",
+                StatusCode::BAD_REQUEST,
+                "Incomplete body",
+            ),
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
+            Self::UnknownParameter => (
+                "unknown_parameter",
+                StatusCode::BAD_REQUEST,
+                "Unknown parameter",
+            ),
+            Self::InvalidValue => (
+                "invalid_value",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid value",
+            ),
+            Self::SizeMismatch => (
+                "size_mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Size mismatch",
+            ),
+            Self::ChecksumMismatch => (
+                "checksum_mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Checksum mismatch",
+            ),
+            Self::Stalled => ("stalled", StatusCode::REQUEST_TIMEOUT, "Request stalled"),
+            Self::RangeNotSatisfiable => (
+                "range_not_satisfiable",
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "Range not satisfiable",
+            ),
+            Self::PreconditionFailed => (
+                "precondition_failed",
+                StatusCode::PRECONDITION_FAILED,
+                "Precondition failed",
+            ),
+            Self::BadRequest => ("bad_request", StatusCode::BAD_REQUEST, "Bad request"),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Conflict"),
+            Self::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Service unavailable",
+            ),
+            Self::StorageFull => (
+                "storage_full",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "Storage full",
+            ),
+            Self::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Internal error",
+            ),
+        }
+    }
+}
+
+/// Where in the request the fault lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Object)]
+#[oai(rename = "ErrorSource", skip_serializing_if_is_none)]
+pub struct Source {
+    /// A JSON Pointer (RFC 6901) into the body, or `/name` for a form field.
+    pub pointer: Option<String>,
+    /// A parameter of the query or the path.
+    pub parameter: Option<String>,
+    /// A header.
+    pub header: Option<String>,
+}
+
+/// One error of a JSON:API error document.
+#[derive(Clone, Debug, PartialEq, Eq, Object)]
+#[oai(rename = "Error", skip_serializing_if_is_none)]
+pub struct ErrorObject {
+    /// The HTTP status, as a string.
+    pub status: String,
+    /// The stable code.
+    pub code: String,
+    /// What kind of error this is.
+    pub title: String,
+    /// What happened and what to do.
+    pub detail: String,
+    /// Where in the request the fault lies.
+    pub source: Option<Source>,
+}
+
+/// A JSON:API error document.
+#[derive(Clone, Debug, PartialEq, Eq, Object)]
+pub struct ErrorDocument {
+    /// At least one.
+    pub errors: Vec<ErrorObject>,
+}
+
+/// What leaves the API when a request fails: errors of one status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    code: ErrorCode,
+    faults: Vec<(String, Option<Source>)>,
+    headers: Vec<(header::HeaderName, String)>,
+}
+
+impl ApiError {
+    /// An error about the request as a whole.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            faults: vec![(detail.into(), None)],
+            headers: Vec::new(),
+        }
+    }
+
+    /// A value in the body that cannot be accepted.
+    pub fn at_pointer(
+        code: ErrorCode,
+        pointer: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::at_pointers(code, vec![(pointer.into(), detail.into())])
+    }
+
+    /// Values in the body that cannot be accepted; at least one.
+    pub fn at_pointers(code: ErrorCode, faults: Vec<(String, String)>) -> Self {
+        let faults = faults.into_iter().map(|(pointer, detail)| {
+            let source = Source {
+                pointer: Some(pointer),
+                ..Source::default()
+            };
+            (detail, Some(source))
+        });
+        Self {
+            code,
+            faults: faults.collect(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// A parameter that cannot be accepted.
+    pub fn at_parameter(
+        code: ErrorCode,
+        parameter: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        let source = Source {
+            parameter: Some(parameter.into()),
+            ..Source::default()
+        };
+        Self {
+            code,
+            faults: vec![(detail.into(), Some(source))],
+            headers: Vec::new(),
+        }
+    }
+
+    /// A header that goes with the error.
+    #[must_use]
+    pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// There is no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, detail)
+    }
+
+    /// A defect; what it is stays in the log.
+    pub fn internal(what: &str, error: &dyn fmt::Display) -> Self {
+        tracing::error!(what, %error, "internal error");
+        Self::new(
+            ErrorCode::Internal,
+            "a defect in the service; its log says more",
+        )
+    }
+
+    fn unavailable(error: &dyn fmt::Display) -> Self {
+        tracing::warn!(%error, "a part of the service cannot be reached");
+        Self::new(
+            ErrorCode::Unavailable,
+            "a part of the service cannot be reached; try again in a moment",
+        )
+        .with_header(header::RETRY_AFTER, "1")
+    }
+
+    /// Turns whatever went wrong into an error of ours.
+    pub fn from_framework(error: &poem::Error) -> Self {
+        if let Some(error) = error.downcast_ref::<Self>() {
+            return error.clone();
+        }
+        if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
+            return Self::at_parameter(ErrorCode::InvalidValue, *name, readable(reason));
+        }
+        if error.is::<NotFoundError>()
+            || error.is::<ParsePathError>()
+            || error.is::<poem::error::ParsePathError>()
+        {
+            return Self::not_found("there is nothing at this path; see /docs");
+        }
+        if error.is::<MethodNotAllowedError>() {
+            return Self::new(
+                ErrorCode::MethodNotAllowed,
+                "this path does not take this method; see /docs",
+            );
+        }
+        if error.is::<ContentTypeError>() {
+            return Self::new(
+                ErrorCode::UnsupportedMediaType,
+                "the body is missing, or its Content-Type is not one that this path takes; see /docs",
+            );
+        }
+        if let Some(error) = error.downcast_ref::<ReadBodyError>() {
+            return Self::from_body(error);
+        }
+        match error.status() {
+            status if status.is_client_error() => {
+                Self::new(ErrorCode::BadRequest, "the request cannot be understood")
+            }
+            _ => Self::internal("request", error),
+        }
+    }
+
+    pub(super) fn from_body(error: &ReadBodyError) -> Self {
+        match error {
+            ReadBodyError::PayloadTooLarge => Self::new(
+                ErrorCode::TooLarge,
+                "the body is larger than this path takes",
+            ),
+            _ => Self::new(
+                ErrorCode::IncompleteBody,
+                "the body ended before it was whole",
+            ),
+        }
+    }
+}
+
+/// The framework says "verification failed. maximum(1000, exclusive: false)".
+fn readable(reason: &str) -> String {
+    reason.replacen("verification failed. ", "does not fit: ", 1)
+}
+
+impl From<DbErr> for ApiError {
+    fn from(error: DbErr) -> Self {
+        if database::is_unavailable(&error) {
+            Self::unavailable(&error)
+        } else {
+            Self::internal("database", &error)
+        }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Full => Self::new(
+                ErrorCode::StorageFull,
+                "there is no room left in storage; nothing was kept",
+            ),
+            StorageError::Io(_) | StorageError::NotFound => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<IntakeError> for ApiError {
+    fn from(error: IntakeError) -> Self {
+        let detail = format!("the file {error}");
+        let code = match error {
+            IntakeError::TooLarge { .. } => ErrorCode::TooLarge,
+            IntakeError::SizeMismatch { .. } => ErrorCode::SizeMismatch,
+            IntakeError::ChecksumMismatch { .. } => ErrorCode::ChecksumMismatch,
+            IntakeError::Storage(error) => return error.into(),
+            IntakeError::Database(error) => return error.into(),
+        };
+        Self::at_pointer(code, "/media", detail)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code.as_str())?;
+        self.faults
+            .iter()
+            .try_for_each(|(detail, _)| write!(f, ": {detail}"))
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn as_response(&self) -> Response {
+        let (code, status, title) = self.code.parts();
+        let errors = self.faults.iter().map(|(detail, source)| ErrorObject {
+            status: status.as_str().to_owned(),
+            code: code.to_owned(),
+            title: title.to_owned(),
+            detail: detail.clone(),
+            source: source.clone(),
+        });
+        let document = ErrorDocument {
+            errors: errors.collect(),
+        };
+        let mut response = Response::builder()
+            .status(status)
+            .content_type(MEDIA_TYPE)
+            .header(header::CACHE_CONTROL, "no-store");
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        response.body(document.to_json_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.as_response()
+    }
+}
+
+/// Documented as the default response of every operation.
+impl ApiResponse for ApiError {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "An error, as a JSON:API error document",
+                status: None,
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: MEDIA_TYPE,
+                    schema: ErrorDocument::schema_ref(),
+                }],
+                headers: vec![],
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        ErrorDocument::register(registry);
+    }
+}

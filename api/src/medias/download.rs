@@ -1,0 +1,260 @@
+//! The bytes of a media: whole or in part, under conditions (RFC 9110 §13, §14).
+
+use std::{future::Future, io, ops::Range};
+
+use futures_util::StreamExt as _;
+use media_shared::{
+    blob_store::{BlobKey, BlobStore, BlobStream, StorageError},
+    entities::media,
+};
+use parse_net::{
+    ByteRange, Limits, RangeOutcome,
+    date::{HttpDate, http_date},
+    etag::{self, EntityTag},
+    range,
+};
+use poem::{
+    Body, IntoResponse, Request, Response,
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    payload::{Binary, Payload as _},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type as _,
+};
+
+use super::headers::{self, content, validators};
+use crate::jsonapi::{ApiError, ErrorCode};
+
+/// How often the bytes are looked for again when the media is replaced between the look at its
+/// record and the opening of its bytes.
+const OPEN_TRIES: u32 = 3;
+
+/// What a download answers.
+pub(super) struct DownloadResponse(Response);
+
+/// What the conditions and the range of a request come to.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Whole,
+    Part(Range<u64>),
+    NotModified,
+    PreconditionFailed,
+    OutOfRange,
+}
+
+/// Answers a download. `find` looks up the media's record, again if it was replaced meanwhile.
+pub(super) async fn download<F>(
+    store: &dyn BlobStore,
+    find: impl Fn() -> F,
+    request: &Request,
+    method: &Method,
+    inline: bool,
+) -> Result<DownloadResponse, ApiError>
+where
+    F: Future<Output = Result<media::Model, ApiError>>,
+{
+    let mut tries = 1;
+    loop {
+        let media = find().await?;
+        match answer(store, &media, request, method, inline).await {
+            Err(AnswerError::Storage(StorageError::NotFound)) if tries < OPEN_TRIES => tries += 1,
+            Err(AnswerError::Storage(error)) => return Err(error.into()),
+            Err(AnswerError::Request(error)) => return Err(error),
+            Ok(response) => return Ok(DownloadResponse(response)),
+        }
+    }
+}
+
+enum AnswerError {
+    Storage(StorageError),
+    Request(ApiError),
+}
+
+async fn answer(
+    store: &dyn BlobStore,
+    media: &media::Model,
+    request: &Request,
+    method: &Method,
+    inline: bool,
+) -> Result<Response, AnswerError> {
+    // The table holds no negative size.
+    let size = u64::try_from(media.size).unwrap_or_default();
+    let response = validators(Response::builder(), media);
+    let (status, range) = match judge(request.headers(), media, size, method) {
+        Verdict::NotModified => return Ok(response.status(StatusCode::NOT_MODIFIED).finish()),
+        Verdict::PreconditionFailed => {
+            return Err(AnswerError::Request(ApiError::new(
+                ErrorCode::PreconditionFailed,
+                "the media is not the one that the condition names",
+            )));
+        }
+        Verdict::OutOfRange => {
+            return Err(AnswerError::Request(
+                ApiError::new(
+                    ErrorCode::RangeNotSatisfiable,
+                    format!("the media has {size} bytes"),
+                )
+                .with_header(header::CONTENT_RANGE, format!("bytes */{size}")),
+            ));
+        }
+        Verdict::Whole => (StatusCode::OK, 0..size),
+        Verdict::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+    };
+    let response = content(response, media, inline);
+    if headers::wants_minimal(request) {
+        return Ok(response
+            .status(StatusCode::NO_CONTENT)
+            .header("preference-applied", "return=minimal")
+            .finish());
+    }
+    let mut response = response
+        .status(status)
+        .header(header::CONTENT_LENGTH, range.end - range.start);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        response = response.header(header::CONTENT_RANGE, value);
+    }
+    if method == Method::HEAD || range.is_empty() {
+        return Ok(response.finish());
+    }
+    let bytes = store
+        .read(&BlobKey::of(media.blob_id), range)
+        .await
+        .map_err(AnswerError::Storage)?;
+    Ok(response.body(body_of(bytes)))
+}
+
+fn body_of(bytes: BlobStream) -> Body {
+    Body::from_bytes_stream(bytes.map(|piece| {
+        piece.map_err(|error| {
+            // The headers are gone; all that is left is to break the answer off.
+            tracing::error!(%error, "a download broke off");
+            io::Error::other(error)
+        })
+    }))
+}
+
+/// The order of RFC 9110 §13.2.2.
+fn judge(headers: &HeaderMap, media: &media::Model, size: u64, method: &Method) -> Verdict {
+    let opaque = media.sha256.as_bytes();
+    // A digest in hexadecimal digits is always a valid tag.
+    let Ok(current) = EntityTag::strong(opaque) else {
+        return Verdict::Whole;
+    };
+    let modified = headers::last_modified(media);
+    if let Some(value) = field(headers, header::IF_MATCH) {
+        if !etag::if_match(value, Some(&current)).unwrap_or(false) {
+            return Verdict::PreconditionFailed;
+        }
+    } else if let Some(since) = date(headers, header::IF_UNMODIFIED_SINCE)
+        && modified.is_some_and(|modified| modified.unix() > since.unix())
+    {
+        return Verdict::PreconditionFailed;
+    }
+    if let Some(value) = field(headers, header::IF_NONE_MATCH) {
+        if etag::if_none_match(value, &current).unwrap_or(false) {
+            return Verdict::NotModified;
+        }
+    } else if let Some(since) = date(headers, header::IF_MODIFIED_SINCE)
+        && modified.is_some_and(|modified| modified.unix() <= since.unix())
+    {
+        return Verdict::NotModified;
+    }
+    // Range is defined for GET alone (RFC 9110 §14.2).
+    match field(headers, header::RANGE) {
+        Some(value) if method == Method::GET && if_range_holds(headers, &current, modified) => {
+            judge_range(value, size)
+        }
+        _ => Verdict::Whole,
+    }
+}
+
+/// A date is a weak validator within the second it names: only a tag is strong enough to splice
+/// parts together, unless the date is long past (RFC 9110 §13.1.5).
+fn if_range_holds(
+    headers: &HeaderMap,
+    current: &EntityTag<'_>,
+    modified: Option<HttpDate>,
+) -> bool {
+    let Some(value) = field(headers, header::IF_RANGE) else {
+        return true;
+    };
+    range::parse_if_range(value).is_ok_and(|condition| condition.matches(Some(current), modified))
+}
+
+/// One range is served; several, or one that cannot be read, come to the whole (RFC 9110 §14.2).
+fn judge_range(value: &[u8], size: u64) -> Verdict {
+    let mut ranges = [ByteRange { start: 0, end: 0 }; 2];
+    let Ok(parsed) = range::parse(value, &Limits::DEFAULT) else {
+        return Verdict::Whole;
+    };
+    if !parsed.is_bytes() || parsed.len() != 1 {
+        return Verdict::Whole;
+    }
+    match range::resolve(&parsed, size, true, &Limits::DEFAULT, &mut ranges) {
+        RangeOutcome::Ranges(1) => Verdict::Part(ranges[0].start..ranges[0].end + 1),
+        RangeOutcome::Unsatisfiable => Verdict::OutOfRange,
+        _ => Verdict::Whole,
+    }
+}
+
+fn field(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
+    headers.get(name).map(poem::http::HeaderValue::as_bytes)
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<HttpDate> {
+    field(headers, name).and_then(|value| http_date(value).ok())
+}
+
+impl IntoResponse for DownloadResponse {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl ApiResponse for DownloadResponse {
+    fn meta() -> MetaResponses {
+        let response = |status, description, with_bytes: bool| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: if with_bytes {
+                vec![MetaMediaType {
+                    content_type: "*/*",
+                    schema: Binary::<Vec<u8>>::schema_ref(),
+                }]
+            } else {
+                vec![]
+            },
+            headers: ["ETag", "Last-Modified", "Cache-Control"]
+                .map(documented)
+                .into(),
+        };
+        MetaResponses {
+            responses: vec![
+                response(200, "The bytes", true),
+                response(
+                    204,
+                    "Headers only: the client preferred `return=minimal`",
+                    false,
+                ),
+                response(206, "The bytes in the range asked for", true),
+                response(304, "The client's copy is still good", false),
+            ],
+        }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+fn documented(name: &str) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: None,
+        required: true,
+        deprecated: false,
+        schema: String::schema_ref(),
+    }
+}

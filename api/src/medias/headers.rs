@@ -1,0 +1,102 @@
+//! The headers that tell about a media.
+
+use media_shared::{entities::media, media_type};
+use parse_net::{date::HttpDate, disposition, list};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use poem::{Request, ResponseBuilder, http::header};
+
+/// All but RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The path of a media under `/medias/files` or `/medias/info`.
+pub(super) fn path_to(what: &str, media: &media::Model) -> String {
+    let mut path = format!("/medias/{what}/{}", encoded(&media.resource));
+    if let Some(key) = &media.key {
+        path.push('/');
+        path.push_str(&encoded(key));
+    }
+    path
+}
+
+/// Text as a header or a path can carry it.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// The strong validator: the digest of the bytes.
+pub(super) fn etag(media: &media::Model) -> String {
+    format!("\"{}\"", media.sha256)
+}
+
+/// When the media last changed, as HTTP has it: in whole seconds.
+pub(super) fn last_modified(media: &media::Model) -> Option<HttpDate> {
+    HttpDate::from_unix(media.updated_at.timestamp()).ok()
+}
+
+/// The validators and the rules for caches, which go with every answer about a media, 304 too.
+pub(super) fn validators(response: ResponseBuilder, media: &media::Model) -> ResponseBuilder {
+    // The path stays while the bytes change: caches may keep them, and must ask before they use
+    // them.
+    let cache = if media.public {
+        "public, no-cache"
+    } else {
+        "private, no-cache"
+    };
+    let response = response
+        .header(header::ETAG, etag(media))
+        .header(header::CACHE_CONTROL, cache);
+    match last_modified(media) {
+        Some(date) => response.header(header::LAST_MODIFIED, &date.format()[..]),
+        None => response,
+    }
+}
+
+/// What the bytes are and how a browser may treat them.
+pub(super) fn content(
+    response: ResponseBuilder,
+    media: &media::Model,
+    inline: bool,
+) -> ResponseBuilder {
+    response
+        .header(header::CONTENT_TYPE, &media.mime_type)
+        .header(
+            header::CONTENT_DISPOSITION,
+            content_disposition(media, inline),
+        )
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(
+            header::CONTENT_SECURITY_POLICY,
+            "sandbox; default-src 'none'",
+        )
+}
+
+/// RFC 6266, with the name in RFC 8187 where ASCII does not suffice.
+fn content_disposition(media: &media::Model, inline: bool) -> String {
+    let mut value = Vec::new();
+    // Names hold no control characters, the only thing that cannot be written.
+    if disposition::write_attachment(&media.filename, &mut value).is_err() {
+        value = b"attachment".to_vec();
+    }
+    let value = String::from_utf8_lossy(&value);
+    if inline && media_type::is_passive(&media.mime_type) {
+        value.replacen("attachment", "inline", 1)
+    } else {
+        value.into_owned()
+    }
+}
+
+/// Whether the client asks for headers only: `Prefer: return=minimal` (RFC 7240 §4.2).
+pub(super) fn wants_minimal(request: &Request) -> bool {
+    request.headers().get_all("prefer").iter().any(|value| {
+        list::list(value.as_bytes()).is_ok_and(|preferences| {
+            preferences
+                .iter()
+                .any(|preference| preference.eq_ignore_ascii_case(b"return=minimal"))
+        })
+    })
+}

@@ -1,0 +1,124 @@
+//! The record of a media: as a document, or as headers alone.
+
+use media_shared::{clock::to_rfc3339, entities::media};
+use poem::{IntoResponse, Response, http::StatusCode};
+use poem_openapi::{
+    ApiResponse,
+    payload::Payload as _,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type as _,
+};
+
+use super::{
+    document::MediaDocument,
+    headers::{encoded, validators},
+};
+use crate::jsonapi::JsonApiResponse;
+
+/// The headers that carry the record, and what they mean. Text is percent-encoded (RFC 3986).
+const RECORD_HEADERS: [(&str, &str); 11] = [
+    ("X-Media-Id", "The media's id"),
+    ("X-Media-Resource", "Where it is kept, percent-encoded"),
+    ("X-Media-Key", "Where within the resource, percent-encoded"),
+    (
+        "X-Media-Filename",
+        "The name it is offered under, percent-encoded",
+    ),
+    ("X-Media-Size", "Bytes"),
+    ("X-Media-Type", "What the bytes are"),
+    ("X-Media-Sha256", "64 hexadecimal digits"),
+    ("X-Media-Public", "Whether anyone may download it"),
+    ("X-Media-Created-At", "When the media came to be"),
+    ("X-Media-Updated-At", "When it last changed"),
+    ("Preference-Applied", "return=minimal"),
+];
+
+/// The record of a media.
+pub(super) enum InfoResponse {
+    /// 200 and a document.
+    Document(Box<media::Model>),
+    /// 204 and headers.
+    Headers(Box<media::Model>),
+}
+
+impl InfoResponse {
+    pub(super) fn new(media: media::Model, minimal: bool) -> Self {
+        if minimal {
+            Self::Headers(Box::new(media))
+        } else {
+            Self::Document(Box::new(media))
+        }
+    }
+}
+
+/// The headers in the order of [`RECORD_HEADERS`]; what is not known has none.
+fn record(media: &media::Model) -> [Option<String>; 11] {
+    [
+        Some(media.id.to_string()),
+        Some(encoded(&media.resource)),
+        media.key.as_deref().map(encoded),
+        Some(encoded(&media.filename)),
+        Some(media.size.to_string()),
+        Some(media.mime_type.clone()),
+        Some(media.sha256.clone()),
+        Some(media.public.to_string()),
+        Some(to_rfc3339(media.created_at)),
+        Some(to_rfc3339(media.updated_at)),
+        Some("return=minimal".to_owned()),
+    ]
+}
+
+impl IntoResponse for InfoResponse {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Document(media) => JsonApiResponse(MediaDocument::new(*media)).into_response(),
+            Self::Headers(media) => {
+                let mut response =
+                    validators(Response::builder().status(StatusCode::NO_CONTENT), &media);
+                for ((name, _), value) in RECORD_HEADERS.iter().zip(record(&media)) {
+                    if let Some(value) = value {
+                        response = response.header(*name, value);
+                    }
+                }
+                response.finish()
+            }
+        }
+    }
+}
+
+impl ApiResponse for InfoResponse {
+    fn meta() -> MetaResponses {
+        let headers = RECORD_HEADERS.map(|(name, description)| MetaHeader {
+            name: name.to_owned(),
+            description: Some(description.to_owned()),
+            required: name != "X-Media-Key",
+            deprecated: false,
+            schema: String::schema_ref(),
+        });
+        MetaResponses {
+            responses: vec![
+                MetaResponse {
+                    description: "The media",
+                    status: Some(200),
+                    status_range: None,
+                    content: vec![MetaMediaType {
+                        content_type: JsonApiResponse::<MediaDocument>::CONTENT_TYPE,
+                        schema: JsonApiResponse::<MediaDocument>::schema_ref(),
+                    }],
+                    headers: vec![],
+                },
+                MetaResponse {
+                    description: "The media, in headers alone: the client preferred `return=minimal`",
+                    status: Some(204),
+                    status_range: None,
+                    content: vec![],
+                    headers: headers.into(),
+                },
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        JsonApiResponse::<MediaDocument>::register(registry);
+    }
+}
