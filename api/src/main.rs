@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use media_shared::{config::Settings, services::Services, shutdown, telemetry, tickets::local};
+use media_shared::{
+    config::Settings,
+    services::Services,
+    shutdown,
+    telemetry::{self, Verbosity},
+    tickets::local,
+};
 use tokio::net::TcpListener;
 
 /// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
@@ -18,7 +24,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Arguments::parse().settings.check()?;
-    telemetry::start("info");
+    telemetry::start(Verbosity::Service);
     // Workers in other programs find new jobs in the table within a second.
     let (tickets, _source) = local::local_tickets();
     let services = Services::open(&config, Arc::new(tickets)).await?;

@@ -17,6 +17,7 @@ pub struct Settings {
     /// Where the tables are: sqlite://path or postgres://user:password@host/name
     #[arg(
         long,
+        global = true,
         env = "DATABASE_URL",
         hide_env_values = true,
         value_name = "URL",
@@ -27,6 +28,7 @@ pub struct Settings {
     /// Where the bytes are kept: file:directory
     #[arg(
         long,
+        global = true,
         env = "MEDIA_STORAGE_URL",
         hide_env_values = true,
         value_name = "URL",
@@ -37,6 +39,7 @@ pub struct Settings {
     /// Where the API listens; only loopback addresses, as there is no authentication
     #[arg(
         long = "listen",
+        global = true,
         env = "MEDIA_LISTEN",
         value_name = "ADDRESS:PORT",
         default_value = "127.0.0.1:8080"
@@ -46,6 +49,7 @@ pub struct Settings {
     /// How many imports run at once in one worker
     #[arg(
         long,
+        global = true,
         env = "MEDIA_WORKER_CONCURRENCY",
         value_name = "N",
         default_value = "16"
@@ -55,6 +59,7 @@ pub struct Settings {
     /// Networks that may be reached beside the public internet, on any port: CIDRs, comma-separated
     #[arg(
         long,
+        global = true,
         env = "MEDIA_EGRESS_ALLOW",
         value_name = "CIDR,…",
         default_value = ""
@@ -64,6 +69,7 @@ pub struct Settings {
     /// Ports that may be reached on the public internet, comma-separated
     #[arg(
         long,
+        global = true,
         env = "MEDIA_EGRESS_PORTS",
         value_name = "PORT,…",
         default_value = "80,443,8080,8443"
@@ -73,6 +79,7 @@ pub struct Settings {
     /// The largest media to import or upload, such as 500MiB
     #[arg(
         long,
+        global = true,
         env = "MEDIA_MAX_BYTES",
         value_name = "BYTES",
         default_value = "10GiB"
@@ -82,6 +89,7 @@ pub struct Settings {
     /// How long an import waits for a connection
     #[arg(
         long,
+        global = true,
         env = "MEDIA_CONNECT_TIMEOUT",
         value_name = "TIME",
         default_value = "10s"
@@ -91,6 +99,7 @@ pub struct Settings {
     /// How long an import waits for the first byte of the answer
     #[arg(
         long,
+        global = true,
         env = "MEDIA_RESPONSE_TIMEOUT",
         value_name = "TIME",
         default_value = "30s"
@@ -100,6 +109,7 @@ pub struct Settings {
     /// How long an import or upload may go without a single byte
     #[arg(
         long,
+        global = true,
         env = "MEDIA_STALL_TIMEOUT",
         value_name = "TIME",
         default_value = "30s"
@@ -109,6 +119,7 @@ pub struct Settings {
     /// How long one attempt at an import may take in all
     #[arg(
         long,
+        global = true,
         env = "MEDIA_IMPORT_TIMEOUT",
         value_name = "TIME",
         default_value = "6h"
@@ -116,12 +127,19 @@ pub struct Settings {
     pub import_timeout: String,
 
     /// How long a worker holds a job without a sign of life before another takes it over
-    #[arg(long, env = "MEDIA_LEASE", value_name = "TIME", default_value = "15s")]
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_LEASE",
+        value_name = "TIME",
+        default_value = "15s"
+    )]
     pub lease: String,
 
     /// How long running requests and imports may go on after the signal to stop
     #[arg(
         long,
+        global = true,
         env = "MEDIA_SHUTDOWN_GRACE",
         value_name = "TIME",
         default_value = "10s"
@@ -131,6 +149,7 @@ pub struct Settings {
     /// How long finished jobs are kept
     #[arg(
         long,
+        global = true,
         env = "MEDIA_JOB_RETENTION",
         value_name = "TIME",
         default_value = "30days"

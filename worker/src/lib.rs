@@ -22,7 +22,7 @@ mod heartbeat;
 mod import;
 mod maintenance;
 mod runner;
-mod tls;
+pub mod tls;
 
 use active_jobs::{ActiveJobs, StopReason};
 use egress::{EgressGate, NameResolver};

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use media_shared::{config::Settings, services::Services, shutdown, telemetry, tickets::local};
+use media_shared::{
+    config::Settings,
+    services::Services,
+    shutdown,
+    telemetry::{self, Verbosity},
+    tickets::local,
+};
 use media_worker::egress::SystemResolver;
 
 /// Imports media: takes jobs from the database, fetches what they name, stores and records it.
@@ -18,7 +24,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Arguments::parse().settings.check()?;
-    telemetry::start("info");
+    telemetry::start(Verbosity::Service);
     let (tickets, source) = local::local_tickets();
     let services = Services::open(&config, Arc::new(tickets)).await?;
     let pending = media_migrations::pending(services.database.reader())

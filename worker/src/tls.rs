@@ -1,4 +1,4 @@
-//! How the worker knows whom it talks to.
+//! How an HTTP client knows whom it talks to.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// TLS 1.2 and 1.3 with the system's certificate authorities, or Mozilla's where the system has
 /// none (a bare container).
-pub(crate) fn client_config() -> Result<ClientConfig, rustls::Error> {
+pub fn client_config() -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(system.certs);

@@ -26,8 +26,12 @@ impl JobLedger {
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
                     let media = media_ledger::publish(transaction, new, now).await?;
-                    let row = transition::apply(&job, Event::Succeeded(media.id), now)
-                        .map_err(|_| LedgerError::LeaseLost)?;
+                    let event = Event::Succeeded {
+                        media_id: media.id,
+                        size: media.size,
+                    };
+                    let row =
+                        transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
                     row.update(transaction).await?;
                     Ok(media)
                 })

@@ -13,8 +13,8 @@ use crate::{
 /// What happened to a job.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    /// The attempt did its work.
-    Succeeded(MediaId),
+    /// The attempt stored a media of so many bytes.
+    Succeeded { media_id: MediaId, size: i64 },
     /// The attempt failed; `retry_at` is when it may be tried again, if that can help.
     Failed {
         failure: Failure,
@@ -45,9 +45,11 @@ pub(super) fn apply(
     match event {
         Event::Signalled(signal) => signalled(job, row, signal, now),
         _ if job.status != JobStatus::Running => Err(Refused),
-        Event::Succeeded(media_id) => {
+        Event::Succeeded { media_id, size } => {
             row.media_id = Set(Some(media_id));
             row.progress = Set(100);
+            row.bytes_done = Set(size);
+            row.bytes_total = Set(Some(size));
             row.error = Set(None);
             row.error_detail = Set(None);
             Ok(ended(released(row), JobStatus::Succeeded, now))

@@ -1,0 +1,145 @@
+//! A client of the service's own API: the same for a service in this process and for one elsewhere.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use media_worker::tls;
+use reqwest::{Client, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+/// How long the service may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Talks to a service.
+#[derive(Clone)]
+pub(crate) struct ApiClient {
+    http: Client,
+    base: Url,
+}
+
+/// An import to be entered.
+#[derive(Clone, Debug)]
+pub(crate) struct NewImport {
+    pub(crate) url: String,
+    pub(crate) resource: String,
+    pub(crate) key: String,
+    pub(crate) public: bool,
+    pub(crate) retries: i32,
+}
+
+/// A job, as far as an import needs to know it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    pub(crate) attributes: JobAttributes,
+}
+
+/// What the service says of a job.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct JobAttributes {
+    pub(crate) status: String,
+    pub(crate) bytes_done: u64,
+    pub(crate) bytes_total: Option<u64>,
+    pub(crate) retry_count: u32,
+    pub(crate) error: Option<String>,
+    pub(crate) error_detail: Option<String>,
+}
+
+impl Job {
+    /// Whether it has ended.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self.attributes.status.as_str(),
+            "succeeded" | "failed" | "cancelled"
+        )
+    }
+
+    /// Whether it ended well.
+    pub(crate) fn has_succeeded(&self) -> bool {
+        self.attributes.status == "succeeded"
+    }
+}
+
+#[derive(Deserialize)]
+struct Document<T> {
+    data: T,
+}
+
+impl ApiClient {
+    /// A client of the service at a URL.
+    pub(crate) fn new(base: Url) -> anyhow::Result<Self> {
+        let http = Client::builder()
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .tls_backend_preconfigured(tls::client_config()?)
+            .build()?;
+        Ok(Self { http, base })
+    }
+
+    /// Enters an import.
+    pub(crate) async fn enter(&self, import: &NewImport) -> anyhow::Result<Job> {
+        let document = json!({
+            "data": {
+                "type": "media:jobs",
+                "attributes": {
+                    "job_class": "media:import",
+                    "max_retries": import.retries,
+                    "arguments": {
+                        "url": import.url,
+                        "resource": import.resource,
+                        "key": import.key,
+                        "public": import.public,
+                    },
+                },
+            },
+        });
+        let request = self.http.post(self.at(&["jobs"])?).json(&document);
+        let answer: Document<Job> = read(request.send().await?).await?;
+        Ok(answer.data)
+    }
+
+    /// Looks a job up.
+    pub(crate) async fn job(&self, id: &str) -> anyhow::Result<Job> {
+        let request = self.http.get(self.at(&["jobs", id])?);
+        let answer: Document<Job> = read(request.send().await?).await?;
+        Ok(answer.data)
+    }
+
+    /// Looks a media up.
+    pub(crate) async fn media(&self, resource: &str, key: &str) -> anyhow::Result<Value> {
+        let url = self.at(&["medias", "info", resource, key])?;
+        let answer: Document<Value> = read(self.http.get(url).send().await?).await?;
+        Ok(answer.data)
+    }
+
+    fn at(&self, segments: &[&str]) -> anyhow::Result<Url> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .ok()
+            .context("the service's URL cannot be used")?
+            .pop_if_empty()
+            .extend(segments);
+        Ok(url)
+    }
+}
+
+/// Reads a document, or the errors that came in its place.
+async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> anyhow::Result<T> {
+    let status = response.status();
+    let body: Value = response
+        .json()
+        .await
+        .with_context(|| format!("the service answered {status} without a document"))?;
+    if !status.is_success() {
+        let details: Vec<&str> = body["errors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|error| error["detail"].as_str())
+            .collect();
+        bail!("{}", details.join("; "));
+    }
+    serde_json::from_value(body).context("the service answered something else than expected")
+}

@@ -1,0 +1,78 @@
+//! The API and the worker in one process, on embedded parts.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use media_shared::{config::Config, services::Services, tickets::local};
+use media_worker::egress::SystemResolver;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// The running service.
+pub(crate) struct Service {
+    address: SocketAddr,
+    tasks: JoinSet<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// Opens the parts, brings the schema up to date and starts both halves.
+    pub(crate) async fn start(
+        config: &Config,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let address = listener.local_addr()?;
+        let (tickets, source) = local::local_tickets();
+        let services = Services::open(config, Arc::new(tickets)).await?;
+        media_migrations::migrate_up(services.database.writer())
+            .await
+            .context("the schema cannot be brought up to date")?;
+
+        let mut tasks = JoinSet::new();
+        let (api, worker) = (services.clone(), services);
+        let (api_config, worker_config) = (config.clone(), config.clone());
+        let (api_shutdown, worker_shutdown) = (shutdown.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            media_api::serve(api, &api_config, listener, api_shutdown)
+                .await
+                .context("the API ended")
+        });
+        tasks.spawn(async move {
+            let resolver = Arc::new(SystemResolver);
+            media_worker::run(worker, source, resolver, &worker_config, worker_shutdown)
+                .await
+                .context("the worker ended")
+        });
+        Ok(Self {
+            address,
+            tasks,
+            shutdown,
+        })
+    }
+
+    /// Where it can be reached.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until both halves have ended. One that ends early takes the other with it.
+    pub(crate) async fn join(mut self) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            let ended = ended.context("a half of the service panicked").flatten();
+            if result.is_ok() {
+                result = ended;
+            }
+            self.shutdown.cancel();
+        }
+        result
+    }
+}
+
+/// Listens where the configuration says.
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; choose another address with MEDIA_LISTEN or --listen")
+    })
+}
