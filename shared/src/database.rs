@@ -106,9 +106,18 @@ impl Database {
             ..Default::default()
         };
         let transaction = self.writer.begin_with_options(options).await?;
-        let value = work(&transaction).await?;
-        transaction.commit().await?;
-        Ok(value)
+        match work(&transaction).await {
+            Ok(value) => {
+                transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // A dropped transaction is rolled back some time later, and until then its row
+                // locks hide its rows from the claim. What the caller hears is why it ended.
+                let _ = transaction.rollback().await;
+                Err(error)
+            }
+        }
     }
 
     /// Closes the connections once what runs on them has ended.

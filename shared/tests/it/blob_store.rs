@@ -1,0 +1,129 @@
+//! What storage promises, whichever it is.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use media_shared::{
+    blob_store::{BlobKey, BlobStore, StorageError, disk::DiskStore},
+    ids::BlobId,
+};
+
+/// Makes a test of each function, once for every storage.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod disk {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let directory = tempfile::tempdir().unwrap();
+                    let store = super::DiskStore::open(directory.path().into()).await.unwrap();
+                    super::$name(std::sync::Arc::new(store)).await;
+                    assert_eq!(super::files_in(directory.path()), 0, "something was left behind");
+                }
+            )*
+        }
+    };
+}
+
+on_every_store!(
+    what_was_written_is_read_back_in_any_range,
+    an_object_cannot_be_read_before_it_is_whole,
+    a_dropped_write_leaves_nothing,
+    deleting_is_idempotent_and_takes_partial_objects_too,
+);
+
+fn files_in(directory: &Path) -> usize {
+    std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files_in(&path) } else { 1 })
+        .sum()
+}
+
+fn key() -> BlobKey {
+    BlobKey::of(BlobId::generate())
+}
+
+fn pattern(size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|n| u8::try_from(n * 7 % 251).unwrap())
+        .collect()
+}
+
+async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chunk: usize) {
+    let mut writer = store.create(key).await.unwrap();
+    for piece in bytes.chunks(chunk) {
+        writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+}
+
+async fn read(
+    store: &Arc<dyn BlobStore>,
+    key: &BlobKey,
+    range: std::ops::Range<u64>,
+) -> Result<Vec<u8>, StorageError> {
+    let pieces: Vec<Bytes> = store.read(key, range).await?.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+async fn what_was_written_is_read_back_in_any_range(store: Arc<dyn BlobStore>) {
+    for (size, chunk) in [
+        (0, 1),
+        (1, 1),
+        (1000, 7),
+        (256 * 1024, 4096),
+        (700_001, 300_000),
+    ] {
+        let (key, bytes) = (key(), pattern(size));
+        write(&store, &key, &bytes, chunk).await;
+        let end = size as u64;
+        assert_eq!(read(&store, &key, 0..end).await.unwrap(), bytes);
+        for start in [0, size / 3, size.saturating_sub(1)] {
+            let range = start as u64..end;
+            assert_eq!(read(&store, &key, range).await.unwrap(), bytes[start..]);
+        }
+        assert_eq!(
+            read(&store, &key, 0..end / 2).await.unwrap(),
+            bytes[..size / 2]
+        );
+        // An object shorter than its record breaks off, it does not end early.
+        assert!(read(&store, &key, 0..end + 1).await.is_err());
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn an_object_cannot_be_read_before_it_is_whole(store: Arc<dyn BlobStore>) {
+    let key = key();
+    let mut writer = store.create(&key).await.unwrap();
+    writer.write(Bytes::from(pattern(600_000))).await.unwrap();
+    let early = read(&store, &key, 0..1).await;
+    assert!(matches!(early, Err(StorageError::NotFound)), "{early:?}");
+    writer.finish().await.unwrap();
+    assert_eq!(
+        read(&store, &key, 0..600_000).await.unwrap(),
+        pattern(600_000)
+    );
+    store.delete(&key).await.unwrap();
+}
+
+async fn a_dropped_write_leaves_nothing(store: Arc<dyn BlobStore>) {
+    let key = key();
+    let mut writer = store.create(&key).await.unwrap();
+    writer.write(Bytes::from(pattern(600_000))).await.unwrap();
+    drop(writer);
+    let gone = read(&store, &key, 0..1).await;
+    assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+}
+
+async fn deleting_is_idempotent_and_takes_partial_objects_too(store: Arc<dyn BlobStore>) {
+    let key = key();
+    store.delete(&key).await.unwrap();
+    let mut writer = store.create(&key).await.unwrap();
+    writer.write(Bytes::from(pattern(600_000))).await.unwrap();
+    // Its process died.
+    std::mem::forget(writer);
+    store.delete(&key).await.unwrap();
+    store.delete(&key).await.unwrap();
+}

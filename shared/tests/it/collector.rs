@@ -1,0 +1,210 @@
+//! What the collector takes, and what it leaves alone.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use media_shared::{
+    blob_ledger::{BlobLedger, BlobOwner},
+    blob_store::{BlobKey, BlobStore, StorageError, disk::DiskStore},
+    database::Database,
+    entities::blob,
+    ids::WorkerId,
+    intake::{Expectation, Intake, IntakeError},
+    media::Sha256,
+};
+use sea_orm::EntityTrait as _;
+use tempfile::TempDir;
+
+use crate::ledgers::{LEASE, Ledgers, import_to, new_media, on_every_database, path};
+
+on_every_database!(
+    live_blobs_stay_and_replaced_ones_go,
+    an_attempt_that_is_over_loses_its_blob_after_the_grace,
+    an_upload_keeps_its_blob_for_as_long_as_it_renews,
+    an_intake_keeps_what_was_promised_and_nothing_else,
+);
+
+async fn store() -> (TempDir, Arc<dyn BlobStore>) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    (directory, Arc::new(store))
+}
+
+async fn blobs(database: &Database) -> usize {
+    blob::Entity::find()
+        .all(database.reader())
+        .await
+        .unwrap()
+        .len()
+}
+
+fn anything() -> Expectation {
+    Expectation {
+        max_bytes: 1000,
+        size: None,
+        sha256: None,
+    }
+}
+
+async fn stored(
+    ledgers: &Ledgers,
+    store: &Arc<dyn BlobStore>,
+    owner: BlobOwner,
+) -> media_shared::intake::Sealed {
+    let mut intake = Intake::open(&ledgers.blobs, store, owner, anything())
+        .await
+        .unwrap();
+    intake.write(Bytes::from_static(b"some")).await.unwrap();
+    intake.seal().await.unwrap()
+}
+
+async fn exists(store: &Arc<dyn BlobStore>, id: media_shared::ids::BlobId) -> bool {
+    match store.read(&BlobKey::of(id), 0..4).await {
+        Ok(_) => true,
+        Err(StorageError::NotFound) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
+    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
+    let first = stored(&ledgers, &store, BlobOwner::Upload).await;
+    ledgers
+        .medias
+        .publish(new_media(path("r"), first.blob_id))
+        .await
+        .unwrap();
+    ledgers.clock.advance(Duration::from_hours(1));
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
+    assert!(exists(&store, first.blob_id).await);
+
+    let second = stored(&ledgers, &store, BlobOwner::Upload).await;
+    ledgers
+        .medias
+        .publish(new_media(path("r"), second.blob_id))
+        .await
+        .unwrap();
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, first.blob_id).await);
+    assert!(exists(&store, second.blob_id).await);
+
+    assert!(ledgers.medias.delete(&path("r")).await.unwrap());
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, second.blob_id).await);
+    assert_eq!(blobs(&database).await, 0);
+}
+
+async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Database) {
+    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
+    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    let claimed = ledgers
+        .jobs
+        .claim(WorkerId::generate())
+        .await
+        .unwrap()
+        .unwrap();
+    let sealed = stored(&ledgers, &store, BlobOwner::Attempt(claimed.lease)).await;
+    ledgers.clock.advance(LEASE * 2);
+    ledgers.blobs.collect(&store).await.unwrap();
+    assert!(
+        exists(&store, sealed.blob_id).await,
+        "nobody took the job back yet"
+    );
+
+    ledgers.jobs.rescue_expired().await.unwrap();
+    assert_eq!(
+        ledgers.blobs.collect(&store).await.unwrap(),
+        0,
+        "its writer may be frozen"
+    );
+    ledgers.clock.advance(LEASE);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, sealed.blob_id).await);
+    assert_eq!(blobs(&database).await, 0);
+}
+
+async fn an_upload_keeps_its_blob_for_as_long_as_it_renews(database: Database) {
+    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
+    let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
+    for _ in 0..10 {
+        ledgers.clock.advance(BlobLedger::renew_every());
+        ledgers.blobs.renew(sealed.blob_id).await.unwrap();
+        assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
+    }
+    ledgers.clock.advance(BlobLedger::renew_every() * 5);
+    ledgers.blobs.collect(&store).await.unwrap();
+    let lost = ledgers
+        .medias
+        .publish(new_media(path("r"), sealed.blob_id))
+        .await;
+    assert!(lost.is_err(), "given up, it cannot come to life");
+    ledgers.clock.advance(LEASE);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+}
+
+async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) {
+    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
+    let digest = "a6b46dd0d1ae5e86cbc8f37e75ceeb6760230c1ca4ffbcb0c97b96dd7d9c464b";
+    let digest = Sha256::from_hex(digest).unwrap();
+    let wrong = Sha256::from_bytes([0; 32]);
+    let cases = [
+        (
+            Expectation {
+                size: Some(4),
+                sha256: Some(digest),
+                ..anything()
+            },
+            true,
+        ),
+        (
+            Expectation {
+                size: Some(3),
+                ..anything()
+            },
+            false,
+        ),
+        (
+            Expectation {
+                size: Some(5),
+                ..anything()
+            },
+            false,
+        ),
+        (
+            Expectation {
+                max_bytes: 3,
+                ..anything()
+            },
+            false,
+        ),
+        (
+            Expectation {
+                sha256: Some(wrong),
+                ..anything()
+            },
+            false,
+        ),
+    ];
+    for (expectation, kept) in cases {
+        let intake = Intake::open(&ledgers.blobs, &store, BlobOwner::Upload, expectation).await;
+        let mut intake = intake.unwrap();
+        let id = intake.blob_id();
+        let result = match intake.write(Bytes::from_static(b"some")).await {
+            Ok(()) => intake.seal().await,
+            Err(error) => {
+                intake.abandon().await.unwrap();
+                Err(error)
+            }
+        };
+        assert_eq!(result.is_ok(), kept, "{expectation:?}: {result:?}");
+        assert_eq!(exists(&store, id).await, kept, "{expectation:?}");
+        if let Err(IntakeError::ChecksumMismatch { actual, .. }) = result {
+            assert_ne!(actual, wrong);
+        }
+    }
+    ledgers.clock.advance(Duration::from_hours(1));
+    ledgers.blobs.collect(&store).await.unwrap();
+    ledgers.clock.advance(LEASE);
+    ledgers.blobs.collect(&store).await.unwrap();
+    assert_eq!(blobs(&database).await, 0);
+}

@@ -1,0 +1,437 @@
+//! What the book of jobs promises, case by case.
+
+use std::{collections::HashSet, time::Duration};
+
+use media_shared::{
+    database::Database,
+    ids::WorkerId,
+    job::{Failure, FailureCode, JobStatus, Priority, Signal, Unicity},
+    job_ledger::{Beat, Claimed, Created, Lease, LedgerError, Signalled},
+    page::{PageRequest, PageSize, PageStart},
+};
+
+use crate::ledgers::{LEASE, Ledgers, import_to, on_every_database, path};
+
+on_every_database!(
+    the_most_urgent_is_claimed_first_and_the_oldest_among_equals,
+    no_two_workers_claim_the_same_job,
+    one_of_many_racing_creates_wins_a_unicity,
+    a_lost_worker_is_rescued_and_what_it_writes_is_refused,
+    a_job_that_kills_its_workers_fails_as_worker_lost,
+    a_heartbeat_renews_writes_progress_and_brings_signals,
+    a_hand_back_spends_no_attempt,
+    back_off_is_scheduled_and_the_origin_is_obeyed,
+    a_hopeless_failure_is_final_and_retry_starts_anew,
+    success_is_one_with_the_media_and_the_blob,
+    deleting_a_running_job_takes_its_lease,
+    scheduled_jobs_wait_for_their_time,
+    pruning_removes_only_what_ended_long_ago,
+    pages_follow_the_order_of_creation,
+);
+
+fn beat(lease: Lease) -> Beat {
+    Beat {
+        lease,
+        progress: 10,
+        bytes_done: 1,
+        bytes_total: Some(10),
+    }
+}
+
+async fn create(ledgers: &Ledgers, resource: &str) -> media_shared::entities::job::Model {
+    match ledgers
+        .jobs
+        .create(import_to(&path(resource)))
+        .await
+        .unwrap()
+    {
+        Created::New(job) => job,
+        Created::Existing(job) => panic!("{job:?} existed"),
+    }
+}
+
+async fn claim(ledgers: &Ledgers) -> Claimed {
+    let claimed = ledgers.jobs.claim(WorkerId::generate()).await.unwrap();
+    claimed.expect("a pending job")
+}
+
+fn failure(code: FailureCode) -> Failure {
+    Failure::new(code, "it did not work")
+}
+
+async fn the_most_urgent_is_claimed_first_and_the_oldest_among_equals(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let mut expected = Vec::new();
+    for priority in [0, 5, -100, 5, 100, 0] {
+        let new = import_to(&path("r")).priority(Priority::new(priority).unwrap());
+        let Created::New(job) = ledgers.jobs.create(new).await.unwrap() else {
+            panic!("existed")
+        };
+        expected.push((std::cmp::Reverse(priority), job.id));
+    }
+    expected.sort();
+    for (_, id) in expected {
+        assert_eq!(claim(&ledgers).await.job.id, id);
+    }
+    assert!(
+        ledgers
+            .jobs
+            .claim(WorkerId::generate())
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+async fn no_two_workers_claim_the_same_job(database: Database) {
+    const JOBS: usize = 60;
+    let ledgers = Ledgers::open(&database);
+    for _ in 0..JOBS {
+        create(&ledgers, "r").await;
+    }
+    let workers = (0..8).map(|_| {
+        let jobs = ledgers.jobs.clone();
+        tokio::spawn(async move {
+            let worker = WorkerId::generate();
+            let mut claimed = Vec::new();
+            while let Some(found) = jobs.claim(worker).await.unwrap() {
+                claimed.push(found.job.id);
+            }
+            claimed
+        })
+    });
+    let mut all = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        all.extend(worker.await.unwrap());
+    }
+    // With SKIP LOCKED a worker may find nothing while others hold the last rows: none is lost.
+    while let Some(found) = ledgers.jobs.claim(WorkerId::generate()).await.unwrap() {
+        all.push(found.job.id);
+    }
+    assert_eq!(all.len(), JOBS);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), JOBS);
+}
+
+async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let unicity = Some(Unicity::new("only one").unwrap());
+    let racers: Vec<_> = (0..16)
+        .map(|_| {
+            let jobs = ledgers.jobs.clone();
+            let new = import_to(&path("r")).unicity(unicity.clone());
+            tokio::spawn(async move { jobs.create(new).await.unwrap() })
+        })
+        .collect();
+    let mut entered = 0;
+    let mut ids = HashSet::new();
+    for racer in racers {
+        match racer.await.unwrap() {
+            Created::New(job) => {
+                entered += 1;
+                ids.insert(job.id);
+            }
+            Created::Existing(job) => {
+                ids.insert(job.id);
+            }
+        }
+    }
+    assert_eq!((entered, ids.len()), (1, 1));
+
+    // Once the job has ended, the unicity is free; a `retry` of the old one then meets the new.
+    let old = claim(&ledgers).await;
+    let hopeless = failure(FailureCode::OriginGone);
+    ledgers.jobs.fail(old.lease, hopeless).await.unwrap();
+    let again = import_to(&path("r")).unicity(unicity);
+    assert!(matches!(
+        ledgers.jobs.create(again).await.unwrap(),
+        Created::New(_)
+    ));
+    let refused = ledgers.jobs.signal(old.job.id, Signal::Retry).await;
+    assert!(
+        matches!(refused, Err(LedgerError::UnicityTaken)),
+        "{refused:?}"
+    );
+}
+
+async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    create(&ledgers, "r").await;
+    let lost = claim(&ledgers).await;
+    let media = ledgers.staged_media(lost.lease, path("r")).await;
+
+    ledgers.clock.advance(LEASE);
+    assert_eq!(
+        ledgers.jobs.rescue_expired().await.unwrap(),
+        0,
+        "the lease still holds"
+    );
+    ledgers.clock.advance(Duration::from_micros(1));
+    assert_eq!(ledgers.jobs.rescue_expired().await.unwrap(), 1);
+
+    let second = claim(&ledgers).await;
+    assert_eq!((second.job.id, second.lease.attempt), (lost.job.id, 2));
+    assert_eq!(second.job.retry_count, 1);
+
+    // The lost worker comes back.
+    assert_eq!(
+        ledgers.jobs.heartbeat(&[beat(lost.lease)]).await.unwrap(),
+        []
+    );
+    let refused = [
+        ledgers.jobs.succeed(lost.lease, media).await.err(),
+        ledgers
+            .jobs
+            .fail(lost.lease, failure(FailureCode::OriginError))
+            .await
+            .err(),
+        ledgers.jobs.hand_back(lost.lease).await.err(),
+        ledgers.jobs.stopped(lost.lease).await.err(),
+    ];
+    for error in refused {
+        assert!(matches!(error, Some(LedgerError::LeaseLost)), "{error:?}");
+    }
+    assert!(ledgers.medias.find(&path("r")).await.unwrap().is_none());
+    let job = ledgers.jobs.find(lost.job.id).await.unwrap().unwrap();
+    assert_eq!(job, second.job);
+}
+
+async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let new = import_to(&path("r")).max_retries(2);
+    ledgers.jobs.create(new).await.unwrap();
+    let mut id = None;
+    for _ in 0..3 {
+        id = Some(claim(&ledgers).await.job.id);
+        ledgers.clock.advance(LEASE * 2);
+        ledgers.jobs.rescue_expired().await.unwrap();
+    }
+    let job = ledgers.jobs.find(id.unwrap()).await.unwrap().unwrap();
+    assert_eq!(job.status, JobStatus::Failed);
+    assert_eq!(job.error.as_deref(), Some("worker_lost"));
+    assert_eq!((job.retry_count, job.attempt), (2, 3));
+}
+
+async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    for _ in 0..3 {
+        create(&ledgers, "r").await;
+    }
+    let (one, two, three) = (
+        claim(&ledgers).await,
+        claim(&ledgers).await,
+        claim(&ledgers).await,
+    );
+    let signalled = ledgers
+        .jobs
+        .signal(two.job.id, Signal::Pause)
+        .await
+        .unwrap();
+    assert!(matches!(signalled, Signalled::Requested(_)));
+    assert!(ledgers.jobs.delete(three.job.id).await.unwrap());
+
+    ledgers.clock.advance(LEASE / 2);
+    let beats = [one.lease, two.lease, three.lease].map(beat);
+    let mut pulses = ledgers.jobs.heartbeat(&beats).await.unwrap();
+    pulses.sort_by_key(|pulse| pulse.lease.job_id);
+    assert_eq!(pulses.len(), 2);
+    assert_eq!((pulses[0].lease, pulses[0].signal), (one.lease, None));
+    assert_eq!(
+        (pulses[1].lease, pulses[1].signal),
+        (two.lease, Some(Signal::Pause))
+    );
+
+    let job = ledgers.jobs.find(one.job.id).await.unwrap().unwrap();
+    assert_eq!(
+        (job.progress, job.bytes_done, job.bytes_total),
+        (10, 1, Some(10))
+    );
+    assert_eq!(job.lease_until, Some(ledgers.clock.now() + LEASE));
+
+    let paused = ledgers.jobs.stopped(two.lease).await.unwrap();
+    assert_eq!((paused.status, paused.signal), (JobStatus::Paused, None));
+    assert!(
+        ledgers
+            .jobs
+            .claim(WorkerId::generate())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    ledgers
+        .jobs
+        .signal(two.job.id, Signal::Resume)
+        .await
+        .unwrap();
+    assert_eq!(claim(&ledgers).await.job.id, two.job.id);
+}
+
+async fn a_hand_back_spends_no_attempt(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    create(&ledgers, "r").await;
+    let first = claim(&ledgers).await;
+    let job = ledgers.jobs.hand_back(first.lease).await.unwrap();
+    assert_eq!((job.status, job.retry_count), (JobStatus::Pending, 0));
+    let second = claim(&ledgers).await;
+    assert_eq!(second.lease.attempt, 2, "the token is new all the same");
+}
+
+async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    create(&ledgers, "r").await;
+    let first = claim(&ledgers).await;
+    let mut busy = failure(FailureCode::OriginBusy);
+    busy.retry_after = Some(Duration::from_mins(2));
+    let job = ledgers.jobs.fail(first.lease, busy).await.unwrap();
+    assert_eq!((job.status, job.retry_count), (JobStatus::Scheduled, 1));
+    assert_eq!(job.error.as_deref(), Some("origin_busy"));
+    assert_eq!(
+        job.scheduled_at,
+        Some(ledgers.clock.now() + Duration::from_mins(2))
+    );
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 0);
+    ledgers.clock.advance(Duration::from_mins(2));
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 1);
+    assert_eq!(claim(&ledgers).await.job.id, first.job.id);
+}
+
+async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    create(&ledgers, "r").await;
+    let first = claim(&ledgers).await;
+    let gone = failure(FailureCode::OriginNotFound);
+    let job = ledgers.jobs.fail(first.lease, gone).await.unwrap();
+    assert_eq!((job.status, job.retry_count), (JobStatus::Failed, 0));
+    assert!(job.finished_at.is_some());
+    let refused = ledgers.jobs.signal(job.id, Signal::Pause).await;
+    assert!(
+        matches!(refused, Err(LedgerError::SignalRefused { .. })),
+        "{refused:?}"
+    );
+    ledgers.jobs.signal(job.id, Signal::Retry).await.unwrap();
+    let again = claim(&ledgers).await;
+    assert_eq!((again.job.error, again.job.finished_at), (None, None));
+    assert_eq!(again.lease.attempt, 2);
+}
+
+async fn success_is_one_with_the_media_and_the_blob(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    for _ in 0..2 {
+        create(&ledgers, "r").await;
+    }
+    let first = claim(&ledgers).await;
+    let media = ledgers.staged_media(first.lease, path("r")).await;
+    let old = ledgers
+        .jobs
+        .succeed(first.lease, media.clone())
+        .await
+        .unwrap();
+    let job = ledgers.jobs.find(first.job.id).await.unwrap().unwrap();
+    assert_eq!(
+        (job.status, job.media_id),
+        (JobStatus::Succeeded, Some(old.id))
+    );
+    assert_eq!(
+        (job.progress, job.bytes_done, job.bytes_total),
+        (100, 4, Some(4))
+    );
+
+    // The same path again: the media stays, its bytes are new.
+    let second = claim(&ledgers).await;
+    let lost = ledgers.jobs.succeed(second.lease, media).await;
+    assert!(matches!(lost, Err(LedgerError::BlobLost)), "{lost:?}");
+    let media = ledgers.staged_media(second.lease, path("r")).await;
+    let new = ledgers.jobs.succeed(second.lease, media).await.unwrap();
+    assert_eq!(new.id, old.id);
+    assert_ne!(new.blob_id, old.blob_id);
+    assert_eq!(ledgers.medias.find(&path("r")).await.unwrap(), Some(new));
+}
+
+async fn deleting_a_running_job_takes_its_lease(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let job = create(&ledgers, "r").await;
+    let claimed = claim(&ledgers).await;
+    assert!(ledgers.jobs.delete(job.id).await.unwrap());
+    assert!(!ledgers.jobs.delete(job.id).await.unwrap());
+    let media = ledgers.staged_media(claimed.lease, path("r")).await;
+    let refused = ledgers.jobs.succeed(claimed.lease, media).await;
+    assert!(
+        matches!(refused, Err(LedgerError::LeaseLost)),
+        "{refused:?}"
+    );
+}
+
+async fn scheduled_jobs_wait_for_their_time(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let at = ledgers.clock.now() + Duration::from_secs(10);
+    let new = import_to(&path("r")).scheduled_at(Some(at));
+    let Created::New(job) = ledgers.jobs.create(new).await.unwrap() else {
+        panic!("existed")
+    };
+    assert_eq!(job.status, JobStatus::Scheduled);
+    let stored = ledgers.jobs.find(job.id).await.unwrap().unwrap();
+    assert_eq!(stored, job, "what is stored is what was answered");
+    ledgers.clock.advance(Duration::from_micros(9_999_999));
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 0);
+    ledgers.clock.advance(Duration::from_micros(1));
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 1);
+    assert_eq!(ledgers.jobs.count_pending(10).await.unwrap(), 1);
+}
+
+async fn pruning_removes_only_what_ended_long_ago(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let retention = Duration::from_hours(1);
+    for _ in 0..3 {
+        create(&ledgers, "r").await;
+    }
+    let old = claim(&ledgers).await;
+    ledgers
+        .jobs
+        .fail(old.lease, failure(FailureCode::OriginGone))
+        .await
+        .unwrap();
+    ledgers.clock.advance(retention);
+    let new = claim(&ledgers).await;
+    ledgers
+        .jobs
+        .fail(new.lease, failure(FailureCode::OriginGone))
+        .await
+        .unwrap();
+    ledgers.clock.advance(Duration::from_micros(1));
+    assert_eq!(ledgers.jobs.prune(retention).await.unwrap(), 1);
+    assert!(ledgers.jobs.find(old.job.id).await.unwrap().is_none());
+    assert!(ledgers.jobs.find(new.job.id).await.unwrap().is_some());
+}
+
+async fn pages_follow_the_order_of_creation(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(create(&ledgers, "r").await.id);
+    }
+    let size = PageSize::new(2).unwrap();
+    let mut seen = Vec::new();
+    let mut start = PageStart::Number(1);
+    loop {
+        let request = PageRequest {
+            size,
+            start,
+            count: true,
+        };
+        let page = ledgers.jobs.list(request).await.unwrap();
+        assert_eq!(page.total, Some(5));
+        seen.extend(page.items.iter().map(|job| job.id));
+        if !page.has_more {
+            break;
+        }
+        start = PageStart::After(seen.last().unwrap().0);
+    }
+    assert_eq!(seen, ids);
+    let third = PageRequest {
+        size,
+        start: PageStart::Number(3),
+        count: false,
+    };
+    let page = ledgers.jobs.list(third).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert!(!page.has_more && page.total.is_none());
+}

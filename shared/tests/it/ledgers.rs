@@ -1,0 +1,130 @@
+//! The books on a database of their own, with a clock that only the test moves.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use media_shared::{
+    blob_ledger::{BlobLedger, BlobOwner},
+    clock::Clock,
+    database::Database,
+    ids::BlobId,
+    job::{ImportArguments, MediaImport, arguments::RawImportArguments},
+    job_ledger::{JobLedger, Lease, NewJob},
+    media::{Filename, MediaPath, Sha256},
+    media_ledger::{Creator, MediaLedger, NewMedia},
+};
+
+/// How long leases last in tests.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// A clock that moves when it is told to.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(1_800_000_000_000_000)))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_micros()).unwrap();
+        self.0.fetch_add(by, Ordering::SeqCst);
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn clock(&self) -> Clock {
+        let clock = self.clone();
+        Clock::from_fn(move || clock.now())
+    }
+}
+
+/// The books.
+#[derive(Clone, Debug)]
+pub struct Ledgers {
+    pub jobs: JobLedger,
+    pub medias: MediaLedger,
+    pub blobs: BlobLedger,
+    pub clock: ManualClock,
+}
+
+impl Ledgers {
+    pub fn open(database: &Database) -> Self {
+        let clock = ManualClock::new();
+        Self {
+            jobs: JobLedger::new(database.clone(), clock.clock(), LEASE),
+            medias: MediaLedger::new(database.clone(), clock.clock()),
+            blobs: BlobLedger::new(database.clone(), clock.clock(), LEASE),
+            clock,
+        }
+    }
+
+    /// Stages a blob for an attempt and describes a media that points to it.
+    pub async fn staged_media(&self, lease: Lease, path: MediaPath) -> NewMedia {
+        let blob = self.blobs.stage(BlobOwner::Attempt(lease)).await.unwrap();
+        new_media(path, blob.id)
+    }
+}
+
+/// A job that imports something to a path.
+pub fn import_to(path: &MediaPath) -> NewJob {
+    let arguments = ImportArguments::check(RawImportArguments {
+        url: "http://origin.test/file.png".into(),
+        resource: path.resource().into(),
+        key: path.key().map(Into::into),
+        ..RawImportArguments::default()
+    })
+    .unwrap();
+    NewJob::new::<MediaImport>(&arguments).unwrap()
+}
+
+pub fn path(resource: &str) -> MediaPath {
+    MediaPath::new(resource, None).unwrap()
+}
+
+pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
+    NewMedia {
+        path,
+        filename: Filename::new("file.png").unwrap(),
+        mime_type: "image/png".into(),
+        size: 4,
+        sha256: Sha256::from_bytes([7; 32]),
+        public: false,
+        source_url: None,
+        creator: Creator::default(),
+        blob_id,
+    }
+}
+
+/// Makes a test of each function, once for every database.
+macro_rules! on_every_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let test = media_testkit::databases::sqlite().await;
+                    super::$name(test.database.clone()).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let test = media_testkit::databases::postgres().await;
+                    super::$name(test.database.clone()).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_database;

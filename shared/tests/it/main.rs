@@ -1,0 +1,10 @@
+//! The ledgers and storage, on every database and every storage that there is.
+
+// In tests a failure is a panic that says where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod blob_store;
+mod collector;
+mod job_ledger;
+mod job_ledger_model;
+mod ledgers;

@@ -1,0 +1,34 @@
+//! What the tests stand on: real servers on free ports with data of their own, an origin that
+//! misbehaves on command, and the programs as a user would start them. A missing server is an
+//! error, never a skipped test.
+
+// In tests a failure is a panic that says where.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+
+pub mod bytes;
+pub mod databases;
+pub mod nginx;
+pub mod origin;
+mod process;
+pub mod service;
+pub mod wait;
+
+pub use wait::wait_until;
+
+/// A port that nothing listens on now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}
+
+/// An HTTP client.
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(media_worker::tls::client_config().unwrap())
+        .build()
+        .unwrap()
+}

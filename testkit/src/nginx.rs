@@ -1,0 +1,97 @@
+//! nginx as an origin.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{free_port, process::Supervised, wait_until};
+
+/// A running nginx that serves a directory of its own.
+pub struct Nginx {
+    port: u16,
+    directory: TempDir,
+    _process: Supervised,
+}
+
+impl Nginx {
+    /// Starts nginx. `/…` serves files at full speed, `/slow/…` the same at 4 MB/s, and `/named/…`
+    /// with a `Content-Disposition`.
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("files")).unwrap();
+        // nginx's workers run as another user when it is started by root.
+        let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), open).unwrap();
+        let port = free_port();
+        let configuration = directory.path().join("nginx.conf");
+        std::fs::write(&configuration, configure(directory.path(), port)).unwrap();
+        let arguments = [
+            "-p",
+            directory.path().to_str().unwrap(),
+            "-c",
+            configuration.to_str().unwrap(),
+            "-e",
+            "error.log",
+        ];
+        let process = Supervised::start("-TERM", Path::new("/usr/sbin/nginx"), &arguments);
+        wait_until("nginx listens", Duration::from_secs(10), async || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        })
+        .await;
+        Self {
+            port,
+            directory,
+            _process: process,
+        }
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/{path}", self.port)
+    }
+
+    /// Where a file that is served lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join("files").join(name)
+    }
+
+    /// Adds a file.
+    pub fn add(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+}
+
+fn configure(directory: &Path, port: u16) -> String {
+    let directory = directory.display();
+    format!(
+        r#"
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    access_log off;
+    sendfile on;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        root {directory}/files;
+        location /slow/ {{ alias {directory}/files/; limit_rate 4m; }}
+        location /named/ {{
+            alias {directory}/files/;
+            add_header Content-Disposition "attachment; filename=\"plain.bin\"; filename*=UTF-8''na%C3%AFve%20name.bin";
+        }}
+    }}
+}}
+"#
+    )
+}
