@@ -190,7 +190,7 @@ impl Run {
             }
             Operation::Rescue => self.rescue().await,
             Operation::Prune => {
-                let retention = Duration::from_secs(60);
+                let retention = Duration::from_mins(1);
                 let before = self.jobs.len();
                 self.jobs
                     .retain(|job| job.finished_at.is_none_or(|at| at >= now - retention));
@@ -391,7 +391,7 @@ impl Run {
                 job.end(JobStatus::Cancelled, now);
             }
             (JobStatus::Pending | JobStatus::Scheduled, Signal::Pause) => {
-                job.status = JobStatus::Paused
+                job.status = JobStatus::Paused;
             }
             (JobStatus::Paused, Signal::Resume) => {
                 let ahead = job.scheduled_at.is_some_and(|at| at > now);

@@ -1,0 +1,154 @@
+//! `media import`, `media demo`, and two services that meet on one data directory.
+
+use std::{process::Output, time::Duration};
+
+use media_testkit::{free_port, nginx::Nginx, origin::Origin, service::Installation, wait_until};
+use serde_json::Value;
+
+use crate::{MEDIA, file};
+
+fn records(output: &Output) -> Vec<Value> {
+    serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter::<Value>()
+        .map(Result::unwrap)
+        .collect()
+}
+
+#[tokio::test]
+async fn import_prints_the_records_and_its_exit_code_tells_whether_all_succeeded() {
+    let (nginx, origin) = (Nginx::start().await, Origin::start().await);
+    let installation = Installation::new(MEDIA);
+    nginx.add("swirl.png", &file("swirl.png"));
+    nginx.add("sunrise.jpg", &file("sunrise.jpg"));
+    let (one, two, broken) = (
+        nginx.url("swirl.png"),
+        nginx.url("sunrise.jpg"),
+        origin.url("status/404"),
+    );
+
+    let output = installation
+        .command(&["import", &one, &two, "--resource", "pics"])
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let found = records(&output);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0]["attributes"]["filename"], "swirl.png");
+    assert_eq!(found[1]["attributes"]["filename"], "sunrise.jpg");
+    assert_eq!(found[1]["attributes"]["resource"], "pics");
+    let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        lines.contains("imported swirl.png (image/png,"),
+        "a line each: {lines}"
+    );
+
+    let output = installation
+        .command(&["import", &broken, &one])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(records(&output).len(), 1, "what succeeded is printed");
+    let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        lines.contains("404") && lines.contains("origin_not_found"),
+        "{lines}"
+    );
+
+    for bad in [
+        vec!["import"],
+        vec!["import", "not a URL"],
+        vec!["import", &one, &two, "--key", "k"],
+        vec!["import", &one, "--resource", "../x"],
+        vec!["import", &one, "--server", "http://127.0.0.1:9"],
+    ] {
+        let output = installation.command(&bad).output().await.unwrap();
+        assert!(!output.status.success(), "{bad:?}");
+        assert!(!output.stderr.is_empty(), "{bad:?}");
+        assert!(output.stdout.is_empty(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn import_hands_the_work_to_the_running_service() {
+    let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
+    nginx.add("swirl.png", &file("swirl.png"));
+    let url = nginx.url("swirl.png");
+    let service = installation.serve().await;
+    let output = installation
+        .command(&["import", &url, "--key", "k"])
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(service.media("imports/k").await["filename"], "swirl.png");
+
+    // Another machine would only know the service's address.
+    let elsewhere = Installation::new(MEDIA);
+    let arguments = ["import", &url, "--key", "far", "--server", &service.url("")];
+    let output = elsewhere.command(&arguments).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(service.media("imports/far").await["filename"], "swirl.png");
+    assert!(!elsewhere.directory().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_second_service_on_the_same_data_says_so_and_stops() {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let output = installation
+        .command(&["serve", "--listen", &address])
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("another service uses this data directory"),
+        "{said}"
+    );
+    assert!(said.contains(&service.url("")), "{said}");
+
+    // The lock goes with its holder, however that ends.
+    service.kill().await;
+    let again = installation.serve().await;
+    assert!(again.stop().await.success());
+}
+
+#[tokio::test]
+async fn bad_configuration_is_reported_whole() {
+    let installation = Installation::new(MEDIA)
+        .with("MEDIA_LISTEN", "0.0.0.0:8080")
+        .with("MEDIA_MAX_BYTES", "lots");
+    let output = installation.command(&["serve"]).output().await.unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("MEDIA_LISTEN") && said.contains("MEDIA_MAX_BYTES"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_demonstration_imports_its_pictures_and_goes_on_serving() {
+    let installation = Installation::new(MEDIA);
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut demo = installation
+        .command(&["demo", "--listen", &address])
+        .spawn()
+        .unwrap();
+    let http = media_testkit::http_client();
+    let url = format!("http://{address}/medias/files/demo/swirl.png");
+    wait_until(
+        "the picture is there",
+        Duration::from_secs(30),
+        async || {
+            let answer = http.get(&url).send().await.ok()?;
+            (answer.bytes().await.ok()? == file("swirl.png")).then_some(())
+        },
+    )
+    .await;
+    demo.kill().await.unwrap();
+}

@@ -1,0 +1,25 @@
+//! The program as its users meet it: started as they would, on real files from a real origin.
+
+// In tests a failure is a panic that says where.
+// A table of cases is as long as there are cases.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
+
+mod bad_requests;
+mod command_line;
+mod crashes;
+mod downloads;
+mod failures;
+mod imports;
+mod memory;
+mod uploads;
+
+/// The program under test.
+const MEDIA: &str = env!("CARGO_BIN_EXE_media");
+
+/// The bytes of a file beside the tests, or among the demonstration's samples.
+fn file(name: &str) -> Vec<u8> {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(here.join("tests/files").join(name))
+        .or_else(|_| std::fs::read(here.join("samples").join(name)))
+        .unwrap()
+}

@@ -1,0 +1,244 @@
+//! Uploads: streamed, checked, and kept whole or not at all.
+
+use std::time::Duration;
+
+use media_testkit::{
+    service::{Installation, Service},
+    wait_until,
+};
+use reqwest::{
+    Response, StatusCode,
+    multipart::{Form, Part},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{MEDIA, file};
+
+async fn upload(service: &Service, form: Form) -> Response {
+    let request = service.http.post(service.url("/medias/files/up/load"));
+    request.multipart(form).send().await.unwrap()
+}
+
+fn part(bytes: &[u8], name: &str) -> Part {
+    Part::bytes(bytes.to_vec()).file_name(name.to_owned())
+}
+
+async fn error_code(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let document: Value = answer.json().await.unwrap();
+    (
+        status,
+        document["errors"][0]["code"].as_str().unwrap().to_owned(),
+    )
+}
+
+#[tokio::test]
+async fn a_file_is_kept_with_what_the_fields_say() {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    let png = file("swirl.png");
+    let answer = upload(
+        &service,
+        Form::new().part("media", part(&png, "a picture.png")),
+    )
+    .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let document: Value = answer.json().await.unwrap();
+    let media = &document["data"]["attributes"];
+    assert_eq!(media["filename"], "a picture.png");
+    assert_eq!(media["mime_type"], "image/png");
+    assert_eq!(media["public"], false);
+    let digest = media["sha256"].as_str().unwrap().to_owned();
+
+    let form = Form::new()
+        .text("public", "true")
+        .text("filename", "named.png")
+        .text("sha256", digest)
+        .text("size", png.len().to_string())
+        .part("media", part(&png, "ignored.png"));
+    let answer = upload(&service, form).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let media = service.media("up/load").await;
+    assert_eq!(
+        (media["filename"].as_str(), media["public"].as_bool()),
+        (Some("named.png"), Some(true))
+    );
+    let back = service
+        .get("/medias/files/up/load")
+        .await
+        .bytes()
+        .await
+        .unwrap();
+    assert_eq!(back, png);
+
+    let path = service.url("/medias/files/up/load");
+    let deleted = service.http.delete(&path).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        service.get("/medias/files/up/load").await.status(),
+        StatusCode::NOT_FOUND
+    );
+    wait_until("the bytes go", Duration::from_secs(20), async || {
+        installation.stored_files().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bad_form_is_refused_and_nothing_of_it_is_kept() {
+    let installation = Installation::new(MEDIA).with("MEDIA_MAX_BYTES", "1KiB");
+    let service = installation.serve().await;
+    let media = || part(b"some bytes", "a.txt");
+    for (form, status, code) in [
+        (Form::new(), 400, "incomplete_body"),
+        (Form::new().text("public", "true"), 422, "invalid_value"),
+        (
+            Form::new().text("public", "yes").part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().text("filename", "../x").part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new()
+                .text("filename", "x".repeat(2000))
+                .part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().text("size", "many").part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().text("size", "9").part("media", media()),
+            422,
+            "size_mismatch",
+        ),
+        (
+            Form::new().text("size", "11").part("media", media()),
+            422,
+            "size_mismatch",
+        ),
+        (
+            Form::new()
+                .text("sha256", "0".repeat(64))
+                .part("media", media()),
+            422,
+            "checksum_mismatch",
+        ),
+        (
+            Form::new().text("sha256", "short").part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().text("colour", "red").part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().part("media", media()).text("public", "true"),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().part("media", media()).part("media", media()),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().part("media", part(&[0; 1025], "big.bin")),
+            413,
+            "too_large",
+        ),
+    ] {
+        let shown = format!("{form:?}");
+        assert_eq!(
+            error_code(upload(&service, form).await).await,
+            (status, code.to_owned()),
+            "{shown}"
+        );
+    }
+    for (content_type, body, status) in [
+        (Some("multipart/form-data"), "x", 400),
+        (
+            Some("multipart/form-data; boundary=b"),
+            "no form at all",
+            400,
+        ),
+        (
+            Some("multipart/form-data; boundary=b"),
+            "--b\r\nContent-Disposition: form-data; name=\"media\"\r\n\r\ncut",
+            400,
+        ),
+        (Some("application/json"), "{}", 415),
+        (None, "", 415),
+    ] {
+        let mut request = service
+            .http
+            .post(service.url("/medias/files/up/load"))
+            .body(body);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(
+            error_code(answer).await.0,
+            status,
+            "{content_type:?} {body}"
+        );
+    }
+    assert_eq!(
+        service.get("/medias/info/up/load").await.status(),
+        StatusCode::NOT_FOUND
+    );
+    wait_until("nothing is left", Duration::from_secs(20), async || {
+        installation.stored_files().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_or_stalls_leaves_nothing() {
+    let installation = Installation::new(MEDIA).with("MEDIA_STALL_TIMEOUT", "1s");
+    let service = installation.serve().await;
+    let head = "POST /medias/files/up/load HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a\"\r\n\r\nsome bytes";
+    let address = service.url("").replace("http://", "");
+
+    let mut broken = TcpStream::connect(&address).await.unwrap();
+    broken.write_all(head.as_bytes()).await.unwrap();
+    wait_until(
+        "the upload has begun",
+        Duration::from_secs(10),
+        async || (!installation.stored_files().is_empty()).then_some(()),
+    )
+    .await;
+    drop(broken);
+    wait_until(
+        "the broken upload is gone",
+        Duration::from_secs(10),
+        async || installation.stored_files().is_empty().then_some(()),
+    )
+    .await;
+
+    let mut stalled = TcpStream::connect(&address).await.unwrap();
+    stalled.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    stalled.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 408");
+    wait_until(
+        "the stalled upload is gone",
+        Duration::from_secs(10),
+        async || installation.stored_files().is_empty().then_some(()),
+    )
+    .await;
+}
