@@ -11,12 +11,14 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags as TagsDerive};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+mod drain;
 mod health;
 mod jobs;
 mod jsonapi;
 mod listing;
 mod medias;
 
+use drain::Drain;
 use health::HealthApi;
 use jobs::JobsApi;
 use jsonapi::ApiError;
@@ -75,6 +77,7 @@ fn routes(services: Services, config: &Config) -> impl Endpoint + use<> {
         .nest("/docs", service.swagger_ui())
         .nest("/", service)
         .catch_all_error(|error| async move { ApiError::from_framework(&error).into_response() })
+        .with(Drain)
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))
 }
 

@@ -125,6 +125,11 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
+        // The first byte of a TLS handshake (RFC 8446 §5.1), which no request line begins with.
+        if head[0] == 22 {
+            stream.write_all(b"HTTP/1.1 400 Speak HTTP\r\n\r\n").await?;
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
 }

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner},
     entities::media,
-    intake::{Expectation, Intake, Sealed},
+    intake::{Expectation, Intake, IntakeError, Sealed},
     media::{Filename, MediaPath, Sha256},
     media_ledger::{Creator, NewMedia, PublishError},
     media_type,
     services::Services,
 };
 use multer::{Constraints, Field, Multipart, SizeLimit};
-use poem::{Body, Request, RequestBody, Result};
+use poem::{Body, Request, RequestBody, Result, http::header};
 use poem_openapi::{
     impl_apirequest_for_payload,
     payload::{ParsePayload, Payload},
@@ -35,6 +35,8 @@ const MAX_FRAME_BYTES: u64 = 64 * 1024;
 pub(super) struct UploadForm {
     body: Body,
     boundary: String,
+    /// `Content-Length`, if the client knows it.
+    announced: Option<u64>,
 }
 
 /// Takes uploads.
@@ -68,7 +70,7 @@ impl Uploads {
         path: MediaPath,
         form: UploadForm,
     ) -> Result<media::Model, ApiError> {
-        let mut parts = form.open(self.max_bytes);
+        let mut parts = form.open(self.max_bytes)?;
         let mut fields = Fields::default();
         loop {
             let Some(part) = self.next_part(&mut parts).await? else {
@@ -242,17 +244,22 @@ impl Fields {
 }
 
 impl UploadForm {
-    fn open(self, max_bytes: u64) -> Multipart<'static> {
+    /// Starts to read; a form that announces more than is taken is refused before its first byte.
+    fn open(self, max_bytes: u64) -> Result<Multipart<'static>, ApiError> {
+        let limit = max_bytes.saturating_add(MAX_FRAME_BYTES);
+        if self.announced.is_some_and(|length| length > limit) {
+            return Err(IntakeError::TooLarge { limit: max_bytes }.into());
+        }
         let limits = SizeLimit::new()
-            .whole_stream(max_bytes.saturating_add(MAX_FRAME_BYTES))
+            .whole_stream(limit)
             .per_field(MAX_FIELD_BYTES)
             // The intake limits the file itself, and says so in its own words.
             .for_field(FILE_FIELD, u64::MAX);
-        Multipart::with_constraints(
+        Ok(Multipart::with_constraints(
             self.body.into_bytes_stream(),
             self.boundary,
             Constraints::new().size_limit(limits),
-        )
+        ))
     }
 }
 
@@ -361,9 +368,13 @@ impl ParsePayload for UploadForm {
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let boundary = multer::parse_boundary(request.content_type().unwrap_or_default())
             .map_err(|error| unreadable(&error))?;
+        let announced = request
+            .header(header::CONTENT_LENGTH)
+            .and_then(|length| length.parse().ok());
         Ok(Self {
             body: body.take()?,
             boundary,
+            announced,
         })
     }
 }

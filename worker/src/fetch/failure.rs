@@ -159,15 +159,11 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
         if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        // An I/O error that wraps another error hides it from `source`.
-        if let Some(inner) = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            && let Some(found) = inner.downcast_ref::<T>()
-        {
-            return Some(found);
-        }
-        cause = error.source();
+        cause = match error.downcast_ref::<io::Error>().map(io::Error::get_ref) {
+            // An I/O error passes over the error that it wraps when it is asked for its source.
+            Some(Some(inner)) => Some(inner),
+            _ => error.source(),
+        };
     }
     None
 }

@@ -54,7 +54,7 @@ async fn every_failure_has_a_name_and_leaves_nothing() {
             "http://169.254.169.254/latest/meta-data/".to_owned(),
             "egress_blocked",
         ),
-        ("http://localhost.:22/".to_owned(), "egress_blocked"),
+        ("http://0x7f000002/".to_owned(), "egress_blocked"),
         (origin.url("redirect?http://10.0.0.1/"), "egress_blocked"),
     ];
     let jobs = cases.iter().enumerate().map(|(n, (url, code))| {
