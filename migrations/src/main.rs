@@ -2,7 +2,10 @@
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use sea_orm_migration::{MigratorTrait, sea_orm::Database};
+use sea_orm_migration::{
+    MigratorTrait,
+    sea_orm::{ConnectOptions, Database},
+};
 
 /// Migrates the database of the media importer.
 #[derive(Parser)]
@@ -34,10 +37,13 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_env_filter("error,sea_orm_migration=info")
+        .with_ansi(false)
         .with_target(false)
         .init();
-    let database = Database::connect(&with_create_mode(&arguments.database_url))
+    let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url));
+    options.sqlx_logging(false);
+    let database = Database::connect(options)
         .await
         .context("cannot connect to the database in DATABASE_URL")?;
     match arguments.command {
