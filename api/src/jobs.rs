@@ -1,37 +1,56 @@
-//! `/jobs`: enter, look up, list and delete.
+//! `/jobs`: enter, look up, list, change, signal, listen and delete.
+
+use std::{sync::Arc, time::Duration};
 
 use media_shared::{
+    entities::job,
     ids::JobId,
     job::{ImportArguments, JobClass, MediaImport, Priority, Unicity},
-    job_ledger::{Created, LedgerError, NewJob},
+    job_ledger::{Created, LedgerError, NewJob, Reschedule, Signalled},
     services::Services,
 };
-use poem::Request;
+use poem::{Request, web::sse::SSE};
 use poem_openapi::{
     ApiResponse, OpenApi,
-    param::{Path, Query},
+    param::{Header, Path},
 };
+use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     Tags,
-    jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse, ListLinks},
-    listing::{LIST_PARAMETERS, page_request, refuse_unknown_parameters},
+    jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
+    medias::MediaResource,
+    resource::{
+        document::{Many, One, resource_object},
+        query::{ListQuery, View},
+        query_string::refuse_parameters,
+    },
 };
 
 mod document;
+mod event_stream;
+pub(crate) mod events;
+mod fields;
 
-pub(crate) use document::ListMeta;
-use document::{JobDocument, JobList, JobMeta, NewJobAttributes, NewJobDocument};
+use document::{JobChangeDocument, NewJobAttributes, NewJobDocument, ScheduledAt, SignalDocument};
+use event_stream::EventStreamResponse;
+use events::JobWatch;
+pub(crate) use fields::JobResource;
 
-/// The latest time that a job can be scheduled for; later ones have no RFC 3339 form.
-const LAST_YEAR: i32 = 9999;
+/// The years that a job can be scheduled in: those that RFC 3339 can write.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 /// The most retries that a client can ask for.
 const MAX_RETRIES: i32 = 100;
+/// How often a silent event stream says that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The operations on jobs.
-pub struct JobsApi {
+pub(crate) struct JobsApi {
     services: Services,
+    watch: Arc<JobWatch>,
+    shutdown: CancellationToken,
 }
 
 #[derive(ApiResponse)]
@@ -39,28 +58,38 @@ enum CreateResponse {
     /// The job was entered.
     #[oai(status = 201)]
     Created(
-        JsonApiResponse<JobDocument>,
+        JsonApiResponse<One<JobResource>>,
         /// Where the job is.
         #[oai(header = "Location")]
         String,
     ),
     /// An unfinished job holds the same unicity: this one. `meta.deduplicated` is true.
     #[oai(status = 200)]
-    Existing(JsonApiResponse<JobDocument>),
+    Existing(JsonApiResponse<One<JobResource>>),
 }
 
 #[derive(ApiResponse)]
-enum ShowResponse {
+enum JobResponse {
     /// The job.
     #[oai(status = 200)]
-    Found(JsonApiResponse<JobDocument>),
+    Job(JsonApiResponse<One<JobResource>>),
+}
+
+#[derive(ApiResponse)]
+enum SignalResponse {
+    /// The job has obeyed.
+    #[oai(status = 200)]
+    Done(JsonApiResponse<One<JobResource>>),
+    /// The job runs; it obeys within two seconds.
+    #[oai(status = 202)]
+    Requested(JsonApiResponse<One<JobResource>>),
 }
 
 #[derive(ApiResponse)]
 enum ListResponse {
     /// A page of the list.
     #[oai(status = 200)]
-    Page(JsonApiResponse<JobList>),
+    Page(JsonApiResponse<Many<JobResource>>),
 }
 
 #[derive(ApiResponse)]
@@ -81,18 +110,17 @@ impl JobsApi {
         request: &Request,
         body: JsonApiBody<NewJobDocument>,
     ) -> Result<CreateResponse, ApiError> {
-        refuse_unknown_parameters(request, &[])?;
+        refuse_parameters(request)?;
         let job = new_job(body.0.data.attributes)?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
                 self.services.tickets.post(1).await;
                 let location = format!("/jobs/{}", job.id);
-                let document = JobDocument::new(job, None);
-                Ok(CreateResponse::Created(JsonApiResponse(document), location))
+                Ok(CreateResponse::Created(document(&job), location))
             }
             Created::Existing(job) => {
-                let meta = JobMeta { deduplicated: true };
-                let document = JobDocument::new(job, Some(meta));
+                let document = One::new(&job, &View::full(), Vec::new());
+                let document = document.with_meta(json!({ "deduplicated": true }));
                 Ok(CreateResponse::Existing(JsonApiResponse(document)))
             }
         }
@@ -100,33 +128,14 @@ impl JobsApi {
 
     /// List jobs.
     ///
-    /// In the order of creation, a page at a time.
+    /// A page at a time, in the order of creation unless `sort` says otherwise.
     #[oai(path = "/jobs", method = "get", operation_id = "listJobs")]
-    async fn list(
-        &self,
-        request: &Request,
-        /// The page number, default to 1.
-        #[oai(name = "page[number]", validator(minimum(value = "1")))]
-        number: Query<Option<u32>>,
-        /// The number of items per page, default to 1000, which is also the most.
-        #[oai(
-            name = "page[size]",
-            validator(minimum(value = "1"), maximum(value = "1000"))
-        )]
-        size: Query<Option<u32>>,
-        /// The cursor of a link `next`, instead of a page number.
-        #[oai(name = "page[after]")]
-        after: Query<Option<String>>,
-        /// Set to true to return the total number of items in the collection.
-        count: Query<Option<bool>>,
-    ) -> Result<ListResponse, ApiError> {
-        refuse_unknown_parameters(request, &LIST_PARAMETERS)?;
-        let wanted = page_request(number.0, size.0, after.0.as_deref(), count.0)?;
-        let page = self.services.jobs.list(wanted).await?;
-        let links = ListLinks::of("/jobs", wanted, &page, |job| job.id.0);
-        Ok(ListResponse::Page(JsonApiResponse(JobList::new(
-            page, links,
-        ))))
+    async fn list(&self, request: &Request) -> Result<ListResponse, ApiError> {
+        let query = ListQuery::<JobResource>::of(request)?;
+        let page = self.services.jobs.list(query.request()).await?;
+        let included = self.included(&query.view, &page.items).await?;
+        let document = Many::new(&page, &query, included);
+        Ok(ListResponse::Page(JsonApiResponse(document)))
     }
 
     /// Show a job.
@@ -136,17 +145,36 @@ impl JobsApi {
         request: &Request,
         /// The job's id.
         resource_id: Path<String>,
-    ) -> Result<ShowResponse, ApiError> {
-        refuse_unknown_parameters(request, &[])?;
-        let job = self
-            .services
-            .jobs
-            .find(job_id(&resource_id)?)
-            .await?
-            .ok_or_else(no_such_job)?;
-        Ok(ShowResponse::Found(JsonApiResponse(JobDocument::new(
-            job, None,
-        ))))
+    ) -> Result<JobResponse, ApiError> {
+        let view = View::of(request)?;
+        let job = self.find(&resource_id).await?;
+        let included = self.included(&view, std::slice::from_ref(&job)).await?;
+        let document = One::new(&job, &view, included);
+        Ok(JobResponse::Job(JsonApiResponse(document)))
+    }
+
+    /// Change a job that waits.
+    ///
+    /// Its priority, and when it may start. A job that runs or has ended cannot be changed.
+    #[oai(
+        path = "/jobs/:resource_id",
+        method = "patch",
+        operation_id = "changeJob"
+    )]
+    async fn change(
+        &self,
+        request: &Request,
+        /// The job's id.
+        resource_id: Path<String>,
+        body: JsonApiBody<JobChangeDocument>,
+    ) -> Result<JobResponse, ApiError> {
+        refuse_parameters(request)?;
+        let id = job_id(&resource_id)?;
+        let change = checked_change(id, body.0)?;
+        let jobs = &self.services.jobs;
+        let job = jobs.reschedule(id, change).await.map_err(refused)?;
+        self.services.tickets.post(1).await;
+        Ok(JobResponse::Job(document(&job)))
     }
 
     /// Delete a job.
@@ -163,20 +191,111 @@ impl JobsApi {
         /// The job's id.
         resource_id: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        refuse_unknown_parameters(request, &[])?;
+        refuse_parameters(request)?;
         if self.services.jobs.delete(job_id(&resource_id)?).await? {
             Ok(DeleteResponse::Deleted)
         } else {
             Err(no_such_job())
         }
     }
+
+    /// Signal a job.
+    ///
+    /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
+    /// A signal that the job's status does not allow is a conflict.
+    #[oai(
+        path = "/jobs/:resource_id/signal",
+        method = "post",
+        operation_id = "signalJob"
+    )]
+    async fn signal(
+        &self,
+        request: &Request,
+        /// The job's id.
+        resource_id: Path<String>,
+        body: JsonApiBody<SignalDocument>,
+    ) -> Result<SignalResponse, ApiError> {
+        refuse_parameters(request)?;
+        let id = job_id(&resource_id)?;
+        let signal = body.0.data.attributes.signal.into();
+        match self
+            .services
+            .jobs
+            .signal(id, signal)
+            .await
+            .map_err(refused)?
+        {
+            Signalled::Done(job) => {
+                self.services.tickets.post(1).await;
+                Ok(SignalResponse::Done(document(&job)))
+            }
+            Signalled::Requested(job) => Ok(SignalResponse::Requested(document(&job))),
+        }
+    }
+
+    /// Listen to a job.
+    ///
+    /// Server-sent events: `progress` with the job's document for each change, then one `end`.
+    #[oai(
+        path = "/jobs/:resource_id/events",
+        method = "get",
+        operation_id = "listenToJob"
+    )]
+    async fn events(
+        &self,
+        request: &Request,
+        /// The job's id.
+        resource_id: Path<String>,
+        /// The last event that the listener knows.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<EventStreamResponse, ApiError> {
+        refuse_parameters(request)?;
+        let job = self.find(&resource_id).await?;
+        let end = self.shutdown.clone();
+        let events = events::events(&self.watch, &job, last_event_id.0, end);
+        Ok(EventStreamResponse(SSE::new(events).keep_alive(KEEP_ALIVE)))
+    }
 }
 
 impl JobsApi {
-    /// The operations, on these services.
-    pub fn new(services: Services) -> Self {
-        Self { services }
+    /// The operations, on these services, until `shutdown`.
+    pub(crate) fn new(services: Services, shutdown: CancellationToken) -> Self {
+        Self {
+            watch: JobWatch::start(services.jobs.clone(), shutdown.clone()),
+            services,
+            shutdown,
+        }
     }
+
+    async fn find(&self, id: &str) -> Result<job::Model, ApiError> {
+        let found = self.services.jobs.find(job_id(id)?).await?;
+        found.ok_or_else(no_such_job)
+    }
+
+    /// The media that these jobs made, where the view includes them.
+    async fn included(
+        &self,
+        view: &View<JobResource>,
+        jobs: &[job::Model],
+    ) -> Result<Vec<Json>, ApiError> {
+        if !view.include.contains(&"media") {
+            return Ok(Vec::new());
+        }
+        let mut ids: Vec<_> = jobs.iter().filter_map(fields::media_of).collect();
+        ids.sort();
+        ids.dedup();
+        let media_view = View::<MediaResource>::of_included(&view.other_fields)?;
+        let medias = self.services.medias.find_all(ids).await?;
+        Ok(medias
+            .iter()
+            .map(|media| resource_object::<MediaResource>(media, &media_view))
+            .collect())
+    }
+}
+
+fn document(job: &job::Model) -> JsonApiResponse<One<JobResource>> {
+    JsonApiResponse(One::new(job, &View::full(), Vec::new()))
 }
 
 fn job_id(text: &str) -> Result<JobId, ApiError> {
@@ -187,39 +306,57 @@ fn no_such_job() -> ApiError {
     ApiError::not_found("there is no job with this id")
 }
 
-/// Checks all attributes and reports all that is wrong with them at once.
-fn new_job(attributes: NewJobAttributes) -> Result<NewJob, ApiError> {
-    let mut faults = Vec::new();
-    let mut fault = |name: &str, detail: String| {
-        faults.push((
+/// What is wrong with the attributes of a request.
+#[derive(Default)]
+struct Faults(Vec<(String, String)>);
+
+impl Faults {
+    fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
+        self.0.push((
             format!("/data/attributes/{name}"),
             format!("`{name}` {detail}"),
         ));
-    };
-    if attributes.job_class != MediaImport::NAME {
-        fault("job_class", format!("must be `{}`", MediaImport::NAME));
     }
-    let priority = Priority::new(attributes.priority.unwrap_or_default()).unwrap_or_else(|| {
-        fault("priority", "must be -100 to 100".to_owned());
-        Priority::default()
-    });
+
+    fn priority(&mut self, number: i64) -> Priority {
+        Priority::new(number).unwrap_or_else(|| {
+            self.add("priority", "must be -100 to 100");
+            Priority::default()
+        })
+    }
+
+    fn time(&mut self, name: &str, time: chrono::DateTime<chrono::Utc>) {
+        if !YEARS.contains(&chrono::Datelike::year(&time)) {
+            self.add(name, "must lie between 1970 and 9999");
+        }
+    }
+
+    fn into_error(self) -> ApiError {
+        ApiError::at_pointers(ErrorCode::InvalidValue, self.0)
+    }
+}
+
+/// Checks all attributes and reports all that is wrong with them at once.
+fn new_job(attributes: NewJobAttributes) -> Result<NewJob, ApiError> {
+    let mut faults = Faults::default();
+    if attributes.job_class != MediaImport::NAME {
+        faults.add("job_class", format!("must be `{}`", MediaImport::NAME));
+    }
+    let priority = faults.priority(attributes.priority.unwrap_or_default());
     let unicity = attributes.unicity.as_deref().and_then(|text| {
         Unicity::new(text)
-            .map_err(|reason| fault("unicity", reason.to_owned()))
+            .map_err(|reason| faults.add("unicity", reason))
             .ok()
     });
-    if let Some(at) = attributes.scheduled_at
-        && !(1970..=LAST_YEAR).contains(&chrono::Datelike::year(&at))
-    {
-        fault("scheduled_at", "must lie between 1970 and 9999".to_owned());
+    if let Some(at) = attributes.scheduled_at {
+        faults.time("scheduled_at", at);
     }
     let max_retries = attributes.max_retries.unwrap_or(MediaImport::MAX_RETRIES);
     if !(0..=MAX_RETRIES).contains(&max_retries) {
-        fault("max_retries", format!("must be 0 to {MAX_RETRIES}"));
+        faults.add("max_retries", format!("must be 0 to {MAX_RETRIES}"));
     }
-    let arguments = ImportArguments::check(attributes.arguments.into());
-    match arguments {
-        Ok(arguments) if faults.is_empty() => Ok(NewJob::new::<MediaImport>(&arguments)
+    match ImportArguments::check(attributes.arguments.into()) {
+        Ok(arguments) if faults.0.is_empty() => Ok(NewJob::new::<MediaImport>(&arguments)
             .map_err(|error| ApiError::internal("arguments", &error))?
             .priority(priority)
             .unicity(unicity)
@@ -227,20 +364,48 @@ fn new_job(attributes: NewJobAttributes) -> Result<NewJob, ApiError> {
             .max_retries(max_retries)),
         arguments => {
             for error in arguments.err().unwrap_or_default() {
-                let pointer = format!("/data/attributes/arguments/{}", error.field);
-                faults.push((pointer, error.to_string()));
+                faults.add(&format!("arguments/{}", error.field), error.reason);
             }
-            Err(ApiError::at_pointers(ErrorCode::InvalidValue, faults))
+            Err(faults.into_error())
         }
+    }
+}
+
+fn checked_change(id: JobId, document: JobChangeDocument) -> Result<Reschedule, ApiError> {
+    if document.data.id != id.0 {
+        return Err(ApiError::at_pointer(
+            ErrorCode::Conflict,
+            "/data/id",
+            "must be the id in the path",
+        ));
+    }
+    let attributes = document.data.attributes;
+    let mut faults = Faults::default();
+    let change = Reschedule {
+        priority: attributes.priority.map(|number| faults.priority(number)),
+        scheduled_at: match attributes.scheduled_at {
+            None | Some(ScheduledAt::Undefined) => None,
+            Some(ScheduledAt::Null) => Some(None),
+            Some(ScheduledAt::Value(at)) => {
+                faults.time("scheduled_at", at);
+                Some(Some(media_shared::clock::to_micros(at)))
+            }
+        },
+    };
+    if faults.0.is_empty() {
+        Ok(change)
+    } else {
+        Err(faults.into_error())
     }
 }
 
 fn refused(error: LedgerError) -> ApiError {
     match error {
         LedgerError::NotFound => no_such_job(),
-        LedgerError::SignalRefused { .. } | LedgerError::UnicityTaken | LedgerError::LeaseLost => {
-            ApiError::new(ErrorCode::Conflict, error.to_string())
-        }
+        LedgerError::SignalRefused { .. }
+        | LedgerError::NotWaiting { .. }
+        | LedgerError::UnicityTaken
+        | LedgerError::LeaseLost => ApiError::new(ErrorCode::Conflict, error.to_string()),
         LedgerError::Database(error) => error.into(),
         LedgerError::BlobLost => ApiError::internal("ledger", &error),
     }

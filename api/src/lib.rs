@@ -1,28 +1,36 @@
 //! The HTTP face: enters jobs, shows them, and takes and gives media.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use media_shared::{config::Config, services::Services, telemetry::panic_message};
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse, Route, Server, listener::TcpAcceptor,
-    middleware::CatchPanic,
+    Endpoint, EndpointExt as _, IntoResponse, Request, Response, Route, Server,
+    error::MethodNotAllowedError, http::header, listener::TcpAcceptor, middleware::CatchPanic,
 };
 use poem_openapi::{LicenseObject, OpenApiService, Tags as TagsDerive};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+mod allowed_methods;
+mod described;
 mod drain;
 mod health;
 mod jobs;
 mod jsonapi;
-mod listing;
 mod medias;
+mod negotiation;
+mod origin_guard;
+mod resource;
 
+use allowed_methods::AllowedMethods;
+use described::Described;
 use drain::Drain;
 use health::HealthApi;
 use jobs::JobsApi;
 use jsonapi::ApiError;
 use medias::MediasApi;
+use negotiation::Negotiation;
+use origin_guard::OriginGuard;
 
 /// How long a connection may be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
@@ -51,24 +59,32 @@ pub async fn serve(
         .name("media-api")
         .idle_timeout(IDLE_TIMEOUT)
         .run_with_graceful_shutdown(
-            routes(services, config),
+            routes(services, config, shutdown.clone()),
             shutdown.cancelled_owned(),
             Some(config.shutdown_grace),
         )
         .await
 }
 
+/// All operations.
+type Operations = Described<(JobsApi, MediasApi, HealthApi)>;
+
 /// All routes. Whatever goes wrong beneath leaves as a JSON:API error document.
-fn routes(services: Services, config: &Config) -> impl Endpoint + use<> {
-    let operations = (
-        JobsApi::new(services.clone()),
+fn routes(
+    services: Services,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> impl Endpoint + use<> {
+    let operations: Operations = Described((
+        JobsApi::new(services.clone(), shutdown),
         MediasApi::new(
             services.clone(),
             config.max_bytes.as_u64(),
             config.worker.limits.stall,
         ),
         HealthApi::new(services),
-    );
+    ));
+    let allowed = AllowedMethods::of::<Operations>();
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from anywhere, keeps it, and serves it back.")
         .license(LicenseObject::new("MIT"));
@@ -76,9 +92,31 @@ fn routes(services: Services, config: &Config) -> impl Endpoint + use<> {
         .at("/openapi.json", service.spec_endpoint())
         .nest("/docs", service.swagger_ui())
         .nest("/", service)
-        .catch_all_error(|error| async move { ApiError::from_framework(&error).into_response() })
+        .with(Negotiation)
+        // Without authentication, the service listens on loopback addresses alone.
+        .with(OriginGuard)
+        .around(move |endpoint, request| answer(endpoint, request, allowed.clone()))
         .with(Drain)
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+}
+
+/// Turns errors into documents.
+async fn answer<E: Endpoint>(
+    endpoint: Arc<E>,
+    request: Request,
+    allowed: AllowedMethods,
+) -> poem::Result<Response> {
+    let path = request.uri().path().to_owned();
+    match endpoint.call(request).await {
+        Ok(output) => Ok(output.into_response()),
+        Err(error) if error.is::<MethodNotAllowedError>() => {
+            let error = ApiError::from_framework(&error);
+            Ok(error
+                .with_header(header::ALLOW, allowed.at(&path))
+                .into_response())
+        }
+        Err(error) => Ok(ApiError::from_framework(&error).into_response()),
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> poem::Response {

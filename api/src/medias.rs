@@ -11,26 +11,28 @@ use poem_openapi::{
 
 use crate::{
     Tags,
-    jsonapi::{ApiError, ErrorCode, JsonApiResponse, ListLinks},
-    listing::{LIST_PARAMETERS, page_request, refuse_unknown_parameters},
+    jsonapi::{ApiError, ErrorCode, JsonApiResponse},
+    resource::{
+        document::{Many, One},
+        query::{ListQuery, View},
+        query_string::{QueryString, refuse_parameters},
+    },
 };
 
-mod document;
 mod download;
+mod fields;
+mod frame_budget;
 mod headers;
 mod info;
 mod upload;
 
-use document::{MediaDocument, MediaList};
 use download::{DownloadResponse, download};
+pub(crate) use fields::MediaResource;
 use info::InfoResponse;
 use upload::{UploadForm, Uploads};
 
-/// The parameters of a download.
-const DOWNLOAD_PARAMETERS: [&str; 1] = ["disposition"];
-
 /// The operations on media.
-pub struct MediasApi {
+pub(crate) struct MediasApi {
     services: Arc<Services>,
     uploads: Uploads,
 }
@@ -39,14 +41,14 @@ pub struct MediasApi {
 enum ListResponse {
     /// A page of the list.
     #[oai(status = 200)]
-    Page(JsonApiResponse<MediaList>),
+    Page(JsonApiResponse<Many<MediaResource>>),
 }
 
 #[derive(ApiResponse)]
 enum UploadResponse {
     /// The media, as it is now kept.
     #[oai(status = 200)]
-    Kept(JsonApiResponse<MediaDocument>),
+    Kept(JsonApiResponse<One<MediaResource>>),
 }
 
 #[derive(ApiResponse)]
@@ -60,33 +62,13 @@ enum DeleteResponse {
 impl MediasApi {
     /// List media.
     ///
-    /// In the order of creation, a page at a time.
+    /// A page at a time, in the order of creation unless `sort` says otherwise.
     #[oai(path = "/medias", method = "get", operation_id = "listMedias")]
-    async fn list(
-        &self,
-        request: &Request,
-        /// The page number, default to 1.
-        #[oai(name = "page[number]", validator(minimum(value = "1")))]
-        number: Query<Option<u32>>,
-        /// The number of items per page, default to 1000, which is also the most.
-        #[oai(
-            name = "page[size]",
-            validator(minimum(value = "1"), maximum(value = "1000"))
-        )]
-        size: Query<Option<u32>>,
-        /// The cursor of a link `next`, instead of a page number.
-        #[oai(name = "page[after]")]
-        after: Query<Option<String>>,
-        /// Set to true to return the total number of items in the collection.
-        count: Query<Option<bool>>,
-    ) -> Result<ListResponse, ApiError> {
-        refuse_unknown_parameters(request, &LIST_PARAMETERS)?;
-        let wanted = page_request(number.0, size.0, after.0.as_deref(), count.0)?;
-        let page = self.services.medias.list(wanted).await?;
-        let links = ListLinks::of("/medias", wanted, &page, |media| media.id.0);
-        Ok(ListResponse::Page(JsonApiResponse(MediaList::new(
-            page, links,
-        ))))
+    async fn list(&self, request: &Request) -> Result<ListResponse, ApiError> {
+        let query = ListQuery::<MediaResource>::of(request)?;
+        let page = self.services.medias.list(query.request()).await?;
+        let document = Many::new(&page, &query, Vec::new());
+        Ok(ListResponse::Page(JsonApiResponse(document)))
     }
 
     /// Show a media without a key.
@@ -285,7 +267,7 @@ impl MediasApi {
 impl MediasApi {
     /// The operations, on these services. An upload takes at most `max_bytes`, and ends when no
     /// byte comes for the length of `stall`.
-    pub fn new(services: Services, max_bytes: u64, stall: Duration) -> Self {
+    pub(crate) fn new(services: Services, max_bytes: u64, stall: Duration) -> Self {
         let services = Arc::new(services);
         Self {
             uploads: Uploads::new(Arc::clone(&services), max_bytes, stall),
@@ -299,9 +281,13 @@ impl MediasApi {
         resource: &str,
         key: Option<&str>,
     ) -> Result<InfoResponse, ApiError> {
-        refuse_unknown_parameters(request, &[])?;
+        let view = View::of(request)?;
         let media = self.find(resource, key).await?;
-        Ok(InfoResponse::new(media, headers::wants_minimal(request)))
+        Ok(InfoResponse::new(
+            media,
+            &view,
+            headers::wants_minimal(request),
+        ))
     }
 
     async fn send(
@@ -312,7 +298,9 @@ impl MediasApi {
         key: Option<&str>,
         inline: bool,
     ) -> Result<DownloadResponse, ApiError> {
-        refuse_unknown_parameters(request, &DOWNLOAD_PARAMETERS)?;
+        let mut query = QueryString::of(request);
+        query.take("disposition")?;
+        query.finish()?;
         let find = || self.find(resource, key);
         download(&*self.services.store, find, request, &method, inline).await
     }
@@ -324,14 +312,13 @@ impl MediasApi {
         key: Option<&str>,
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
-        refuse_unknown_parameters(request, &[])?;
+        refuse_parameters(request)?;
         let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
             ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
         })?;
         let media = self.uploads.take(path, form).await?;
-        Ok(UploadResponse::Kept(JsonApiResponse(MediaDocument::new(
-            media,
-        ))))
+        let document = One::new(&media, &View::full(), Vec::new());
+        Ok(UploadResponse::Kept(JsonApiResponse(document)))
     }
 
     async fn remove(
@@ -340,7 +327,7 @@ impl MediasApi {
         resource: &str,
         key: Option<&str>,
     ) -> Result<DeleteResponse, ApiError> {
-        refuse_unknown_parameters(request, &[])?;
+        refuse_parameters(request)?;
         let path = MediaPath::new(resource, key).map_err(|_| no_such_media())?;
         if self.services.medias.delete(&path).await? {
             Ok(DeleteResponse::Deleted)

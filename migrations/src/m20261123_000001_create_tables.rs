@@ -167,9 +167,10 @@ fn indexes() -> Vec<IndexCreateStatement> {
             .col("scheduled_at")
             .and_where(Expr::cust("status = 'scheduled'"))
             .to_owned(),
-        // The rescue: leases that ran out.
-        index("jobs_lease", "jobs")
-            .col("lease_until")
+        // The rescue: leases that ran out are looked for among what runs, a few thousand jobs at
+        // most. An index on the lease itself would be written by every heartbeat.
+        index("jobs_running", "jobs")
+            .col("id")
             .and_where(Expr::cust("status = 'running'"))
             .to_owned(),
         // Uniqueness among unfinished jobs, so that races lose, too.

@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .init();
-    let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url));
+    let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url)?);
     options.sqlx_logging(false);
     let database = Database::connect(options)
         .await
@@ -54,11 +54,15 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A SQLite file that is not there yet is created, as the programs themselves do.
-fn with_create_mode(url: &str) -> String {
-    if url.starts_with("sqlite:") && !url.contains('?') {
-        format!("{url}?mode=rwc")
-    } else {
-        url.to_owned()
+/// A SQLite file that is not there yet is created, its directory too, as the programs do.
+fn with_create_mode(url: &str) -> std::io::Result<String> {
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.contains('?') => {
+            if let Some(parent) = std::path::Path::new(path).parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            Ok(format!("{url}?mode=rwc"))
+        }
+        _ => Ok(url.to_owned()),
     }
 }

@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::{
@@ -21,7 +23,9 @@ use crate::{
 /// How long an upload holds its blob between two signs of life.
 const UPLOAD_HOLD: Duration = Duration::from_mins(2);
 /// The most blobs that one turn of the collector takes.
-const BATCH: u64 = 200;
+pub const COLLECT_BATCH: u64 = 200;
+/// How long an object that could not be removed is left alone.
+const STUCK_DELAY: Duration = Duration::from_mins(5);
 
 /// Who writes a blob, and so decides how long it stays staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,18 +91,18 @@ impl BlobLedger {
         Ok(StagedBlob { id, key })
     }
 
-    /// Keeps an upload's blob from the collector for another while. To be called at least every
-    /// [`BlobLedger::renew_every`].
-    pub async fn renew(&self, id: BlobId) -> Result<(), DbErr> {
+    /// Keeps an upload's blob from the collector for another while. To be called every
+    /// [`BlobLedger::renew_every`]. Says whether the blob is still there to be kept.
+    pub async fn renew(&self, id: BlobId) -> Result<bool, DbErr> {
         let now = self.clock.now();
-        blob::Entity::update_many()
+        let renewed = blob::Entity::update_many()
             .col_expr(blob::Column::ExpiresAt, Expr::value(now + UPLOAD_HOLD))
             .col_expr(blob::Column::UpdatedAt, Expr::value(now))
             .filter(blob::Column::Id.eq(id))
             .filter(blob::Column::Status.eq(BlobStatus::Staged))
             .exec(self.database.writer())
             .await?;
-        Ok(())
+        Ok(renewed.rows_affected == 1)
     }
 
     /// How often an upload should renew.
@@ -118,31 +122,99 @@ impl BlobLedger {
         Ok(())
     }
 
+    /// Gives up whatever an attempt has staged, once it has stopped writing.
+    pub async fn discard_all_of(&self, lease: Lease) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        let staged = blob::Entity::update_many()
+            .filter(Expr::cust("status = 'staged'"))
+            .filter(blob::Column::JobId.eq(lease.job_id))
+            .filter(blob::Column::Attempt.eq(lease.attempt));
+        into_garbage(staged, now, now)
+            .exec(self.database.writer())
+            .await?;
+        Ok(())
+    }
+
+    /// Gives up a blob whose attempt turned out to be over after it was stored. Its writer may have
+    /// been frozen for so long that the collector has forgotten the blob, and then stored it.
+    pub async fn disown(&self, id: BlobId) -> Result<(), DbErr> {
+        self.discard(id).await?;
+        let now = self.clock.now();
+        let entry = blob::ActiveModel {
+            id: Set(id),
+            storage_key: Set(BlobKey::of(id).as_str().to_owned()),
+            status: Set(BlobStatus::Garbage),
+            job_id: Set(None),
+            attempt: Set(None),
+            expires_at: Set(None),
+            collect_after: Set(Some(now)),
+            created_at: Set(now),
+            updated_at: Set(now),
+        };
+        blob::Entity::insert(entry)
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .exec_without_returning(self.database.writer())
+            .await?;
+        Ok(())
+    }
+
     /// One turn of the collector: declares abandoned blobs garbage, then removes what garbage is
-    /// due, from storage first and from the table after. Returns how many it removed. Safe to run
-    /// in several programs at once.
+    /// due, from storage first and from the table after. Returns how many it removed; as many as
+    /// [`COLLECT_BATCH`] mean that there may be more. Safe to run in several programs at once.
     pub async fn collect(&self, store: &Arc<dyn BlobStore>) -> Result<u64, CollectError> {
         self.declare_abandoned().await?;
         let due = blob::Entity::find()
             .filter(Expr::cust("status = 'garbage'"))
             .filter(blob::Column::CollectAfter.lte(self.clock.now()))
             .order_by_asc(blob::Column::CollectAfter)
-            .limit(BATCH)
+            .limit(COLLECT_BATCH)
             .all(self.database.reader())
             .await?;
-        let mut removed = 0;
+        let mut removed = Vec::new();
+        let mut stuck = Vec::new();
+        let mut result = Ok(());
         for blob in due {
-            store
-                .delete(&BlobKey::from_stored(&blob.storage_key))
-                .await?;
-            removed += blob::Entity::delete_many()
-                .filter(blob::Column::Id.eq(blob.id))
-                .filter(blob::Column::Status.eq(BlobStatus::Garbage))
-                .exec(self.database.writer())
-                .await?
-                .rows_affected;
+            let key = BlobKey::from_stored(&blob.storage_key);
+            match store.delete(&key).await {
+                Ok(()) => removed.push(blob.id),
+                Err(error) => {
+                    stuck.push(blob.id);
+                    result = result.and(Err(error));
+                }
+            }
         }
+        self.put_off(stuck).await?;
+        let removed = self.forget(removed).await?;
+        result?;
         Ok(removed)
+    }
+
+    /// Takes removed objects out of the table.
+    async fn forget(&self, removed: Vec<BlobId>) -> Result<u64, DbErr> {
+        if removed.is_empty() {
+            return Ok(0);
+        }
+        let forgotten = blob::Entity::delete_many()
+            .filter(blob::Column::Id.is_in(removed))
+            .filter(blob::Column::Status.eq(BlobStatus::Garbage))
+            .exec(self.database.writer())
+            .await?;
+        Ok(forgotten.rows_affected)
+    }
+
+    /// Leaves objects that could not be removed for later, so that they hold up no others.
+    async fn put_off(&self, stuck: Vec<BlobId>) -> Result<(), DbErr> {
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        let later = self.clock.now() + STUCK_DELAY;
+        blob::Entity::update_many()
+            .col_expr(blob::Column::CollectAfter, Expr::value(later))
+            .filter(blob::Column::Id.is_in(stuck))
+            .filter(blob::Column::Status.eq(BlobStatus::Garbage))
+            .exec(self.database.writer())
+            .await?;
+        Ok(())
     }
 
     /// Finds staged blobs whose attempt is over or whose upload stopped renewing.
@@ -154,7 +226,7 @@ impl BlobLedger {
                (b.job_id IS NOT NULL AND NOT EXISTS ( \
                  SELECT 1 FROM jobs j WHERE j.id = b.job_id \
                    AND j.attempt = b.attempt AND j.status = 'running'))) \
-             LIMIT {BATCH}"
+             LIMIT {COLLECT_BATCH}"
         );
         // Read first: most turns find nothing, and then nothing waits for the write lock.
         let backend = self.database.backend();

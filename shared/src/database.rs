@@ -14,9 +14,12 @@ use sea_orm::{
 use crate::config::DatabaseUrl;
 
 /// How long a statement may wait for a connection, or for SQLite's write lock.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long PostgreSQL works on one statement before it gives up.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long PostgreSQL keeps the locks of a transaction whose client is silent: shorter than any
+/// lease, so that a dead machine's row locks hold up neither heartbeats nor rescues.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "4s";
 /// Connections to PostgreSQL, or readers of SQLite.
 const MAX_CONNECTIONS: u32 = 8;
 /// How often a transaction that lost a race is tried again.
@@ -226,6 +229,12 @@ fn postgres_options(url: &str) -> ConnectOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire_if_idle_for(Duration::from_secs(30))
         .statement_timeout(STATEMENT_TIMEOUT)
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres.options([(
+                "idle_in_transaction_session_timeout",
+                IDLE_IN_TRANSACTION_TIMEOUT,
+            )])
+        })
         .sqlx_logging(false);
     options
 }

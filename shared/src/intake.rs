@@ -98,7 +98,7 @@ impl Intake {
         let writer = match store.create(&blob.key).await {
             Ok(writer) => writer,
             Err(error) => {
-                blobs.discard(blob.id).await?;
+                give_up(blobs, blob.id).await;
                 return Err(error.into());
             }
         };
@@ -144,7 +144,7 @@ impl Intake {
             }
         };
         if let Err(error) = sealed {
-            self.blobs.discard(self.blob.id).await?;
+            give_up(&self.blobs, self.blob.id).await;
             return Err(error);
         }
         Ok(Sealed {
@@ -156,9 +156,17 @@ impl Intake {
     }
 
     /// Gives the bytes up.
-    pub async fn abandon(self) -> Result<(), DbErr> {
+    pub async fn abandon(self) {
         drop(self.writer);
-        self.blobs.discard(self.blob.id).await
+        give_up(&self.blobs, self.blob.id).await;
+    }
+}
+
+/// Why the bytes were not taken in says more than why they could not be given up: the collector
+/// finds the blob without this, only later.
+async fn give_up(blobs: &BlobLedger, id: BlobId) {
+    if let Err(error) = blobs.discard(id).await {
+        tracing::warn!(%error, "a blob that was given up is left to the collector");
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{
     entities::job,
     ids::JobId,
     job::{JobClass, JobStatus, Priority, RetryCount, Signal, Unicity},
+    list::{self, ListRequest, Page},
     media_ledger::{Creator, PublishError},
-    page::{self, Page, PageRequest},
 };
 
 mod backoff;
@@ -25,6 +25,8 @@ mod settle;
 mod transition;
 
 pub use claim::{Beat, Pulse};
+pub use maintenance::PRUNE_BATCH;
+pub use transition::Reschedule;
 
 /// The statuses in which a job holds its unicity, as the partial index `jobs_unicity` has them.
 const HOLDS_UNICITY: &str =
@@ -149,6 +151,12 @@ pub enum LedgerError {
         /// The signal.
         signal: Signal,
     },
+    /// The job runs or has ended: nothing about its waiting can change.
+    #[error("a job that is {} does not wait; only a waiting job can be changed", status.as_str())]
+    NotWaiting {
+        /// The job's status.
+        status: JobStatus,
+    },
     /// Another unfinished job holds the unicity by now.
     #[error("another unfinished job holds the same unicity")]
     UnicityTaken,
@@ -216,9 +224,17 @@ impl JobLedger {
             .await
     }
 
-    /// A page of all jobs.
-    pub async fn list(&self, request: PageRequest) -> Result<Page<job::Model>, DbErr> {
-        page::read::<job::Entity>(self.database.reader(), job::Column::Id, request).await
+    /// A page of the jobs.
+    pub async fn list(&self, request: ListRequest<job::Column>) -> Result<Page<job::Model>, DbErr> {
+        list::read::<job::Entity>(self.database.reader(), request).await
+    }
+
+    /// The jobs with these identifiers, in no order; those that are gone are missing.
+    pub async fn find_all(&self, ids: Vec<JobId>) -> Result<Vec<job::Model>, DbErr> {
+        job::Entity::find()
+            .filter(job::Column::Id.is_in(ids))
+            .all(self.database.reader())
+            .await
     }
 
     /// Removes a job whatever its status; its media stays. A worker that runs it finds its lease
@@ -236,7 +252,7 @@ impl JobLedger {
     }
 
     async fn find_holder(&self, unicity: &Unicity) -> Result<Option<job::Model>, DbErr> {
-        // The writer, for on SQLite a reader may not see yet what made the insert stand back.
+        // The writer: what made the insert stand back is there for certain.
         job::Entity::find()
             .filter(job::Column::Unicity.eq(unicity.as_str()))
             .filter(Expr::cust(HOLDS_UNICITY))
@@ -247,16 +263,11 @@ impl JobLedger {
     fn row_of(&self, new: &NewJob) -> job::Model {
         let now = self.clock.now();
         let scheduled_at = new.scheduled_at.map(crate::clock::to_micros);
-        let ahead = scheduled_at.is_some_and(|at| at > now);
         job::Model {
             id: JobId::generate(),
             job_class: new.job_class.to_owned(),
             priority: new.priority.get(),
-            status: if ahead {
-                JobStatus::Scheduled
-            } else {
-                JobStatus::Pending
-            },
+            status: transition::status_by(scheduled_at, now),
             progress: 0,
             bytes_done: 0,
             bytes_total: None,

@@ -12,8 +12,8 @@ use crate::{
     database::{Database, LostRace},
     entities::media,
     ids::{BlobId, MediaId},
+    list::{self, ListRequest, Page},
     media::{Filename, MediaPath, Sha256},
-    page::{self, Page, PageRequest},
 };
 
 /// What a media will be, once its bytes are stored.
@@ -85,16 +85,23 @@ impl MediaLedger {
         at(path).one(self.database.reader()).await
     }
 
-    /// The media with an identifier.
-    pub async fn find_by_id(&self, id: MediaId) -> Result<Option<media::Model>, DbErr> {
-        media::Entity::find_by_id(id)
-            .one(self.database.reader())
-            .await
+    /// A page of the media.
+    pub async fn list(
+        &self,
+        request: ListRequest<media::Column>,
+    ) -> Result<Page<media::Model>, DbErr> {
+        list::read::<media::Entity>(self.database.reader(), request).await
     }
 
-    /// A page of all media.
-    pub async fn list(&self, request: PageRequest) -> Result<Page<media::Model>, DbErr> {
-        page::read::<media::Entity>(self.database.reader(), media::Column::Id, request).await
+    /// The media with these identifiers, in no order.
+    pub async fn find_all(&self, ids: Vec<MediaId>) -> Result<Vec<media::Model>, DbErr> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        media::Entity::find()
+            .filter(media::Column::Id.is_in(ids))
+            .all(self.database.reader())
+            .await
     }
 
     /// Records an uploaded media, in one transaction with its blob.

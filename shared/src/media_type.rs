@@ -38,7 +38,23 @@ fn sniff(head: &[u8]) -> Option<MediaType> {
     if is_svg(head) {
         return Some(known("image/svg+xml", "svg"));
     }
-    infer::get(head).map(|kind| known(kind.mime_type(), kind.extension()))
+    infer::get(head)
+        .filter(|kind| !(is_weak_evidence(kind.mime_type()) && is_text(head)))
+        .map(|kind| known(kind.mime_type(), kind.extension()))
+}
+
+/// Types that are told by two letters, which a text may begin with as well.
+fn is_weak_evidence(mime: &str) -> bool {
+    matches!(
+        mime,
+        "image/bmp" | "application/vnd.microsoft.portable-executable"
+    )
+}
+
+fn is_text(head: &[u8]) -> bool {
+    // The head may end within a character.
+    let cut = std::str::from_utf8(head).map_or_else(|error| error.valid_up_to(), str::len);
+    head.len() - cut < 4 && !head.contains(&0)
 }
 
 fn known(mime: &str, extension: &'static str) -> MediaType {
@@ -96,8 +112,26 @@ fn by_extension(extension: &str) -> Option<MediaType> {
         })
 }
 
+/// The usual extension of a declared type; the list of all extensions begins with whatever comes
+/// first in the alphabet.
 fn extension_of(mime: &str) -> Option<&'static str> {
-    mime_guess::get_mime_extensions_str(mime)?.first().copied()
+    const USUAL: [(&str, &str); 8] = [
+        ("text/plain", "txt"),
+        ("text/html", "html"),
+        ("text/csv", "csv"),
+        ("text/markdown", "md"),
+        ("text/xml", "xml"),
+        ("application/xml", "xml"),
+        ("application/json", "json"),
+        ("image/jpeg", "jpg"),
+    ];
+    if let Some((_, extension)) = USUAL.iter().find(|(usual, _)| *usual == mime) {
+        return Some(extension);
+    }
+    match mime_guess::get_mime_extensions_str(mime)? {
+        [only] => Some(only),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -155,5 +189,10 @@ mod tests {
             "text/plain"
         );
         assert_eq!(detect(b"", None, None).mime, UNKNOWN);
+        assert_eq!(
+            detect(b"BMI table", Some("text/plain"), None).mime,
+            "text/plain"
+        );
+        assert_eq!(detect(b"", Some("text/plain"), None).extension, Some("txt"));
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::{free_port, http_client, wait_until};
+use crate::{http_client, wait_until};
 
 /// How long a job of a test may take.
 const JOB_LIMIT: Duration = Duration::from_mins(1);
@@ -70,25 +70,31 @@ impl Installation {
 
     /// Starts the service on a free port and waits until it is ready.
     pub async fn serve(&self) -> Service {
-        let address = format!("127.0.0.1:{}", free_port());
-        let child = self
-            .command(&["serve", "--listen", &address])
+        let lock = self.directory.path().join("data/media.db.lock");
+        // What a killed service has left there is no news.
+        let _ = std::fs::remove_file(&lock);
+        let mut child = self
+            .command(&["serve", "--listen", "127.0.0.1:0"])
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
+        let limit = Duration::from_secs(30);
+        let base = wait_until("the service says where it is", limit, async || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "the service ended: {ended:?}");
+            let url = std::fs::read_to_string(&lock).ok()?;
+            url.ends_with('\n').then(|| url.trim().to_owned())
+        })
+        .await;
         let service = Service {
             child,
-            base: format!("http://{address}"),
+            base,
             http: http_client(),
         };
-        wait_until(
-            "the service is ready",
-            Duration::from_secs(30),
-            async || {
-                let answer = service.http.get(service.url("/readyz")).send().await.ok()?;
-                (answer.status() == StatusCode::OK).then_some(())
-            },
-        )
+        wait_until("the service is ready", limit, async || {
+            let answer = service.get("/readyz").await;
+            (answer.status() == StatusCode::OK).then_some(())
+        })
         .await;
         service
     }

@@ -13,7 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 /// The jobs that run now.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ActiveJobs(Arc<Mutex<HashMap<Lease, Arc<ActiveJob>>>>);
+pub(crate) struct ActiveJobs(Arc<Mutex<Listed>>);
+
+#[derive(Debug, Default)]
+struct Listed {
+    jobs: HashMap<Lease, Arc<ActiveJob>>,
+    /// Why every job has to stop, those that are yet to come too.
+    all_stop: Option<StopReason>,
+}
 
 /// A job that runs.
 #[derive(Debug, Default)]
@@ -96,6 +103,16 @@ impl ActiveJob {
     }
 }
 
+impl ActiveJob {
+    /// Waits until the job is no longer this worker's; for ever, if it is told to stop for another
+    /// reason first.
+    pub(crate) async fn lost(&self) {
+        if self.stopped().await != StopReason::LeaseLost {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Takes a job off the list when its run ends, however it ends.
 pub(crate) struct ActiveGuard {
     jobs: ActiveJobs,
@@ -107,7 +124,12 @@ impl ActiveJobs {
     /// Puts a job on the list.
     pub(crate) fn enter(&self, lease: Lease) -> ActiveGuard {
         let job = Arc::new(ActiveJob::default());
-        self.lock().insert(lease, Arc::clone(&job));
+        let mut listed = self.lock();
+        if let Some(reason) = listed.all_stop {
+            job.stop(reason);
+        }
+        listed.jobs.insert(lease, Arc::clone(&job));
+        drop(listed);
         ActiveGuard {
             jobs: self.clone(),
             lease,
@@ -118,6 +140,7 @@ impl ActiveJobs {
     /// What the heartbeat says.
     pub(crate) fn beats(&self) -> Vec<Beat> {
         self.lock()
+            .jobs
             .iter()
             .map(|(lease, job)| job.progress.beat(*lease))
             .collect()
@@ -125,22 +148,24 @@ impl ActiveJobs {
 
     /// The job under a lease, if it still runs.
     pub(crate) fn get(&self, lease: Lease) -> Option<Arc<ActiveJob>> {
-        self.lock().get(&lease).cloned()
+        self.lock().jobs.get(&lease).cloned()
     }
 
-    /// Tells all jobs to stop.
+    /// Tells all jobs to stop, and all that are yet to come.
     pub(crate) fn stop_all(&self, reason: StopReason) {
-        for job in self.lock().values() {
+        let mut listed = self.lock();
+        listed.all_stop = Some(reason);
+        for job in listed.jobs.values() {
             job.stop(reason);
         }
     }
 
     /// Whether no job runs.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().jobs.is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Lease, Arc<ActiveJob>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Listed> {
         // No code that holds the lock can leave the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,6 +173,6 @@ impl ActiveJobs {
 
 impl Drop for ActiveGuard {
     fn drop(&mut self) {
-        self.jobs.lock().remove(&self.lease);
+        self.jobs.lock().jobs.remove(&self.lease);
     }
 }

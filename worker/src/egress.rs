@@ -26,8 +26,8 @@ pub struct EgressGate {
 pub enum EgressDenied {
     /// The address is in a network that is not the public internet.
     Address(&'static str),
-    /// The port is not one of the usual ones.
-    Port(u16),
+    /// The port is not one of the usual ones, and the network not one that the operator listed.
+    Port,
     /// The scheme is neither http nor https.
     Scheme,
     /// The URL names no host.
@@ -41,9 +41,9 @@ impl fmt::Display for EgressDenied {
                 f,
                 "its address is not on the public internet ({network}); the operator can allow networks with MEDIA_EGRESS_ALLOW"
             ),
-            Self::Port(port) => write!(
+            Self::Port => write!(
                 f,
-                "port {port} may not be used; the operator can allow ports with MEDIA_EGRESS_PORTS"
+                "its port may not be used on the public internet; the operator can allow ports with MEDIA_EGRESS_PORTS"
             ),
             Self::Scheme => write!(f, "only http and https may be used"),
             Self::NoHost => write!(f, "it names no host"),
@@ -81,12 +81,12 @@ impl EgressGate {
         let port = url.port_or_known_default().ok_or(EgressDenied::NoHost)?;
         let class = self.class_of(port);
         match url.host().ok_or(EgressDenied::NoHost)? {
-            Host::Ipv4(address) => self.judge_literal(address.into(), port)?,
-            Host::Ipv6(address) => self.judge_literal(address.into(), port)?,
+            Host::Ipv4(address) => self.judge(address.into(), class)?,
+            Host::Ipv6(address) => self.judge(address.into(), class)?,
             // Whether any of its addresses is allowed is judged when they are known; with no listed
             // network, no name can lead to an unusual port.
             Host::Domain(_) if class == PortClass::ListedNetworksOnly && self.allow.is_empty() => {
-                return Err(EgressDenied::Port(port));
+                return Err(EgressDenied::Port);
             }
             Host::Domain(_) => {}
         }
@@ -99,22 +99,10 @@ impl EgressGate {
         if self.allow.iter().any(|network| network.contains(&address)) {
             return Ok(());
         }
-        if class == PortClass::ListedNetworksOnly {
-            return Err(EgressDenied::Address("and not in a listed network"));
-        }
-        networks::special_network(address).map_or(Ok(()), |name| Err(EgressDenied::Address(name)))
-    }
-
-    fn judge_literal(&self, address: IpAddr, port: u16) -> Result<(), EgressDenied> {
-        let class = self.class_of(port);
-        match self.judge(address, class) {
-            Err(EgressDenied::Address(_))
-                if class == PortClass::ListedNetworksOnly
-                    && networks::special_network(address.to_canonical()).is_none() =>
-            {
-                Err(EgressDenied::Port(port))
-            }
-            verdict => verdict,
+        match networks::special_network(address) {
+            Some(name) => Err(EgressDenied::Address(name)),
+            None if class == PortClass::ListedNetworksOnly => Err(EgressDenied::Port),
+            None => Ok(()),
         }
     }
 
@@ -235,11 +223,11 @@ mod tests {
         }
         assert_eq!(
             verdict(&gate, "http://1.1.1.1:22/"),
-            Err(EgressDenied::Port(22))
+            Err(EgressDenied::Port)
         );
         assert_eq!(
             verdict(&gate, "http://example.test:6379/"),
-            Err(EgressDenied::Port(6379))
+            Err(EgressDenied::Port)
         );
         assert_eq!(
             verdict(&gate, "ftp://example.test/"),

@@ -125,8 +125,9 @@ impl Fetcher {
         };
         let request = client
             .get(url.clone())
-            .headers(headers)
             .header(header::ACCEPT, "*/*")
+            // In place of what stands there already.
+            .headers(headers)
             // A content coding would change the bytes that are kept.
             .header(header::ACCEPT_ENCODING, "identity")
             .send();

@@ -7,9 +7,10 @@ use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner},
     blob_store::{BlobStore, StorageError},
     entities::job,
+    ids::BlobId,
     intake::{Expectation, Intake, IntakeError, Sealed},
     job::{Failure, FailureCode, ImportArguments, JobClass, MediaImport, arguments::redact_url},
-    job_ledger::Claimed,
+    job_ledger::{Claimed, Lease},
     media_ledger::{Creator, NewMedia},
     media_type,
 };
@@ -95,7 +96,7 @@ impl Importer {
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = written {
-                self.give_up(intake).await;
+                intake.abandon().await;
                 return Err(failure);
             }
             progress.advance(intake.size());
@@ -106,10 +107,17 @@ impl Importer {
             .map_err(|error| intake_failure(arguments, &error))
     }
 
-    async fn give_up(&self, intake: Intake) {
-        // The collector finds the blob without this, only later.
-        if let Err(error) = intake.abandon().await {
-            tracing::warn!(%error, "a broken import's blob is left to the collector");
+    /// Gives up what an attempt had staged when it was stopped.
+    pub(crate) async fn discard(&self, lease: Lease) {
+        if let Err(error) = self.blobs.discard_all_of(lease).await {
+            tracing::warn!(%error, "a stopped import's blob is left to the collector");
+        }
+    }
+
+    /// Gives up a blob that an attempt stored after it was over.
+    pub(crate) async fn disown(&self, id: BlobId) {
+        if let Err(error) = self.blobs.disown(id).await {
+            tracing::error!(%error, blob = %id, "a past attempt's blob could not be given up");
         }
     }
 

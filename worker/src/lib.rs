@@ -70,19 +70,21 @@ pub async fn run(
         active.clone(),
         end.clone(),
     ));
+    let draining = shutdown.child_token();
     let runner = Runner::new(
         services.jobs.clone(),
         importer,
         active.clone(),
         config.worker.limits.total,
-        shutdown.clone(),
+        draining.clone(),
     );
     let maintenance = Maintenance {
         services,
         tickets: config.worker.concurrency,
         job_retention: config.worker.job_retention,
     };
-    tasks.spawn(maintenance.run(end.clone()));
+    tasks.spawn(maintenance.clone().keep_jobs_moving(end.clone()));
+    tasks.spawn(maintenance.clean_up(end.clone()));
     tasks.close();
 
     let context = WorkerContext::new("media-worker");
@@ -94,12 +96,15 @@ pub async fn run(
     };
     // Fails only where the worker has ended or not begun: then it takes no tickets either.
     let _ = context.stop();
+    draining.cancel();
     drain(&runner, &active, config.shutdown_grace).await;
     if ended.is_none() && timeout(HAND_BACK_LIMIT, &mut tickets).await.is_err() {
         tickets.abort();
     }
     end.cancel();
-    tasks.wait().await;
+    if timeout(HAND_BACK_LIMIT, tasks.wait()).await.is_err() {
+        tracing::error!("a statement to the database does not end; stopping all the same");
+    }
     ended.map_or(Ok(()), Err)
 }
 

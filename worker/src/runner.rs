@@ -4,23 +4,27 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use media_shared::{
-    database::is_unavailable,
     ids::WorkerId,
     job::{Failure, FailureCode},
     job_ledger::{Claimed, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
     telemetry::panic_message,
 };
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     active_jobs::{ActiveGuard, ActiveJobs, StopReason},
     import::Importer,
 };
 
+/// How long the database has for one statement of a claim or an outcome.
+const STATEMENT_LIMIT: Duration = Duration::from_mins(1);
 /// How long to wait before an outcome that the database would not take is written again.
 const REWRITE_DELAY: Duration = Duration::from_millis(500);
+/// How long an outcome is kept for a database that will not take it; then the job is left to the
+/// rescue.
+const REWRITE_LIMIT: Duration = Duration::from_mins(10);
 
 /// Runs jobs, one at a time for each ticket it is given.
 #[derive(Clone)]
@@ -35,6 +39,8 @@ struct Inner {
     total: Duration,
     /// No more claims.
     draining: CancellationToken,
+    /// Open while somebody works: a claim that is under way counts before its job is known.
+    working: TaskTracker,
 }
 
 /// How an attempt ended.
@@ -59,18 +65,24 @@ impl Runner {
             active,
             total,
             draining,
+            working: TaskTracker::new(),
         }))
     }
 
     /// Works until nothing is pending.
     pub(crate) async fn work(&self) {
+        let _working = self.0.working.token();
         while !self.0.draining.is_cancelled() {
-            match self.0.jobs.claim(self.0.worker).await {
-                Ok(Some(claimed)) => self.run(claimed).await,
-                Ok(None) => return,
-                Err(error) => {
-                    // The maintenance loop posts a ticket again when the database is back.
+            match timeout(STATEMENT_LIMIT, self.0.jobs.claim(self.0.worker)).await {
+                Ok(Ok(Some(claimed))) => self.run(claimed).await,
+                Ok(Ok(None)) => return,
+                // The maintenance loop posts a ticket again when the database is back.
+                Ok(Err(error)) => {
                     tracing::warn!(%error, "no job could be claimed");
+                    return;
+                }
+                Err(_) => {
+                    tracing::warn!("the database did not answer a claim");
                     return;
                 }
             }
@@ -80,6 +92,10 @@ impl Runner {
     async fn run(&self, claimed: Claimed) {
         let guard = self.0.active.enter(claimed.lease);
         let outcome = self.attempt(&claimed, &guard).await;
+        if matches!(outcome, Outcome::Stopped(_)) {
+            // The attempt was dropped where it stood, and writes no more.
+            self.0.importer.discard(claimed.lease).await;
+        }
         self.settle(claimed.lease, outcome, &guard).await;
     }
 
@@ -101,33 +117,30 @@ impl Runner {
         }
     }
 
-    /// Writes down how the attempt ended. While the database is away, it tries again: until then
-    /// the lease may run out, and the job is another's.
+    /// Writes down how the attempt ended. While the database will not take it, tries again: by then
+    /// the lease may be lost, and the job another's.
     async fn settle(&self, lease: Lease, outcome: Outcome, guard: &ActiveGuard) {
-        loop {
-            match self.write(lease, &outcome).await {
-                Ok(()) => return,
-                Err(LedgerError::LeaseLost) => {
+        let give_up = Instant::now() + REWRITE_LIMIT;
+        while Instant::now() < give_up {
+            match timeout(STATEMENT_LIMIT, self.write(lease, &outcome)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
-                    return;
-                }
-                Err(LedgerError::Database(error)) if is_unavailable(&error) => {
-                    tracing::warn!(%lease, %error, "the outcome could not be written yet");
-                    let lost = async {
-                        while guard.job.stopped().await != StopReason::LeaseLost {
-                            std::future::pending::<()>().await;
-                        }
-                    };
-                    if timeout(REWRITE_DELAY, lost).await.is_ok() {
-                        return;
+                    if let Outcome::Stored(media) = &outcome {
+                        self.0.importer.disown(media.blob_id).await;
                     }
-                }
-                Err(error) => {
-                    tracing::error!(%lease, %error, "the outcome could not be written");
                     return;
                 }
+                Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not written yet"),
+                Err(_) => tracing::warn!(%lease, "the database did not take the outcome"),
+            }
+            // A stop means nothing to an attempt that has ended, unless the job is another's.
+            let lost = guard.job.lost();
+            if timeout(REWRITE_DELAY, lost).await.is_ok() {
+                return;
             }
         }
+        tracing::error!(%lease, "the outcome could not be written; the job will be rescued");
     }
 
     async fn write(&self, lease: Lease, outcome: &Outcome) -> Result<(), LedgerError> {
@@ -156,12 +169,10 @@ impl Runner {
         Ok(())
     }
 
-    /// Waits until no job runs.
+    /// Waits until nobody works any more.
     pub(crate) async fn idle(&self) {
-        const LOOK_EVERY: Duration = Duration::from_millis(20);
-        while !self.0.active.is_empty() {
-            sleep(LOOK_EVERY).await;
-        }
+        self.0.working.close();
+        self.0.working.wait().await;
     }
 }
 

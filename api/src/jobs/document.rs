@@ -1,18 +1,12 @@
-//! Jobs as JSON:API documents.
+//! What clients send about jobs.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use media_shared::{
-    entities::job,
-    job::{ImportArguments, JobStatus, arguments::RawImportArguments},
-    page::Page,
-};
-use poem_openapi::{Enum, Object, types::Any};
-use serde::Deserialize;
+use media_shared::job::{Signal, arguments::RawImportArguments};
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
-
-use crate::jsonapi::{ListLinks, Timestamp};
 
 /// The type of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
@@ -25,7 +19,7 @@ pub(super) enum JobType {
 
 /// A request to enter a job.
 #[derive(Clone, Debug, Object, Deserialize)]
-#[oai(rename = "NewJobDocument")]
+#[oai(rename = "NewJobDocument", example)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewJobDocument {
     /// The job.
@@ -52,20 +46,20 @@ pub(super) struct NewJobResource {
 pub(super) struct NewJobAttributes {
     /// The kind of work: `media:import`.
     pub(super) job_class: String,
-    /// −100…100, higher first; default 0.
+    /// -100 to 100, higher first; default 0.
     pub(super) priority: Option<i64>,
     /// At most one unfinished job holds a given value; a second request gets the existing job.
     pub(super) unicity: Option<String>,
     /// Not before this time: RFC 3339 with a zone.
     pub(super) scheduled_at: Option<DateTime<Utc>>,
-    /// Attempts beyond the first, 0…100; default 5.
+    /// Attempts beyond the first, 0 to 100; default 5.
     pub(super) max_retries: Option<i32>,
     /// What to import.
     pub(super) arguments: NewImportArguments,
 }
 
 /// What to import.
-#[derive(Clone, Debug, Object, Deserialize)]
+#[derive(Clone, Debug, Default, Object, Deserialize)]
 #[oai(rename = "NewImportArguments")]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewImportArguments {
@@ -89,6 +83,29 @@ pub(super) struct NewImportArguments {
     max_bytes: Option<i64>,
 }
 
+impl poem_openapi::types::Example for NewJobDocument {
+    fn example() -> Self {
+        Self {
+            data: NewJobResource {
+                kind: JobType::Jobs,
+                attributes: NewJobAttributes {
+                    job_class: "media:import".to_owned(),
+                    priority: Some(10),
+                    unicity: None,
+                    scheduled_at: None,
+                    max_retries: None,
+                    arguments: NewImportArguments {
+                        url: "https://www.example.org/portrait.jpg".to_owned(),
+                        resource: "avatars".to_owned(),
+                        key: Some("42".to_owned()),
+                        ..NewImportArguments::default()
+                    },
+                },
+            },
+        }
+    }
+}
+
 impl From<NewImportArguments> for RawImportArguments {
     fn from(new: NewImportArguments) -> Self {
         Self {
@@ -105,163 +122,130 @@ impl From<NewImportArguments> for RawImportArguments {
     }
 }
 
-/// A job.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "JobDocument", skip_serializing_if_is_none)]
-pub(super) struct JobDocument {
-    data: JobResource,
-    meta: Option<JobMeta>,
+/// A request to change a job that waits.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "JobChangeDocument")]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobChangeDocument {
+    /// The job.
+    pub(super) data: JobChangeResource,
 }
 
-/// What there is to say about the answer itself.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "JobMeta")]
-pub(super) struct JobMeta {
-    /// The request met an unfinished job with the same unicity.
-    pub(super) deduplicated: bool,
-}
-
-/// A part of the list of jobs.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "JobList", skip_serializing_if_is_none)]
-pub(super) struct JobList {
-    data: Vec<JobResource>,
-    links: ListLinks,
-    meta: Option<ListMeta>,
-}
-
-/// What there is to say about the list as a whole.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "ListMeta")]
-pub(crate) struct ListMeta {
-    /// How many items there are in all.
-    pub(crate) count: u64,
-}
-
-/// A job as a resource.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "Job")]
-struct JobResource {
+/// A job to be changed.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "JobChange")]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobChangeResource {
+    /// Always `media:jobs`.
     #[oai(rename = "type")]
-    kind: JobType,
-    id: Uuid,
-    attributes: JobAttributes,
+    #[serde(rename = "type")]
+    pub(super) kind: JobType,
+    /// The job's id.
+    pub(super) id: Uuid,
+    /// What changes; what is not named stays.
+    pub(super) attributes: JobChangeAttributes,
 }
 
-/// All there is to know about a job.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "JobAttributes")]
-struct JobAttributes {
-    /// The kind of work.
-    job_class: String,
-    /// −100…100, higher first.
-    priority: i16,
-    /// `scheduled`, `pending`, `running`, `paused`, `succeeded`, `failed` or `cancelled`.
-    status: String,
-    /// 0…100.
-    progress: i16,
-    /// Bytes fetched by the present attempt.
-    bytes_done: i64,
-    /// Bytes that the origin announced; null if it did not.
+/// What changes of a job that waits.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "JobChangeAttributes")]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobChangeAttributes {
+    /// -100 to 100, higher first.
+    pub(super) priority: Option<i64>,
+    /// Not before this time: RFC 3339 with a zone; null for at once.
     #[oai(nullable)]
-    bytes_total: Option<i64>,
-    /// Attempts spent beyond the first.
-    retry_count: i32,
-    /// How many retries there may be.
-    max_retries: i32,
-    /// The stable code of the last failure.
-    #[oai(nullable)]
-    error: Option<String>,
-    /// The sentence that goes with it.
-    #[oai(nullable)]
-    error_detail: Option<String>,
-    /// At most one unfinished job holds a given value.
-    #[oai(nullable)]
-    unicity: Option<String>,
-    /// Not before this time.
-    #[oai(nullable)]
-    scheduled_at: Option<Timestamp>,
-    /// What was asked for, secrets redacted.
-    arguments: Any<serde_json::Value>,
-    /// The media that the job made.
-    #[oai(nullable)]
-    media_id: Option<Uuid>,
-    /// Who asked for it.
-    #[oai(nullable)]
-    created_by: Option<String>,
-    /// In which role.
-    #[oai(nullable)]
-    created_role: Option<String>,
-    /// For which project.
-    #[oai(nullable)]
-    project_id: Option<String>,
-    /// When it was asked for.
-    created_at: Timestamp,
-    /// When anything about it last changed.
-    updated_at: Timestamp,
-    /// When its first attempt started.
-    #[oai(nullable)]
-    started_at: Option<Timestamp>,
-    /// When it ended.
-    #[oai(nullable)]
-    finished_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "present")]
+    pub(super) scheduled_at: Option<ScheduledAt>,
 }
 
-impl JobDocument {
-    pub(super) fn new(job: job::Model, meta: Option<JobMeta>) -> Self {
-        Self {
-            data: job.into(),
-            meta,
+/// A time, or null for none.
+pub(super) type ScheduledAt = poem_openapi::types::MaybeUndefined<DateTime<Utc>>;
+
+/// Tells null from not named.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ScheduledAt>, D::Error> {
+    let value = Option::<DateTime<Utc>>::deserialize(deserializer)?;
+    Ok(Some(match value {
+        Some(time) => ScheduledAt::Value(time),
+        None => ScheduledAt::Null,
+    }))
+}
+
+/// A request to signal a job.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "SignalDocument", example)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignalDocument {
+    /// The signal.
+    pub(super) data: SignalResource,
+}
+
+/// A signal to a job.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "Signal")]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignalResource {
+    /// Always `media:signals`.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    pub(super) kind: SignalType,
+    /// What to do.
+    pub(super) attributes: SignalAttributes,
+}
+
+/// The type of signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+pub(super) enum SignalType {
+    /// The only one.
+    #[oai(rename = "media:signals")]
+    #[serde(rename = "media:signals")]
+    Signals,
+}
+
+/// What to do with a job.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "SignalAttributes")]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignalAttributes {
+    /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
+    pub(super) signal: SignalName,
+}
+
+/// The signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SignalName {
+    /// Ends the job for good.
+    Cancel,
+    /// Holds the job until `resume`.
+    Pause,
+    /// Lets a paused job go on.
+    Resume,
+    /// Starts an ended job anew.
+    Retry,
+}
+
+impl From<SignalName> for Signal {
+    fn from(name: SignalName) -> Self {
+        match name {
+            SignalName::Cancel => Self::Cancel,
+            SignalName::Pause => Self::Pause,
+            SignalName::Resume => Self::Resume,
+            SignalName::Retry => Self::Retry,
         }
     }
 }
 
-impl JobList {
-    pub(super) fn new(page: Page<job::Model>, links: ListLinks) -> Self {
+impl poem_openapi::types::Example for SignalDocument {
+    fn example() -> Self {
         Self {
-            data: page.items.into_iter().map(JobResource::from).collect(),
-            links,
-            meta: page.total.map(|count| ListMeta { count }),
-        }
-    }
-}
-
-impl From<job::Model> for JobResource {
-    fn from(job: job::Model) -> Self {
-        let succeeded = job.status == JobStatus::Succeeded;
-        Self {
-            kind: JobType::Jobs,
-            id: job.id.0,
-            attributes: JobAttributes {
-                job_class: job.job_class,
-                priority: job.priority,
-                status: job.status.as_str().to_owned(),
-                progress: job.progress,
-                bytes_done: job.bytes_done,
-                bytes_total: job.bytes_total,
-                retry_count: job.retry_count,
-                max_retries: job.max_retries,
-                error: job.error,
-                error_detail: job.error_detail,
-                unicity: job.unicity,
-                scheduled_at: job.scheduled_at.map(Timestamp),
-                arguments: Any(redacted(job.arguments)),
-                media_id: job.media_id.filter(|_| succeeded).map(|id| id.0),
-                created_by: job.created_by,
-                created_role: job.created_role,
-                project_id: job.project_id,
-                created_at: Timestamp(job.created_at),
-                updated_at: Timestamp(job.updated_at),
-                started_at: job.started_at.map(Timestamp),
-                finished_at: job.finished_at.map(Timestamp),
+            data: SignalResource {
+                kind: SignalType::Signals,
+                attributes: SignalAttributes {
+                    signal: SignalName::Cancel,
+                },
             },
         }
     }
-}
-
-/// Arguments that this program cannot read are not shown: it could not tell what is secret.
-fn redacted(arguments: serde_json::Value) -> serde_json::Value {
-    serde_json::from_value::<ImportArguments>(arguments)
-        .map(|arguments| arguments.redacted())
-        .unwrap_or_default()
 }

@@ -1,6 +1,8 @@
 //! Bodies of JSON:API: read with a limit and with errors that point at the fault, written with the
 //! right media type.
 
+use std::time::Duration;
+
 use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -10,23 +12,25 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::{ApiError, ErrorCode, MEDIA_TYPE};
 
 /// The largest body that is read. The largest document that makes sense has a URL of 8 KiB and 32
 /// headers of 4 KiB.
 const MAX_BYTES: usize = 256 * 1024;
+/// How long it may take to come.
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// A document that a client sent, as `application/vnd.api+json` or `application/json`.
 pub struct JsonApiBody<T>(pub T);
 
 impl<T: Type + DeserializeOwned> JsonApiBody<T> {
     async fn read(body: &mut RequestBody) -> Result<Self, ApiError> {
-        let taken = body
-            .take()
-            .map_err(|error| ApiError::from_body(&error))?
-            .into_bytes_limit(MAX_BYTES)
+        let body = body.take().map_err(|error| ApiError::from_body(&error))?;
+        let taken = timeout(MAX_TIME, body.into_bytes_limit(MAX_BYTES))
             .await
+            .map_err(|_| ApiError::new(ErrorCode::Stalled, "the body took too long to come"))?
             .map_err(|error| ApiError::from_body(&error))?;
         let mut json = serde_json::Deserializer::from_slice(&taken);
         let value: T =
@@ -99,9 +103,18 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
     }
 }
 
+/// JSON:API 1.1 §5.1: its media type takes no parameters but `ext` and `profile`, and no extension
+/// is known here.
 fn is_json_api(content_type: &str) -> bool {
-    parse_net::media::parse(content_type.as_bytes(), &parse_net::Limits::DEFAULT)
-        .is_ok_and(|parsed| parsed.essence_is(MEDIA_TYPE) || parsed.essence_is("application/json"))
+    parse_net::media::parse(content_type.as_bytes(), &parse_net::Limits::DEFAULT).is_ok_and(
+        |parsed| {
+            let plain = || {
+                let mut parameters = parsed.params().iter();
+                parameters.all(|parameter| parameter.name.eq_ignore_ascii_case(b"profile"))
+            };
+            parsed.essence_is("application/json") || parsed.essence_is(MEDIA_TYPE) && plain()
+        },
+    )
 }
 
 /// A document that is sent.

@@ -24,8 +24,12 @@ use super::MEDIA_TYPE;
 pub enum ErrorCode {
     /// There is no such route, job or media.
     NotFound,
+    /// The request comes from where it may not come from.
+    Forbidden,
     /// The route does not take this method.
     MethodNotAllowed,
+    /// The client takes nothing that the route can give.
+    NotAcceptable,
     /// The body is of a type that the route does not take.
     UnsupportedMediaType,
     /// The body cannot be read as what it says it is.
@@ -75,6 +79,12 @@ impl ErrorCode {
     fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
+            Self::NotAcceptable => (
+                "not_acceptable",
+                StatusCode::NOT_ACCEPTABLE,
+                "Not acceptable",
+            ),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -230,6 +240,19 @@ impl ApiError {
     ) -> Self {
         let source = Source {
             parameter: Some(parameter.into()),
+            ..Source::default()
+        };
+        Self {
+            code,
+            faults: vec![(detail.into(), Some(source))],
+            headers: Vec::new(),
+        }
+    }
+
+    /// A header that cannot be accepted.
+    pub fn at_header(code: ErrorCode, name: impl Into<String>, detail: impl Into<String>) -> Self {
+        let source = Source {
+            header: Some(name.into()),
             ..Source::default()
         };
         Self {

@@ -11,7 +11,7 @@ use parse_net::{
     ByteRange, Limits, RangeOutcome,
     date::{HttpDate, http_date},
     etag::{self, EntityTag},
-    range,
+    range::{self, IfRange, parse_if_range},
 };
 use poem::{
     Body, IntoResponse, Request, Response,
@@ -144,44 +144,44 @@ fn judge(headers: &HeaderMap, media: &media::Model, size: u64, method: &Method) 
         return Verdict::Whole;
     };
     let modified = headers::last_modified(media);
-    if let Some(value) = field(headers, header::IF_MATCH) {
-        if !etag::if_match(value, Some(&current)).unwrap_or(false) {
+    if let Some(value) = field(headers, &header::IF_MATCH) {
+        if !etag::if_match(&value, Some(&current)).unwrap_or(false) {
             return Verdict::PreconditionFailed;
         }
-    } else if let Some(since) = date(headers, header::IF_UNMODIFIED_SINCE)
+    } else if let Some(since) = date(headers, &header::IF_UNMODIFIED_SINCE)
         && modified.is_some_and(|modified| modified.unix() > since.unix())
     {
         return Verdict::PreconditionFailed;
     }
-    if let Some(value) = field(headers, header::IF_NONE_MATCH) {
-        if etag::if_none_match(value, &current).unwrap_or(false) {
+    if let Some(value) = field(headers, &header::IF_NONE_MATCH) {
+        if etag::if_none_match(&value, &current).unwrap_or(false) {
             return Verdict::NotModified;
         }
-    } else if let Some(since) = date(headers, header::IF_MODIFIED_SINCE)
+    } else if let Some(since) = date(headers, &header::IF_MODIFIED_SINCE)
         && modified.is_some_and(|modified| modified.unix() <= since.unix())
     {
         return Verdict::NotModified;
     }
     // Range is defined for GET alone (RFC 9110 §14.2).
-    match field(headers, header::RANGE) {
-        Some(value) if method == Method::GET && if_range_holds(headers, &current, modified) => {
-            judge_range(value, size)
+    match field(headers, &header::RANGE) {
+        Some(value) if method == Method::GET && if_range_holds(headers, &current) => {
+            judge_range(&value, size)
         }
         _ => Verdict::Whole,
     }
 }
 
-/// A date is a weak validator within the second it names: only a tag is strong enough to splice
-/// parts together, unless the date is long past (RFC 9110 §13.1.5).
-fn if_range_holds(
-    headers: &HeaderMap,
-    current: &EntityTag<'_>,
-    modified: Option<HttpDate>,
-) -> bool {
-    let Some(value) = field(headers, header::IF_RANGE) else {
-        return true;
-    };
-    range::parse_if_range(value).is_ok_and(|condition| condition.matches(Some(current), modified))
+/// Only a strong tag may splice parts together: a date names a second, in which the media may have
+/// changed more than once (RFC 9110 §13.1.5, §8.8.2.2).
+fn if_range_holds(headers: &HeaderMap, current: &EntityTag<'_>) -> bool {
+    match field(headers, &header::IF_RANGE)
+        .as_deref()
+        .map(parse_if_range)
+    {
+        None => true,
+        Some(Ok(IfRange::Tag(tag))) => tag.strong_eq(current),
+        Some(_) => false,
+    }
 }
 
 /// One range is served; several, or one that cannot be read, come to the whole (RFC 9110 §14.2).
@@ -200,12 +200,18 @@ fn judge_range(value: &[u8], size: u64) -> Verdict {
     }
 }
 
-fn field(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
-    headers.get(name).map(poem::http::HeaderValue::as_bytes)
+/// A field's value; several lines are one list (RFC 9110 §5.3).
+fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = headers
+        .get_all(name)
+        .iter()
+        .map(poem::http::HeaderValue::as_bytes)
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(&b", "[..]))
 }
 
-fn date(headers: &HeaderMap, name: HeaderName) -> Option<HttpDate> {
-    field(headers, name).and_then(|value| http_date(value).ok())
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<HttpDate> {
+    field(headers, name).and_then(|value| http_date(&value).ok())
 }
 
 impl IntoResponse for DownloadResponse {
@@ -228,7 +234,7 @@ impl ApiResponse for DownloadResponse {
             } else {
                 vec![]
             },
-            headers: ["ETag", "Last-Modified", "Cache-Control"]
+            headers: ["ETag", "Last-Modified", "Cache-Control", "Vary"]
                 .map(documented)
                 .into(),
         };

@@ -48,7 +48,9 @@ pub(super) fn validators(response: ResponseBuilder, media: &media::Model) -> Res
     };
     let response = response
         .header(header::ETAG, etag(media))
-        .header(header::CACHE_CONTROL, cache);
+        .header(header::CACHE_CONTROL, cache)
+        // `return=minimal` answers without the bytes (RFC 7240 §2).
+        .header(header::VARY, "Prefer");
     match last_modified(media) {
         Some(date) => response.header(header::LAST_MODIFIED, &date.format()[..]),
         None => response,

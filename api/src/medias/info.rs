@@ -10,10 +10,13 @@ use poem_openapi::{
 };
 
 use super::{
-    document::MediaDocument,
+    fields::MediaResource,
     headers::{encoded, validators},
 };
-use crate::jsonapi::JsonApiResponse;
+use crate::{
+    jsonapi::JsonApiResponse,
+    resource::{document::One, query::View},
+};
 
 /// The headers that carry the record, and what they mean. Text is percent-encoded (RFC 3986).
 const RECORD_HEADERS: [(&str, &str); 11] = [
@@ -36,17 +39,17 @@ const RECORD_HEADERS: [(&str, &str); 11] = [
 /// The record of a media.
 pub(super) enum InfoResponse {
     /// 200 and a document.
-    Document(Box<media::Model>),
+    Document(One<MediaResource>),
     /// 204 and headers.
     Headers(Box<media::Model>),
 }
 
 impl InfoResponse {
-    pub(super) fn new(media: media::Model, minimal: bool) -> Self {
+    pub(super) fn new(media: media::Model, view: &View<MediaResource>, minimal: bool) -> Self {
         if minimal {
             Self::Headers(Box::new(media))
         } else {
-            Self::Document(Box::new(media))
+            Self::Document(One::new(&media, view, Vec::new()))
         }
     }
 }
@@ -71,7 +74,7 @@ fn record(media: &media::Model) -> [Option<String>; 11] {
 impl IntoResponse for InfoResponse {
     fn into_response(self) -> Response {
         match self {
-            Self::Document(media) => JsonApiResponse(MediaDocument::new(*media)).into_response(),
+            Self::Document(document) => JsonApiResponse(document).into_response(),
             Self::Headers(media) => {
                 let mut response =
                     validators(Response::builder().status(StatusCode::NO_CONTENT), &media);
@@ -102,8 +105,8 @@ impl ApiResponse for InfoResponse {
                     status: Some(200),
                     status_range: None,
                     content: vec![MetaMediaType {
-                        content_type: JsonApiResponse::<MediaDocument>::CONTENT_TYPE,
-                        schema: JsonApiResponse::<MediaDocument>::schema_ref(),
+                        content_type: JsonApiResponse::<One<MediaResource>>::CONTENT_TYPE,
+                        schema: JsonApiResponse::<One<MediaResource>>::schema_ref(),
                     }],
                     headers: vec![],
                 },
@@ -119,6 +122,6 @@ impl ApiResponse for InfoResponse {
     }
 
     fn register(registry: &mut Registry) {
-        JsonApiResponse::<MediaDocument>::register(registry);
+        JsonApiResponse::<One<MediaResource>>::register(registry);
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner},
     entities::media,
+    ids::BlobId,
     intake::{Expectation, Intake, IntakeError, Sealed},
     media::{Filename, MediaPath, Sha256},
     media_ledger::{Creator, NewMedia, PublishError},
@@ -20,16 +21,15 @@ use poem_openapi::{
     payload::{ParsePayload, Payload},
     registry::{MetaSchema, MetaSchemaRef},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
 
+use super::frame_budget::{self, FrameBudget, MAX_FRAME_BYTES};
 use crate::jsonapi::{ApiError, ErrorCode};
 
 /// The field that carries the file.
 const FILE_FIELD: &str = "media";
 /// The longest value of any other field, in bytes.
 const MAX_FIELD_BYTES: u64 = 1024;
-/// What the frame of a form may add to the file and the fields.
-const MAX_FRAME_BYTES: u64 = 64 * 1024;
 
 /// A form to be read, part by part.
 pub(super) struct UploadForm {
@@ -44,6 +44,48 @@ pub(super) struct Uploads {
     services: Arc<Services>,
     max_bytes: u64,
     stall: Duration,
+}
+
+/// A form that is being read, and the budget for what is not the file.
+struct Parts {
+    form: Multipart<'static>,
+    budget: FrameBudget,
+}
+
+/// What is known of the file before its bytes.
+struct Described {
+    fields: Fields,
+    filename: Option<Filename>,
+    declared: Option<String>,
+}
+
+impl Described {
+    fn of(mut fields: Fields, part: &Field<'static>) -> Self {
+        let named = || part.file_name().and_then(Filename::from_untrusted);
+        Self {
+            filename: fields.filename.take().or_else(named),
+            declared: part
+                .content_type()
+                .map(|mime| mime.essence_str().to_owned()),
+            fields,
+        }
+    }
+
+    fn with(self, path: MediaPath, sealed: &Sealed) -> NewMedia {
+        let extension = self.filename.as_ref().and_then(Filename::extension);
+        let media_type = media_type::detect(&sealed.head, self.declared.as_deref(), extension);
+        NewMedia {
+            path,
+            filename: self.filename.unwrap_or_else(Filename::download),
+            mime_type: media_type.mime,
+            size: sealed.size,
+            sha256: sealed.sha256,
+            public: self.fields.public,
+            source_url: None,
+            creator: Creator::default(),
+            blob_id: sealed.blob_id,
+        }
+    }
 }
 
 /// What the fields before the file say.
@@ -77,8 +119,7 @@ impl Uploads {
                 return Err(missing_file());
             };
             if part.name() == Some(FILE_FIELD) {
-                let new = self.take_file(path, fields, part).await?;
-                return self.record(new, &mut parts).await;
+                return self.take_file(path, fields, part, &mut parts).await;
             }
             fields.read(self.limited(part_text(part)).await?)?;
         }
@@ -89,69 +130,62 @@ impl Uploads {
         path: MediaPath,
         fields: Fields,
         part: Field<'static>,
-    ) -> Result<NewMedia, ApiError> {
-        let declared = part
-            .content_type()
-            .map(|mime| mime.essence_str().to_owned());
-        let filename = fields
-            .filename
-            .clone()
-            .or_else(|| part.file_name().and_then(Filename::from_untrusted));
-        let sealed = self.store(&fields, part).await?;
-        let extension = filename.as_ref().and_then(Filename::extension);
-        let media_type = media_type::detect(&sealed.head, declared.as_deref(), extension);
-        Ok(NewMedia {
-            path,
-            filename: filename.unwrap_or_else(Filename::download),
-            mime_type: media_type.mime,
-            size: sealed.size,
-            sha256: sealed.sha256,
-            public: fields.public,
-            source_url: None,
-            creator: Creator::default(),
-            blob_id: sealed.blob_id,
-        })
-    }
-
-    /// Streams the file into storage.
-    async fn store(&self, fields: &Fields, mut part: Field<'static>) -> Result<Sealed, ApiError> {
+        parts: &mut Parts,
+    ) -> Result<media::Model, ApiError> {
         let expectation = Expectation {
             max_bytes: self.max_bytes,
             size: fields.size,
             sha256: fields.sha256,
         };
         let Services { blobs, store, .. } = &*self.services;
-        let mut intake = Intake::open(blobs, store, BlobOwner::Upload, expectation).await?;
-        let mut renewed = Instant::now();
+        let intake = Intake::open(blobs, store, BlobOwner::Upload, expectation).await?;
+        let blob_id = intake.blob_id();
+        let keep = async {
+            let described = Described::of(fields, &part);
+            parts.budget.lift();
+            let sealed = self.store(intake, part).await?;
+            self.record(described.with(path, &sealed), parts).await
+        };
+        tokio::select! {
+            kept = keep => kept,
+            lost = self.renew(blob_id) => Err(lost),
+        }
+    }
+
+    /// Keeps the blob from the collector for as long as the upload takes. Ends only if it is lost.
+    async fn renew(&self, blob_id: BlobId) -> ApiError {
         loop {
-            let step = async {
-                let Some(chunk) = self.limited(part_chunk(&mut part)).await? else {
-                    return Ok(false);
-                };
-                intake.write(chunk).await?;
-                if renewed.elapsed() >= BlobLedger::renew_every() {
-                    blobs.renew(intake.blob_id()).await?;
-                    renewed = Instant::now();
-                }
-                Ok(true)
-            };
-            match step.await {
+            sleep(BlobLedger::renew_every()).await;
+            match self.services.blobs.renew(blob_id).await {
                 Ok(true) => {}
-                Ok(false) => return Ok(intake.seal().await?),
-                Err(error) => {
-                    given_up(intake.abandon().await);
-                    return Err(error);
-                }
+                Ok(false) => return given_up_on(),
+                // The blob is held for a few rounds more.
+                Err(error) => tracing::warn!(%error, "an upload's blob was not renewed"),
+            }
+        }
+    }
+
+    /// Streams the file into storage.
+    async fn store(
+        &self,
+        mut intake: Intake,
+        mut part: Field<'static>,
+    ) -> Result<Sealed, ApiError> {
+        loop {
+            let written = match self.limited(part_chunk(&mut part)).await {
+                Ok(None) => return Ok(intake.seal().await?),
+                Ok(Some(chunk)) => intake.write(chunk).await.map_err(ApiError::from),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                intake.abandon().await;
+                return Err(error);
             }
         }
     }
 
     /// Records the file, if the form ends well after it.
-    async fn record(
-        &self,
-        new: NewMedia,
-        parts: &mut Multipart<'static>,
-    ) -> Result<media::Model, ApiError> {
+    async fn record(&self, new: NewMedia, parts: &mut Parts) -> Result<media::Model, ApiError> {
         let blob_id = new.blob_id;
         let recorded = match self.next_part(parts).await {
             Ok(None) => self.services.medias.publish(new).await.map_err(unpublished),
@@ -162,17 +196,18 @@ impl Uploads {
             )),
             Err(error) => Err(error),
         };
-        if recorded.is_err() {
-            given_up(self.services.blobs.discard(blob_id).await);
+        if recorded.is_err()
+            && let Err(error) = self.services.blobs.discard(blob_id).await
+        {
+            tracing::warn!(%error, "a broken upload's blob is left to the collector");
         }
         recorded
     }
 
-    async fn next_part(
-        &self,
-        parts: &mut Multipart<'static>,
-    ) -> Result<Option<Field<'static>>, ApiError> {
-        self.limited(async { parts.next_field().await.map_err(|error| unreadable(&error)) })
+    async fn next_part(&self, parts: &mut Parts) -> Result<Option<Field<'static>>, ApiError> {
+        parts.budget.renew();
+        let form = &mut parts.form;
+        self.limited(async { form.next_field().await.map_err(|error| unreadable(&error)) })
             .await
     }
 
@@ -187,13 +222,6 @@ impl Uploads {
                 format!("no byte came for {:?}", self.stall),
             ))
         })
-    }
-}
-
-/// The collector finds the blob without this, only later.
-fn given_up(discarded: Result<(), sea_orm::DbErr>) {
-    if let Err(error) = discarded {
-        tracing::warn!(%error, "a broken upload's blob is left to the collector");
     }
 }
 
@@ -245,7 +273,7 @@ impl Fields {
 
 impl UploadForm {
     /// Starts to read; a form that announces more than is taken is refused before its first byte.
-    fn open(self, max_bytes: u64) -> Result<Multipart<'static>, ApiError> {
+    fn open(self, max_bytes: u64) -> Result<Parts, ApiError> {
         let limit = max_bytes.saturating_add(MAX_FRAME_BYTES);
         if self.announced.is_some_and(|length| length > limit) {
             return Err(IntakeError::TooLarge { limit: max_bytes }.into());
@@ -255,11 +283,13 @@ impl UploadForm {
             .per_field(MAX_FIELD_BYTES)
             // The intake limits the file itself, and says so in its own words.
             .for_field(FILE_FIELD, u64::MAX);
-        Ok(Multipart::with_constraints(
-            self.body.into_bytes_stream(),
+        let budget = FrameBudget::default();
+        let form = Multipart::with_constraints(
+            budget.limit(self.body.into_bytes_stream()),
             self.boundary,
             Constraints::new().size_limit(limits),
-        ))
+        );
+        Ok(Parts { form, budget })
     }
 }
 
@@ -279,8 +309,15 @@ fn pointer_to(name: Option<&str>) -> String {
 fn unpublished(error: PublishError) -> ApiError {
     match error {
         PublishError::Database(error) => error.into(),
-        PublishError::BlobLost => ApiError::internal("upload", &error),
+        PublishError::BlobLost => given_up_on(),
     }
+}
+
+fn given_up_on() -> ApiError {
+    ApiError::new(
+        ErrorCode::Unavailable,
+        "the service lost sight of this upload and kept nothing of it; send it again",
+    )
 }
 
 fn unreadable(error: &multer::Error) -> ApiError {
@@ -290,6 +327,12 @@ fn unreadable(error: &multer::Error) -> ApiError {
             pointer_to(field_name.as_deref()),
             format!("must not be longer than {MAX_FIELD_BYTES} bytes"),
         ),
+        multer::Error::StreamReadFailed(inner) if frame_budget::is_spent(&**inner) => {
+            ApiError::new(
+                ErrorCode::MalformedBody,
+                "the form has too many bytes outside its fields; its boundary may be wrong",
+            )
+        }
         multer::Error::StreamSizeExceeded { limit } => ApiError::new(
             ErrorCode::TooLarge,
             format!("the form is larger than the {limit} bytes allowed"),

@@ -7,10 +7,16 @@ use media_worker::tls;
 use reqwest::{Client, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use url::Url;
 
 /// How long the service may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a service may be away while a job is followed.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Talks to a service.
 #[derive(Clone)]
@@ -100,8 +106,30 @@ impl ApiClient {
         Ok(answer.data)
     }
 
+    /// Whether the service answers.
+    pub(crate) async fn is_alive(&self) -> bool {
+        let Ok(url) = self.at(&["livez"]) else {
+            return false;
+        };
+        let answer = self.http.get(url).timeout(PROBE_TIMEOUT).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Looks a job up, and again for a while if the service does not answer: the job goes on.
+    pub(crate) async fn job_patiently(&self, id: &str) -> anyhow::Result<Job> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match self.job(id).await {
+                Err(_) if Instant::now() < give_up && !self.is_alive().await => {
+                    sleep(PROBE_TIMEOUT).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Looks a job up.
-    pub(crate) async fn job(&self, id: &str) -> anyhow::Result<Job> {
+    async fn job(&self, id: &str) -> anyhow::Result<Job> {
         let request = self.http.get(self.at(&["jobs", id])?);
         let answer: Document<Job> = read(request.send().await?).await?;
         Ok(answer.data)

@@ -1,5 +1,5 @@
-//! One service for one data directory: a locked file beside the data, which says where the service
-//! that holds it can be reached.
+//! One service for one database: a locked file beside it, which says where the service that holds
+//! it can be reached.
 
 use std::{
     fs::{File, TryLockError},
@@ -11,10 +11,7 @@ use anyhow::Context as _;
 use media_shared::config::{Config, DatabaseUrl, StorageUrl};
 use url::Url;
 
-/// The file's name.
-const FILE_NAME: &str = "media.lock";
-
-/// The lock on a data directory, held until it is dropped, or the process dies.
+/// The lock on a database, held until it is dropped, or the process dies.
 pub(crate) struct DataLock {
     file: File,
 }
@@ -28,9 +25,9 @@ pub(crate) enum Locking {
 }
 
 impl DataLock {
-    /// Tries to lock the data directory of a configuration.
+    /// Tries to lock the database of a configuration.
     pub(crate) fn try_acquire(config: &Config) -> anyhow::Result<Locking> {
-        let path = directory(config).join(FILE_NAME);
+        let path = lock_file(config);
         Self::try_lock(&path).with_context(|| format!("cannot lock {}", path.display()))
     }
 
@@ -58,6 +55,11 @@ impl DataLock {
         }
     }
 
+    /// Says that the service can no longer be reached.
+    pub(crate) fn withdraw(&mut self) -> std::io::Result<()> {
+        self.file.set_len(0)
+    }
+
     /// Says where the service can be reached.
     pub(crate) fn announce(&mut self, url: &str) -> std::io::Result<()> {
         self.file.set_len(0)?;
@@ -66,10 +68,14 @@ impl DataLock {
     }
 }
 
-/// Where the data is: beside the SQLite file, or in the storage directory.
-fn directory(config: &Config) -> PathBuf {
+/// Where the lock is: beside the SQLite file, or in the storage directory.
+fn lock_file(config: &Config) -> PathBuf {
     match (&config.database, &config.storage) {
-        (DatabaseUrl::Sqlite { path }, _) => path.parent().unwrap_or(Path::new(".")).to_path_buf(),
-        (DatabaseUrl::Postgres { .. }, StorageUrl::Directory(path)) => path.clone(),
+        (DatabaseUrl::Sqlite { path }, _) => {
+            let mut name = path.clone().into_os_string();
+            name.push(".lock");
+            name.into()
+        }
+        (DatabaseUrl::Postgres { .. }, StorageUrl::Directory(path)) => path.join("media.lock"),
     }
 }

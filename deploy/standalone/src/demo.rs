@@ -1,9 +1,12 @@
 //! `media demo`: serves pictures of its own from an origin on this machine, imports them, and goes
 //! on serving. Works without a network.
 
-use std::{net::Ipv4Addr, process::ExitCode};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    process::ExitCode,
+};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use media_shared::{
     config::Settings,
     shutdown,
@@ -12,15 +15,18 @@ use media_shared::{
 use poem::{
     EndpointExt as _, Response, Route, Server, endpoint::make_sync, get, listener::TcpAcceptor,
 };
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api_client::{ApiClient, NewImport},
     import::import_all,
-    serve::{greet, start},
+    serve::{Served, greet},
     service::listen,
 };
 
+/// A loopback address of the origin's own: to let imports reach it opens nothing else.
+const ORIGIN: Ipv4Addr = Ipv4Addr::new(127, 83, 77, 1);
 /// The resource that the demonstration imports into.
 const RESOURCE: &str = "demo";
 
@@ -57,14 +63,15 @@ const SAMPLES: [(&str, &str, &[u8]); 5] = [
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut config = settings.check()?;
     telemetry::start(Verbosity::Service);
-    // The origin is on this machine, which imports otherwise never reach.
-    let this_machine = Ipv4Net::from(Ipv4Addr::LOCALHOST);
-    config.worker.egress.allow.push(IpNet::V4(this_machine));
-
     let shutdown = shutdown::on_signal()?;
     let origin = TaskTracker::new();
-    let address = start_origin(&origin, shutdown.clone()).await?;
-    let (_lock, service) = start(&config, shutdown.clone()).await?;
+    let listener = listen((ORIGIN, 0).into()).await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    start_origin(&origin, listener, shutdown.clone())?;
+    // The origin is on this machine, which imports otherwise never reach.
+    let origin_alone = IpNet::from(IpAddr::V4(ORIGIN));
+    config.worker.egress.allow.push(origin_alone);
+    let service = Served::start(&config, shutdown.clone()).await?;
     let imports = SAMPLES.map(|(name, ..)| NewImport {
         url: format!("{address}/{name}"),
         resource: RESOURCE.to_owned(),
@@ -78,19 +85,24 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         all = import_all(&client, &imports) => all,
         () = shutdown.cancelled() => false,
     };
-    if all {
+    if !shutdown.is_cancelled() {
         greet(&url);
-        tracing::info!("all media: {url}/medias — Ctrl-C stops");
     }
     service.join().await?;
     origin.wait().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(if all {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-/// Serves the samples; answers where.
-async fn start_origin(tasks: &TaskTracker, shutdown: CancellationToken) -> anyhow::Result<String> {
-    let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).await?;
-    let url = format!("http://{}", listener.local_addr()?);
+/// Serves the samples.
+fn start_origin(
+    tasks: &TaskTracker,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
     let mut routes = Route::new();
     for (name, mime_type, bytes) in SAMPLES {
         let sample = make_sync(move |_| Response::builder().content_type(mime_type).body(bytes));
@@ -107,5 +119,5 @@ async fn start_origin(tasks: &TaskTracker, shutdown: CancellationToken) -> anyho
         }
     });
     tasks.close();
-    Ok(url)
+    Ok(())
 }

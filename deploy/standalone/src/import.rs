@@ -3,14 +3,14 @@
 use std::{io::Write as _, net::Ipv4Addr, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
-use futures_util::{StreamExt as _, stream::FuturesOrdered};
+use futures_util::{StreamExt as _, stream};
 use media_shared::{
     config::{Config, Settings},
     shutdown,
     telemetry::{self, Verbosity},
 };
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -25,8 +25,11 @@ use crate::{
 
 /// How often a running import is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a service that is just starting may take to say where it is.
-const ANNOUNCEMENT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The most imports that are followed at once.
+const AT_ONCE: usize = 32;
+/// What a shell takes for "ended by Ctrl-C".
+const INTERRUPTED: u8 = 130;
 
 /// Imports.
 pub(crate) async fn run(
@@ -38,30 +41,31 @@ pub(crate) async fn run(
     }
     telemetry::start(Verbosity::Command);
     let shutdown = shutdown::on_signal()?;
-    let host = match &arguments.server {
-        Some(url) => Host::Elsewhere(url.clone()),
-        None => Host::find_or_start(&settings.check()?, &shutdown).await?,
+    let found = tokio::select! {
+        found = Host::of(settings, arguments.server.as_ref(), &shutdown) => Some(found?),
+        () = shutdown.cancelled() => None,
+    };
+    let Some(host) = found else {
+        return Ok(ExitCode::from(INTERRUPTED));
     };
     let client = ApiClient::new(host.url()?)?;
     let imports = imports_of(arguments);
-    let finished = tokio::select! {
-        finished = import_all(&client, &imports) => Some(finished),
+    let all = tokio::select! {
+        all = import_all(&client, &imports) => Some(all),
         () = shutdown.cancelled() => None,
     };
-    let elsewhere = host.stop(&shutdown).await?;
-    match finished {
-        Some(true) => Ok(ExitCode::SUCCESS),
-        Some(false) => Ok(ExitCode::FAILURE),
-        None => {
-            let who = if elsewhere {
-                "the service goes on with them"
-            } else {
-                "the next start goes on with them"
-            };
-            eprintln!("stopped; imports that are not done are kept: {who}");
-            Ok(ExitCode::from(130))
-        }
+    if all.is_none() {
+        eprintln!(
+            "stopping; imports that are not done are kept, and {}",
+            host.who_goes_on()
+        );
     }
+    host.stop(&shutdown).await?;
+    Ok(match all {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => ExitCode::from(INTERRUPTED),
+    })
 }
 
 /// Each URL with the place it gets.
@@ -85,28 +89,26 @@ fn imports_of(arguments: ImportArguments) -> Vec<NewImport> {
         .collect()
 }
 
-/// Imports all side by side and prints the records in their order. Says whether all succeeded.
+/// Imports all side by side and prints the records in their order, each as soon as it is its turn.
+/// Says whether all succeeded.
 pub(crate) async fn import_all(client: &ApiClient, imports: &[NewImport]) -> bool {
     let display = Display::new();
-    let mut running: FuturesOrdered<_> = imports
-        .iter()
-        .map(|import| import_one(client, import, display.add(&import.url)))
-        .collect();
-    let mut records = Vec::new();
+    let mut running = stream::iter(imports)
+        .map(|import| import_one(client, import, &display))
+        .buffered(AT_ONCE);
     let mut all = true;
     while let Some(record) = running.next().await {
-        all &= record.is_some();
-        records.extend(record);
-    }
-    drop(display);
-    for record in records {
-        print(&record);
+        match record {
+            Some(record) => display.pause(|| print(&record)),
+            None => all = false,
+        }
     }
     all
 }
 
-/// Imports one URL; nothing if it failed, which the line then says.
-async fn import_one(client: &ApiClient, import: &NewImport, mut line: Line) -> Option<Value> {
+/// Imports one URL; nothing if it failed, which the display then says.
+async fn import_one(client: &ApiClient, import: &NewImport, display: &Display) -> Option<Value> {
+    let mut line = display.add(&import.url);
     match follow(client, import, &mut line).await {
         Ok(record) => {
             let attributes = &record["attributes"];
@@ -130,7 +132,7 @@ async fn follow(client: &ApiClient, import: &NewImport, line: &mut Line) -> anyh
     let mut job = client.enter(import).await?;
     while !job.is_final() {
         sleep(LOOK_EVERY).await;
-        job = client.job(&job.id).await?;
+        job = client.job_patiently(&job.id).await?;
         line.update(&job);
     }
     if !job.has_succeeded() {
@@ -158,22 +160,38 @@ enum Host {
 }
 
 impl Host {
-    /// Finds the service that holds the data directory, or starts one.
+    /// The service named by the user, the one that holds the database, or one of our own.
+    async fn of(
+        settings: &Settings,
+        server: Option<&Url>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        match server {
+            Some(url) => Ok(Self::Elsewhere(url.clone())),
+            None => Self::find_or_start(&settings.check()?, shutdown).await,
+        }
+    }
+
     async fn find_or_start(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Self> {
-        let give_up = Instant::now() + ANNOUNCEMENT_LIMIT;
+        let mut told = false;
         loop {
             match DataLock::try_acquire(config)? {
-                Locking::Acquired(mut lock) => {
+                Locking::Acquired(lock) => {
                     let listener = service::listen((Ipv4Addr::LOCALHOST, 0).into()).await?;
                     // Not the signal's token: imports may end before the service is told to stop.
+                    // And not announced: it is gone when these imports are done.
                     let service = Service::start(config, listener, shutdown.child_token()).await?;
-                    lock.announce(&service.url())?;
                     return Ok(Self::Here(Box::new((lock, service))));
                 }
-                Locking::HeldBy(Some(url)) => return Ok(Self::Elsewhere(url)),
-                Locking::HeldBy(None) if Instant::now() < give_up => sleep(LOOK_EVERY).await,
-                Locking::HeldBy(None) => {
-                    bail!("another service uses this data directory and does not say where it is")
+                Locking::HeldBy(Some(url)) if ApiClient::new(url.clone())?.is_alive().await => {
+                    return Ok(Self::Elsewhere(url));
+                }
+                // Just starting, just stopping, or another import.
+                Locking::HeldBy(_) => {
+                    if !std::mem::replace(&mut told, true) {
+                        eprintln!("waiting for another program that uses the same data");
+                    }
+                    sleep(LOOK_EVERY).await;
                 }
             }
         }
@@ -186,14 +204,20 @@ impl Host {
         }
     }
 
-    /// Stops the service in this process, if there is one. Says whether the work is elsewhere.
-    async fn stop(self, shutdown: &CancellationToken) -> anyhow::Result<bool> {
+    fn who_goes_on(&self) -> &'static str {
         match self {
-            Self::Elsewhere(_) => Ok(true),
+            Self::Elsewhere(_) => "the service goes on with them",
+            Self::Here(_) => "the next start goes on with them",
+        }
+    }
+
+    /// Stops the service in this process, if there is one.
+    async fn stop(self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        match self {
+            Self::Elsewhere(_) => Ok(()),
             Self::Here(here) => {
                 shutdown.cancel();
-                here.1.join().await?;
-                Ok(false)
+                here.1.join().await
             }
         }
     }

@@ -17,6 +17,7 @@ pub(crate) struct Display {
 /// One import that is shown.
 pub(crate) struct Line {
     url: String,
+    bars: Option<MultiProgress>,
     bar: Option<ProgressBar>,
     last_error: Option<String>,
 }
@@ -30,6 +31,14 @@ impl Display {
         Self { bars }
     }
 
+    /// Takes the bars away for as long as something else is written.
+    pub(crate) fn pause(&self, write: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Adds an import.
     pub(crate) fn add(&self, url: &str) -> Line {
         let bar = self.bars.as_ref().map(|bars| {
@@ -41,6 +50,7 @@ impl Display {
         });
         Line {
             url: url.to_owned(),
+            bars: self.bars.clone(),
             bar,
             last_error: None,
         }
@@ -68,38 +78,30 @@ impl Line {
         }
     }
 
-    /// Shows how the import ended.
+    /// Shows how the import ended: in full, on a line that stays.
     pub(crate) fn finish(self, outcome: &str) {
-        match &self.bar {
-            Some(bar) => {
-                bar.disable_steady_tick();
-                bar.set_style(finished());
-                bar.finish_with_message(outcome.to_owned());
-            }
-            None => self.say(outcome),
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
+        self.say(outcome);
     }
 
     fn say(&self, message: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(message.to_owned()),
-            None => eprintln!("{}: {message}", self.url),
+        let line = format!("{}: {message}", self.url);
+        match &self.bars {
+            Some(bars) => bars.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
         }
     }
 }
 
 fn style(with_total: bool) -> ProgressStyle {
     let template = if with_total {
-        "{prefix:40} [{bar:24}] {bytes:>11}/{total_bytes:11} {bytes_per_sec:>13} {eta:>5} {wide_msg}"
+        "{prefix:40} [{bar:24}] {bytes:>11}/{total_bytes:11} {bytes_per_sec:>13} {eta:>5}"
     } else {
-        "{prefix:40} {spinner} {bytes:>11} {bytes_per_sec:>13} {wide_msg}"
+        "{prefix:40} {spinner} {bytes:>11} {bytes_per_sec:>13}"
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-fn finished() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:40} {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// The end of a URL, where the file's name is.

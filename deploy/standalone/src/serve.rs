@@ -20,33 +20,65 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = settings.check()?;
     telemetry::start(Verbosity::Service);
     let shutdown = shutdown::on_signal()?;
-    let (_lock, service) = start(&config, shutdown).await?;
-    greet(&service.url());
-    service.join().await?;
+    let served = Served::start(&config, shutdown).await?;
+    greet(&served.url());
+    served.join().await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Locks the data directory, listens, and starts the service. The lock is to be held for as long as
-/// the service runs.
-pub(crate) async fn start(
-    config: &Config,
+/// A service that others can find.
+pub(crate) struct Served {
+    lock: DataLock,
+    service: Service,
     shutdown: CancellationToken,
-) -> anyhow::Result<(DataLock, Service)> {
-    let mut lock = match DataLock::try_acquire(config)? {
-        Locking::Acquired(lock) => lock,
-        Locking::HeldBy(url) => bail!(
-            "another service uses this data directory{}; stop it first, or choose other data with DATABASE_URL and MEDIA_STORAGE_URL",
-            url.map(|url| format!(" (at {url})")).unwrap_or_default()
-        ),
-    };
-    let listener = service::listen(config.listen).await?;
-    let service = Service::start(config, listener, shutdown).await?;
-    lock.announce(&service.url())?;
-    Ok((lock, service))
 }
 
-/// Says where things are.
+impl Served {
+    /// Locks the database, listens, starts the service and says where it is.
+    pub(crate) async fn start(
+        config: &Config,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let mut lock = match DataLock::try_acquire(config)? {
+            Locking::Acquired(lock) => lock,
+            Locking::HeldBy(url) => bail!(
+                "another service uses this data directory{}; stop it first, or choose other data with DATABASE_URL and MEDIA_STORAGE_URL",
+                url.map(|url| format!(" (at {url})")).unwrap_or_default()
+            ),
+        };
+        let listener = service::listen(config.listen).await?;
+        let service = Service::start(config, listener, shutdown.clone()).await?;
+        lock.announce(&service.url())?;
+        Ok(Self {
+            lock,
+            service,
+            shutdown,
+        })
+    }
+
+    /// Where it can be reached.
+    pub(crate) fn url(&self) -> String {
+        self.service.url()
+    }
+
+    /// Waits until it has ended; takes its address back as soon as it is told to.
+    pub(crate) async fn join(self) -> anyhow::Result<()> {
+        let Self {
+            mut lock,
+            service,
+            shutdown,
+        } = self;
+        let withdraw = async {
+            shutdown.cancelled().await;
+            lock.withdraw()
+        };
+        let (ended, withdrawn) = tokio::join!(service.join(), withdraw);
+        ended?;
+        Ok(withdrawn?)
+    }
+}
+
+/// Says where things are, whatever is logged.
 pub(crate) fn greet(url: &str) {
-    tracing::info!("the service is at {url}");
-    tracing::info!("its documentation is at {url}/docs");
+    eprintln!("The service is at {url}, its documentation at {url}/docs. Ctrl-C stops it.");
 }

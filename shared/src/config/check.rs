@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use super::{
     Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig,
 };
+use crate::database::ACQUIRE_TIMEOUT;
 
 /// Everything that is wrong with the settings, a line each.
 #[derive(Debug, thiserror::Error)]
@@ -159,9 +160,9 @@ fn max_bytes(text: &str) -> Result<ByteSize, String> {
 }
 
 fn lease_length(lease: Duration) -> Result<Duration, String> {
-    // The heartbeat is a second; a lease must outlive a few that are late.
-    if lease < Duration::from_secs(3) {
-        Err("must be 3s or longer".to_owned())
+    // A claim may wait that long for a connection before it is written; a heartbeat likewise.
+    if lease < ACQUIRE_TIMEOUT {
+        Err(format!("must be {ACQUIRE_TIMEOUT:?} or longer"))
     } else {
         Ok(lease)
     }

@@ -57,7 +57,7 @@ pub enum FailureCode {
     ChecksumMismatch,
     /// The bytes could not be stored.
     StorageFailed,
-    /// The worker died or lost its lease, on the last attempt that the job had.
+    /// The worker died or lost its lease.
     WorkerLost,
     /// A defect of this service.
     Internal,

@@ -35,7 +35,7 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// The name that clients see.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
             Self::Pending => "pending",

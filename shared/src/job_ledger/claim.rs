@@ -1,6 +1,6 @@
 //! How a worker takes jobs and keeps them.
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
 
 use super::{Claimed, JobLedger, Lease};
 use crate::{
@@ -39,11 +39,7 @@ impl JobLedger {
     /// can take the same.
     pub async fn claim(&self, worker: WorkerId) -> Result<Option<Claimed>, DbErr> {
         let backend = self.database.backend();
-        // SQLite has one writer at a time and needs no row locks.
-        let skip_locked = match backend {
-            DatabaseBackend::Postgres => "FOR UPDATE SKIP LOCKED",
-            _ => "",
-        };
+        let skip_locked = self.skip_locked();
         let sql = format!(
             "WITH pick AS MATERIALIZED ( \
                SELECT id FROM jobs WHERE status = 'pending' \

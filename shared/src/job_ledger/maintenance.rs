@@ -11,8 +11,10 @@ use sea_orm::{
 use super::{JobLedger, Lease, LedgerError};
 use crate::{entities::job, ids::JobId};
 
-/// The most jobs that one turn moves, rescues or removes.
+/// The most jobs that one turn moves or rescues.
 const BATCH: u64 = 500;
+/// The most jobs that one turn removes.
+pub const PRUNE_BATCH: u64 = 500;
 
 impl JobLedger {
     /// Makes scheduled jobs pending whose time has come. Returns how many.
@@ -55,22 +57,25 @@ impl JobLedger {
             .all(self.database.reader())
             .await?;
         let mut rescued = 0;
+        let mut result = Ok(());
         for (job_id, attempt) in expired {
             match self.expire(Lease { job_id, attempt }).await {
                 Ok(job) => {
-                    tracing::warn!(%job_id, attempt, status = job.status.as_str(), "rescued a job whose worker was lost");
+                    let status = job.status.as_str();
+                    tracing::warn!(%job_id, attempt, status, "rescued a job whose worker was lost");
                     rescued += 1;
                 }
                 // Another worker was faster, or the lost one came back in time.
                 Err(LedgerError::LeaseLost) => {}
-                Err(error) => return Err(error),
+                // One row that is locked or broken holds up no other.
+                Err(error) => result = result.and(Err(error)),
             }
         }
-        Ok(rescued)
+        result.map(|()| rescued)
     }
 
-    /// Removes jobs that ended longer ago than `retention`. Returns how many; a full batch means
-    /// that there may be more.
+    /// Removes jobs that ended longer ago than `retention`. Returns how many; as many as
+    /// [`PRUNE_BATCH`] mean that there may be more.
     pub async fn prune(&self, retention: Duration) -> Result<u64, DbErr> {
         let Ok(retention) = chrono::Duration::from_std(retention) else {
             return Ok(0);
@@ -81,7 +86,7 @@ impl JobLedger {
         let sql = format!(
             "DELETE FROM jobs WHERE id IN ( \
                SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1 \
-               ORDER BY finished_at LIMIT {BATCH} {})",
+               ORDER BY finished_at LIMIT {PRUNE_BATCH} {})",
             self.skip_locked()
         );
         self.execute(sql, [before.into()]).await
@@ -100,7 +105,7 @@ impl JobLedger {
         Ok(pending.len() as u64)
     }
 
-    fn skip_locked(&self) -> &'static str {
+    pub(super) fn skip_locked(&self) -> &'static str {
         // SQLite has one writer at a time and needs no row locks.
         match self.database.backend() {
             DatabaseBackend::Postgres => "FOR UPDATE SKIP LOCKED",

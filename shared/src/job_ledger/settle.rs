@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
-    JobLedger, Lease, LedgerError, Signalled, backoff,
+    JobLedger, Lease, LedgerError, Reschedule, Signalled, backoff,
     transition::{self, Event},
 };
 use crate::{
@@ -63,28 +63,45 @@ impl JobLedger {
     /// Sends a signal to a job.
     pub async fn signal(&self, id: JobId, signal: Signal) -> Result<Signalled, LedgerError> {
         let now = self.clock.now();
-        let job =
-            self.database
-                .transaction(|transaction| {
-                    Box::pin(async move {
-                        let job = locked(transaction, id)
-                            .await?
-                            .ok_or(LedgerError::NotFound)?;
-                        let row = transition::apply(&job, Event::Signalled(signal), now).map_err(
-                            |_| LedgerError::SignalRefused {
-                                status: job.status,
-                                signal,
-                            },
-                        )?;
-                        Ok(row.update(transaction).await?)
-                    })
+        let job = self
+            .database
+            .transaction(|transaction| {
+                Box::pin(async move {
+                    let job = locked(transaction, id)
+                        .await?
+                        .ok_or(LedgerError::NotFound)?;
+                    let status = job.status;
+                    let row = transition::apply(&job, Event::Signalled(signal), now)
+                        .map_err(|_| LedgerError::SignalRefused { status, signal })?;
+                    row.update(transaction).await.map_err(unicity_taken)
                 })
-                .await
-                .map_err(unicity_taken)?;
+            })
+            .await?;
         Ok(match job.signal {
             Some(_) => Signalled::Requested(job),
             None => Signalled::Done(job),
         })
+    }
+
+    /// Changes what a waiting job waits for.
+    pub async fn reschedule(
+        &self,
+        id: JobId,
+        change: Reschedule,
+    ) -> Result<job::Model, LedgerError> {
+        let now = self.clock.now();
+        self.database
+            .transaction(|transaction| {
+                Box::pin(async move {
+                    let job = locked(transaction, id)
+                        .await?
+                        .ok_or(LedgerError::NotFound)?;
+                    let row = transition::apply(&job, Event::Rescheduled(change), now)
+                        .map_err(|_| LedgerError::NotWaiting { status: job.status })?;
+                    Ok(row.update(transaction).await?)
+                })
+            })
+            .await
     }
 
     async fn settle(&self, lease: Lease, ending: Ending) -> Result<job::Model, LedgerError> {
@@ -146,14 +163,10 @@ async fn locked(transaction: &DatabaseTransaction, id: JobId) -> Result<Option<j
         .await
 }
 
-/// Only `retry` and `resume` can run into the unicity of another job.
-fn unicity_taken(error: LedgerError) -> LedgerError {
-    match &error {
-        LedgerError::Database(inner)
-            if matches!(inner.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) =>
-        {
-            LedgerError::UnicityTaken
-        }
-        _ => error,
+/// Only `retry` can run into the unicity of another job; trying again would not help.
+fn unicity_taken(error: DbErr) -> LedgerError {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => LedgerError::UnicityTaken,
+        _ => error.into(),
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, IntoActiveModel};
 use crate::{
     entities::job,
     ids::MediaId,
-    job::{Failure, FailureCode, JobStatus, Signal},
+    job::{Failure, FailureCode, JobStatus, Priority, Signal},
 };
 
 /// What happened to a job.
@@ -28,6 +28,17 @@ pub(super) enum Event {
     LeaseExpired,
     /// A client sent a signal.
     Signalled(Signal),
+    /// A client changed what a waiting job waits for.
+    Rescheduled(Reschedule),
+}
+
+/// What changes of a waiting job; what is not named stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reschedule {
+    /// How urgent it is.
+    pub priority: Option<Priority>,
+    /// Not before when; `Some(None)` for at once.
+    pub scheduled_at: Option<Option<DateTime<Utc>>>,
 }
 
 /// The event has no place in the job's status.
@@ -44,6 +55,7 @@ pub(super) fn apply(
     row.updated_at = Set(now);
     match event {
         Event::Signalled(signal) => signalled(job, row, signal, now),
+        Event::Rescheduled(change) => rescheduled(job, row, change, now),
         _ if job.status != JobStatus::Running => Err(Refused),
         Event::Succeeded { media_id, size } => {
             row.media_id = Set(Some(media_id));
@@ -67,7 +79,7 @@ pub(super) fn apply(
         Event::LeaseExpired => {
             let failure = Failure::new(
                 FailureCode::WorkerLost,
-                "the worker was lost while it ran this job; send the signal `retry` to try again",
+                "the worker that ran this job was lost; an attempt is spent on it",
             );
             Ok(failed(job, row, &failure, Some(Retry::Now), now))
         }
@@ -129,15 +141,7 @@ fn signalled(
             Ok(row)
         }
         Signal::Cancel | Signal::Pause => Ok(obeyed(row, signal, now)),
-        Signal::Resume => {
-            let ahead = job.scheduled_at.is_some_and(|at| at > now);
-            let status = if ahead {
-                JobStatus::Scheduled
-            } else {
-                JobStatus::Pending
-            };
-            Ok(waiting(row, status))
-        }
+        Signal::Resume => Ok(waiting(row, status_by(job.scheduled_at, now))),
         Signal::Retry => {
             row.retry_count = Set(0);
             row.error = Set(None);
@@ -145,6 +149,39 @@ fn signalled(
             row.scheduled_at = Set(None);
             Ok(waiting(row, JobStatus::Pending))
         }
+    }
+}
+
+fn rescheduled(
+    job: &job::Model,
+    mut row: job::ActiveModel,
+    change: Reschedule,
+    now: DateTime<Utc>,
+) -> Result<job::ActiveModel, Refused> {
+    if !matches!(
+        job.status,
+        JobStatus::Pending | JobStatus::Scheduled | JobStatus::Paused
+    ) {
+        return Err(Refused);
+    }
+    if let Some(priority) = change.priority {
+        row.priority = Set(priority.get());
+    }
+    if let Some(scheduled_at) = change.scheduled_at {
+        row.scheduled_at = Set(scheduled_at);
+        if job.status != JobStatus::Paused {
+            row.status = Set(status_by(scheduled_at, now));
+        }
+    }
+    Ok(row)
+}
+
+/// What a job waits for: its time, or a free worker.
+pub(super) fn status_by(scheduled_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> JobStatus {
+    if scheduled_at.is_some_and(|at| at > now) {
+        JobStatus::Scheduled
+    } else {
+        JobStatus::Pending
     }
 }
 

@@ -128,7 +128,7 @@ async fn an_upload_keeps_its_blob_for_as_long_as_it_renews(database: Database) {
     let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
     for _ in 0..10 {
         ledgers.clock.advance(BlobLedger::renew_every());
-        ledgers.blobs.renew(sealed.blob_id).await.unwrap();
+        assert!(ledgers.blobs.renew(sealed.blob_id).await.unwrap());
         assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
     }
     ledgers.clock.advance(BlobLedger::renew_every() * 5);
@@ -192,7 +192,7 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
         let result = match intake.write(Bytes::from_static(b"some")).await {
             Ok(()) => intake.seal().await,
             Err(error) => {
-                intake.abandon().await.unwrap();
+                intake.abandon().await;
                 Err(error)
             }
         };

@@ -6,8 +6,7 @@ use media_shared::{
     database::Database,
     ids::WorkerId,
     job::{Failure, FailureCode, JobStatus, Priority, Signal, Unicity},
-    job_ledger::{Beat, Claimed, Created, Lease, LedgerError, Signalled},
-    page::{PageRequest, PageSize, PageStart},
+    job_ledger::{Beat, Claimed, Created, Lease, LedgerError, Reschedule, Signalled},
 };
 
 use crate::ledgers::{LEASE, Ledgers, import_to, on_every_database, path};
@@ -26,7 +25,7 @@ on_every_database!(
     deleting_a_running_job_takes_its_lease,
     scheduled_jobs_wait_for_their_time,
     pruning_removes_only_what_ended_long_ago,
-    pages_follow_the_order_of_creation,
+    a_waiting_job_can_be_rescheduled_and_no_other,
 );
 
 fn beat(lease: Lease) -> Beat {
@@ -402,36 +401,36 @@ async fn pruning_removes_only_what_ended_long_ago(database: Database) {
     assert!(ledgers.jobs.find(new.job.id).await.unwrap().is_some());
 }
 
-async fn pages_follow_the_order_of_creation(database: Database) {
+async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
     let ledgers = Ledgers::open(&database);
-    let mut ids = Vec::new();
-    for _ in 0..5 {
-        ids.push(create(&ledgers, "r").await.id);
-    }
-    let size = PageSize::new(2).unwrap();
-    let mut seen = Vec::new();
-    let mut start = PageStart::Number(1);
-    loop {
-        let request = PageRequest {
-            size,
-            start,
-            count: true,
-        };
-        let page = ledgers.jobs.list(request).await.unwrap();
-        assert_eq!(page.total, Some(5));
-        seen.extend(page.items.iter().map(|job| job.id));
-        if !page.has_more {
-            break;
-        }
-        start = PageStart::After(seen.last().unwrap().0);
-    }
-    assert_eq!(seen, ids);
-    let third = PageRequest {
-        size,
-        start: PageStart::Number(3),
-        count: false,
+    let job = create(&ledgers, "r").await;
+    let later = ledgers.clock.now() + Duration::from_mins(1);
+    let change = |priority, scheduled_at| Reschedule {
+        priority: Priority::new(priority),
+        scheduled_at,
     };
-    let page = ledgers.jobs.list(third).await.unwrap();
-    assert_eq!(page.items.len(), 1);
-    assert!(!page.has_more && page.total.is_none());
+    let jobs = &ledgers.jobs;
+    let moved = jobs
+        .reschedule(job.id, change(7, Some(Some(later))))
+        .await
+        .unwrap();
+    assert_eq!((moved.status, moved.priority), (JobStatus::Scheduled, 7));
+    assert_eq!(moved.scheduled_at, Some(later));
+    jobs.signal(job.id, Signal::Pause).await.unwrap();
+    let paused = jobs
+        .reschedule(job.id, change(8, Some(None)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (paused.status, paused.scheduled_at),
+        (JobStatus::Paused, None)
+    );
+    jobs.signal(job.id, Signal::Resume).await.unwrap();
+    let claimed = claim(&ledgers).await;
+    assert_eq!(claimed.job.priority, 8);
+    let refused = jobs.reschedule(job.id, change(9, None)).await;
+    assert!(
+        matches!(refused, Err(LedgerError::NotWaiting { .. })),
+        "{refused:?}"
+    );
 }

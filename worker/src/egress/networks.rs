@@ -15,11 +15,13 @@ pub fn special_network(address: IpAddr) -> Option<&'static str> {
 /// First address, prefix length, name.
 type Network<A> = (A, u32, &'static str);
 
-const V4: [Network<Ipv4Addr>; 18] = [
+const V4: [Network<Ipv4Addr>; 19] = [
     (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared address space"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
+    // In no registry, but the same inside of every Azure machine.
+    (Ipv4Addr::new(168, 63, 129, 16), 32, "cloud platform"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "protocol assignments"),
@@ -63,7 +65,9 @@ const V6: [Network<Ipv6Addr>; 4] = [
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     let address = u32::from(address);
     V4.iter()
-        .find(|(first, prefix, _)| (address ^ u32::from(*first)) >> (32 - prefix) == 0)
+        .find(|(first, prefix, _)| {
+            (address ^ u32::from(*first)).checked_shr(32 - prefix) == Some(0)
+        })
         .map(|(_, _, name)| *name)
 }
 

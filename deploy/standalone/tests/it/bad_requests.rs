@@ -262,7 +262,6 @@ async fn bad_paths_and_parameters_are_refused() {
         ),
         (Method::GET, "/medias/info/nothing", 404, None),
         (Method::GET, "/medias/info/..%2f..%2fetc", 404, None),
-        (Method::GET, "/medias/files/%2e%2e/%2e%2e", 404, None),
         (Method::GET, "/medias/files/a%00b", 404, None),
         (Method::GET, "/medias/files/r/k/more", 404, None),
         (Method::DELETE, "/medias/files/nothing", 404, None),
@@ -289,22 +288,23 @@ async fn bad_paths_and_parameters_are_refused() {
             "{method} {path}: {error}"
         );
     }
-    let form = reqwest::multipart::Form::new().part(
-        "media",
-        reqwest::multipart::Part::bytes(b"x".to_vec()).file_name("x"),
-    );
+    // The client would tidy these paths up before it sends them.
     for path in [
         "/medias/files/..",
         "/medias/files/%2e%2e",
         "/medias/files/a%2fb",
         "/medias/files/r/a%00b",
     ] {
-        // The client would tidy the path up before it sends it.
-        let url = service.url(path);
-        let _ = &form;
-        let raw = raw_post(&url).await;
+        let raw = raw_post(&service.url(path)).await;
         assert!(raw.starts_with("HTTP/1.1 4"), "{path}: {raw}");
     }
+    let refused = service
+        .http
+        .patch(service.url("/jobs"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.headers()["allow"], "GET, HEAD, POST");
     assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
 }
 

@@ -97,9 +97,8 @@ async fn import_hands_the_work_to_the_running_service() {
 async fn a_second_service_on_the_same_data_says_so_and_stops() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
-    let address = format!("127.0.0.1:{}", free_port());
     let output = installation
-        .command(&["serve", "--listen", &address])
+        .command(&["serve", "--listen", "127.0.0.1:0"])
         .output()
         .await
         .unwrap();

@@ -44,7 +44,7 @@ async fn finish(installation: &Installation, nginx: &Nginx, id: &str) -> Value {
 #[tokio::test]
 async fn a_killed_import_is_rescued_and_succeeds() {
     let nginx = Nginx::start().await;
-    let installation = Installation::new(MEDIA).with("MEDIA_LEASE", "3s");
+    let installation = Installation::new(MEDIA).with("MEDIA_LEASE", "5s");
     let service = installation.serve().await;
     let job = begin(&service, &nginx).await;
     service.kill().await;
@@ -58,7 +58,7 @@ async fn a_killed_import_is_rescued_and_succeeds() {
 async fn a_stopped_service_hands_its_imports_back_without_spending_an_attempt() {
     let nginx = Nginx::start().await;
     let installation = Installation::new(MEDIA)
-        .with("MEDIA_LEASE", "3s")
+        .with("MEDIA_LEASE", "5s")
         .with("MEDIA_SHUTDOWN_GRACE", "100ms");
     let service = installation.serve().await;
     let job = begin(&service, &nginx).await;
@@ -76,7 +76,7 @@ async fn a_stopped_service_hands_its_imports_back_without_spending_an_attempt() 
 #[tokio::test]
 async fn deleting_a_running_job_stops_it_within_two_seconds() {
     let nginx = Nginx::start().await;
-    let installation = Installation::new(MEDIA).with("MEDIA_LEASE", "3s");
+    let installation = Installation::new(MEDIA).with("MEDIA_LEASE", "5s");
     let service = installation.serve().await;
     let job = begin(&service, &nginx).await;
     let path = service.url(&format!("/jobs/{}", job["id"].as_str().unwrap()));

@@ -211,7 +211,7 @@ async fn a_bad_form_is_refused_and_nothing_of_it_is_kept() {
 async fn an_upload_that_breaks_off_or_stalls_leaves_nothing() {
     let installation = Installation::new(MEDIA).with("MEDIA_STALL_TIMEOUT", "1s");
     let service = installation.serve().await;
-    let head = "POST /medias/files/up/load HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a\"\r\n\r\nsome bytes";
+    let head = "POST /medias/files/up/load HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a\"\r\n\r\nsome bytes";
     let address = service.url("").replace("http://", "");
 
     let mut broken = TcpStream::connect(&address).await.unwrap();
@@ -241,4 +241,31 @@ async fn an_upload_that_breaks_off_or_stalls_leaves_nothing() {
         async || installation.stored_files().is_empty().then_some(()),
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_form_that_never_gets_to_its_file_is_refused_in_bounded_memory() {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    let address = service.url("").replace("http://", "");
+    let idle = service.memory_now();
+    for start in [
+        "",
+        "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"",
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = "POST /medias/files/up/load HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let endless = vec![b'x'; 1 << 20];
+        // The service reads on for a while, then it answers and hangs up.
+        for _ in 0..200 {
+            if stream.write_all(&endless).await.is_err() {
+                break;
+            }
+        }
+        let added = service.peak_memory().saturating_sub(idle);
+        assert!(added < 16 << 20, "{added} bytes more for {start:?}");
+    }
+    assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
 }

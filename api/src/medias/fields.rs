@@ -1,0 +1,65 @@
+//! What can be filtered, sorted and shown of a media.
+
+use media_shared::entities::media;
+use serde_json::{Value as Json, json};
+
+use super::headers::path_to;
+use crate::resource::{
+    Field, Kind,
+    Operator::{AtLeast, AtMost, Equal, In},
+    Resource,
+    kind::time,
+};
+
+/// Media, `media:medias`.
+#[derive(Clone, Debug)]
+pub(crate) struct MediaResource;
+
+/// A field that cannot be null, can be sorted by and filtered by its value.
+const PLAIN: Field<media::Entity> = Field {
+    name: "",
+    column: media::Column::Id,
+    kind: Kind::Text,
+    nullable: false,
+    operators: &[Equal],
+    sortable: true,
+    show: |_| Json::Null,
+    description: "",
+    example: "null",
+};
+
+impl Resource for MediaResource {
+    type Entity = media::Entity;
+    const TYPE: &'static str = "media:medias";
+    const NAME: &'static str = "Media";
+    const PATH: &'static str = "/medias";
+    const INCLUDABLE: &'static [&'static str] = &[];
+
+    #[rustfmt::skip]
+    const FIELDS: &'static [Field<media::Entity>] = &[
+        Field { name: "id", column: media::Column::Id, kind: Kind::Id, operators: &[Equal, In], show: |media| json!(media.id), description: "The media's id", example: "\"01a209d3-ac64-703f-91dc-9affcb76ba68\"", ..PLAIN },
+        Field { name: "resource", column: media::Column::Resource, operators: &[Equal, In], show: |media| json!(media.resource), description: "Where it is kept", example: "\"avatars\"", ..PLAIN },
+        Field { name: "key", column: media::Column::Key, nullable: true, operators: &[Equal, In], show: |media| json!(media.key), description: "Where within the resource", example: "\"42\"", ..PLAIN },
+        Field { name: "filename", column: media::Column::Filename, show: |media| json!(media.filename), description: "The name it is offered under", example: "\"portrait.jpg\"", ..PLAIN },
+        Field { name: "size", column: media::Column::Size, kind: Kind::Integer, operators: &[Equal, AtLeast, AtMost], show: |media| json!(media.size), description: "Bytes", example: "20258", ..PLAIN },
+        Field { name: "mime_type", column: media::Column::MimeType, operators: &[Equal, In], show: |media| json!(media.mime_type), description: "What the bytes are", example: "\"image/jpeg\"", ..PLAIN },
+        Field { name: "sha256", column: media::Column::Sha256, operators: &[], sortable: false, show: |media| json!(media.sha256), description: "64 hexadecimal digits", example: "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"", ..PLAIN },
+        Field { name: "public", column: media::Column::Public, kind: Kind::Boolean, show: |media| json!(media.public), description: "Whether anyone may download it", example: "true", ..PLAIN },
+        Field { name: "created_by", column: media::Column::CreatedBy, nullable: true, show: |media| json!(media.created_by), description: "Who put the present bytes there", example: "\"user-7\"", ..PLAIN },
+        Field { name: "created_role", column: media::Column::CreatedRole, nullable: true, show: |media| json!(media.created_role), description: "In which role", example: "\"user\"", ..PLAIN },
+        Field { name: "project_id", column: media::Column::ProjectId, nullable: true, show: |media| json!(media.project_id), description: "For which project", example: "\"project-1\"", ..PLAIN },
+        Field { name: "source_url", column: media::Column::SourceUrl, nullable: true, operators: &[], sortable: false, show: |media| json!(media.source_url), description: "Where the bytes came from, secrets redacted; null if they were uploaded", example: "\"http://origin.test/portrait.jpg\"", ..PLAIN },
+        Field { name: "created_at", column: media::Column::CreatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.created_at), description: "When the media came to be", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
+        Field { name: "updated_at", column: media::Column::UpdatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.updated_at), description: "When its bytes or attributes last changed", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
+    ];
+
+    fn members(media: &media::Model) -> Vec<(&'static str, Json)> {
+        vec![(
+            "links",
+            json!({
+                "self": path_to("info", media),
+                "download": path_to("files", media),
+            }),
+        )]
+    }
+}

@@ -1,0 +1,123 @@
+//! Keeps web pages from using a service without authentication through the browser of somebody on
+//! this machine: by a name that they rebind to it, or by forms that they send across sites.
+
+use poem::{
+    Endpoint, Middleware, Request, Result,
+    http::{HeaderMap, Method, header},
+};
+use url::{Host, Url};
+
+use crate::jsonapi::{ApiError, ErrorCode};
+
+/// Guards a service that only this machine reaches.
+pub(crate) struct OriginGuard;
+
+impl<E: Endpoint> Middleware<E> for OriginGuard {
+    type Output = GuardedEndpoint<E>;
+
+    fn transform(&self, endpoint: E) -> Self::Output {
+        GuardedEndpoint(endpoint)
+    }
+}
+
+/// An endpoint that only this machine reaches.
+pub(crate) struct GuardedEndpoint<E>(E);
+
+impl<E: Endpoint> Endpoint for GuardedEndpoint<E> {
+    type Output = E::Output;
+
+    async fn call(&self, request: Request) -> Result<Self::Output> {
+        judge(request.method(), request.headers())?;
+        self.0.call(request).await
+    }
+}
+
+fn judge(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = |detail: &str| Err(ApiError::new(ErrorCode::Forbidden, detail));
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // HTTP/1.0 clients send none; browsers always do.
+    if let Some(host) = text(header::HOST)
+        && !is_this_machine(&format!("http://{host}"))
+    {
+        return refused("this service answers to localhost and loopback addresses only");
+    }
+    let reads_only = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads_only {
+        return Ok(());
+    }
+    if matches!(
+        text(header::HeaderName::from_static("sec-fetch-site")),
+        Some("cross-site" | "same-site")
+    ) {
+        return refused("a page of another site may not change anything here");
+    }
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (Some(origin), Some(host)) if origin != format!("http://{host}") => {
+            refused("a page of another origin may not change anything here")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_this_machine(url: &str) -> bool {
+    match Url::parse(url)
+        .ok()
+        .and_then(|url| url.host().map(|host| host.to_owned()))
+    {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(method: &Method, headers: &[(&'static str, &str)]) -> bool {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        judge(method, &headers).is_ok()
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_answered_to() {
+        for host in [
+            "localhost:8080",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "media.localhost",
+        ] {
+            assert!(allowed(&Method::GET, &[("host", host)]), "{host}");
+        }
+        for host in ["evil.test:8080", "192.168.0.2", "localhost.evil.test", ""] {
+            assert!(!allowed(&Method::GET, &[("host", host)]), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_origins_may_look_but_not_change() {
+        let host = ("host", "localhost:8080");
+        assert!(allowed(&Method::POST, &[host]));
+        assert!(allowed(
+            &Method::POST,
+            &[host, ("origin", "http://localhost:8080")]
+        ));
+        assert!(!allowed(
+            &Method::POST,
+            &[host, ("origin", "http://evil.test")]
+        ));
+        assert!(!allowed(&Method::POST, &[host, ("origin", "null")]));
+        assert!(!allowed(
+            &Method::DELETE,
+            &[host, ("sec-fetch-site", "cross-site")]
+        ));
+        assert!(allowed(
+            &Method::GET,
+            &[host, ("sec-fetch-site", "cross-site")]
+        ));
+    }
+}

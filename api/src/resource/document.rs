@@ -1,0 +1,188 @@
+//! Resources as JSON:API documents.
+
+use std::{borrow::Cow, marker::PhantomData};
+
+use media_shared::list::{Page, PageSize};
+use poem_openapi::{
+    registry::{MetaSchemaRef, Registry},
+    types::{ToJSON, Type},
+};
+use sea_orm::EntityTrait;
+use serde_json::{Map, Value as Json, json};
+use url::form_urlencoded::Serializer;
+
+use super::{
+    Resource, cursor, openapi,
+    query::{ListQuery, View},
+};
+
+/// The rows behind a resource.
+type Model<R> = <<R as Resource>::Entity as EntityTrait>::Model;
+
+/// A resource object with the fields that a view shows.
+pub(crate) fn resource_object<R: Resource>(model: &Model<R>, view: &View<R>) -> Json {
+    let mut attributes = Map::new();
+    let mut id = Json::Null;
+    for field in R::FIELDS {
+        if field.name == "id" {
+            id = (field.show)(model);
+        }
+    }
+    for field in &view.fields {
+        if field.name != "id" {
+            attributes.insert(field.name.to_owned(), (field.show)(model));
+        }
+    }
+    let mut object = json!({ "type": R::TYPE, "id": id, "attributes": attributes });
+    if let Some(object) = object.as_object_mut() {
+        for (name, member) in R::members(model) {
+            object.insert(name.to_owned(), member);
+        }
+    }
+    object
+}
+
+/// A document with one resource.
+#[derive(Clone, Debug)]
+pub(crate) struct One<R> {
+    document: Json,
+    of: PhantomData<R>,
+}
+
+/// A document with a part of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Many<R> {
+    document: Json,
+    of: PhantomData<R>,
+}
+
+impl<R: Resource> One<R> {
+    /// A document with this resource, and others that it includes.
+    pub(crate) fn new(model: &Model<R>, view: &View<R>, included: Vec<Json>) -> Self {
+        let mut document = json!({
+            "jsonapi": { "version": "1.1" },
+            "data": resource_object::<R>(model, view),
+        });
+        if !view.include.is_empty() {
+            document["included"] = included.into();
+        }
+        Self {
+            document,
+            of: PhantomData,
+        }
+    }
+
+    /// Says something about the answer itself.
+    #[must_use]
+    pub(crate) fn with_meta(mut self, meta: Json) -> Self {
+        self.document["meta"] = meta;
+        self
+    }
+
+    /// The document.
+    pub(crate) fn into_json(self) -> Json {
+        self.document
+    }
+}
+
+impl<R: Resource> Many<R> {
+    /// A document with this page, with links to others.
+    pub(crate) fn new(page: &Page<Model<R>>, query: &ListQuery<R>, included: Vec<Json>) -> Self {
+        let data: Vec<Json> = page
+            .items
+            .iter()
+            .map(|model| resource_object::<R>(model, &query.view))
+            .collect();
+        let mut document = json!({
+            "jsonapi": { "version": "1.1" },
+            "data": data,
+            "links": links(page, query),
+        });
+        if let Some(count) = page.total {
+            document["meta"] = json!({ "count": count });
+        }
+        if !query.view.include.is_empty() {
+            document["included"] = included.into();
+        }
+        Self {
+            document,
+            of: PhantomData,
+        }
+    }
+}
+
+/// Links to other parts of the list, as far as they are known.
+fn links<R: Resource>(page: &Page<Model<R>>, query: &ListQuery<R>) -> Json {
+    let numbered = |number: u64| link::<R>(&query.rest, "page[number]", &number.to_string());
+    let mut links = json!({ "first": numbered(1) });
+    if let Some(number @ 2..) = query.number {
+        links["prev"] = numbered(number - 1).into();
+    }
+    if let Some(last) = page.items.last().filter(|_| page.has_more) {
+        let cursor = cursor::encode::<R>(&query.sort, last);
+        links["next"] = link::<R>(&query.rest, "page[after]", &cursor).into();
+    }
+    if let Some(total) = page.total {
+        links["last"] = numbered(pages(total, query.size)).into();
+    }
+    links
+}
+
+fn pages(total: u64, size: PageSize) -> u64 {
+    total.div_ceil(size.get()).max(1)
+}
+
+fn link<R: Resource>(rest: &str, parameter: &str, value: &str) -> String {
+    let mut query = Serializer::new(rest.to_owned());
+    format!(
+        "{}?{}",
+        R::PATH,
+        query.append_pair(parameter, value).finish()
+    )
+}
+
+macro_rules! document_type {
+    ($name:ident, $suffix:literal, $schema:path) => {
+        impl<R: Resource> Type for $name<R> {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                format!("{}{}", R::NAME, $suffix).into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Reference(Self::name().into_owned())
+            }
+
+            fn register(registry: &mut Registry) {
+                openapi::register::<R>(registry);
+                registry.create_schema::<Self, _>(Self::name().into_owned(), |_| $schema());
+            }
+
+            fn as_raw_value(&self) -> Option<&Self::RawValueType> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(
+                &'a self,
+            ) -> Box<dyn Iterator<Item = &'a Self::RawElementValueType> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl<R: Resource> ToJSON for $name<R> {
+            fn to_json(&self) -> Option<Json> {
+                Some(self.document.clone())
+            }
+
+            fn to_json_string(&self) -> String {
+                self.document.to_string()
+            }
+        }
+    };
+}
+
+document_type!(One, "Document", openapi::one_schema::<R>);
+document_type!(Many, "List", openapi::many_schema::<R>);

@@ -1,0 +1,137 @@
+//! What the values of a field are: how they are read from a query, carried in a cursor, and
+//! described.
+
+use chrono::{DateTime, Datelike as _, Utc};
+use media_shared::clock::{to_micros, to_rfc3339};
+use poem_openapi::registry::MetaSchema;
+use sea_orm::Value;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// The kind of a field's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A UUID.
+    Id,
+    /// Any text.
+    Text,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// RFC 3339 with a zone.
+    Time,
+    /// An object; shown only.
+    Object,
+}
+
+/// The years that an RFC 3339 time can lie in.
+const YEARS: std::ops::RangeInclusive<i32> = 0..=9999;
+
+impl Kind {
+    /// Reads a value from a query, or says what it must be.
+    pub(crate) fn parse(self, text: &str) -> Result<Value, String> {
+        match self {
+            Self::Id => Uuid::try_parse(text)
+                .map(Value::from)
+                .map_err(|_| "must be a UUID".to_owned()),
+            // PostgreSQL takes no NUL in a text.
+            Self::Text if text.contains('\0') => Err("must not contain NUL".to_owned()),
+            Self::Text => Ok(text.into()),
+            Self::OneOf(values) if values.contains(&text) => Ok(text.into()),
+            Self::OneOf(values) => Err(format!("must be one of {}", values.join(", "))),
+            Self::Integer => text
+                .parse::<i64>()
+                .map(Value::from)
+                .map_err(|_| "must be a whole number".to_owned()),
+            Self::Boolean => text
+                .parse::<bool>()
+                .map(Value::from)
+                .map_err(|_| "must be true or false".to_owned()),
+            Self::Time => DateTime::parse_from_rfc3339(text)
+                .ok()
+                .map(|time| to_micros(time.with_timezone(&Utc)))
+                .filter(|time| YEARS.contains(&time.year()))
+                .map(Value::from)
+                .ok_or_else(|| {
+                    "must be an RFC 3339 time with a zone, such as 2030-01-31T12:00:00Z (write + as %2B)"
+                        .to_owned()
+                }),
+            Self::Object => Err("cannot be compared".to_owned()),
+        }
+    }
+
+    /// The NULL of this kind.
+    pub(crate) fn null(self) -> Value {
+        match self {
+            Self::Id => Value::Uuid(None),
+            Self::Text | Self::OneOf(_) | Self::Object => Value::String(None),
+            Self::Integer => Value::BigInt(None),
+            Self::Boolean => Value::Bool(None),
+            Self::Time => Value::ChronoDateTimeUtc(None),
+        }
+    }
+
+    /// Reads back what [`Resource`](super::Resource) shows of a value, as a cursor carries it.
+    pub(crate) fn parse_json(self, json: &Json) -> Option<Value> {
+        match json {
+            Json::Null => Some(self.null()),
+            Json::String(text) => self.parse(text).ok(),
+            Json::Number(_) | Json::Bool(_) => self.parse(&json.to_string()).ok(),
+            Json::Array(_) | Json::Object(_) => None,
+        }
+    }
+
+    /// How OpenAPI describes the values.
+    pub(crate) fn schema(self) -> MetaSchema {
+        match self {
+            Self::Id => MetaSchema::new_with_format("string", "uuid"),
+            Self::Text => MetaSchema::new("string"),
+            Self::OneOf(values) => MetaSchema {
+                enum_items: values.iter().map(|value| (*value).into()).collect(),
+                ..MetaSchema::new("string")
+            },
+            Self::Integer => MetaSchema::new_with_format("integer", "int64"),
+            Self::Boolean => MetaSchema::new("boolean"),
+            Self::Time => MetaSchema::new_with_format("string", "date-time"),
+            Self::Object => MetaSchema::new("object"),
+        }
+    }
+}
+
+/// A time in a document.
+pub(crate) fn time(time: DateTime<Utc>) -> Json {
+    to_rfc3339(time).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_takes_its_own_values_only() {
+        for (kind, good, bad) in [
+            (Kind::Id, "01a209d3-ac64-703f-91dc-9affcb76ba68", "x"),
+            (Kind::Text, "", "\0"),
+            (Kind::OneOf(&["a", "b"]), "b", "c"),
+            (Kind::Integer, "-5", "1.0"),
+            (Kind::Integer, "9223372036854775807", "9223372036854775808"),
+            (Kind::Boolean, "true", "1"),
+            (
+                Kind::Time,
+                "2030-01-01T00:00:00+02:00",
+                "2030-01-01T00:00:00",
+            ),
+            (
+                Kind::Time,
+                "2030-01-01T00:00:00.123456789Z",
+                "+12030-01-01T00:00:00Z",
+            ),
+        ] {
+            assert!(kind.parse(good).is_ok(), "{kind:?} {good}");
+            assert!(kind.parse(bad).is_err(), "{kind:?} {bad}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! How OpenAPI describes a resource: its parameters and its documents, from the table.
+
+use poem_openapi::{
+    ParameterStyle,
+    registry::{MetaOperationParam, MetaParamIn, MetaSchema, MetaSchemaRef, Registry},
+};
+use serde_json::{Value as Json, json};
+
+use super::{Field, Operator, Resource};
+
+/// The parameters of a list.
+pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
+    let mut parameters = vec![
+        parameter(
+            "page[number]",
+            MetaSchema {
+                minimum: Some(1.0),
+                default: Some(json!(1)),
+                example: Some(json!(2)),
+                ..MetaSchema::new_with_format("integer", "uint32")
+            },
+            "The page number, default to 1",
+        ),
+        parameter(
+            "page[size]",
+            MetaSchema {
+                minimum: Some(1.0),
+                maximum: Some(1000.0),
+                default: Some(json!(1000)),
+                example: Some(json!(100)),
+                ..MetaSchema::new_with_format("integer", "uint32")
+            },
+            "The number of items per page, default to 1000, which is also the most",
+        ),
+        parameter(
+            "page[after]",
+            example(MetaSchema::new("string"), json!("W1siaWQiXSxbIjAxIl1d")),
+            "The cursor of a link `next`, instead of a page number: stable while rows come and go",
+        ),
+        list_parameter(
+            "sort",
+            "The sort order, comma separated list of fields, a `-` before those that descend. `id` ends every order",
+            sort_example::<R>(),
+        ),
+        parameter(
+            "count",
+            MetaSchema {
+                default: Some(json!(false)),
+                ..example(MetaSchema::new("boolean"), json!(true))
+            },
+            "Set to true to return the total number of items in the collection",
+        ),
+    ];
+    for field in R::FIELDS {
+        for operator in field.operators {
+            parameters.push(filter_parameter(field, *operator));
+        }
+    }
+    parameters.extend(view_parameters::<R>());
+    parameters
+}
+
+/// The parameters that say what to show.
+pub(crate) fn view_parameters<R: Resource>() -> Vec<MetaOperationParam> {
+    let names: Vec<&str> = R::FIELDS.iter().map(|field| field.name).take(3).collect();
+    let by_type = MetaSchema {
+        properties: vec![(R::TYPE, inline(MetaSchema::new("string")))],
+        ..example(
+            MetaSchema::new("object"),
+            json!({ R::TYPE: names.join(",") }),
+        )
+    };
+    let mut parameters = vec![MetaOperationParam {
+        style: Some(ParameterStyle::DeepObject),
+        ..parameter(
+            "fields",
+            by_type,
+            "The fields to include in the response. The key is the resource type and the value is an array of fields, or a comma separated list",
+        )
+    }];
+    if !R::INCLUDABLE.is_empty() {
+        for name in ["included", "include"] {
+            let relationships = R::INCLUDABLE.join(", ");
+            let description =
+                format!("Related resources to include in the response: {relationships}");
+            let mut parameter = list_parameter(name, &description, R::INCLUDABLE.join(","));
+            parameter.schema = inline(MetaSchema {
+                items: Some(Box::new(inline(MetaSchema {
+                    enum_items: R::INCLUDABLE.iter().map(|name| (*name).into()).collect(),
+                    ..MetaSchema::new("string")
+                }))),
+                ..example(MetaSchema::new("array"), json!(R::INCLUDABLE))
+            });
+            parameters.push(parameter);
+        }
+    }
+    parameters
+}
+
+fn filter_parameter<E: sea_orm::EntityTrait>(
+    field: &Field<E>,
+    operator: Operator,
+) -> MetaOperationParam {
+    let name = field.parameter(operator);
+    let what = format!("`{}`: {}", field.name, field.description);
+    let value = || example(field.kind.schema(), example_of(field));
+    match operator {
+        Operator::Equal if field.nullable => {
+            parameter(&name, value(), &format!("{what}. Empty asks for null"))
+        }
+        Operator::Equal => parameter(&name, value(), &what),
+        Operator::AtLeast => parameter(&name, value(), &format!("{what}. At least this")),
+        Operator::AtMost => parameter(&name, value(), &format!("{what}. At most this")),
+        Operator::In => {
+            let items = MetaSchema {
+                items: Some(Box::new(inline(field.kind.schema()))),
+                ..example(MetaSchema::new("array"), json!([example_of(field)]))
+            };
+            let description = format!(
+                "{what}. Any of a comma separated list, at most 1000; `{name}[]=…` for values with commas"
+            );
+            MetaOperationParam {
+                explode: false,
+                style: Some(ParameterStyle::Form),
+                ..parameter(&name, items, &description)
+            }
+        }
+    }
+}
+
+fn list_parameter(name: &str, description: &str, sample: String) -> MetaOperationParam {
+    parameter(
+        name,
+        example(MetaSchema::new("string"), Json::from(sample)),
+        description,
+    )
+}
+
+fn sort_example<R: Resource>() -> String {
+    let sortable: Vec<&str> = R::FIELDS
+        .iter()
+        .filter(|field| field.sortable && field.name != "id")
+        .map(|field| field.name)
+        .take(2)
+        .collect();
+    format!("-{}", sortable.join(","))
+}
+
+fn parameter(name: &str, schema: MetaSchema, description: &str) -> MetaOperationParam {
+    MetaOperationParam {
+        name: name.to_owned(),
+        schema: inline(schema),
+        in_type: MetaParamIn::Query,
+        description: Some(description.to_owned()),
+        required: false,
+        deprecated: false,
+        explode: true,
+        style: None,
+    }
+}
+
+fn inline(schema: MetaSchema) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(schema))
+}
+
+fn example(schema: MetaSchema, value: Json) -> MetaSchema {
+    MetaSchema {
+        example: Some(value),
+        ..schema
+    }
+}
+
+fn example_of<E: sea_orm::EntityTrait>(field: &Field<E>) -> Json {
+    serde_json::from_str(field.example).unwrap_or_default()
+}
+
+/// Registers the schemas of a resource.
+pub(crate) fn register<R: Resource>(registry: &mut Registry) {
+    registry.create_schema::<R, _>(R::NAME.to_owned(), |_| resource_schema::<R>());
+}
+
+fn resource_schema<R: Resource>() -> MetaSchema {
+    let attributes = R::FIELDS.iter().filter(|field| field.name != "id");
+    let attributes = MetaSchema {
+        description: Some("All of them, or those that `fields` names"),
+        properties: attributes
+            .map(|field| {
+                let schema = MetaSchema {
+                    nullable: field.nullable,
+                    description: Some(field.description),
+                    ..example(field.kind.schema(), example_of(field))
+                };
+                (field.name, inline(schema))
+            })
+            .collect(),
+        ..MetaSchema::new("object")
+    };
+    let kind = MetaSchema {
+        enum_items: vec![R::TYPE.into()],
+        ..MetaSchema::new("string")
+    };
+    MetaSchema {
+        required: vec!["type", "id", "attributes"],
+        properties: vec![
+            ("type", inline(kind)),
+            ("id", inline(MetaSchema::new_with_format("string", "uuid"))),
+            ("attributes", inline(attributes)),
+            ("relationships", inline(MetaSchema::new("object"))),
+            ("links", inline(MetaSchema::new("object"))),
+        ],
+        ..MetaSchema::new("object")
+    }
+}
+
+fn jsonapi_member() -> (&'static str, MetaSchemaRef) {
+    let version = example(MetaSchema::new("string"), json!("1.1"));
+    let schema = MetaSchema {
+        required: vec!["version"],
+        properties: vec![("version", inline(version))],
+        ..MetaSchema::new("object")
+    };
+    ("jsonapi", inline(schema))
+}
+
+fn included_member() -> (&'static str, MetaSchemaRef) {
+    let schema = MetaSchema {
+        description: Some("The related resources that were asked for"),
+        items: Some(Box::new(inline(MetaSchema::new("object")))),
+        ..MetaSchema::new("array")
+    };
+    ("included", inline(schema))
+}
+
+/// The schema of a document with one resource.
+pub(crate) fn one_schema<R: Resource>() -> MetaSchema {
+    MetaSchema {
+        required: vec!["jsonapi", "data"],
+        properties: vec![
+            jsonapi_member(),
+            ("data", MetaSchemaRef::Reference(R::NAME.to_owned())),
+            included_member(),
+            ("meta", inline(MetaSchema::new("object"))),
+        ],
+        ..MetaSchema::new("object")
+    }
+}
+
+/// The schema of a document with a part of a list.
+pub(crate) fn many_schema<R: Resource>() -> MetaSchema {
+    let link = |description| {
+        inline(MetaSchema {
+            description: Some(description),
+            ..example(
+                MetaSchema::new("string"),
+                json!(format!("{}?page%5Bnumber%5D=1", R::PATH)),
+            )
+        })
+    };
+    let links = MetaSchema {
+        required: vec!["first"],
+        properties: vec![
+            ("first", link("The first page")),
+            (
+                "prev",
+                link("The page before this one, if it was asked for by number"),
+            ),
+            (
+                "next",
+                link("The page after this one, by a cursor; absent on the last"),
+            ),
+            ("last", link("The last page, if the list was counted")),
+        ],
+        ..MetaSchema::new("object")
+    };
+    let count = MetaSchema {
+        description: Some("How many items there are in all, if `count` was true"),
+        ..example(MetaSchema::new_with_format("integer", "int64"), json!(2500))
+    };
+    let meta = MetaSchema {
+        properties: vec![("count", inline(count))],
+        ..MetaSchema::new("object")
+    };
+    let data = MetaSchema {
+        items: Some(Box::new(MetaSchemaRef::Reference(R::NAME.to_owned()))),
+        ..MetaSchema::new("array")
+    };
+    MetaSchema {
+        required: vec!["jsonapi", "data", "links"],
+        properties: vec![
+            jsonapi_member(),
+            ("data", inline(data)),
+            ("links", inline(links)),
+            ("meta", inline(meta)),
+            included_member(),
+        ],
+        ..MetaSchema::new("object")
+    }
+}

@@ -1,0 +1,275 @@
+//! What a client asks of a resource: filter, sort, page, fields, include.
+
+use media_shared::list::{ListRequest, PageSize, PageStart, SortKey};
+use poem::Request;
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait};
+
+use super::{
+    Field, Operator, Resource, cursor, field,
+    query_string::{QueryString, invalid, unknown},
+};
+use crate::jsonapi::ApiError;
+
+/// The column type of a resource.
+type Column<R> = <<R as Resource>::Entity as EntityTrait>::Column;
+
+/// A field to sort by, and whether the greatest comes first.
+pub(crate) type SortField<R> = (&'static Field<<R as Resource>::Entity>, bool);
+
+/// What to show of a resource.
+pub(crate) struct View<R: Resource> {
+    /// The fields, in the table's order.
+    pub(crate) fields: Vec<&'static Field<R::Entity>>,
+    /// Fields of resources that are included, by type, as the client wrote them.
+    pub(crate) other_fields: Vec<(String, Vec<String>)>,
+    /// Relationships to include.
+    pub(crate) include: Vec<&'static str>,
+}
+
+/// What list a client asks for.
+pub(crate) struct ListQuery<R: Resource> {
+    filter: Condition,
+    /// The fields to sort by, `id` last.
+    pub(crate) sort: Vec<SortField<R>>,
+    start: PageStart,
+    /// The page's number, where it was asked for by number.
+    pub(crate) number: Option<u64>,
+    /// How many items.
+    pub(crate) size: PageSize,
+    /// Whether to count.
+    pub(crate) count: bool,
+    /// What to show.
+    pub(crate) view: View<R>,
+    /// The query without its page, for links.
+    pub(crate) rest: String,
+}
+
+impl<R: Resource> View<R> {
+    /// Reads what a request for a single resource asks for.
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
+        let mut query = QueryString::of(request);
+        let view = Self::take(&mut query)?;
+        query.finish()?;
+        Ok(view)
+    }
+
+    /// All fields, nothing included.
+    pub(crate) fn full() -> Self {
+        Self {
+            fields: R::FIELDS.iter().collect(),
+            other_fields: Vec::new(),
+            include: Vec::new(),
+        }
+    }
+
+    /// The view of an included resource, by the fields that the client named for its type.
+    pub(crate) fn of_included(types: &[(String, Vec<String>)]) -> Result<Self, ApiError> {
+        let mut view = Self::full();
+        for (key, names) in types {
+            if key == R::TYPE {
+                view.fields = fields_of::<R>(&format!("fields[{key}]"), names)?;
+            }
+        }
+        Ok(view)
+    }
+
+    fn take(query: &mut QueryString) -> Result<Self, ApiError> {
+        let mut view = Self::full();
+        if let Some(names) = query.take_list("fields")? {
+            view.fields = fields_of::<R>("fields", &names)?;
+        }
+        for (key, names) in query.take_lists_by_key("fields")? {
+            let parameter = format!("fields[{key}]");
+            if key == R::TYPE {
+                view.fields = fields_of::<R>(&parameter, &names)?;
+            } else if R::INCLUDABLE.is_empty() || key != crate::medias::MediaResource::TYPE {
+                return Err(unknown(&parameter, "there is no such type here"));
+            } else {
+                view.other_fields.push((key, names));
+            }
+        }
+        for parameter in ["included", "include"] {
+            for name in query.take_list(parameter)?.unwrap_or_default() {
+                let known = R::INCLUDABLE.iter().find(|known| **known == name);
+                let known = known.ok_or_else(|| {
+                    unknown(parameter, format!("there is no relationship `{name}`"))
+                })?;
+                if !view.include.contains(known) {
+                    view.include.push(known);
+                }
+            }
+        }
+        Ok(view)
+    }
+}
+
+fn fields_of<R: Resource>(
+    parameter: &str,
+    names: &[String],
+) -> Result<Vec<&'static Field<R::Entity>>, ApiError> {
+    for name in names {
+        if field::<R>(name).is_none() {
+            return Err(unknown(parameter, format!("there is no field `{name}`")));
+        }
+    }
+    let wanted = |field: &&Field<R::Entity>| names.iter().any(|name| name == field.name);
+    Ok(R::FIELDS.iter().filter(wanted).collect())
+}
+
+impl<R: Resource> ListQuery<R> {
+    /// Reads what a request for a list asks for.
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
+        let mut query = QueryString::of(request);
+        let rest = rest_of(request);
+        let filter = take_filter::<R>(&mut query)?;
+        let sort = take_sort::<R>(&mut query)?;
+        let size = take_size(&mut query)?;
+        let number = take_number(&mut query)?;
+        let start = match (number, query.take("page[after]")?) {
+            (Some(_), Some(_)) => {
+                let detail = "cannot be used together with page[number]";
+                return Err(invalid("page[after]", detail));
+            }
+            (number, None) => PageStart::Number(number.unwrap_or(1)),
+            (None, Some(text)) => PageStart::After(cursor::decode::<R>(&sort, &text)?),
+        };
+        let count = match query.take("count")?.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(invalid("count", "must be true or false")),
+        };
+        let view = View::take(&mut query)?;
+        query.finish()?;
+        let number = match &start {
+            PageStart::Number(number) => Some(*number),
+            PageStart::After(_) => None,
+        };
+        Ok(Self {
+            filter,
+            sort,
+            start,
+            number,
+            size,
+            count,
+            view,
+            rest,
+        })
+    }
+
+    /// What to read from the table.
+    pub(crate) fn request(&self) -> ListRequest<Column<R>> {
+        ListRequest {
+            filter: self.filter.clone(),
+            order: self
+                .sort
+                .iter()
+                .map(|(field, descending)| SortKey {
+                    column: field.column,
+                    descending: *descending,
+                    nullable: field.nullable,
+                })
+                .collect(),
+            start: self.start.clone(),
+            size: self.size,
+            count: self.count,
+        }
+    }
+}
+
+fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Condition, ApiError> {
+    let mut all = Condition::all();
+    for field in R::FIELDS {
+        for operator in field.operators {
+            let parameter = field.parameter(*operator);
+            let parse = |text: &str| {
+                field
+                    .kind
+                    .parse(text)
+                    .map_err(|detail| invalid(&parameter, detail))
+            };
+            let column = field.column;
+            all = match operator {
+                Operator::In => match query.take_list(&parameter)? {
+                    None => all,
+                    Some(texts) => {
+                        let values: Result<Vec<_>, _> =
+                            texts.iter().map(|text| parse(text)).collect();
+                        all.add(column.is_in(values?))
+                    }
+                },
+                Operator::Equal => match query.take(&parameter)? {
+                    None => all,
+                    Some(text) if text.is_empty() && field.nullable => all.add(column.is_null()),
+                    Some(text) => all.add(column.eq(parse(&text)?)),
+                },
+                Operator::AtLeast => match query.take(&parameter)? {
+                    None => all,
+                    Some(text) => all.add(column.gte(parse(&text)?)),
+                },
+                Operator::AtMost => match query.take(&parameter)? {
+                    None => all,
+                    Some(text) => all.add(column.lte(parse(&text)?)),
+                },
+            };
+        }
+    }
+    Ok(all)
+}
+
+/// The fields to sort by. `id` ends the list, so that the order is total.
+fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, ApiError> {
+    let mut sort: Vec<SortField<R>> = Vec::new();
+    for key in query.take_list("sort")?.unwrap_or_default() {
+        let (name, descending) = match key.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (key.as_str(), false),
+        };
+        let found = field::<R>(name).filter(|field| field.sortable);
+        let found =
+            found.ok_or_else(|| unknown("sort", format!("there is no sort key `{name}`")))?;
+        if sort.iter().any(|(field, _)| field.name == name) {
+            return Err(invalid("sort", format!("has `{name}` twice")));
+        }
+        sort.push((found, descending));
+        if name == "id" {
+            return Ok(sort);
+        }
+    }
+    sort.extend(R::FIELDS.first().map(|id| (id, false)));
+    Ok(sort)
+}
+
+fn take_size(query: &mut QueryString) -> Result<PageSize, ApiError> {
+    match query.take("page[size]")? {
+        None => Ok(PageSize::MAX),
+        Some(text) => text
+            .parse()
+            .ok()
+            .and_then(PageSize::new)
+            .ok_or_else(|| invalid("page[size]", "must be 1 to 1000")),
+    }
+}
+
+/// The page's number; bounded so that an offset never overflows.
+fn take_number(query: &mut QueryString) -> Result<Option<u64>, ApiError> {
+    match query.take("page[number]")? {
+        None => Ok(None),
+        Some(text) => text
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number > 0)
+            .map(|number| Some(u64::from(number)))
+            .ok_or_else(|| invalid("page[number]", "must be 1 to 4294967295")),
+    }
+}
+
+/// The query as it came, without what says which page it is.
+fn rest_of(request: &Request) -> String {
+    let query = request.uri().query().unwrap_or_default();
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(
+            url::form_urlencoded::parse(query.as_bytes())
+                .filter(|(name, _)| name != "page[number]" && name != "page[after]"),
+        )
+        .finish()
+}

@@ -1,0 +1,112 @@
+//! The parameters of a query, each taken once by whoever knows it; what nobody took is refused.
+
+use std::collections::BTreeMap;
+
+use poem::Request;
+use url::form_urlencoded;
+
+use crate::jsonapi::{ApiError, ErrorCode};
+
+/// The most values that a list in a query may have.
+const MAX_VALUES: usize = 1000;
+
+/// The parameters of a query by name, in the order in which they came.
+pub(crate) struct QueryString(BTreeMap<String, Vec<String>>);
+
+impl QueryString {
+    /// Reads the query of a request.
+    pub(crate) fn of(request: &Request) -> Self {
+        let mut parameters = BTreeMap::<_, Vec<_>>::new();
+        let query = request.uri().query().unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            parameters
+                .entry(name.into_owned())
+                .or_default()
+                .push(value.into_owned());
+        }
+        Self(parameters)
+    }
+
+    /// Takes a parameter that can be given once.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.0.remove(name) {
+            None => Ok(None),
+            Some(mut values) if values.len() == 1 => Ok(values.pop()),
+            Some(_) => Err(invalid(name, "must be given once")),
+        }
+    }
+
+    /// Takes a parameter that is a list: `name=a,b`, `name=a&name=b` or, for values with commas in
+    /// them, `name[]=a&name[]=b`. An empty list is none.
+    pub(crate) fn take_list(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        let commas = self.0.remove(name);
+        let brackets = self.0.remove(&format!("{name}[]"));
+        if commas.is_none() && brackets.is_none() {
+            return Ok(None);
+        }
+        let mut values: Vec<String> = commas
+            .iter()
+            .flatten()
+            .flat_map(|values| values.split(','))
+            .map(str::to_owned)
+            .filter(|value| !value.is_empty())
+            .collect();
+        values.extend(brackets.unwrap_or_default());
+        if values.len() > MAX_VALUES {
+            return Err(invalid(name, "must not have more than 1000 values"));
+        }
+        Ok(Some(values))
+    }
+
+    /// Takes the parameters `name[key]`, with and without `[]` behind, as lists by key.
+    pub(crate) fn take_lists_by_key(
+        &mut self,
+        name: &str,
+    ) -> Result<Vec<(String, Vec<String>)>, ApiError> {
+        let prefix = format!("{name}[");
+        let keys: Vec<String> = self
+            .0
+            .keys()
+            .filter_map(|parameter| {
+                let parameter = parameter.strip_suffix("[]").unwrap_or(parameter);
+                let key = parameter.strip_prefix(&prefix)?.strip_suffix(']')?;
+                Some(key.to_owned())
+            })
+            .collect();
+        let mut lists = Vec::new();
+        for key in keys {
+            // Both forms of one key are one list.
+            if let Some(list) = self.take_list(&format!("{name}[{key}]"))? {
+                lists.push((key, list));
+            }
+        }
+        Ok(lists)
+    }
+
+    /// Refuses what is left: a misspelt parameter would otherwise be passed over in silence.
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(ApiError::at_parameter(
+                ErrorCode::UnknownParameter,
+                name,
+                "this path does not know the parameter; see /docs",
+            )),
+        }
+    }
+}
+
+/// Refuses every parameter, for paths that take none.
+pub(crate) fn refuse_parameters(request: &Request) -> Result<(), ApiError> {
+    QueryString::of(request).finish()
+}
+
+/// A parameter's value that cannot be accepted.
+pub(crate) fn invalid(parameter: &str, detail: impl Into<String>) -> ApiError {
+    ApiError::at_parameter(ErrorCode::InvalidValue, parameter, detail)
+}
+
+/// Something that a parameter names and that is not there.
+pub(crate) fn unknown(parameter: &str, detail: impl Into<String>) -> ApiError {
+    ApiError::at_parameter(ErrorCode::UnknownParameter, parameter, detail)
+}

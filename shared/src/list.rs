@@ -1,0 +1,160 @@
+//! One page of a list: which rows, in which order, from where.
+
+use sea_orm::{
+    Condition, DatabaseConnection, DbErr, EntityTrait, ExprTrait as _, Order, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Value,
+    sea_query::{Expr, NullOrdering},
+};
+
+/// How many items a page holds: 1…1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize(u64);
+
+impl PageSize {
+    /// The largest page, which is also the default (the reference).
+    pub const MAX: Self = Self(1000);
+
+    /// Takes a number as a page size, or nothing if it is outside 1…1000.
+    pub fn new(size: u64) -> Option<Self> {
+        (1..=Self::MAX.0).contains(&size).then_some(Self(size))
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A column to sort by. NULL comes after every value, as in PostgreSQL's own order, so that its
+/// indexes serve.
+#[derive(Clone, Debug)]
+pub struct SortKey<C> {
+    /// The column.
+    pub column: C,
+    /// Whether the greatest comes first.
+    pub descending: bool,
+    /// Whether the column holds NULLs.
+    pub nullable: bool,
+}
+
+/// Where a page starts.
+#[derive(Clone, Debug)]
+pub enum PageStart {
+    /// At the page of this number, counted from 1; dearer the further in.
+    Number(u64),
+    /// After the row with these values of the sort keys: as cheap at the end as at the start, and
+    /// stable while rows come and go.
+    After(Vec<Value>),
+}
+
+/// What part of a list is wanted.
+#[derive(Clone, Debug)]
+pub struct ListRequest<C> {
+    /// Which rows.
+    pub filter: Condition,
+    /// In which order; the last key is unique.
+    pub order: Vec<SortKey<C>>,
+    /// From where.
+    pub start: PageStart,
+    /// How many items.
+    pub size: PageSize,
+    /// Whether to count the whole list, too.
+    pub count: bool,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The items, in the order asked for.
+    pub items: Vec<T>,
+    /// Whether more follow.
+    pub has_more: bool,
+    /// How many there are in all, if that was asked for.
+    pub total: Option<u64>,
+}
+
+/// Reads a page.
+pub(crate) async fn read<E>(
+    database: &DatabaseConnection,
+    request: ListRequest<E::Column>,
+) -> Result<Page<E::Model>, DbErr>
+where
+    E: EntityTrait,
+    E::Model: Sync,
+{
+    let size = request.size.get();
+    let total = if request.count {
+        let all = E::find().filter(request.filter.clone());
+        Some(all.count(database).await?)
+    } else {
+        None
+    };
+    let mut rows = E::find().filter(request.filter).limit(size + 1);
+    match request.start {
+        PageStart::Number(number) => {
+            rows = rows.offset(number.saturating_sub(1).saturating_mul(size));
+        }
+        PageStart::After(values) => rows = rows.filter(after(&request.order, values)),
+    }
+    for key in request.order {
+        // Written out only where it can matter: it keeps SQLite from using an index.
+        rows = match (key.descending, key.nullable) {
+            (false, false) => rows.order_by_asc(key.column),
+            (true, false) => rows.order_by_desc(key.column),
+            (false, true) => rows.order_by_with_nulls(key.column, Order::Asc, NullOrdering::Last),
+            (true, true) => rows.order_by_with_nulls(key.column, Order::Desc, NullOrdering::First),
+        };
+    }
+    let mut items = rows.all(database).await?;
+    let has_more = items.len() as u64 > size;
+    if has_more {
+        items.pop();
+    }
+    Ok(Page {
+        items,
+        has_more,
+        total,
+    })
+}
+
+/// The rows that come after one with these values: `a > x OR (a = x AND (b > y OR …))`, with what
+/// an index can use in front (`a >= x AND …`).
+fn after<C: sea_orm::ColumnTrait>(order: &[SortKey<C>], values: Vec<Value>) -> Condition {
+    let mut rest: Option<Condition> = None;
+    for (key, value) in order.iter().zip(values).rev() {
+        let column = || Expr::col((key.column.entity_name(), key.column));
+        let is_null = is_null(&value);
+        let beyond = match (key.descending, is_null) {
+            (false, false) if key.nullable => {
+                Some(column().gt(value.clone()).or(column().is_null()))
+            }
+            (false, false) => Some(column().gt(value.clone())),
+            // Nothing is greater than NULL.
+            (false, true) => None,
+            (true, false) => Some(column().lt(value.clone())),
+            (true, true) => Some(column().is_not_null()),
+        };
+        let same = if is_null {
+            column().is_null()
+        } else {
+            column().eq(value.clone())
+        };
+        rest = Some(match rest {
+            None => Condition::any().add_option(beyond),
+            Some(rest) => {
+                let ties = Condition::all().add(same).add(rest);
+                let split = Condition::any().add_option(beyond).add(ties);
+                match (key.descending, is_null || key.nullable) {
+                    (false, false) => Condition::all().add(column().gte(value)).add(split),
+                    (true, false) => Condition::all().add(column().lte(value)).add(split),
+                    _ => split,
+                }
+            }
+        });
+    }
+    rest.unwrap_or_else(Condition::all)
+}
+
+fn is_null(value: &Value) -> bool {
+    *value == value.as_null()
+}
