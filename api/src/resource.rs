@@ -8,6 +8,8 @@ pub(crate) mod cursor;
 pub(crate) mod document;
 pub(crate) mod kind;
 pub(crate) mod openapi;
+#[cfg(test)]
+mod plans;
 pub(crate) mod query;
 pub(crate) mod query_string;
 

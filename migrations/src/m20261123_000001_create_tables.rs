@@ -12,7 +12,7 @@ impl MigrationTrait for Migration {
         manager.create_table(jobs()).await?;
         manager.create_table(medias()).await?;
         manager.create_table(blobs()).await?;
-        for index in indexes() {
+        for index in indexes().into_iter().chain(list_indexes()) {
             manager.create_index(index).await?;
         }
         Ok(())
@@ -213,5 +213,42 @@ fn indexes() -> Vec<IndexCreateStatement> {
             .col("id")
             .and_where(Expr::cust("status = 'staged'"))
             .to_owned(),
+    ]
+}
+
+/// What lists are filtered and sorted by, each with `id` behind it: the default order. None of these
+/// columns changes while a job runs, so heartbeats touch no index (PostgreSQL's HOT updates). What
+/// changes all the time (progress, retries, errors) has none: such lists scan, within a limit.
+fn list_indexes() -> Vec<IndexCreateStatement> {
+    let by = |table: &'static str, column: &'static str| {
+        Index::create()
+            .name(format!("{table}_by_{column}"))
+            .table(table)
+            .col(column)
+            .col("id")
+            .take()
+    };
+    // Where most rows have none, only those that have one are entered.
+    let by_present = |table: &'static str, column: &'static str| {
+        by(table, column)
+            .and_where(Expr::cust(format!("{column} IS NOT NULL")))
+            .to_owned()
+    };
+    vec![
+        by("jobs", "status"),
+        by("jobs", "job_class"),
+        by("jobs", "priority"),
+        by("jobs", "created_at"),
+        by_present("jobs", "unicity"),
+        by_present("jobs", "scheduled_at"),
+        by_present("jobs", "project_id"),
+        by("medias", "resource"),
+        by_present("medias", "key"),
+        by("medias", "filename"),
+        by("medias", "mime_type"),
+        by("medias", "public"),
+        by("medias", "created_at"),
+        by_present("medias", "created_by"),
+        by_present("medias", "project_id"),
     ]
 }

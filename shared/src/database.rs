@@ -174,8 +174,7 @@ pub fn is_unavailable(error: &DbErr) -> bool {
                     .parse::<i32>()
                     .is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
                 Some(code) => {
-                    code.starts_with("08")
-                        || matches!(code, "57P01" | "57P02" | "57P03" | "53300" | "57014")
+                    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "53300")
                 }
                 None => false,
             },
@@ -183,6 +182,11 @@ pub fn is_unavailable(error: &DbErr) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether PostgreSQL gave a statement up because it took too long.
+pub fn is_timeout(error: &DbErr) -> bool {
+    database_error(error).is_some_and(|error| error.code().as_deref() == Some("57014"))
 }
 
 fn database_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {

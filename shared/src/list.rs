@@ -2,7 +2,7 @@
 
 use sea_orm::{
     Condition, DatabaseConnection, DbErr, EntityTrait, ExprTrait as _, Order, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Value,
+    QueryFilter, QueryOrder, QuerySelect, Select, Value,
     sea_query::{Expr, NullOrdering},
 };
 
@@ -89,6 +89,22 @@ where
     } else {
         None
     };
+    let mut items = select::<E>(request).all(database).await?;
+    let has_more = items.len() as u64 > size;
+    if has_more {
+        items.pop();
+    }
+    Ok(Page {
+        items,
+        has_more,
+        total,
+    })
+}
+
+/// The statement that reads a page, and one row more to know whether others follow. Public so that
+/// its plan can be looked at.
+pub fn select<E: EntityTrait>(request: ListRequest<E::Column>) -> Select<E> {
+    let size = request.size.get();
     let mut rows = E::find().filter(request.filter).limit(size + 1);
     match request.start {
         PageStart::Number(number) => {
@@ -105,16 +121,7 @@ where
             (true, true) => rows.order_by_with_nulls(key.column, Order::Desc, NullOrdering::First),
         };
     }
-    let mut items = rows.all(database).await?;
-    let has_more = items.len() as u64 > size;
-    if has_more {
-        items.pop();
-    }
-    Ok(Page {
-        items,
-        has_more,
-        total,
-    })
+    rows
 }
 
 /// The rows that come after one with these values: `a > x OR (a = x AND (b > y OR …))`, with what

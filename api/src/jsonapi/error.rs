@@ -58,6 +58,8 @@ pub enum ErrorCode {
     Conflict,
     /// The database or storage cannot be reached; trying again later can help.
     Unavailable,
+    /// A list took too long to read.
+    QueryTimeout,
     /// There is no room left in storage.
     StorageFull,
     /// A defect of this service.
@@ -139,6 +141,11 @@ impl ErrorCode {
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Service unavailable",
+            ),
+            Self::QueryTimeout => (
+                "query_timeout",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Query timeout",
             ),
             Self::StorageFull => (
                 "storage_full",
@@ -350,7 +357,12 @@ fn readable(reason: &str) -> String {
 
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
-        if database::is_unavailable(&error) {
+        if database::is_timeout(&error) {
+            Self::new(
+                ErrorCode::QueryTimeout,
+                "this list takes too long to read; filter by something that narrows it down, such as status, created_at or resource",
+            )
+        } else if database::is_unavailable(&error) {
             Self::unavailable(&error)
         } else {
             Self::internal("database", &error)

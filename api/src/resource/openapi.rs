@@ -39,7 +39,7 @@ pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
         ),
         list_parameter(
             "sort",
-            "The sort order, comma separated list of fields, a `-` before those that descend. `id` ends every order",
+            "The sort order, comma separated list of fields, a `-` before those that descend. `id` ends every order, in the direction of the key before it",
             sort_example::<R>(),
         ),
         parameter(

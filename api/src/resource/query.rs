@@ -216,7 +216,8 @@ fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Condition, ApiErr
     Ok(all)
 }
 
-/// The fields to sort by. `id` ends the list, so that the order is total.
+/// The fields to sort by. `id` ends the list, so that the order is total; it goes the way of the
+/// key before it, so that one index serves both ways.
 fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, ApiError> {
     let mut sort: Vec<SortField<R>> = Vec::new();
     for key in query.take_list("sort")?.unwrap_or_default() {
@@ -235,7 +236,8 @@ fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, 
             return Ok(sort);
         }
     }
-    sort.extend(R::FIELDS.first().map(|id| (id, false)));
+    let descending = sort.last().is_some_and(|(_, descending)| *descending);
+    sort.extend(R::FIELDS.first().map(|id| (id, descending)));
     Ok(sort)
 }
 

@@ -1,0 +1,185 @@
+//! Looks at what PostgreSQL reads for the lists that people live by, at size: from the query string
+//! to the plan.
+
+use media_shared::{
+    entities::{job, media},
+    list,
+};
+use poem::Request;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, QueryTrait as _,
+    Statement,
+};
+use serde_json::Value as Json;
+
+use super::{Resource, query::ListQuery};
+use crate::{jobs::JobResource, medias::MediaResource};
+
+/// Rows in each table.
+const ROWS: u64 = 200_000;
+/// The most rows that a list may read to show a thousand.
+const MAX_READ: f64 = 10_000.0;
+
+/// 200 projects; one job in a hundred is of a rare kind in each respect.
+const JOBS: &str = "
+INSERT INTO jobs (id, job_class, priority, status, max_retries, unicity, scheduled_at,
+    arguments_version, arguments, project_id, created_at, updated_at, finished_at)
+SELECT ('01a20000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+    CASE WHEN n % 100 = 1 THEN 'media:rare' ELSE 'media:import' END,
+    CASE WHEN n % 100 = 2 THEN 50 ELSE 0 END,
+    CASE WHEN n % 100 = 3 THEN 'failed' WHEN n % 100 = 4 THEN 'scheduled' ELSE 'succeeded' END,
+    5,
+    CASE WHEN n % 100 = 5 THEN 'unicity ' || n END,
+    CASE WHEN n % 100 = 4 THEN timestamptz '2030-01-01' + n * interval '1 minute' END,
+    1, '{}', 'project ' || n % 200,
+    timestamptz '2026-01-01' + n * interval '1 second', now(),
+    CASE WHEN n % 100 = 4 THEN NULL ELSE now() END
+FROM generate_series(1, 200000) n";
+const MEDIAS: &str = "
+INSERT INTO medias (id, resource, key, filename, size, mime_type, sha256, public, created_by,
+    project_id, blob_id, created_at, updated_at)
+SELECT ('01a20000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+    'resource ' || n / 100, 'key ' || n, 'file ' || n, n,
+    CASE WHEN n % 100 = 1 THEN 'image/rare' ELSE 'image/png' END, repeat('0', 64), n % 100 = 2,
+    'user ' || n % 500, 'project ' || n % 200, gen_random_uuid(),
+    timestamptz '2026-01-01' + n * interval '1 second', now()
+FROM generate_series(1, 200000) n";
+
+/// The rows that a plan reads from tables, those thrown away included.
+fn rows_read(plan: &Json) -> f64 {
+    let number = |name: &str| plan[name].as_f64().unwrap_or_default();
+    let loops = number("Actual Loops").max(1.0);
+    let own = if plan["Node Type"]
+        .as_str()
+        .is_some_and(|node| node.contains("Scan"))
+    {
+        (number("Actual Rows") + number("Rows Removed by Filter")) * loops
+    } else {
+        0.0
+    };
+    let below = plan["Plans"].as_array().into_iter().flatten();
+    own + below.map(rows_read).sum::<f64>()
+}
+
+async fn explain<R: Resource>(
+    database: &DatabaseConnection,
+    query: &str,
+    project: Option<<R::Entity as EntityTrait>::Column>,
+) -> Json {
+    let uri = format!("{}?{query}", R::PATH);
+    let request = Request::builder().uri(uri.parse().unwrap()).finish();
+    let mut request = ListQuery::<R>::of(&request).unwrap().request();
+    if let Some(column) = project {
+        request.filter = request.filter.add(column.eq("project 7"));
+    }
+    let mut statement: Statement = list::select::<R::Entity>(request).build(DbBackend::Postgres);
+    statement.sql = format!("EXPLAIN (ANALYZE, FORMAT JSON) {}", statement.sql);
+    let row = database.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get::<Json>("", "QUERY PLAN").unwrap()[0]["Plan"].clone()
+}
+
+async fn check<R: Resource>(
+    database: &DatabaseConnection,
+    queries: &[&str],
+    project: <R::Entity as EntityTrait>::Column,
+) {
+    for query in queries {
+        for project in [None, Some(project)] {
+            let plan = explain::<R>(database, query, project).await;
+            let read = rows_read(&plan);
+            assert!(
+                read <= MAX_READ,
+                "{}?{query} within {project:?} reads {read} of {ROWS} rows: {plan:#}",
+                R::PATH
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_lists_that_people_live_by_read_no_whole_table() {
+    let test = media_testkit::databases::postgres().await;
+    let database = test.database.writer();
+    for sql in [JOBS, MEDIAS, "ANALYZE"] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    let middle = "01a20000-0000-7000-8000-000000018000";
+    check::<JobResource>(
+        database,
+        &[
+            "",
+            "page[size]=10",
+            &format!("filter[id]={middle}"),
+            "filter[status]=failed",
+            "filter[status]=succeeded",
+            "filter[status__in]=pending,running",
+            "filter[job_class]=media:rare",
+            "filter[job_class]=media:import",
+            "filter[priority]=50",
+            "filter[priority__gte]=10",
+            "filter[unicity]=unicity 105",
+            "filter[scheduled_at__gte]=2030-05-18T00:00:00Z",
+            "filter[scheduled_at__lte]=2030-01-02T00:00:00Z",
+            "filter[created_at__gte]=2026-01-03T07:00:00Z",
+            "filter[created_at__lte]=2026-01-01T00:30:00Z",
+            "sort=-created_at",
+            "sort=-priority",
+            "filter[status]=failed&filter[created_at__gte]=2026-01-03T07:00:00Z",
+        ]
+        .map(|query| query.replace(' ', "%20"))
+        .each_ref()
+        .map(String::as_str),
+        job::Column::ProjectId,
+    )
+    .await;
+    check::<MediaResource>(
+        database,
+        &[
+            "",
+            "filter[resource]=resource%207",
+            "filter[key]=key%20777",
+            "filter[resource]=resource%207&filter[key]=key%20777",
+            "filter[filename]=file%20777",
+            "filter[mime_type]=image/rare",
+            "filter[mime_type]=image/png",
+            "filter[created_by]=user%207",
+            "filter[public]=true",
+            "filter[public]=false",
+            "filter[project_id]=project%207",
+            "filter[created_at__gte]=2026-01-03T07:00:00Z",
+            "sort=-created_at",
+        ],
+        media::Column::ProjectId,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_page_costs_what_the_first_costs() {
+    let test = media_testkit::databases::postgres().await;
+    let database = test.database.writer();
+    for sql in [JOBS, "ANALYZE"] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    // The cursor that a page near the end would have.
+    let near_the_end = job::Entity::find_by_id(media_shared::ids::JobId(
+        "01a20000-0000-7000-8000-000000030000".parse().unwrap(),
+    ))
+    .one(database)
+    .await
+    .unwrap()
+    .unwrap();
+    for sort in ["", "sort=-created_at&", "sort=priority,-created_at&"] {
+        let request = Request::builder()
+            .uri(format!("/jobs?{sort}").parse().unwrap())
+            .finish();
+        let query = ListQuery::<JobResource>::of(&request).unwrap();
+        let cursor = super::cursor::encode::<JobResource>(&query.sort, &near_the_end);
+        let next = format!("{sort}page[after]={cursor}");
+        let read = rows_read(&explain::<JobResource>(database, &next, None).await);
+        // Two keys in different directions have no index of their own; they sort what is equal.
+        if !sort.contains(',') {
+            assert!(read <= 1500.0, "{next} reads {read}");
+        }
+    }
+}
