@@ -7,10 +7,13 @@
 mod bad_requests;
 mod command_line;
 mod crashes;
+mod documents;
 mod downloads;
 mod failures;
 mod imports;
+mod lists;
 mod memory;
+mod signals;
 mod uploads;
 
 /// The program under test.

@@ -1,0 +1,270 @@
+//! Content negotiation, and the OpenAPI document against the user's reference.
+
+use media_testkit::service::{Installation, import};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::MEDIA;
+
+#[tokio::test]
+async fn content_is_negotiated_as_json_api_has_it() {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    let json_api = "application/vnd.api+json";
+    for (accept, status) in [
+        (json_api, 200),
+        ("*/*", 200),
+        ("application/*", 200),
+        ("application/json", 200),
+        ("text/html, */*;q=0.1", 200),
+        (
+            "application/vnd.api+json; charset=utf-8, application/vnd.api+json",
+            200,
+        ),
+        ("application/vnd.api+json; charset=utf-8", 406),
+        ("text/html", 406),
+        ("application/vnd.api+json;q=0", 406),
+    ] {
+        let request = service
+            .http
+            .get(service.url("/jobs"))
+            .header(header::ACCEPT, accept);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{accept}");
+        assert_eq!(answer.headers()[header::VARY], "Accept", "{accept}");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], json_api, "{accept}");
+    }
+    let document = import(
+        &json!({ "url": "http://origin.test/", "resource": "r" }),
+        json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
+    )
+    .to_string();
+    for (content_type, status) in [
+        (json_api, 201),
+        ("application/json; charset=utf-8", 201),
+        (
+            "application/vnd.api+json; profile=\"http://example.test/p\"",
+            201,
+        ),
+        ("application/vnd.api+json; charset=utf-8", 415),
+        (
+            "application/vnd.api+json; ext=\"http://example.test/e\"",
+            415,
+        ),
+        ("text/plain", 415),
+    ] {
+        let request = service
+            .http
+            .post(service.url("/jobs"))
+            .header(header::CONTENT_TYPE, content_type);
+        let answer = request.body(document.clone()).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{content_type}");
+    }
+    let page = service
+        .http
+        .get(service.url("/docs"))
+        .header(header::ACCEPT, "text/html");
+    assert_eq!(page.send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_kept_out() {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    let rebound = service
+        .http
+        .get(service.url("/jobs"))
+        .header(header::HOST, "evil.test:8080");
+    assert_eq!(
+        rebound.send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+    let form = reqwest::multipart::Form::new().part(
+        "media",
+        reqwest::multipart::Part::bytes(b"x".to_vec()).file_name("x"),
+    );
+    let forged = service
+        .http
+        .post(service.url("/medias/files/r"))
+        .header(header::ORIGIN, "http://evil.test");
+    assert_eq!(
+        forged.multipart(form).send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        service.get("/medias/info/r").await.status(),
+        StatusCode::NOT_FOUND
+    );
+}
+
+/// Method, path, and the query parameters beside those of the path, all optional.
+const REFERENCE: [(&str, &str, &[&str]); 10] = [
+    ("get", "/jobs/{resource_id}", &["included", "fields"]),
+    ("delete", "/jobs/{resource_id}", &[]),
+    (
+        "get",
+        "/jobs",
+        &[
+            "page[number]",
+            "page[size]",
+            "sort",
+            "count",
+            "filter[id]",
+            "filter[job_class]",
+            "filter[priority]",
+            "filter[status]",
+            "filter[progress]",
+            "filter[retry_count]",
+            "filter[error]",
+            "filter[unicity]",
+            "filter[scheduled_at]",
+            "filter[created_at]",
+            "filter[updated_at]",
+            "filter[id__in]",
+            "filter[job_class__in]",
+            "filter[priority__gte]",
+            "filter[priority__lte]",
+            "filter[status__in]",
+            "filter[retry_count__gte]",
+            "filter[retry_count__lte]",
+            "filter[scheduled_at__gte]",
+            "filter[scheduled_at__lte]",
+            "filter[created_at__gte]",
+            "filter[created_at__lte]",
+            "filter[updated_at__gte]",
+            "filter[updated_at__lte]",
+            "fields",
+        ],
+    ),
+    (
+        "get",
+        "/medias",
+        &[
+            "page[number]",
+            "page[size]",
+            "sort",
+            "count",
+            "filter[id]",
+            "filter[resource]",
+            "filter[key]",
+            "filter[filename]",
+            "filter[size]",
+            "filter[mime_type]",
+            "filter[created_by]",
+            "filter[created_role]",
+            "filter[public]",
+            "filter[created_at]",
+            "filter[updated_at]",
+            "filter[project_id]",
+            "fields",
+        ],
+    ),
+    ("get", "/medias/info/{resource}", &[]),
+    ("get", "/medias/info/{resource}/{key}", &[]),
+    ("get", "/medias/files/{resource}", &[]),
+    ("get", "/medias/files/{resource}/{key}", &[]),
+    ("post", "/medias/files/{resource}", &[]),
+    ("post", "/medias/files/{resource}/{key}", &[]),
+];
+
+/// Method, path, the status of the reference.
+const STATUSES: [(&str, &str, &str); 8] = [
+    ("get", "/jobs/{resource_id}", "200"),
+    ("delete", "/jobs/{resource_id}", "204"),
+    ("get", "/jobs", "200"),
+    ("get", "/medias", "200"),
+    ("get", "/medias/info/{resource}", "204"),
+    ("get", "/medias/info/{resource}/{key}", "204"),
+    ("get", "/medias/files/{resource}", "204"),
+    ("post", "/medias/files/{resource}", "200"),
+];
+
+async fn document() -> Value {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    service.get("/openapi.json").await.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_document_holds_every_row_of_the_reference() {
+    let document = document().await;
+    for (method, path, queries) in REFERENCE {
+        let operation = &document["paths"][path][method];
+        assert!(operation.is_object(), "{method} {path}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        let find = |name: &str| {
+            let found: Vec<_> = parameters.iter().filter(|p| p["name"] == name).collect();
+            assert_eq!(found.len(), 1, "{method} {path}: {name}");
+            found[0]
+        };
+        for segment in path.split('/').filter_map(|s| s.strip_prefix('{')) {
+            let parameter = find(segment.trim_end_matches('}'));
+            assert_eq!(
+                (&parameter["in"], &parameter["required"]),
+                (&json!("path"), &json!(true)),
+                "{path}"
+            );
+        }
+        for name in queries {
+            let parameter = find(name);
+            assert_eq!(
+                (&parameter["in"], &parameter["required"]),
+                (&json!("query"), &json!(false)),
+                "{path} {name}"
+            );
+        }
+    }
+    for (method, path, status) in STATUSES {
+        assert!(
+            document["paths"][path][method]["responses"][status].is_object(),
+            "{method} {path} {status}"
+        );
+    }
+    let upload = &document["paths"]["/medias/files/{resource}"]["post"]["requestBody"]["content"]["multipart/form-data"]
+        ["schema"];
+    assert_eq!(upload["properties"]["media"]["format"], "binary");
+    assert_eq!(upload["required"], json!(["media"]));
+}
+
+#[tokio::test]
+async fn everything_in_the_document_is_described() {
+    let document = document().await;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let what = format!("{method} {path}");
+            let described = |value: &Value| value.as_str().is_some_and(|text| text.len() > 3);
+            assert!(
+                described(&operation["summary"]) && operation["operationId"].is_string(),
+                "{what}"
+            );
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(described(&parameter["description"]), "{what}: {parameter}");
+                assert!(parameter["schema"].is_object(), "{what}: {parameter}");
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(described(&response["description"]), "{what} {status}");
+            }
+            if let Some(body) = operation.get("requestBody") {
+                assert_eq!(body["required"], true, "{what}");
+            }
+        }
+    }
+}
+
+/// The document as it was last looked at. After a change that is meant, run the test with
+/// `UPDATE_SNAPSHOT=1` and read the difference.
+#[tokio::test]
+async fn the_document_is_the_one_that_was_last_looked_at() {
+    let snapshot = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi.json");
+    let document = document().await;
+    let text = format!("{document:#}\n");
+    if std::env::var_os("UPDATE_SNAPSHOT").is_some() {
+        std::fs::write(&snapshot, &text).unwrap();
+    }
+    let known = std::fs::read_to_string(&snapshot).unwrap_or_default();
+    assert!(
+        known == text,
+        "the OpenAPI document differs from {}",
+        snapshot.display()
+    );
+}
