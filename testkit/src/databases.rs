@@ -27,6 +27,39 @@ pub struct TestDatabase {
     _directory: Option<TempDir>,
 }
 
+/// Enters many scheduled jobs into the SQLite database of a service, faster than it would take them.
+pub async fn fill_with_jobs(path: &Path, count: usize) {
+    let sql = format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
+         INSERT INTO jobs (id, job_class, priority, status, max_retries, scheduled_at, \
+           arguments_version, arguments, created_at, updated_at) \
+         SELECT unhex('01a20000000070008000' || printf('%012x', n)), 'media:import', n % 3, \
+           'scheduled', 5, '2100-01-01T00:00:00+00:00', 1, '{{}}', \
+           '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00' FROM n"
+    );
+    run_on(path, &sql).await;
+}
+
+/// Enters many media, of the resource `many`, into the SQLite database of a service.
+pub async fn fill_with_medias(path: &Path, count: usize) {
+    let sql = format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
+         INSERT INTO medias (id, resource, key, filename, size, mime_type, sha256, public, blob_id, \
+           created_at, updated_at) \
+         SELECT unhex('01a20000000070008000' || printf('%012x', n)), 'many', 'key ' || n, 'f', n, \
+           'image/png', printf('%064d', n), 0, randomblob(16), \
+           '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00' FROM n"
+    );
+    run_on(path, &sql).await;
+}
+
+async fn run_on(path: &Path, sql: &str) {
+    let url = format!("sqlite://{}", path.display());
+    let database = sea_orm::Database::connect(url).await.unwrap();
+    database.execute_unprepared(sql).await.unwrap();
+    database.close().await.unwrap();
+}
+
 /// A new SQLite database.
 pub async fn sqlite() -> TestDatabase {
     let directory = tempfile::tempdir().unwrap();

@@ -68,6 +68,11 @@ impl Installation {
         command
     }
 
+    /// The database of the service.
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("data/media.db")
+    }
+
     /// Starts the service on a free port and waits until it is ready.
     pub async fn serve(&self) -> Service {
         let lock = self.directory.path().join("data/media.db.lock");

@@ -334,3 +334,49 @@ async fn following_links_neither_repeats_nor_skips_while_rows_come_and_go() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_list_of_a_hundred_thousand_is_followed_to_its_end_while_it_changes() {
+    const JOBS: usize = 100_000;
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    media_testkit::databases::fill_with_jobs(&installation.database(), JOBS).await;
+    let id = |n: usize| format!("01a20000-0000-7000-8000-{n:012x}");
+    let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
+    let mut next = Some("/jobs?fields=priority&sort=-priority".to_owned());
+    let mut seen = HashSet::new();
+    let mut pages = 0;
+    while let Some(link) = next {
+        let answer = service.get(&link).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{link}");
+        let page: Value = answer.json().await.unwrap();
+        for job in page["data"].as_array().unwrap() {
+            assert!(
+                seen.insert(job["id"].as_str().unwrap().to_owned()),
+                "{job} twice"
+            );
+        }
+        next = page["links"]["next"].as_str().map(str::to_owned);
+        pages += 1;
+        // One comes, and one in a thousand goes, whether it was seen already or not.
+        service
+            .enter(
+                &arguments,
+                json!({ "scheduled_at": "2100-01-01T00:00:00Z", "priority": pages % 3 }),
+            )
+            .await;
+        let gone = service.url(&format!("/jobs/{}", id(pages * 1000 % JOBS)));
+        service.http.delete(gone).send().await.unwrap();
+    }
+    for n in (1..=JOBS).filter(|n| n % 1000 != 0) {
+        assert!(seen.contains(&id(n)), "{n} stood still and was skipped");
+    }
+    // Page numbers work beside it.
+    let page: Value = service
+        .get("/jobs?page[number]=50&page[size]=1000&fields=status")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(page["data"].as_array().unwrap().len(), 1000);
+}

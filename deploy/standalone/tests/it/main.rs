@@ -13,6 +13,7 @@ mod failures;
 mod imports;
 mod lists;
 mod memory;
+mod readme;
 mod signals;
 mod uploads;
 
