@@ -14,14 +14,33 @@ demo:
 test: install
 	cargo test --workspace
 
-# The compiler that Rust links with, and the servers that the tests start for themselves.
-install:
+# The compiler that Rust links with, the servers that the tests start for themselves, and the clients
+# that they try.
+install: target/clients/ready
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
-	command -v curl >/dev/null || missing="$$missing curl"; \
 	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
-	if [ -n "$$missing" ]; then \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	$(APT)
+
+CLIENTS = deploy/standalone/tests/clients
+
+target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json
+	@missing=""; \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	$(APT)
+	mkdir -p target/clients
+	python3 -m venv target/clients/python
+	target/clients/python/bin/pip install -q --disable-pip-version-check -r $(CLIENTS)/requirements.txt
+	cp $(CLIENTS)/package.json target/clients/
+	cd target/clients && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
+
+# Installs the Debian packages in $$missing.
+APT = if [ -n "$$missing" ]; then \
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		$$sudo apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \

@@ -111,6 +111,13 @@ impl JobsApi {
         body: JsonApiBody<NewJobDocument>,
     ) -> Result<CreateResponse, ApiError> {
         refuse_parameters(request)?;
+        if body.0.data.id.is_some() {
+            return Err(ApiError::at_pointer(
+                ErrorCode::Forbidden,
+                "/data/id",
+                "must not be given: the service names its jobs itself",
+            ));
+        }
         let job = new_job(body.0.data.attributes)?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
@@ -379,7 +386,7 @@ fn checked_change(id: JobId, document: JobChangeDocument) -> Result<Reschedule, 
             "must be the id in the path",
         ));
     }
-    let attributes = document.data.attributes;
+    let attributes = document.data.attributes.unwrap_or_default();
     let mut faults = Faults::default();
     let change = Reschedule {
         priority: attributes.priority.map(|number| faults.priority(number)),

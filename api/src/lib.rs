@@ -88,9 +88,10 @@ fn routes(
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from anywhere, keeps it, and serves it back.")
         .license(LicenseObject::new("MIT"));
+    let spec = service.spec();
     Route::new()
-        .at("/openapi.json", service.spec_endpoint())
-        .nest("/docs", service.swagger_ui())
+        .at("/openapi.json", described::document(&spec))
+        .at("/docs", described::page(&service.swagger_ui_html(), &spec))
         .nest("/", service)
         .with(Negotiation)
         // Without authentication, the service listens on loopback addresses alone.

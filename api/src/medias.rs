@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use media_shared::{entities::media, media::MediaPath, services::Services};
 use poem::{Request, http::Method};
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    ApiResponse, Enum, OpenApi,
     param::{Path, Query},
 };
 
@@ -30,6 +30,16 @@ use download::{DownloadResponse, download};
 pub(crate) use fields::MediaResource;
 use info::InfoResponse;
 use upload::{UploadForm, Uploads};
+
+/// How a browser treats a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Disposition {
+    /// Shows it, if it is of a type that cannot run there.
+    Inline,
+    /// Saves it.
+    Attachment,
+}
 
 /// The operations on media.
 pub(crate) struct MediasApi {
@@ -122,9 +132,9 @@ impl MediasApi {
         /// Where the media is kept.
         resource: Path<String>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
-        disposition: Query<Option<String>>,
+        disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = wants_inline(disposition.0.as_deref())?;
+        let inline = disposition.0 == Some(Disposition::Inline);
         self.send(request, Method::GET, &resource, None, inline)
             .await
     }
@@ -146,9 +156,9 @@ impl MediasApi {
         /// Where within the resource.
         key: Path<String>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
-        disposition: Query<Option<String>>,
+        disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = wants_inline(disposition.0.as_deref())?;
+        let inline = disposition.0 == Some(Disposition::Inline);
         self.send(request, Method::GET, &resource, Some(&key), inline)
             .await
     }
@@ -165,9 +175,9 @@ impl MediasApi {
         /// Where the media is kept.
         resource: Path<String>,
         /// As for the download.
-        disposition: Query<Option<String>>,
+        disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = wants_inline(disposition.0.as_deref())?;
+        let inline = disposition.0 == Some(Disposition::Inline);
         self.send(request, Method::HEAD, &resource, None, inline)
             .await
     }
@@ -186,9 +196,9 @@ impl MediasApi {
         /// Where within the resource.
         key: Path<String>,
         /// As for the download.
-        disposition: Query<Option<String>>,
+        disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = wants_inline(disposition.0.as_deref())?;
+        let inline = disposition.0 == Some(Disposition::Inline);
         self.send(request, Method::HEAD, &resource, Some(&key), inline)
             .await
     }
@@ -349,16 +359,4 @@ impl MediasApi {
 
 fn no_such_media() -> ApiError {
     ApiError::not_found("there is no media at this resource and key")
-}
-
-fn wants_inline(disposition: Option<&str>) -> Result<bool, ApiError> {
-    match disposition {
-        None | Some("attachment") => Ok(false),
-        Some("inline") => Ok(true),
-        Some(_) => Err(ApiError::at_parameter(
-            ErrorCode::InvalidValue,
-            "disposition",
-            "must be `inline` or `attachment`",
-        )),
-    }
 }

@@ -30,8 +30,11 @@ pub(crate) trait Resource: Sized + Send + Sync + 'static {
     /// The table. The first field is `id`.
     const FIELDS: &'static [Field<Self::Entity>];
 
-    /// Members of the resource object beside type, id and attributes.
-    fn members(model: &<Self::Entity as EntityTrait>::Model) -> Vec<(&'static str, Json)>;
+    /// The value of each relationship of [`Resource::INCLUDABLE`], in its order.
+    fn relationships(model: &<Self::Entity as EntityTrait>::Model) -> Vec<Json>;
+
+    /// Where the resource is.
+    fn links(model: &<Self::Entity as EntityTrait>::Model) -> Json;
 }
 
 /// A row of the table: what can be done with one field.

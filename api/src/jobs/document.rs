@@ -20,7 +20,6 @@ pub(super) enum JobType {
 /// A request to enter a job.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewJobDocument", example)]
-#[serde(deny_unknown_fields)]
 pub(super) struct NewJobDocument {
     /// The job.
     pub(super) data: NewJobResource,
@@ -29,12 +28,14 @@ pub(super) struct NewJobDocument {
 /// A job to be entered.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewJob")]
-#[serde(deny_unknown_fields)]
 pub(super) struct NewJobResource {
     /// Always `media:jobs`.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     pub(super) kind: JobType,
+    /// Must not be given: the service names its jobs itself.
+    #[oai(skip)]
+    pub(super) id: Option<serde_json::Value>,
     /// What is asked for.
     pub(super) attributes: NewJobAttributes,
 }
@@ -45,14 +46,19 @@ pub(super) struct NewJobResource {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewJobAttributes {
     /// The kind of work: `media:import`.
+    #[oai(validator(pattern = "^media:import$"))]
     pub(super) job_class: String,
     /// -100 to 100, higher first; default 0.
+    #[oai(nullable, validator(minimum(value = "-100"), maximum(value = "100")))]
     pub(super) priority: Option<i64>,
     /// At most one unfinished job holds a given value; a second request gets the existing job.
+    #[oai(nullable, validator(min_length = 1, max_length = 255))]
     pub(super) unicity: Option<String>,
     /// Not before this time: RFC 3339 with a zone.
+    #[oai(nullable)]
     pub(super) scheduled_at: Option<DateTime<Utc>>,
     /// Attempts beyond the first, 0 to 100; default 5.
+    #[oai(nullable, validator(minimum(value = "0"), maximum(value = "100")))]
     pub(super) max_retries: Option<i32>,
     /// What to import.
     pub(super) arguments: NewImportArguments,
@@ -66,20 +72,28 @@ pub(super) struct NewImportArguments {
     /// Where the bytes are: http or https.
     url: String,
     /// Where to keep the media: 1 to 255 bytes, no slash.
+    #[oai(validator(min_length = 1, max_length = 255))]
     resource: String,
     /// Where within the resource; with the resource it names one media, which is replaced.
+    #[oai(nullable, validator(min_length = 1, max_length = 255))]
     key: Option<String>,
     /// The name to keep it under, instead of the origin's.
+    #[oai(nullable, validator(min_length = 1, max_length = 255))]
     filename: Option<String>,
     /// Whether anyone may download it; default false.
+    #[oai(nullable)]
     public: Option<bool>,
     /// What the bytes must hash to: 64 hexadecimal digits.
+    #[oai(nullable, validator(pattern = "^[0-9a-fA-F]{64}$"))]
     sha256: Option<String>,
     /// How many bytes there must be.
+    #[oai(nullable, validator(minimum(value = "0")))]
     size: Option<i64>,
     /// Sent to the first origin only, never after a redirect to another; never shown again.
+    #[oai(nullable)]
     headers: Option<BTreeMap<String, String>>,
     /// The most bytes to accept.
+    #[oai(nullable, validator(minimum(value = "1")))]
     max_bytes: Option<i64>,
 }
 
@@ -88,6 +102,7 @@ impl poem_openapi::types::Example for NewJobDocument {
         Self {
             data: NewJobResource {
                 kind: JobType::Jobs,
+                id: None,
                 attributes: NewJobAttributes {
                     job_class: "media:import".to_owned(),
                     priority: Some(10),
@@ -95,7 +110,7 @@ impl poem_openapi::types::Example for NewJobDocument {
                     scheduled_at: None,
                     max_retries: None,
                     arguments: NewImportArguments {
-                        url: "https://www.example.org/portrait.jpg".to_owned(),
+                        url: "https://origin.example/portrait.jpg".to_owned(),
                         resource: "avatars".to_owned(),
                         key: Some("42".to_owned()),
                         ..NewImportArguments::default()
@@ -124,8 +139,7 @@ impl From<NewImportArguments> for RawImportArguments {
 
 /// A request to change a job that waits.
 #[derive(Clone, Debug, Object, Deserialize)]
-#[oai(rename = "JobChangeDocument")]
-#[serde(deny_unknown_fields)]
+#[oai(rename = "JobChangeDocument", example)]
 pub(super) struct JobChangeDocument {
     /// The job.
     pub(super) data: JobChangeResource,
@@ -134,7 +148,6 @@ pub(super) struct JobChangeDocument {
 /// A job to be changed.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "JobChange")]
-#[serde(deny_unknown_fields)]
 pub(super) struct JobChangeResource {
     /// Always `media:jobs`.
     #[oai(rename = "type")]
@@ -143,15 +156,17 @@ pub(super) struct JobChangeResource {
     /// The job's id.
     pub(super) id: Uuid,
     /// What changes; what is not named stays.
-    pub(super) attributes: JobChangeAttributes,
+    #[serde(default)]
+    pub(super) attributes: Option<JobChangeAttributes>,
 }
 
 /// What changes of a job that waits.
-#[derive(Clone, Debug, Object, Deserialize)]
+#[derive(Clone, Debug, Default, Object, Deserialize)]
 #[oai(rename = "JobChangeAttributes")]
 #[serde(deny_unknown_fields)]
 pub(super) struct JobChangeAttributes {
     /// -100 to 100, higher first.
+    #[oai(nullable, validator(minimum(value = "-100"), maximum(value = "100")))]
     pub(super) priority: Option<i64>,
     /// Not before this time: RFC 3339 with a zone; null for at once.
     #[oai(nullable)]
@@ -174,7 +189,6 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schedule
 /// A request to signal a job.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "SignalDocument", example)]
-#[serde(deny_unknown_fields)]
 pub(super) struct SignalDocument {
     /// The signal.
     pub(super) data: SignalResource,
@@ -183,7 +197,6 @@ pub(super) struct SignalDocument {
 /// A signal to a job.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "Signal")]
-#[serde(deny_unknown_fields)]
 pub(super) struct SignalResource {
     /// Always `media:signals`.
     #[oai(rename = "type")]
@@ -245,6 +258,21 @@ impl poem_openapi::types::Example for SignalDocument {
                 attributes: SignalAttributes {
                     signal: SignalName::Cancel,
                 },
+            },
+        }
+    }
+}
+
+impl poem_openapi::types::Example for JobChangeDocument {
+    fn example() -> Self {
+        Self {
+            data: JobChangeResource {
+                kind: JobType::Jobs,
+                id: Uuid::from_u128(0x01a2_09d3_ac64_703f_91dc_9aff_cb76_ba68),
+                attributes: Some(JobChangeAttributes {
+                    priority: Some(50),
+                    scheduled_at: None,
+                }),
             },
         }
     }

@@ -24,12 +24,7 @@ impl ApiResponse for EventStreamResponse {
                 status_range: None,
                 content: vec![MetaMediaType {
                     content_type: "text/event-stream",
-                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
-                        example: Some(
-                            "event: progress\nid: 1\ndata: {\"data\":{\"type\":\"media:jobs\"}}\n\n".into(),
-                        ),
-                        ..MetaSchema::new("string")
-                    })),
+                    schema: MetaSchemaRef::Inline(Box::new(event_schema())),
                 }],
                 headers: vec![],
             }],
@@ -37,4 +32,30 @@ impl ApiResponse for EventStreamResponse {
     }
 
     fn register(_: &mut Registry) {}
+}
+
+/// One event of the stream.
+fn event_schema() -> MetaSchema {
+    let text = |description, values: &[&str]| {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            description: Some(description),
+            enum_items: values.iter().map(|value| (*value).into()).collect(),
+            ..MetaSchema::new("string")
+        }))
+    };
+    MetaSchema {
+        required: vec!["event", "data"],
+        properties: vec![
+            ("id", text("To be sent back as `Last-Event-ID`", &[])),
+            ("event", text("What happened", &["progress", "end"])),
+            (
+                "data",
+                text(
+                    "The job's document; its data is null if the job was deleted",
+                    &[],
+                ),
+            ),
+        ],
+        ..MetaSchema::new("object")
+    }
 }

@@ -76,12 +76,13 @@ impl Resource for JobResource {
         Field { name: "finished_at", column: job::Column::FinishedAt, kind: Kind::Time, nullable: true, show: |job| json!(job.finished_at.map(time)), description: "When it ended", example: "\"2026-11-23T19:13:17.394472Z\"", ..PLAIN },
     ];
 
-    fn members(job: &job::Model) -> Vec<(&'static str, Json)> {
+    fn relationships(job: &job::Model) -> Vec<Json> {
         let media = media_of(job).map(|id| json!({ "type": MediaResource::TYPE, "id": id }));
-        vec![
-            ("relationships", json!({ "media": { "data": media } })),
-            ("links", json!({ "self": format!("/jobs/{}", job.id) })),
-        ]
+        vec![json!({ "data": media })]
+    }
+
+    fn links(job: &job::Model) -> Json {
+        json!({ "self": format!("/jobs/{}", job.id) })
     }
 }
 

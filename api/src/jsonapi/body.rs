@@ -45,7 +45,14 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
 fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     if error.inner().is_data() {
         let pointer = pointer_to(error.path());
-        ApiError::at_pointer(ErrorCode::InvalidValue, pointer, error.inner().to_string())
+        let detail = error.inner().to_string();
+        // JSON:API 1.1 §7.1, §7.2: a type that the path does not hold is a conflict.
+        let code = if pointer == "/data/type" && detail.starts_with("unknown variant") {
+            ErrorCode::Conflict
+        } else {
+            ErrorCode::InvalidValue
+        };
+        ApiError::at_pointer(code, pointer, detail)
     } else {
         ApiError::new(
             ErrorCode::MalformedBody,

@@ -31,6 +31,17 @@ use crate::jsonapi::{ApiError, ErrorCode};
 /// record and the opening of its bytes.
 const OPEN_TRIES: u32 = 3;
 
+/// The headers that go with every answer, and what they mean.
+const VALIDATORS: [(&str, &str); 4] = [
+    ("ETag", "The sha256 of the bytes, quoted"),
+    ("Last-Modified", "When the media last changed"),
+    (
+        "Cache-Control",
+        "Caches may keep it, and must ask before they use it",
+    ),
+    ("Vary", "`Prefer` decides whether the bytes come along"),
+];
+
 /// What a download answers.
 pub(super) struct DownloadResponse(Response);
 
@@ -234,9 +245,7 @@ impl ApiResponse for DownloadResponse {
             } else {
                 vec![]
             },
-            headers: ["ETag", "Last-Modified", "Cache-Control", "Vary"]
-                .map(documented)
-                .into(),
+            headers: VALIDATORS.map(documented).into(),
         };
         MetaResponses {
             responses: vec![
@@ -255,10 +264,10 @@ impl ApiResponse for DownloadResponse {
     fn register(_: &mut Registry) {}
 }
 
-fn documented(name: &str) -> MetaHeader {
+fn documented((name, description): (&str, &str)) -> MetaHeader {
     MetaHeader {
         name: name.to_owned(),
-        description: None,
+        description: Some(description.to_owned()),
         required: true,
         deprecated: false,
         schema: String::schema_ref(),

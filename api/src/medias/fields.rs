@@ -53,13 +53,14 @@ impl Resource for MediaResource {
         Field { name: "updated_at", column: media::Column::UpdatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.updated_at), description: "When its bytes or attributes last changed", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
     ];
 
-    fn members(media: &media::Model) -> Vec<(&'static str, Json)> {
-        vec![(
-            "links",
-            json!({
-                "self": path_to("info", media),
-                "download": path_to("files", media),
-            }),
-        )]
+    fn relationships(_: &media::Model) -> Vec<Json> {
+        Vec::new()
+    }
+
+    fn links(media: &media::Model) -> Json {
+        json!({
+            "self": path_to("info", media),
+            "download": path_to("files", media),
+        })
     }
 }

@@ -33,11 +33,20 @@ pub(crate) fn resource_object<R: Resource>(model: &Model<R>, view: &View<R>) -> 
             attributes.insert(field.name.to_owned(), (field.show)(model));
         }
     }
-    let mut object = json!({ "type": R::TYPE, "id": id, "attributes": attributes });
-    if let Some(object) = object.as_object_mut() {
-        for (name, member) in R::members(model) {
-            object.insert(name.to_owned(), member);
-        }
+    let mut object = json!({
+        "type": R::TYPE,
+        "id": id,
+        "attributes": attributes,
+        "links": R::links(model),
+    });
+    let relationships: Map<String, Json> = R::INCLUDABLE
+        .iter()
+        .zip(R::relationships(model))
+        .filter(|(name, _)| view.relationships.contains(name))
+        .map(|(name, value)| ((*name).to_owned(), value))
+        .collect();
+    if !relationships.is_empty() {
+        object["relationships"] = relationships.into();
     }
     object
 }

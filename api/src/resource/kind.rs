@@ -88,7 +88,10 @@ impl Kind {
     pub(crate) fn schema(self) -> MetaSchema {
         match self {
             Self::Id => MetaSchema::new_with_format("string", "uuid"),
-            Self::Text => MetaSchema::new("string"),
+            Self::Text => MetaSchema {
+                pattern: Some("^[^\\u0000]*$".to_owned()),
+                ..MetaSchema::new("string")
+            },
             Self::OneOf(values) => MetaSchema {
                 enum_items: values.iter().map(|value| (*value).into()).collect(),
                 ..MetaSchema::new("string")

@@ -8,6 +8,9 @@ use serde_json::{Value as Json, json};
 
 use super::{Field, Operator, Resource};
 
+/// How the description of a filter ends that takes an empty value.
+pub(crate) const ASKS_FOR_NULL: &str = "Empty asks for null";
+
 /// The parameters of a list.
 pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
     let mut parameters = vec![
@@ -15,6 +18,7 @@ pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
             "page[number]",
             MetaSchema {
                 minimum: Some(1.0),
+                maximum: Some(4_294_967_295.0),
                 default: Some(json!(1)),
                 example: Some(json!(2)),
                 ..MetaSchema::new_with_format("integer", "uint32")
@@ -106,7 +110,7 @@ fn filter_parameter<E: sea_orm::EntityTrait>(
     let value = || example(field.kind.schema(), example_of(field));
     match operator {
         Operator::Equal if field.nullable => {
-            parameter(&name, value(), &format!("{what}. Empty asks for null"))
+            parameter(&name, value(), &format!("{what}. {ASKS_FOR_NULL}"))
         }
         Operator::Equal => parameter(&name, value(), &what),
         Operator::AtLeast => parameter(&name, value(), &format!("{what}. At least this")),

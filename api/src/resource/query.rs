@@ -20,6 +20,8 @@ pub(crate) type SortField<R> = (&'static Field<<R as Resource>::Entity>, bool);
 pub(crate) struct View<R: Resource> {
     /// The fields, in the table's order.
     pub(crate) fields: Vec<&'static Field<R::Entity>>,
+    /// The relationships.
+    pub(crate) relationships: Vec<&'static str>,
     /// Fields of resources that are included, by type, as the client wrote them.
     pub(crate) other_fields: Vec<(String, Vec<String>)>,
     /// Relationships to include.
@@ -57,6 +59,7 @@ impl<R: Resource> View<R> {
     pub(crate) fn full() -> Self {
         Self {
             fields: R::FIELDS.iter().collect(),
+            relationships: R::INCLUDABLE.to_vec(),
             other_fields: Vec::new(),
             include: Vec::new(),
         }
@@ -67,21 +70,41 @@ impl<R: Resource> View<R> {
         let mut view = Self::full();
         for (key, names) in types {
             if key == R::TYPE {
-                view.fields = fields_of::<R>(&format!("fields[{key}]"), names)?;
+                view.select(&format!("fields[{key}]"), names)?;
             }
         }
         Ok(view)
     }
 
+    /// Shows these fields only: attributes and relationships (JSON:API 1.1 §5.2).
+    fn select(&mut self, parameter: &str, names: &[String]) -> Result<(), ApiError> {
+        for name in names {
+            if field::<R>(name).is_none() && !R::INCLUDABLE.contains(&name.as_str()) {
+                return Err(unknown(parameter, format!("there is no field `{name}`")));
+            }
+        }
+        let wanted = |field: &str| names.iter().any(|name| name == field);
+        self.fields = R::FIELDS
+            .iter()
+            .filter(|field| wanted(field.name))
+            .collect();
+        self.relationships = R::INCLUDABLE
+            .iter()
+            .copied()
+            .filter(|name| wanted(name))
+            .collect();
+        Ok(())
+    }
+
     fn take(query: &mut QueryString) -> Result<Self, ApiError> {
         let mut view = Self::full();
         if let Some(names) = query.take_list("fields")? {
-            view.fields = fields_of::<R>("fields", &names)?;
+            view.select("fields", &names)?;
         }
         for (key, names) in query.take_lists_by_key("fields")? {
             let parameter = format!("fields[{key}]");
             if key == R::TYPE {
-                view.fields = fields_of::<R>(&parameter, &names)?;
+                view.select(&parameter, &names)?;
             } else if R::INCLUDABLE.is_empty() || key != crate::medias::MediaResource::TYPE {
                 return Err(unknown(&parameter, "there is no such type here"));
             } else {
@@ -101,19 +124,6 @@ impl<R: Resource> View<R> {
         }
         Ok(view)
     }
-}
-
-fn fields_of<R: Resource>(
-    parameter: &str,
-    names: &[String],
-) -> Result<Vec<&'static Field<R::Entity>>, ApiError> {
-    for name in names {
-        if field::<R>(name).is_none() {
-            return Err(unknown(parameter, format!("there is no field `{name}`")));
-        }
-    }
-    let wanted = |field: &&Field<R::Entity>| names.iter().any(|name| name == field.name);
-    Ok(R::FIELDS.iter().filter(wanted).collect())
 }
 
 impl<R: Resource> ListQuery<R> {

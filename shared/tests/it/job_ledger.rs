@@ -18,6 +18,7 @@ on_every_database!(
     a_lost_worker_is_rescued_and_what_it_writes_is_refused,
     a_job_that_kills_its_workers_fails_as_worker_lost,
     a_heartbeat_renews_writes_progress_and_brings_signals,
+    a_pause_does_not_take_a_cancel_back,
     a_hand_back_spends_no_attempt,
     back_off_is_scheduled_and_the_origin_is_obeyed,
     a_hopeless_failure_is_final_and_retry_starts_anew,
@@ -262,6 +263,17 @@ async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Databas
         .await
         .unwrap();
     assert_eq!(claim(&ledgers).await.job.id, two.job.id);
+}
+
+async fn a_pause_does_not_take_a_cancel_back(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let job = create(&ledgers, "r").await;
+    let claimed = claim(&ledgers).await;
+    for signal in [Signal::Pause, Signal::Cancel, Signal::Pause] {
+        ledgers.jobs.signal(job.id, signal).await.unwrap();
+    }
+    let stopped = ledgers.jobs.stopped(claimed.lease).await.unwrap();
+    assert_eq!(stopped.status, JobStatus::Cancelled);
 }
 
 async fn a_hand_back_spends_no_attempt(database: Database) {

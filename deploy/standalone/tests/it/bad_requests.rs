@@ -194,7 +194,7 @@ async fn a_bad_value_is_refused_and_pointed_at() {
     document["data"]["type"] = json!("media:medias");
     let answer = service.post("/jobs", &document).await;
     assert_eq!(
-        error(answer, 422, "type").await["source"]["pointer"],
+        error(answer, 409, "type").await["source"]["pointer"],
         "/data/type"
     );
     let jobs: Value = service.get("/jobs").await.json().await.unwrap();

@@ -240,12 +240,23 @@ async fn everything_in_the_document_is_described() {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 assert!(described(&parameter["description"]), "{what}: {parameter}");
                 assert!(parameter["schema"].is_object(), "{what}: {parameter}");
+                assert!(!parameter["example"].is_null(), "{what}: {parameter}");
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(described(&response["description"]), "{what} {status}");
+                for (kind, content) in response["content"].as_object().into_iter().flatten() {
+                    assert!(!content["example"].is_null(), "{what} {status} {kind}");
+                }
+                for (name, header) in response["headers"].as_object().into_iter().flatten() {
+                    let whole = described(&header["description"]) && !header["example"].is_null();
+                    assert!(whole, "{what} {status} {name}: {header}");
+                }
             }
             if let Some(body) = operation.get("requestBody") {
                 assert_eq!(body["required"], true, "{what}");
+                for (kind, content) in body["content"].as_object().unwrap() {
+                    assert!(!content["example"].is_null(), "{what} {kind}");
+                }
             }
         }
     }

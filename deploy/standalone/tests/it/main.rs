@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
 
 mod bad_requests;
+mod clients;
 mod command_line;
 mod crashes;
 mod documents;
