@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Parser;
 use media_shared::{
     config::Settings,
@@ -28,15 +28,7 @@ async fn main() -> anyhow::Result<()> {
     // Workers in other programs find new jobs in the table within a second.
     let (tickets, _source) = local::local_tickets();
     let services = Services::open(&config, Arc::new(tickets)).await?;
-    let pending = media_migrations::pending(services.database.reader())
-        .await
-        .context("the schema cannot be read")?;
-    if !pending.is_empty() {
-        bail!(
-            "the schema lacks {}; run `media-migrate up`",
-            pending.join(", ")
-        );
-    }
+    media_migrations::check(services.database.reader()).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;

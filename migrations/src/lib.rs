@@ -38,11 +38,23 @@ pub async fn migrate_up(database: &DatabaseConnection) -> Result<(), DbErr> {
     transaction.commit().await
 }
 
-/// The migrations that the schema still lacks; empty when this program can run on it.
-pub async fn pending(database: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+/// Why a program cannot run on a schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It lacks migrations.
+    #[error("the schema lacks {}; run `media-migrate up`", .0.join(", "))]
+    Behind(Vec<String>),
+    /// It cannot be read, or has migrations that this program does not know.
+    #[error("the schema cannot be used by this program: {0}")]
+    Unusable(#[from] DbErr),
+}
+
+/// Makes sure that a program can run on a schema, without changing it.
+pub async fn check(database: &DatabaseConnection) -> Result<(), SchemaError> {
     let pending = Migrator::get_pending_migrations_read_only(database).await?;
-    Ok(pending
-        .iter()
-        .map(|migration| migration.name().to_owned())
-        .collect())
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let names = pending.iter().map(|migration| migration.name().to_owned());
+    Err(SchemaError::Behind(names.collect()))
 }

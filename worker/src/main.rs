@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
 use clap::Parser;
 use media_shared::{
     config::Settings,
@@ -27,15 +26,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::start(Verbosity::Service);
     let (tickets, source) = local::local_tickets();
     let services = Services::open(&config, Arc::new(tickets)).await?;
-    let pending = media_migrations::pending(services.database.reader())
-        .await
-        .context("the schema cannot be read")?;
-    if !pending.is_empty() {
-        bail!(
-            "the schema lacks {}; run `media-migrate up`",
-            pending.join(", ")
-        );
-    }
+    media_migrations::check(services.database.reader()).await?;
     let shutdown = shutdown::on_signal()?;
     media_worker::run(
         services,

@@ -90,7 +90,12 @@ pub(crate) fn view_parameters<R: Resource>() -> Vec<MetaOperationParam> {
             let mut parameter = list_parameter(name, &description, R::INCLUDABLE.join(","));
             parameter.schema = inline(MetaSchema {
                 items: Some(Box::new(inline(MetaSchema {
-                    enum_items: R::INCLUDABLE.iter().map(|name| (*name).into()).collect(),
+                    // Empty asks for none (JSON:API 1.1 §5.1.1).
+                    enum_items: R::INCLUDABLE
+                        .iter()
+                        .chain(&[""])
+                        .map(|name| (*name).into())
+                        .collect(),
                     ..MetaSchema::new("string")
                 }))),
                 ..example(MetaSchema::new("array"), json!(R::INCLUDABLE))
