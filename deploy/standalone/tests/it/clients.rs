@@ -107,7 +107,7 @@ curl -s -o openapi.json "$BASE/openapi.json"
 "$CLIENTS/python/bin/openapi-spec-validator" openapi.json
 "$CLIENTS/python/bin/schemathesis" --no-color run --checks all \
     --exclude-checks positive_data_acceptance --max-examples {examples} --workers 2 --seed 1 \
-    --request-timeout 10 --continue-on-failure --generation-database none "$BASE/openapi.json"
+    --request-timeout 2 --continue-on-failure --generation-database none "$BASE/openapi.json"
 "#
     );
     let output = run_isolated(&installation, &script);
