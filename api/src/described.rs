@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     jobs::JobResource,
     medias::MediaResource,
-    resource::openapi::{TAKE_EMPTY, list_parameters, view_parameters},
+    resource::openapi::{ASKS_FOR_NULL, list_parameters, view_parameters},
 };
 
 /// Operations with the parameters of their resources.
@@ -138,7 +138,7 @@ fn named_example(name: &str) -> Option<Json> {
 fn complete_parameter(parameter: &mut Json, schemas: &Json) {
     let name = parameter["name"].as_str().unwrap_or_default().to_owned();
     let said = parameter["description"].as_str().unwrap_or_default();
-    if TAKE_EMPTY.iter().any(|end| said.ends_with(end)) {
+    if said.ends_with(ASKS_FOR_NULL) {
         parameter["allowEmptyValue"] = json!(true);
     }
     parameter["example"] =

@@ -8,13 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::{Field, Operator, Resource};
 
-/// How the description of a filter ends that takes an empty value for null.
-const ASKS_FOR_NULL: &str = "Empty asks for null";
-/// How the description of a filter ends that takes an empty list.
-const EMPTY_FINDS_NOTHING: &str = "Empty finds nothing";
-/// How the description of a parameter ends that takes an empty value, which the framework's own
-/// types cannot say.
-pub(crate) const TAKE_EMPTY: [&str; 2] = [ASKS_FOR_NULL, EMPTY_FINDS_NOTHING];
+/// How the description of a filter ends that takes an empty value.
+pub(crate) const ASKS_FOR_NULL: &str = "Empty asks for null";
 
 /// The parameters of a list.
 pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
@@ -131,7 +126,7 @@ fn filter_parameter<E: sea_orm::EntityTrait>(
                 ..example(MetaSchema::new("array"), json!([example_of(field)]))
             };
             let description = format!(
-                "{what}. Any of a comma separated list, at most 1000; `{name}[]=…` for values with commas. {EMPTY_FINDS_NOTHING}"
+                "{what}. Any of a comma separated list, at most 1000; `{name}[]=…` for values with commas"
             );
             MetaOperationParam {
                 explode: false,
