@@ -98,7 +98,7 @@ impl<R: Resource> View<R> {
 
     fn take(query: &mut QueryString) -> Result<Self, ApiError> {
         let mut view = Self::full();
-        if let Some(names) = query.take_list("fields")? {
+        if let Some(names) = query.take_names("fields")? {
             view.select("fields", &names)?;
         }
         for (key, names) in query.take_lists_by_key("fields")? {
@@ -112,7 +112,10 @@ impl<R: Resource> View<R> {
             }
         }
         for parameter in ["included", "include"] {
-            for name in query.take_list(parameter)?.unwrap_or_default() {
+            for name in query.take_names(parameter)?.unwrap_or_default() {
+                if name.is_empty() {
+                    continue;
+                }
                 let known = R::INCLUDABLE.iter().find(|known| **known == name);
                 let known = known.ok_or_else(|| {
                     unknown(parameter, format!("there is no relationship `{name}`"))
@@ -230,7 +233,7 @@ fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Condition, ApiErr
 /// key before it, so that one index serves both ways.
 fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, ApiError> {
     let mut sort: Vec<SortField<R>> = Vec::new();
-    for key in query.take_list("sort")?.unwrap_or_default() {
+    for key in query.take_names("sort")?.unwrap_or_default() {
         let (name, descending) = match key.strip_prefix('-') {
             Some(name) => (name, true),
             None => (key.as_str(), false),

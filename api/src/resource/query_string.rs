@@ -37,7 +37,7 @@ impl QueryString {
     }
 
     /// Takes a parameter that is a list: `name=a,b`, `name=a&name=b` or, for values with commas in
-    /// them, `name[]=a&name[]=b`. An empty list is none.
+    /// them, `name[]=a&name[]=b`.
     pub(crate) fn take_list(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         let commas = self.0.remove(name);
         let brackets = self.0.remove(&format!("{name}[]"));
@@ -49,7 +49,6 @@ impl QueryString {
             .flatten()
             .flat_map(|values| values.split(','))
             .map(str::to_owned)
-            .filter(|value| !value.is_empty())
             .collect();
         values.extend(brackets.unwrap_or_default());
         if values.len() > MAX_VALUES {
@@ -58,7 +57,16 @@ impl QueryString {
         Ok(Some(values))
     }
 
-    /// Takes the parameters `name[key]`, with and without `[]` behind, as lists by key.
+    /// Takes a list of names, where an empty text is an empty list.
+    pub(crate) fn take_names(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        let names = self.take_list(name)?;
+        Ok(names.map(|names| match names.as_slice() {
+            [empty] if empty.is_empty() => Vec::new(),
+            _ => names,
+        }))
+    }
+
+    /// Takes the parameters `name[key]`, with and without `[]` behind, as lists of names by key.
     pub(crate) fn take_lists_by_key(
         &mut self,
         name: &str,
@@ -76,7 +84,7 @@ impl QueryString {
         let mut lists = Vec::new();
         for key in keys {
             // Both forms of one key are one list.
-            if let Some(list) = self.take_list(&format!("{name}[{key}]"))? {
+            if let Some(list) = self.take_names(&format!("{name}[{key}]"))? {
                 lists.push((key, list));
             }
         }
