@@ -21,13 +21,14 @@ install: target/clients/ready
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
+	test -x /usr/bin/redis-server || missing="$$missing redis-server"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	$(APT)
 
 CLIENTS = deploy/standalone/tests/clients
 
-target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json
+target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json testkit/requirements.txt
 	@missing=""; \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
 	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
@@ -35,6 +36,7 @@ target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json
 	mkdir -p target/clients
 	python3 -m venv target/clients/python
 	target/clients/python/bin/pip install -q --disable-pip-version-check -r $(CLIENTS)/requirements.txt
+	target/clients/python/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r testkit/requirements.txt
 	cp $(CLIENTS)/package.json target/clients/
 	cd target/clients && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@

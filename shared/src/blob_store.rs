@@ -1,14 +1,16 @@
 //! Where bytes are kept: one trait, with an implementation for each kind of storage.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use url::Url;
 
 use crate::{config::StorageUrl, ids::BlobId};
 
 pub mod disk;
+pub mod s3;
 
 /// Names an object in storage. Made of our own identifiers, never of a client's text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +44,13 @@ pub enum StorageError {
     /// There is no room for more.
     #[error("storage is full")]
     Full,
-    /// Anything else that went wrong on disk.
+    /// The object store cannot be reached, or asks to be left alone for a while.
+    #[error("the object store does not answer: {0}")]
+    Unavailable(String),
+    /// The object store answers, and refuses: keys, bucket or permissions are not right.
+    #[error("the object store refuses: {0}")]
+    Refused(String),
+    /// Anything else that went wrong.
     #[error("storage failed: {0}")]
     Io(#[source] std::io::Error),
 }
@@ -57,6 +65,33 @@ impl From<std::io::Error> for StorageError {
     }
 }
 
+impl StorageError {
+    /// Whether an operator has to change something before it can work.
+    pub fn is_misconfiguration(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+/// How large an object may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// What was announced, if anything; not to be relied on.
+    pub announced: Option<u64>,
+    /// No more than this will be written.
+    pub most: u64,
+}
+
+/// What storage answers to a client that fetches an object by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresignedAnswer {
+    /// The media type.
+    pub content_type: String,
+    /// What to do with the bytes (RFC 6266).
+    pub content_disposition: String,
+    /// For how long.
+    pub valid_for: Duration,
+}
+
 /// The bytes of an object, in pieces of bounded size.
 pub type BlobStream = BoxStream<'static, Result<Bytes, StorageError>>;
 
@@ -64,7 +99,11 @@ pub type BlobStream = BoxStream<'static, Result<Bytes, StorageError>>;
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Starts to write an object. It cannot be read until [`BlobWriter::finish`] has succeeded.
-    async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, StorageError>;
+    async fn create(
+        &self,
+        key: &BlobKey,
+        extent: Extent,
+    ) -> Result<Box<dyn BlobWriter>, StorageError>;
 
     /// Reads the bytes in `range`, which must lie within the object.
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError>;
@@ -74,9 +113,19 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Whether storage can be used now.
     async fn check(&self) -> Result<(), StorageError>;
+
+    /// Where a client can fetch an object by itself, if this storage has such places.
+    async fn presign(
+        &self,
+        _key: &BlobKey,
+        _answer: &PresignedAnswer,
+    ) -> Result<Option<Url>, StorageError> {
+        Ok(None)
+    }
 }
 
-/// Writes one object. Dropped before [`BlobWriter::finish`], it leaves nothing that can be read.
+/// Writes one object. Dropped before [`BlobWriter::finish`], it leaves nothing that can be read, and
+/// nothing at all once [`BlobStore::delete`] was called for its key.
 #[async_trait]
 pub trait BlobWriter: Send {
     /// Adds bytes at the end. Holds at most a bounded number of them in memory.
@@ -84,11 +133,15 @@ pub trait BlobWriter: Send {
 
     /// Makes the object durable and readable.
     async fn finish(self: Box<Self>) -> Result<(), StorageError>;
+
+    /// Gives the object up and removes what was written of it.
+    async fn abort(self: Box<Self>) -> Result<(), StorageError>;
 }
 
 /// Opens the storage that the configuration names.
 pub async fn open(url: &StorageUrl) -> Result<Arc<dyn BlobStore>, StorageError> {
     match url {
         StorageUrl::Directory(path) => Ok(Arc::new(disk::DiskStore::open(path.clone()).await?)),
+        StorageUrl::S3(location) => Ok(Arc::new(s3::S3Store::open(location).await?)),
     }
 }

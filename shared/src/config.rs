@@ -8,8 +8,10 @@ use clap::Args;
 use ipnet::IpNet;
 
 mod check;
+mod storage;
 
 pub use check::ConfigErrors;
+pub use storage::{S3Location, StorageUrl};
 
 /// The settings as text, before they are checked by [`Settings::check`].
 #[derive(Args, Clone, Debug)]
@@ -25,7 +27,29 @@ pub struct Settings {
     )]
     pub database_url: String,
 
-    /// Where the bytes are kept: file:directory
+    /// Where workers are told of new jobs: redis://host:port; without it, within one process
+    #[arg(
+        long,
+        global = true,
+        env = "REDIS_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = ""
+    )]
+    pub redis_url: String,
+
+    /// The most connections to PostgreSQL that one program opens
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_DATABASE_CONNECTIONS",
+        value_name = "N",
+        default_value = "8"
+    )]
+    pub database_connections: String,
+
+    /// Where the bytes are kept: file:directory, or s3://bucket/prefix with region, keys and endpoint
+    /// as the AWS SDK reads them (AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3, …)
     #[arg(
         long,
         global = true,
@@ -36,6 +60,37 @@ pub struct Settings {
     )]
     pub storage_url: String,
 
+    /// Whether the bucket's name goes into the path of S3 requests rather than into the host:
+    /// true, false, or auto (true with an endpoint other than Amazon's)
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_S3_PATH_STYLE",
+        value_name = "BOOL",
+        default_value = "auto"
+    )]
+    pub s3_path_style: String,
+
+    /// The most bytes that one program holds in memory on their way to S3
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_S3_BUFFER_BYTES",
+        value_name = "BYTES",
+        default_value = "128MiB"
+    )]
+    pub s3_buffer_bytes: String,
+
+    /// Answer downloads with a redirect to S3 that is good for this long; off streams them
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_DOWNLOAD_REDIRECT",
+        value_name = "TIME",
+        default_value = "off"
+    )]
+    pub download_redirect: String,
+
     /// Where the API listens; only loopback addresses, as there is no authentication
     #[arg(
         long = "listen",
@@ -45,6 +100,16 @@ pub struct Settings {
         default_value = "127.0.0.1:8080"
     )]
     pub listen: String,
+
+    /// Where `media-worker` answers /livez, /readyz and /metrics; nowhere by default
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_WORKER_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = ""
+    )]
+    pub worker_listen: String,
 
     /// How many imports run at once in one worker
     #[arg(
@@ -169,8 +234,14 @@ impl Settings {
 pub struct Config {
     /// Where the tables are.
     pub database: DatabaseUrl,
+    /// The most connections to PostgreSQL.
+    pub database_connections: u32,
+    /// Where workers are told of new jobs, beside this process.
+    pub redis: Option<Secret>,
     /// Where the bytes are.
     pub storage: StorageUrl,
+    /// How long a redirect of a download to storage is good for; none streams instead.
+    pub download_redirect: Option<Duration>,
     /// Where the API listens: a loopback address.
     pub listen: SocketAddr,
     /// The largest media, in bytes.
@@ -184,6 +255,8 @@ pub struct Config {
 /// How imports run.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
+    /// Where the worker answers about its health; nowhere if none.
+    pub listen: Option<SocketAddr>,
     /// Imports at once.
     pub concurrency: usize,
     /// Where imports may connect to.
@@ -231,13 +304,6 @@ pub enum DatabaseUrl {
         /// With user and password.
         url: Secret,
     },
-}
-
-/// Where the bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StorageUrl {
-    /// A directory, created if it is not there.
-    Directory(PathBuf),
 }
 
 /// A text that is never printed.

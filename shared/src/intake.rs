@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use crate::{
     blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
-    blob_store::{BlobStore, BlobWriter, StorageError},
+    blob_store::{BlobStore, BlobWriter, Extent, StorageError},
     ids::BlobId,
     media::Sha256,
 };
@@ -87,15 +87,21 @@ pub struct Sealed {
 }
 
 impl Intake {
-    /// Enters a blob in the book and opens it in storage.
+    /// Enters a blob in the book and opens it in storage. `announced` is the size that the sender
+    /// named, if it did.
     pub async fn open(
         blobs: &BlobLedger,
         store: &Arc<dyn BlobStore>,
         owner: BlobOwner,
         expectation: Expectation,
+        announced: Option<u64>,
     ) -> Result<Self, IntakeError> {
         let blob = blobs.stage(owner).await?;
-        let writer = match store.create(&blob.key).await {
+        let extent = Extent {
+            announced: announced.or(expectation.size),
+            most: expectation.max_bytes,
+        };
+        let writer = match store.create(&blob.key, extent).await {
             Ok(writer) => writer,
             Err(error) => {
                 give_up(blobs, blob.id).await;
@@ -139,7 +145,7 @@ impl Intake {
         let sealed = match self.expectation.check_whole(self.size, sha256) {
             Ok(()) => self.writer.finish().await.map_err(IntakeError::from),
             Err(error) => {
-                drop(self.writer);
+                abort(self.writer).await;
                 Err(error)
             }
         };
@@ -157,8 +163,14 @@ impl Intake {
 
     /// Gives the bytes up.
     pub async fn abandon(self) {
-        drop(self.writer);
+        abort(self.writer).await;
         give_up(&self.blobs, self.blob.id).await;
+    }
+}
+
+async fn abort(writer: Box<dyn BlobWriter>) {
+    if let Err(error) = writer.abort().await {
+        tracing::warn!(%error, "an unfinished object is left to the collector");
     }
 }
 

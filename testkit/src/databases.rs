@@ -16,7 +16,10 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::{free_port, process::Supervised};
+use crate::{
+    free_port,
+    process::{Launch, Supervised},
+};
 
 /// A database, and what has to live as long as it does.
 pub struct TestDatabase {
@@ -222,10 +225,12 @@ fn start_postgres(program: &Path, data: &str, port: u16, root: bool) -> Supervis
             .chain([program])
             .chain(settings)
             .collect();
-        Supervised::start("-INT", Path::new("/usr/bin/setpriv"), &arguments)
+        Launch::new("/usr/bin/setpriv", &arguments)
     } else {
-        Supervised::start("-INT", program, &settings)
+        Launch::new(program, &settings)
     }
+    .ended_by("-INT")
+    .start()
 }
 
 /// The programs of the newest PostgreSQL that is installed, where Debian puts them.

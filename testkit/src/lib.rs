@@ -9,7 +9,9 @@ pub mod bytes;
 pub mod databases;
 pub mod nginx;
 pub mod origin;
-mod process;
+pub mod process;
+pub mod redis;
+pub mod seaweed;
 pub mod service;
 pub mod wait;
 

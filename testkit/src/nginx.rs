@@ -7,7 +7,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{free_port, process::Supervised, wait_until};
+use crate::{
+    free_port,
+    process::{Launch, Supervised},
+    wait_until,
+};
 
 /// A running nginx that serves a directory of its own.
 pub struct Nginx {
@@ -36,7 +40,7 @@ impl Nginx {
             "-e",
             "error.log",
         ];
-        let process = Supervised::start("-TERM", Path::new("/usr/sbin/nginx"), &arguments);
+        let process = Launch::new("/usr/sbin/nginx", &arguments).start();
         wait_until("nginx listens", Duration::from_secs(10), async || {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         })

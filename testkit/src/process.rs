@@ -1,47 +1,185 @@
 //! Servers that end with the tests, however those end.
 
 use std::{
-    path::Path,
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// A server under a shell that ends it as soon as the test's end of a pipe is closed, which even
 /// `kill -9` of the test does.
 #[derive(Debug)]
-pub(crate) struct Supervised(Child);
+pub struct Supervised {
+    shell: Child,
+    pid: u32,
+}
 
-/// Starts, then waits for the pipe to close, then ends what it started.
+/// Starts the server, says its process id, waits for the pipe to close, then ends the server. A
+/// frozen one is woken, so that it can end.
 const SUPERVISOR: &str = r#"
-"$@" < /dev/null & server=$!
+exec 3>&1 1>&2
+"$@" < /dev/null 3>&- & server=$!
+echo "$server" >&3
+exec 3>&-
 read -r _
 kill "$0" "$server" 2>/dev/null
+kill -CONT "$server" 2>/dev/null
 wait "$server"
 "#;
 
-impl Supervised {
-    /// Starts a server; `stop` is the signal that ends it, such as `-INT`.
-    pub(crate) fn start(stop: &str, program: &Path, arguments: &[&str]) -> Self {
+/// How long a server may take to end when it is asked to.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// How to start a server.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    program: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    bare: bool,
+    directory: Option<PathBuf>,
+    log: Option<PathBuf>,
+    stop: &'static str,
+}
+
+impl Launch {
+    /// A program, its output dropped, ended by SIGTERM.
+    pub(crate) fn new(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+        Self {
+            program: program.as_ref().into(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            variables: Vec::new(),
+            bare: false,
+            directory: None,
+            log: None,
+            stop: "-TERM",
+        }
+    }
+
+    /// Sets a variable.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Hands down nothing of this process's environment but `PATH`.
+    pub(crate) fn bare(self) -> Self {
+        Self { bare: true, ..self }
+    }
+
+    /// Where it runs.
+    pub(crate) fn directory(self, directory: &Path) -> Self {
+        Self {
+            directory: Some(directory.into()),
+            ..self
+        }
+    }
+
+    /// Appends its output to a file.
+    pub(crate) fn log(self, path: &Path) -> Self {
+        Self {
+            log: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// The signal that ends it, such as `-INT`.
+    pub(crate) fn ended_by(self, stop: &'static str) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self) -> Supervised {
         assert!(
-            program.exists(),
+            self.program.exists(),
             "{} is missing; `make install` installs it",
-            program.display()
+            self.program.display()
         );
-        let child = Command::new("sh")
-            .args(["-c", SUPERVISOR, stop])
-            .arg(program)
-            .args(arguments)
+        let mut command = Command::new("/bin/sh");
+        if self.bare {
+            command.env_clear();
+            command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let output = match &self.log {
+            Some(path) => Stdio::from(
+                File::options()
+                    .create(true)
+                    .append(true)
+                    .open(path)
+                    .unwrap(),
+            ),
+            None => Stdio::null(),
+        };
+        let mut shell = command
+            .args(["-c", SUPERVISOR, self.stop])
+            .arg(&self.program)
+            .args(&self.arguments)
+            .envs(self.variables)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(output)
             .spawn()
             .expect("a shell");
-        Self(child)
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let pid = line.trim().parse().expect("the process id of the server");
+        Supervised { shell, pid }
+    }
+}
+
+impl Supervised {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends it a signal, such as `-KILL`.
+    pub fn signal(&self, signal: &str) {
+        // Fails where the process has ended: then it needs no signal.
+        let _ = Command::new("kill")
+            .args([signal, &self.pid.to_string()])
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        // Until the shell waits for it, an ended process is a zombie.
+        match std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
+            Ok(stat) => stat
+                .rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')),
+            Err(_) => true,
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// Ends it without warning, and waits until it has.
+    pub fn kill(self) {
+        self.signal("-KILL");
     }
 }
 
 impl Drop for Supervised {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        drop(self.shell.stdin.take());
+        let end = Instant::now() + END_LIMIT;
+        while matches!(self.shell.try_wait(), Ok(None)) {
+            if Instant::now() > end {
+                self.signal("-KILL");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -70,6 +70,7 @@ impl Importer {
             &self.store,
             BlobOwner::Attempt(claimed.lease),
             expectation,
+            answer.content_length,
         )
         .await
         .map_err(|error| intake_failure(&arguments, &error))?;
@@ -211,6 +212,14 @@ fn intake_failure(arguments: &ImportArguments, error: &IntakeError) -> Failure {
             FailureCode::StorageFailed,
             "there is no room left in storage; free some, or wait for the next attempt".to_owned(),
         ),
+        IntakeError::Storage(error) if error.is_misconfiguration() => {
+            tracing::error!(%error, "an import could not be stored");
+            (
+                FailureCode::StorageFailed,
+                "storage refuses this service; its keys, bucket and permissions need a look"
+                    .to_owned(),
+            )
+        }
         IntakeError::Storage(_) | IntakeError::Database(_) => {
             tracing::error!(error = %error, "an import could not be stored");
             (

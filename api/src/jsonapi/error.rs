@@ -377,7 +377,7 @@ impl From<StorageError> for ApiError {
                 ErrorCode::StorageFull,
                 "there is no room left in storage; nothing was kept",
             ),
-            StorageError::Io(_) | StorageError::NotFound => Self::unavailable(&error),
+            _ => Self::unavailable(&error),
         }
     }
 }

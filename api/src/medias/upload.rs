@@ -138,7 +138,7 @@ impl Uploads {
             sha256: fields.sha256,
         };
         let Services { blobs, store, .. } = &*self.services;
-        let intake = Intake::open(blobs, store, BlobOwner::Upload, expectation).await?;
+        let intake = Intake::open(blobs, store, BlobOwner::Upload, expectation, None).await?;
         let blob_id = intake.blob_id();
         let keep = async {
             let described = Described::of(fields, &part);

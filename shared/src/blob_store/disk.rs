@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{BlobKey, BlobStore, BlobStream, BlobWriter, StorageError};
+use super::{BlobKey, BlobStore, BlobStream, BlobWriter, Extent, StorageError};
 
 /// The size of one read or write. Two of them are held for each object that is being written.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -42,7 +42,11 @@ impl DiskStore {
 
 #[async_trait]
 impl BlobStore for DiskStore {
-    async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, StorageError> {
+    async fn create(
+        &self,
+        key: &BlobKey,
+        _extent: Extent,
+    ) -> Result<Box<dyn BlobWriter>, StorageError> {
         let path = self.path(key);
         let writer = blocking(move || DiskWriter::create(path)).await?;
         Ok(Box::new(writer))
@@ -173,6 +177,11 @@ impl BlobWriter for DiskWriter {
         })
         .await?;
         self.finished = true;
+        Ok(())
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), StorageError> {
+        // Dropping removes the partial file.
         Ok(())
     }
 }

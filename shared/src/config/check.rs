@@ -1,11 +1,11 @@
 //! From text to checked values.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig,
+    Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, WorkerConfig, storage,
 };
 use crate::database::ACQUIRE_TIMEOUT;
 
@@ -22,16 +22,16 @@ impl fmt::Display for ConfigErrors {
 
 /// Collects mistakes; whatever failed to parse stands in with a value that is never used.
 #[derive(Default)]
-struct Checker(Vec<String>);
+pub(super) struct Checker(Vec<String>);
 
 impl Checker {
-    fn keep<T>(&mut self, variable: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, variable: &str, result: Result<T, String>) -> Option<T> {
         result
             .map_err(|reason| self.0.push(format!("{variable} {reason}")))
             .ok()
     }
 
-    fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
         let result = humantime::parse_duration(text)
             .map_err(|error| format!("must be a time such as 30s or 2h: {error}"))
             .and_then(|duration| {
@@ -57,11 +57,21 @@ pub(super) fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
 
 fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let database = checker.keep("DATABASE_URL", database_url(&settings.database_url));
-    let storage = checker.keep("MEDIA_STORAGE_URL", storage_url(&settings.storage_url));
+    let database_connections = checker.keep(
+        "MEDIA_DATABASE_CONNECTIONS",
+        number(&settings.database_connections, 2..=1000),
+    );
+    let redis = checker.keep("REDIS_URL", redis_url(&settings.redis_url));
+    let storage = storage::check(settings, checker);
+    let download_redirect = storage::download_redirect(settings, checker);
     let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen));
+    let worker_listen = checker.keep(
+        "MEDIA_WORKER_LISTEN",
+        optional(&settings.worker_listen, address),
+    );
     let concurrency = checker.keep(
         "MEDIA_WORKER_CONCURRENCY",
-        concurrency(&settings.worker_concurrency),
+        number(&settings.worker_concurrency, 1..=256),
     );
     let allow = checker.keep(
         "MEDIA_EGRESS_ALLOW",
@@ -83,10 +93,14 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let job_retention = checker.duration("MEDIA_JOB_RETENTION", &settings.job_retention);
     Some(Config {
         database: database?,
+        database_connections: database_connections?,
+        redis: redis?,
         storage: storage?,
+        download_redirect: download_redirect?,
         listen: listen?,
         max_bytes: max_bytes?,
         worker: WorkerConfig {
+            listen: worker_listen?,
             concurrency: concurrency?,
             egress: EgressConfig {
                 allow: allow?,
@@ -107,7 +121,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
 
 fn database_url(text: &str) -> Result<DatabaseUrl, String> {
     if let Some(path) = text.strip_prefix("sqlite://") {
-        return path_of(path).map(|path| DatabaseUrl::Sqlite { path });
+        return storage::path_of(path).map(|path| DatabaseUrl::Sqlite { path });
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return url::Url::parse(text)
@@ -119,25 +133,40 @@ fn database_url(text: &str) -> Result<DatabaseUrl, String> {
     Err("must start with sqlite:// or postgres://".to_owned())
 }
 
-fn storage_url(text: &str) -> Result<StorageUrl, String> {
-    match text.strip_prefix("file:") {
-        Some(path) => path_of(path.strip_prefix("//").unwrap_or(path)).map(StorageUrl::Directory),
-        None => Err("must start with file:".to_owned()),
+fn redis_url(text: &str) -> Result<Option<Secret>, String> {
+    if text.is_empty() {
+        return Ok(None);
     }
+    if !["redis://", "rediss://", "unix://", "redis+unix://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+    {
+        return Err("must start with redis:// or rediss://".to_owned());
+    }
+    url::Url::parse(text)
+        .map(|_| Some(Secret::new(text)))
+        .map_err(|error| format!("is not a URL: {error}"))
 }
 
-fn path_of(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() || text.contains(['?', '#']) {
-        Err("must name a path, without ? or #".to_owned())
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "must be an address and a port such as 127.0.0.1:8080".to_owned())
+}
+
+/// Nothing where the text is empty.
+fn optional<T>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if text.is_empty() {
+        Ok(None)
     } else {
-        Ok(PathBuf::from(text))
+        parse(text).map(Some)
     }
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "must be an address and a port such as 127.0.0.1:8080".to_owned())?;
+    let address = address(text)?;
     if address.ip().is_loopback() {
         Ok(address)
     } else {
@@ -145,11 +174,17 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-fn concurrency(text: &str) -> Result<usize, String> {
+fn number<T: FromStr + PartialOrd + fmt::Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
     text.parse()
         .ok()
-        .filter(|n| (1..=256).contains(n))
-        .ok_or_else(|| "must be a number from 1 to 256".to_owned())
+        .filter(|n| range.contains(n))
+        .ok_or_else(|| {
+            let (least, most) = range.into_inner();
+            format!("must be a number from {least} to {most}")
+        })
 }
 
 fn max_bytes(text: &str) -> Result<ByteSize, String> {
@@ -205,7 +240,19 @@ mod tests {
             "--database-url",
             "mysql://x",
             "--storage-url",
-            "ftp://x",
+            "s3://Bucket",
+            "--redis-url",
+            "localhost:6379",
+            "--database-connections",
+            "1",
+            "--s3-path-style",
+            "maybe",
+            "--s3-buffer-bytes",
+            "1KiB",
+            "--download-redirect",
+            "30days",
+            "--worker-listen",
+            "here",
             "--listen",
             "0.0.0.0:80",
             "--worker-concurrency",
@@ -227,6 +274,12 @@ mod tests {
         for variable in [
             "DATABASE_URL",
             "MEDIA_STORAGE_URL",
+            "REDIS_URL",
+            "MEDIA_DATABASE_CONNECTIONS",
+            "MEDIA_S3_PATH_STYLE",
+            "MEDIA_S3_BUFFER_BYTES",
+            "MEDIA_DOWNLOAD_REDIRECT",
+            "MEDIA_WORKER_LISTEN",
             "MEDIA_LISTEN",
             "MEDIA_WORKER_CONCURRENCY",
             "MEDIA_EGRESS_ALLOW",

@@ -3,11 +3,14 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use futures_util::TryStreamExt as _;
 use media_shared::{
-    blob_store::{BlobKey, BlobStore, StorageError, disk::DiskStore},
+    blob_store::{BlobKey, BlobStore, Extent, StorageError, disk::DiskStore, s3::S3Store},
+    config::S3Location,
     ids::BlobId,
 };
+use media_testkit::seaweed;
 
 /// Makes a test of each function, once for every storage.
 macro_rules! on_every_store {
@@ -23,15 +26,49 @@ macro_rules! on_every_store {
                 }
             )*
         }
+
+        mod s3 {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let prefix = super::unique_prefix();
+                    let store = super::open_s3(&prefix).await;
+                    super::$name(std::sync::Arc::new(store)).await;
+                    let left = super::seaweed::shared().await.leftovers(&prefix).await;
+                    assert_eq!(left, Vec::<String>::new(), "something was left behind");
+                }
+            )*
+        }
     };
 }
 
 on_every_store!(
     what_was_written_is_read_back_in_any_range,
     an_object_cannot_be_read_before_it_is_whole,
-    a_dropped_write_leaves_nothing,
+    a_large_object_is_read_back_whole_and_in_parts,
+    a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole,
+    an_aborted_write_leaves_nothing,
+    many_writers_at_once_share_the_memory,
     deleting_is_idempotent_and_takes_partial_objects_too,
 );
+
+/// Room for three parts: many writers at once have to wait for each other.
+const BUFFER: ByteSize = ByteSize::mib(24);
+
+fn unique_prefix() -> String {
+    format!("{}/", media_testkit::service::unique("store"))
+}
+
+async fn open_s3(prefix: &str) -> S3Store {
+    let location = S3Location {
+        bucket: seaweed::BUCKET.to_owned(),
+        prefix: prefix.to_owned(),
+        path_style: None,
+        buffer: BUFFER,
+    };
+    let client = seaweed::shared().await.client();
+    S3Store::with_client(client, &location)
+}
 
 fn files_in(directory: &Path) -> usize {
     std::fs::read_dir(directory)
@@ -51,8 +88,15 @@ fn pattern(size: usize) -> Vec<u8> {
         .collect()
 }
 
+fn anything() -> Extent {
+    Extent {
+        announced: None,
+        most: 1 << 30,
+    }
+}
+
 async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chunk: usize) {
-    let mut writer = store.create(key).await.unwrap();
+    let mut writer = store.create(key, anything()).await.unwrap();
     for piece in bytes.chunks(chunk) {
         writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
     }
@@ -96,7 +140,7 @@ async fn what_was_written_is_read_back_in_any_range(store: Arc<dyn BlobStore>) {
 
 async fn an_object_cannot_be_read_before_it_is_whole(store: Arc<dyn BlobStore>) {
     let key = key();
-    let mut writer = store.create(&key).await.unwrap();
+    let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from(pattern(600_000))).await.unwrap();
     let early = read(&store, &key, 0..1).await;
     assert!(matches!(early, Err(StorageError::NotFound)), "{early:?}");
@@ -108,19 +152,58 @@ async fn an_object_cannot_be_read_before_it_is_whole(store: Arc<dyn BlobStore>) 
     store.delete(&key).await.unwrap();
 }
 
-async fn a_dropped_write_leaves_nothing(store: Arc<dyn BlobStore>) {
-    let key = key();
-    let mut writer = store.create(&key).await.unwrap();
-    writer.write(Bytes::from(pattern(600_000))).await.unwrap();
-    drop(writer);
-    let gone = read(&store, &key, 0..1).await;
-    assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+/// Several parts, the last of them short.
+const LARGE: usize = 21 * 1024 * 1024 + 12_345;
+
+async fn a_large_object_is_read_back_whole_and_in_parts(store: Arc<dyn BlobStore>) {
+    let (key, bytes) = (key(), pattern(LARGE));
+    write(&store, &key, &bytes, 100_000).await;
+    let end = LARGE as u64;
+    assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
+    let middle = 8 * 1024 * 1024 - 10..16 * 1024 * 1024 + 10;
+    let part = read(&store, &key, middle.start as u64..middle.end as u64).await;
+    assert!(part.unwrap() == bytes[middle]);
+    store.delete(&key).await.unwrap();
+}
+
+async fn a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole(store: Arc<dyn BlobStore>) {
+    for size in [600_000, LARGE] {
+        let key = key();
+        let mut writer = store.create(&key, anything()).await.unwrap();
+        writer.write(Bytes::from(pattern(size))).await.unwrap();
+        drop(writer);
+        let gone = read(&store, &key, 0..1).await;
+        assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn an_aborted_write_leaves_nothing(store: Arc<dyn BlobStore>) {
+    for size in [600_000, LARGE] {
+        let key = key();
+        let mut writer = store.create(&key, anything()).await.unwrap();
+        writer.write(Bytes::from(pattern(size))).await.unwrap();
+        writer.abort().await.unwrap();
+        let gone = read(&store, &key, 0..1).await;
+        assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+    }
+}
+
+async fn many_writers_at_once_share_the_memory(store: Arc<dyn BlobStore>) {
+    let bytes = pattern(9 * 1024 * 1024);
+    let writers = (0..8).map(|_| async {
+        let key = key();
+        write(&store, &key, &bytes, 700_000).await;
+        assert!(read(&store, &key, 0..bytes.len() as u64).await.unwrap() == bytes);
+        store.delete(&key).await.unwrap();
+    });
+    futures_util::future::join_all(writers).await;
 }
 
 async fn deleting_is_idempotent_and_takes_partial_objects_too(store: Arc<dyn BlobStore>) {
     let key = key();
     store.delete(&key).await.unwrap();
-    let mut writer = store.create(&key).await.unwrap();
+    let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from(pattern(600_000))).await.unwrap();
     // Its process died.
     std::mem::forget(writer);

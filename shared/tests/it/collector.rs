@@ -51,7 +51,7 @@ async fn stored(
     store: &Arc<dyn BlobStore>,
     owner: BlobOwner,
 ) -> media_shared::intake::Sealed {
-    let mut intake = Intake::open(&ledgers.blobs, store, owner, anything())
+    let mut intake = Intake::open(&ledgers.blobs, store, owner, anything(), None)
         .await
         .unwrap();
     intake.write(Bytes::from_static(b"some")).await.unwrap();
@@ -186,7 +186,8 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
         ),
     ];
     for (expectation, kept) in cases {
-        let intake = Intake::open(&ledgers.blobs, &store, BlobOwner::Upload, expectation).await;
+        let intake =
+            Intake::open(&ledgers.blobs, &store, BlobOwner::Upload, expectation, None).await;
         let mut intake = intake.unwrap();
         let id = intake.blob_id();
         let result = match intake.write(Bytes::from_static(b"some")).await {

@@ -1,0 +1,119 @@
+//! The client of S3, configured as the AWS SDK reads its environment.
+
+use std::{env, time::Duration};
+
+use aws_config::{
+    BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
+    identity::IdentityCache, meta::region::RegionProviderChain, profile::ProfileFileRegionProvider,
+    retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_s3::{Client, config::ResponseChecksumValidation};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::{blob_store::StorageError, config::S3Location};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a small request may take, each time it is tried.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a request is tried: a store that is away for longer is met by the job's own retries.
+const TRIES: u32 = 4;
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How long the search for keys may take, which ends at the machine's metadata service.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a body may stand still while the other side could move it.
+const STALL_GRACE: Duration = Duration::from_secs(20);
+
+/// Makes the client. Nothing is sent yet.
+pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError> {
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new())
+        .or_else(Region::new("us-east-1"));
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client()?)
+        .region(region)
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(TRIES)
+                .with_max_backoff(MAX_BACKOFF),
+        )
+        .timeout_config(timeouts(ATTEMPT_TIMEOUT))
+        .identity_cache(
+            IdentityCache::lazy()
+                .load_timeout(CREDENTIALS_TIMEOUT)
+                .build(),
+        )
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled()
+                .grace_period(STALL_GRACE)
+                .build(),
+        )
+        // Reads are of ranges, for which most stores have no checksum, and some send that of the
+        // whole object. What was stored is checked against the media's own sha256.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .load()
+        .await;
+    let path_style = location.path_style.unwrap_or_else(|| endpoint().is_some());
+    let configuration = aws_sdk_s3::config::Builder::from(&sdk)
+        .force_path_style(path_style)
+        .build();
+    Ok(Client::from_conf(configuration))
+}
+
+/// The limits of one request.
+pub(super) fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(attempt)
+        .build()
+}
+
+/// The endpoint that the environment names, in the SDK's order.
+fn endpoint() -> Option<String> {
+    ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+        .iter()
+        .find_map(|name| env::var(name).ok())
+        .filter(|url| !url.is_empty())
+}
+
+fn http_client() -> Result<aws_sdk_s3::config::SharedHttpClient, StorageError> {
+    let roots = rustls_native_certs::load_native_certs();
+    let mut trusted = TrustStore::empty().with_native_roots(!roots.certs.is_empty());
+    if let Some(bundle) = ca_bundle()? {
+        trusted = trusted.with_pem_certificate(bundle);
+    }
+    let context = TlsContext::builder()
+        .with_trust_store(trusted)
+        .build()
+        .map_err(|error| StorageError::Refused(error.to_string()))?;
+    Ok(Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .tls_context(context)
+        .build_https())
+}
+
+/// More certificates to trust. `AWS_CA_BUNDLE` is what other SDKs read; this one leaves it to us, and
+/// panics over a file that holds none.
+fn ca_bundle() -> Result<Option<Vec<u8>>, StorageError> {
+    let Some(path) = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let refuse =
+        |reason: String| StorageError::Refused(format!("AWS_CA_BUNDLE cannot be used: {reason}"));
+    let bundle = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bundle) {
+        let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
+        store
+            .add(certificate)
+            .map_err(|error| refuse(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(refuse("it holds no certificate".to_owned()));
+    }
+    Ok(Some(bundle))
+}

@@ -1,0 +1,301 @@
+//! Writing one object to S3: whole if it is small, else in parts, several on their way at once.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    primitives::ByteStream,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+use bytes::Bytes;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+
+use super::{Budget, MEBIBYTE, S3Store, classify, connect::timeouts, time_for};
+use crate::blob_store::{BlobWriter, Extent, StorageError};
+
+/// The size of a part, unless the object would then have too many. All parts of an object but the
+/// last are of one size, which some stores insist on.
+const PART_BYTES: u64 = 8 * MEBIBYTE;
+/// The most parts of one object (Amazon S3 User Guide, «multipart upload limits»).
+const MAX_PARTS: u64 = 10_000;
+/// The most parts of one object on their way at once.
+const PARTS_IN_FLIGHT: usize = 4;
+/// What a writer may hold without a share of the budget, so that small objects never wait for one.
+const FREE_BYTES: usize = 256 * 1024;
+/// How long the store may take to put an object together from its parts.
+const COMPLETE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Writes one object. Parts are sent while the next one fills; the budget bounds them all.
+pub(super) struct S3Writer {
+    store: S3Store,
+    key: String,
+    part_bytes: usize,
+    written: u64,
+    buffer: Vec<u8>,
+    /// The share that the buffer has, once it is large enough to need one.
+    share: Option<OwnedSemaphorePermit>,
+    upload: Option<Upload>,
+}
+
+/// An upload in parts.
+struct Upload {
+    id: String,
+    started: i32,
+    /// Dropping it ends the requests.
+    in_flight: JoinSet<Result<CompletedPart, StorageError>>,
+    completed: Vec<CompletedPart>,
+}
+
+impl S3Writer {
+    pub(super) fn new(store: S3Store, key: String, extent: Extent) -> Self {
+        Self {
+            store,
+            key,
+            part_bytes: part_bytes(extent),
+            written: 0,
+            buffer: Vec::new(),
+            share: None,
+            upload: None,
+        }
+    }
+
+    /// Sends the full buffer on its way.
+    async fn send_part(&mut self) -> Result<(), StorageError> {
+        let part = Bytes::from(std::mem::take(&mut self.buffer));
+        let share = self.share.take();
+        let mut upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => self.begin().await?,
+        };
+        while upload.in_flight.len() >= PARTS_IN_FLIGHT {
+            upload.join_one().await?;
+        }
+        upload.started += 1;
+        let (store, key, id) = (self.store.clone(), self.key.clone(), upload.id.clone());
+        let number = upload.started;
+        upload.in_flight.spawn(async move {
+            let completed = put_part(&store, &key, &id, number, part).await;
+            drop(share);
+            completed
+        });
+        self.upload = Some(upload);
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<Upload, StorageError> {
+        let begun = self
+            .store
+            .client
+            .create_multipart_upload()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        let id = begun.upload_id.ok_or_else(|| {
+            StorageError::Unavailable("the object store began an upload without a name".to_owned())
+        })?;
+        Ok(Upload {
+            id,
+            started: 0,
+            in_flight: JoinSet::new(),
+            completed: Vec::new(),
+        })
+    }
+
+    async fn put_whole(&mut self) -> Result<(), StorageError> {
+        let bytes = std::mem::take(&mut self.buffer);
+        let limit = timeouts(time_for(bytes.len()));
+        self.store
+            .client
+            .put_object()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .body(ByteStream::from(bytes))
+            .customize()
+            .disable_payload_signing()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(limit))
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(())
+    }
+
+    async fn complete(&self, upload: Upload) -> Result<(), StorageError> {
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(upload.completed))
+            .build();
+        let limit = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(COMPLETE_TIMEOUT));
+        let completed = self
+            .store
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .upload_id(upload.id)
+            .multipart_upload(parts)
+            .customize()
+            .config_override(limit)
+            .send()
+            .await;
+        match completed.map_err(|error| classify(&error)) {
+            Ok(_) => Ok(()),
+            // Completed by a try whose answer was lost; or aborted, and then it is not there.
+            Err(StorageError::NotFound) => self.confirm().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that the object is there, and whole.
+    async fn confirm(&self) -> Result<(), StorageError> {
+        let head = self
+            .store
+            .client
+            .head_object()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        if head.content_length().and_then(|n| u64::try_from(n).ok()) == Some(self.written) {
+            Ok(())
+        } else {
+            Err(StorageError::NotFound)
+        }
+    }
+}
+
+impl Upload {
+    /// Waits for one of the parts on their way.
+    async fn join_one(&mut self) -> Result<(), StorageError> {
+        if let Some(joined) = self.in_flight.join_next().await {
+            let completed = joined.map_err(std::io::Error::other)?;
+            self.completed.push(completed?);
+        }
+        Ok(())
+    }
+
+    /// Waits for all of them, and puts them in order.
+    async fn join_all(&mut self) -> Result<(), StorageError> {
+        while !self.in_flight.is_empty() {
+            self.join_one().await?;
+        }
+        self.completed.sort_by_key(CompletedPart::part_number);
+        Ok(())
+    }
+}
+
+impl Budget {
+    /// Waits for a share for a part.
+    async fn share(&self, part_bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
+        let mebibytes = u32::try_from(part_bytes as u64 / MEBIBYTE).unwrap_or(u32::MAX);
+        let share = mebibytes.min(self.mebibytes);
+        // The semaphore is never closed.
+        std::sync::Arc::clone(&self.free)
+            .acquire_many_owned(share)
+            .await
+            .map_err(|error| std::io::Error::other(error).into())
+    }
+}
+
+#[async_trait]
+impl BlobWriter for S3Writer {
+    async fn write(&mut self, mut chunk: Bytes) -> Result<(), StorageError> {
+        self.written += chunk.len() as u64;
+        while !chunk.is_empty() {
+            let room = if self.share.is_some() {
+                self.part_bytes - self.buffer.len()
+            } else {
+                FREE_BYTES.saturating_sub(self.buffer.len())
+            };
+            if room == 0 && self.share.is_none() {
+                self.share = Some(self.store.budget.share(self.part_bytes).await?);
+                continue;
+            }
+            let piece = chunk.split_to(room.min(chunk.len()));
+            self.buffer.extend_from_slice(&piece);
+            if self.buffer.len() == self.part_bytes {
+                self.send_part().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
+        if self.upload.is_none() {
+            return self.put_whole().await;
+        }
+        if !self.buffer.is_empty() {
+            self.send_part().await?;
+        }
+        let Some(mut upload) = self.upload.take() else {
+            return Ok(());
+        };
+        upload.join_all().await?;
+        self.complete(upload).await
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<(), StorageError> {
+        let Some(mut upload) = self.upload.take() else {
+            return Ok(());
+        };
+        upload.in_flight.shutdown().await;
+        self.store.abort_upload(&self.key, &upload.id).await
+    }
+}
+
+/// The SDK sends a CRC32 along, which the store checks. The payload itself is not signed: hashing it
+/// once more would cost more than all else.
+async fn put_part(
+    store: &S3Store,
+    key: &str,
+    upload: &str,
+    number: i32,
+    part: Bytes,
+) -> Result<CompletedPart, StorageError> {
+    let limit = timeouts(time_for(part.len()));
+    let put = store
+        .client
+        .upload_part()
+        .bucket(&store.bucket)
+        .key(key)
+        .upload_id(upload)
+        .part_number(number)
+        .body(ByteStream::from(part))
+        .customize()
+        .disable_payload_signing()
+        .config_override(aws_sdk_s3::config::Builder::new().timeout_config(limit))
+        .send()
+        .await
+        .map_err(|error| classify(&error))?;
+    Ok(CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(put.e_tag)
+        .set_checksum_crc32(put.checksum_crc32)
+        .build())
+}
+
+/// Parts as small as they can be: what is announced is not to be relied on, but an object that
+/// becomes larger than announced is refused anyway.
+fn part_bytes(extent: Extent) -> usize {
+    let most = extent.announced.unwrap_or(extent.most).min(extent.most);
+    let least = most.div_ceil(MAX_PARTS).div_ceil(MEBIBYTE) * MEBIBYTE;
+    usize::try_from(least.max(PART_BYTES)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_grow_with_what_may_come() {
+        let bytes = |announced, most| part_bytes(Extent { announced, most }) as u64;
+        assert_eq!(bytes(Some(10), 10 << 30), 8 * MEBIBYTE);
+        assert_eq!(bytes(None, 10 << 30), 8 * MEBIBYTE);
+        assert_eq!(bytes(None, 1 << 40), 105 * MEBIBYTE);
+        assert_eq!(bytes(Some(1 << 40), 1 << 30), 8 * MEBIBYTE);
+        for most in [1 << 37, 1 << 40, 5 << 40] {
+            assert!(bytes(None, most) * MAX_PARTS >= most);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! SeaweedFS as the object store.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use crate::{
+    process::{Launch, Supervised},
+    wait_until,
+};
+
+/// The bucket that every server has.
+pub const BUCKET: &str = "media";
+/// Who may use it.
+pub const ACCESS_KEY: &str = "testkey";
+/// With this secret.
+pub const SECRET_KEY: &str = "testsecret";
+
+/// A SeaweedFS that can be stopped and started again with the same data.
+pub struct Seaweed {
+    ports: [u16; 5],
+    directory: TempDir,
+    process: Option<Supervised>,
+}
+
+impl Seaweed {
+    /// Starts it, with an empty bucket.
+    pub async fn start() -> Self {
+        let mut seaweed = Self {
+            ports: [(); 5].map(|()| port_with_twin()),
+            directory: tempfile::tempdir().unwrap(),
+            process: None,
+        };
+        seaweed.start_again().await;
+        seaweed
+    }
+
+    /// Where S3 is.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// The variables by which the AWS SDK finds it.
+    pub fn variables(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ENDPOINT_URL_S3", self.endpoint()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ]
+    }
+
+    /// Starts it after a stop, with what it held.
+    pub async fn start_again(&mut self) {
+        let [s3, master, volume, filer, admin] = self.ports;
+        let flags = [
+            "mini".to_owned(),
+            format!("-dir={}", self.directory.path().display()),
+            "-ip=127.0.0.1".to_owned(),
+            "-ip.bind=127.0.0.1".to_owned(),
+            "-master.telemetry=false".to_owned(),
+            "-admin.ui=false".to_owned(),
+            "-webdav=false".to_owned(),
+            format!("-s3.port={s3}"),
+            "-s3.port.iceberg=0".to_owned(),
+            "-s3.port.lance=0".to_owned(),
+            format!("-master.port={master}"),
+            format!("-volume.port={volume}"),
+            format!("-filer.port={filer}"),
+            format!("-admin.port={admin}"),
+            format!("-bucket={BUCKET}"),
+        ];
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        self.process = Some(
+            Launch::new(program(), &flags)
+                .directory(self.directory.path())
+                .log(&self.directory.path().join("log"))
+                .variable("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+                .variable("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+                .variable("GOMEMLIMIT", "512MiB")
+                .start(),
+        );
+        let client = self.client();
+        wait_until("SeaweedFS serves", Duration::from_secs(60), async || {
+            // It answers before it has made its bucket.
+            let listed = client.list_objects_v2().bucket(BUCKET).max_keys(1);
+            listed.send().await.ok()
+        })
+        .await;
+    }
+
+    /// A client of its own, whatever the environment says.
+    pub fn client(&self) -> Client {
+        let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "testkit");
+        let configuration = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(credentials)
+            .endpoint_url(self.endpoint())
+            .force_path_style(true)
+            .build();
+        Client::from_conf(configuration)
+    }
+
+    /// The keys of all objects below a prefix, with their sizes.
+    pub async fn objects(&self, prefix: &str) -> Vec<(String, u64)> {
+        let mut pages = self
+            .client()
+            .list_objects_v2()
+            .bucket(BUCKET)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
+        let mut objects = Vec::new();
+        while let Some(page) = pages.next().await {
+            for object in page.unwrap().contents() {
+                let size = object.size().unwrap_or_default().unsigned_abs();
+                objects.push((object.key().unwrap().to_owned(), size));
+            }
+        }
+        objects
+    }
+
+    /// The keys of all uploads below a prefix that were begun and neither completed nor aborted.
+    pub async fn open_uploads(&self, prefix: &str) -> Vec<String> {
+        let page = self
+            .client()
+            .list_multipart_uploads()
+            .bucket(BUCKET)
+            .prefix(prefix)
+            .send()
+            .await
+            .unwrap();
+        let uploads = page.uploads().iter();
+        uploads
+            .map(|upload| upload.key().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The keys of whatever is below a prefix: objects, and uploads under way.
+    pub async fn leftovers(&self, prefix: &str) -> Vec<String> {
+        let objects = self.objects(prefix).await.into_iter().map(|(key, _)| key);
+        let uploads = self.open_uploads(prefix).await;
+        objects.chain(uploads).collect()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop();
+        }
+    }
+}
+
+/// The server that all tests of this process share; each takes a prefix of its own.
+pub async fn shared() -> &'static Seaweed {
+    static SERVER: OnceLock<Seaweed> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::const_new(());
+    let _one_at_a_time = STARTING.lock().await;
+    if SERVER.get().is_none() {
+        let _ = SERVER.set(Seaweed::start().await);
+    }
+    SERVER.get().expect("just started")
+}
+
+/// A free port whose twin is free, too: each part also listens 10,000 higher, for the others.
+fn port_with_twin() -> u16 {
+    const DISTANCE: u16 = 10_000;
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        let port = rand::random_range(11_000..21_000);
+        if is_free(port) && is_free(port + DISTANCE) {
+            return port;
+        }
+    }
+}
+
+/// Where `make install` puts it.
+fn program() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients/python/bin/weed")
+}
