@@ -1,20 +1,14 @@
-//! `/livez` and `/readyz`.
+//! `/livez`, `/readyz` and `/metrics`.
 
-use std::time::Duration;
-
-use media_shared::services::Services;
+use media_shared::{metrics, services::Services};
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
-use tokio::time::timeout;
 
 use crate::{
     Tags,
     jsonapi::{ApiError, ErrorCode},
 };
 
-/// How long the parts have to answer.
-const LIMIT: Duration = Duration::from_secs(2);
-
-/// Tells whether the service lives and can serve.
+/// Tells whether the service lives, whether it can serve, and how much it has to do.
 pub struct HealthApi {
     services: Services,
 }
@@ -24,6 +18,18 @@ enum HealthResponse {
     /// It does.
     #[oai(status = 200)]
     Well(PlainText<String>),
+}
+
+#[derive(ApiResponse)]
+enum MetricsResponse {
+    /// The figures, a line each.
+    #[oai(status = 200)]
+    Figures(
+        PlainText<String>,
+        /// The version of the format.
+        #[oai(header = "Content-Type")]
+        String,
+    ),
 }
 
 #[allow(clippy::unused_async, reason = "operations are async by form")]
@@ -38,13 +44,26 @@ impl HealthApi {
     /// Whether the program can serve: database and storage answer. 503 if not.
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self) -> Result<HealthResponse, ApiError> {
-        match timeout(LIMIT, self.check()).await {
-            Ok(Ok(())) => Ok(HealthResponse::Well(PlainText("ok\n".to_owned()))),
-            _ => Err(ApiError::new(
-                ErrorCode::Unavailable,
-                "the database or the storage does not answer; the service's log says more",
-            )),
+        match self.services.check().await {
+            Ok(()) => Ok(HealthResponse::Well(PlainText("ok\n".to_owned()))),
+            Err(error) => {
+                tracing::warn!(%error, "not ready");
+                Err(ApiError::new(
+                    ErrorCode::Unavailable,
+                    "the database or the storage does not answer; the service's log says more",
+                ))
+            }
         }
+    }
+
+    /// The figures that one steers by, in the text format that Prometheus reads.
+    #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
+    async fn metrics(&self) -> Result<MetricsResponse, ApiError> {
+        let exposition = metrics::exposition(&self.services).await?;
+        Ok(MetricsResponse::Figures(
+            PlainText(exposition),
+            metrics::CONTENT_TYPE.to_owned(),
+        ))
     }
 }
 
@@ -52,10 +71,5 @@ impl HealthApi {
     /// On these services.
     pub fn new(services: Services) -> Self {
         Self { services }
-    }
-
-    async fn check(&self) -> Result<(), ApiError> {
-        self.services.database.reader().ping().await?;
-        Ok(self.services.store.check().await?)
     }
 }

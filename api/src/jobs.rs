@@ -121,7 +121,7 @@ impl JobsApi {
         let job = new_job(body.0.data.attributes)?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
-                self.services.tickets.post(1).await;
+                self.services.tickets.post(1);
                 let location = format!("/jobs/{}", job.id);
                 Ok(CreateResponse::Created(document(&job), location))
             }
@@ -180,7 +180,7 @@ impl JobsApi {
         let change = checked_change(id, body.0)?;
         let jobs = &self.services.jobs;
         let job = jobs.reschedule(id, change).await.map_err(refused)?;
-        self.services.tickets.post(1).await;
+        self.services.tickets.post(1);
         Ok(JobResponse::Job(document(&job)))
     }
 
@@ -233,7 +233,7 @@ impl JobsApi {
             .map_err(refused)?
         {
             Signalled::Done(job) => {
-                self.services.tickets.post(1).await;
+                self.services.tickets.post(1);
                 Ok(SignalResponse::Done(document(&job)))
             }
             Signalled::Requested(job) => Ok(SignalResponse::Requested(document(&job))),

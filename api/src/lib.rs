@@ -77,11 +77,7 @@ fn routes(
 ) -> impl Endpoint + use<> {
     let operations: Operations = Described((
         JobsApi::new(services.clone(), shutdown),
-        MediasApi::new(
-            services.clone(),
-            config.max_bytes.as_u64(),
-            config.worker.limits.stall,
-        ),
+        MediasApi::new(services.clone(), config),
         HealthApi::new(services),
     ));
     let allowed = AllowedMethods::of::<Operations>();

@@ -1,7 +1,5 @@
 //! `media-api`: serves, on the database and storage that the configuration names.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use clap::Parser;
 use media_shared::{
@@ -9,7 +7,6 @@ use media_shared::{
     services::Services,
     shutdown,
     telemetry::{self, Verbosity},
-    tickets::local,
 };
 use tokio::net::TcpListener;
 
@@ -25,15 +22,15 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let config = Arguments::parse().settings.check()?;
     telemetry::start(Verbosity::Service);
-    // Workers in other programs find new jobs in the table within a second.
-    let (tickets, _source) = local::local_tickets();
-    let services = Services::open(&config, Arc::new(tickets)).await?;
+    let shutdown = shutdown::on_signal()?;
+    // The workers are other programs: without Redis they find new jobs in the table.
+    let services = Services::open(&config, None).await?;
     media_migrations::check(services.database.reader()).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
-    let shutdown = shutdown::on_signal()?;
-    media_api::serve(services, &config, listener, shutdown).await?;
+    media_api::serve(services.clone(), &config, listener, shutdown).await?;
+    services.close().await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media_shared::{entities::media, media::MediaPath, services::Services};
+use media_shared::{config::Config, entities::media, media::MediaPath, services::Services};
 use poem::{Request, http::Method};
 use poem_openapi::{
     ApiResponse, Enum, OpenApi,
@@ -26,7 +26,7 @@ mod headers;
 mod info;
 mod upload;
 
-use download::{DownloadResponse, download};
+use download::{DownloadResponse, Source, download};
 pub(crate) use fields::MediaResource;
 use info::InfoResponse;
 use upload::{UploadForm, Uploads};
@@ -45,6 +45,8 @@ enum Disposition {
 pub(crate) struct MediasApi {
     services: Arc<Services>,
     uploads: Uploads,
+    /// How long a redirect of a download to storage is good for.
+    redirect: Option<Duration>,
 }
 
 #[derive(ApiResponse)]
@@ -277,11 +279,13 @@ impl MediasApi {
 impl MediasApi {
     /// The operations, on these services. An upload takes at most `max_bytes`, and ends when no
     /// byte comes for the length of `stall`.
-    pub(crate) fn new(services: Services, max_bytes: u64, stall: Duration) -> Self {
+    pub(crate) fn new(services: Services, config: &Config) -> Self {
         let services = Arc::new(services);
+        let max_bytes = config.max_bytes.as_u64();
         Self {
-            uploads: Uploads::new(Arc::clone(&services), max_bytes, stall),
+            uploads: Uploads::new(Arc::clone(&services), max_bytes, config.worker.limits.stall),
             services,
+            redirect: config.download_redirect,
         }
     }
 
@@ -312,7 +316,11 @@ impl MediasApi {
         query.take("disposition")?;
         query.finish()?;
         let find = || self.find(resource, key);
-        download(&*self.services.store, find, request, &method, inline).await
+        let source = Source {
+            store: &*self.services.store,
+            redirect: self.redirect,
+        };
+        download(&source, find, request, &method, inline).await
     }
 
     async fn keep(

@@ -26,6 +26,9 @@ const UPLOAD_HOLD: Duration = Duration::from_mins(2);
 pub const COLLECT_BATCH: u64 = 200;
 /// How long an object that could not be removed is left alone.
 const STUCK_DELAY: Duration = Duration::from_mins(5);
+/// How many graces after a blob was given up its object is removed once more: a request of its writer
+/// may have been under way in the store, or its writer frozen for longer than a grace.
+const GRACES_UNTIL_SECOND_LOOK: u32 = 20;
 
 /// Who writes a blob, and so decides how long it stays staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +119,15 @@ impl BlobLedger {
         let staged = blob::Entity::update_many()
             .filter(blob::Column::Id.eq(id))
             .filter(blob::Column::Status.eq(BlobStatus::Staged));
-        into_garbage(staged, now, now)
+        into_garbage(staged, now, now, Some(self.second_look(now)))
             .exec(self.database.writer())
             .await?;
         Ok(())
+    }
+
+    /// When the object of a blob that is given up now is removed for good.
+    fn second_look(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + self.abandoned_grace * GRACES_UNTIL_SECOND_LOOK
     }
 
     /// Gives up whatever an attempt has staged, once it has stopped writing.
@@ -129,14 +137,14 @@ impl BlobLedger {
             .filter(Expr::cust("status = 'staged'"))
             .filter(blob::Column::JobId.eq(lease.job_id))
             .filter(blob::Column::Attempt.eq(lease.attempt));
-        into_garbage(staged, now, now)
+        into_garbage(staged, now, now, Some(self.second_look(now)))
             .exec(self.database.writer())
             .await?;
         Ok(())
     }
 
-    /// Gives up a blob whose attempt turned out to be over after it was stored. Its writer may have
-    /// been frozen for so long that the collector has forgotten the blob, and then stored it.
+    /// Gives up a blob whose attempt turned out to be over. Its writer may have been frozen for so
+    /// long that the collector has forgotten the blob, and then have written on.
     pub async fn disown(&self, id: BlobId) -> Result<(), DbErr> {
         self.discard(id).await?;
         let now = self.clock.now();
@@ -146,7 +154,7 @@ impl BlobLedger {
             status: Set(BlobStatus::Garbage),
             job_id: Set(None),
             attempt: Set(None),
-            expires_at: Set(None),
+            expires_at: Set(Some(self.second_look(now))),
             collect_after: Set(Some(now)),
             created_at: Set(now),
             updated_at: Set(now),
@@ -159,23 +167,27 @@ impl BlobLedger {
     }
 
     /// One turn of the collector: declares abandoned blobs garbage, then removes what garbage is
-    /// due, from storage first and from the table after. Returns how many it removed; as many as
-    /// [`COLLECT_BATCH`] mean that there may be more. Safe to run in several programs at once.
+    /// due, from storage first and from the table after; what was given up is looked for once more
+    /// before it leaves the table. Returns how many it dealt with; as many as [`COLLECT_BATCH`] mean
+    /// that there may be more. Safe to run in several programs at once.
     pub async fn collect(&self, store: &Arc<dyn BlobStore>) -> Result<u64, CollectError> {
         self.declare_abandoned().await?;
+        let now = self.clock.now();
         let due = blob::Entity::find()
             .filter(Expr::cust("status = 'garbage'"))
-            .filter(blob::Column::CollectAfter.lte(self.clock.now()))
+            .filter(blob::Column::CollectAfter.lte(now))
             .order_by_asc(blob::Column::CollectAfter)
             .limit(COLLECT_BATCH)
             .all(self.database.reader())
             .await?;
         let mut removed = Vec::new();
+        let mut watched = Vec::new();
         let mut stuck = Vec::new();
         let mut result = Ok(());
         for blob in due {
             let key = BlobKey::from_stored(&blob.storage_key);
             match store.delete(&key).await {
+                Ok(()) if blob.expires_at.is_some_and(|until| until > now) => watched.push(blob.id),
                 Ok(()) => removed.push(blob.id),
                 Err(error) => {
                     stuck.push(blob.id);
@@ -183,10 +195,13 @@ impl BlobLedger {
                 }
             }
         }
-        self.put_off(stuck).await?;
+        self.put_off(stuck, Expr::value(now + STUCK_DELAY)).await?;
+        let watched = self
+            .put_off(watched, Expr::col(blob::Column::ExpiresAt))
+            .await?;
         let removed = self.forget(removed).await?;
         result?;
-        Ok(removed)
+        Ok(watched + removed)
     }
 
     /// Takes removed objects out of the table.
@@ -202,19 +217,18 @@ impl BlobLedger {
         Ok(forgotten.rows_affected)
     }
 
-    /// Leaves objects that could not be removed for later, so that they hold up no others.
-    async fn put_off(&self, stuck: Vec<BlobId>) -> Result<(), DbErr> {
-        if stuck.is_empty() {
-            return Ok(());
+    /// Leaves garbage for later.
+    async fn put_off(&self, ids: Vec<BlobId>, until: impl Into<Expr>) -> Result<u64, DbErr> {
+        if ids.is_empty() {
+            return Ok(0);
         }
-        let later = self.clock.now() + STUCK_DELAY;
-        blob::Entity::update_many()
-            .col_expr(blob::Column::CollectAfter, Expr::value(later))
-            .filter(blob::Column::Id.is_in(stuck))
+        let put_off = blob::Entity::update_many()
+            .col_expr(blob::Column::CollectAfter, until.into())
+            .filter(blob::Column::Id.is_in(ids))
             .filter(blob::Column::Status.eq(BlobStatus::Garbage))
             .exec(self.database.writer())
             .await?;
-        Ok(())
+        Ok(put_off.rows_affected)
     }
 
     /// Finds staged blobs whose attempt is over or whose upload stopped renewing.
@@ -249,7 +263,8 @@ impl BlobLedger {
         let abandoned = blob::Entity::update_many()
             .filter(blob::Column::Id.is_in(ids))
             .filter(blob::Column::Status.eq(BlobStatus::Staged));
-        into_garbage(abandoned, now, now + self.abandoned_grace)
+        let collect_after = now + self.abandoned_grace;
+        into_garbage(abandoned, now, collect_after, Some(self.second_look(now)))
             .exec(self.database.writer())
             .await?;
         Ok(())
@@ -292,17 +307,21 @@ pub(crate) async fn retire(
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     let live = blob::Entity::update_many().filter(blob::Column::Id.eq(id));
-    into_garbage(live, now, now).exec(transaction).await?;
+    into_garbage(live, now, now, None).exec(transaction).await?;
     Ok(())
 }
 
+/// Garbage that is due at `collect_after`, and once more at `second_look` if its writer may still
+/// write.
 fn into_garbage(
     blobs: sea_orm::UpdateMany<blob::Entity>,
     now: DateTime<Utc>,
     collect_after: DateTime<Utc>,
+    second_look: Option<DateTime<Utc>>,
 ) -> sea_orm::UpdateMany<blob::Entity> {
     blobs
         .col_expr(blob::Column::Status, Expr::value(BlobStatus::Garbage))
         .col_expr(blob::Column::CollectAfter, Expr::value(collect_after))
+        .col_expr(blob::Column::ExpiresAt, Expr::value(second_look))
         .col_expr(blob::Column::UpdatedAt, Expr::value(now))
 }

@@ -20,8 +20,11 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long PostgreSQL keeps the locks of a transaction whose client is silent: shorter than any
 /// lease, so that a dead machine's row locks hold up neither heartbeats nor rescues.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "4s";
-/// Connections to PostgreSQL, or readers of SQLite.
-const MAX_CONNECTIONS: u32 = 8;
+/// How long a connection may be unused before it is tested first: when PostgreSQL was restarted, the
+/// connections that rested are replaced instead of failing whoever takes them.
+const TEST_AFTER: Duration = Duration::from_secs(1);
+/// Readers of SQLite.
+const MAX_READERS: u32 = 8;
 /// How often a transaction that lost a race is tried again.
 const TRANSACTION_TRIES: u32 = 5;
 
@@ -38,8 +41,9 @@ pub struct Database {
 pub type InTransaction<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
 
 impl Database {
-    /// Connects, creating the SQLite file (not the tables) if it is not there.
-    pub async fn connect(url: &DatabaseUrl) -> Result<Self, DbErr> {
+    /// Connects, creating the SQLite file (not the tables) if it is not there. PostgreSQL gets at most
+    /// `connections`.
+    pub async fn connect(url: &DatabaseUrl, connections: u32) -> Result<Self, DbErr> {
         match url {
             DatabaseUrl::Sqlite { path } => {
                 if let Some(parent) = path.parent() {
@@ -50,11 +54,12 @@ impl Database {
                 // The writer first: it turns on the write-ahead log, which no reader may see happen.
                 let writer = sea_orm::Database::connect(sqlite_options(&url, 1, false)).await?;
                 let reader =
-                    sea_orm::Database::connect(sqlite_options(&url, MAX_CONNECTIONS, true)).await?;
+                    sea_orm::Database::connect(sqlite_options(&url, MAX_READERS, true)).await?;
                 Ok(Self { writer, reader })
             }
             DatabaseUrl::Postgres { url } => {
-                let pool = sea_orm::Database::connect(postgres_options(url.expose())).await?;
+                let pool =
+                    sea_orm::Database::connect(postgres_options(url.expose(), connections)).await?;
                 Ok(Self {
                     writer: pool.clone(),
                     reader: pool,
@@ -226,12 +231,12 @@ fn sqlite_options(url: &str, connections: u32, query_only: bool) -> ConnectOptio
     options
 }
 
-fn postgres_options(url: &str) -> ConnectOptions {
+fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire_if_idle_for(Duration::from_secs(30))
+        .test_before_acquire_if_idle_for(TEST_AFTER)
         .statement_timeout(STATEMENT_TIMEOUT)
         .map_sqlx_postgres_opts(|postgres| {
             postgres.options([(

@@ -24,6 +24,23 @@ pub trait JobClass {
     type Arguments: Serialize + DeserializeOwned;
 }
 
+/// A job class as a program knows it. Jobs of later versions of its arguments are for newer programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownClass {
+    pub(crate) name: &'static str,
+    pub(crate) arguments_version: i16,
+}
+
+impl KnownClass {
+    /// The class as this program was built with it.
+    pub const fn of<C: JobClass>() -> Self {
+        Self {
+            name: C::NAME,
+            arguments_version: C::ARGUMENTS_VERSION,
+        }
+    }
+}
+
 /// A number of retries: attempts beyond the first.
 pub type RetryCount = i32;
 

@@ -25,7 +25,7 @@ mod settle;
 mod transition;
 
 pub use claim::{Beat, Pulse};
-pub use maintenance::PRUNE_BATCH;
+pub use maintenance::{PRUNE_BATCH, QueueFigures};
 pub use transition::Reschedule;
 
 /// The statuses in which a job holds its unicity, as the partial index `jobs_unicity` has them.

@@ -15,6 +15,7 @@ pub mod list;
 pub mod media;
 pub mod media_ledger;
 pub mod media_type;
+pub mod metrics;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;

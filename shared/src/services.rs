@@ -1,8 +1,11 @@
 //! What the API and the worker both stand on, opened once and handed to each.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use redis::RedisError;
 use sea_orm::DbErr;
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     blob_ledger::BlobLedger,
@@ -12,7 +15,11 @@ use crate::{
     database::Database,
     job_ledger::JobLedger,
     media_ledger::MediaLedger,
-    tickets::Tickets,
+    tickets::{
+        Tickets, Unheard,
+        local::LocalTickets,
+        redis::{RedisQueue, RedisTickets},
+    },
 };
 
 /// The books, storage and tickets.
@@ -30,6 +37,14 @@ pub struct Services {
     pub store: Arc<dyn BlobStore>,
     /// Where to say that there is work.
     pub tickets: Arc<dyn Tickets>,
+    background: Background,
+}
+
+/// What runs as long as the parts are open.
+#[derive(Clone, Default)]
+struct Background {
+    tasks: TaskTracker,
+    end: CancellationToken,
 }
 
 /// Why the parts could not be opened.
@@ -41,14 +56,41 @@ pub enum OpenError {
     /// The storage in `MEDIA_STORAGE_URL`.
     #[error("the storage in MEDIA_STORAGE_URL cannot be opened")]
     Storage(#[from] StorageError),
+    /// The Redis in `REDIS_URL`.
+    #[error("REDIS_URL cannot be used")]
+    Redis(#[from] RedisError),
+}
+
+/// How long the parts have to answer a check.
+const CHECK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why the service cannot do its work now.
+#[derive(Debug, thiserror::Error)]
+pub enum Unready {
+    /// The database does not answer as it should.
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] DbErr),
+    /// The storage does not answer as it should.
+    #[error("the storage cannot be used: {0}")]
+    Storage(#[from] StorageError),
+    /// One of them takes too long.
+    #[error("the database or the storage does not answer in time")]
+    Slow,
 }
 
 impl Services {
-    /// Opens the database and the storage that the configuration names.
-    pub async fn open(config: &Config, tickets: Arc<dyn Tickets>) -> Result<Self, OpenError> {
-        let database = Database::connect(&config.database).await?;
+    /// Opens what the configuration names. Without Redis, tickets go to `local`, the workers of this
+    /// process; without those they are not heard.
+    pub async fn open(config: &Config, local: Option<LocalTickets>) -> Result<Self, OpenError> {
+        let database = Database::connect(&config.database, config.database_connections).await?;
         let store = blob_store::open(&config.storage).await?;
         let (clock, lease) = (Clock::system(), config.worker.lease);
+        let background = Background::default();
+        let tickets: Arc<dyn Tickets> = match (&config.redis, local) {
+            (Some(url), _) => Arc::new(background.deliver_tickets(RedisQueue::open(url)?)),
+            (None, Some(local)) => Arc::new(local),
+            (None, None) => Arc::new(Unheard),
+        };
         Ok(Self {
             jobs: JobLedger::new(database.clone(), clock.clone(), lease),
             medias: MediaLedger::new(database.clone(), clock.clone()),
@@ -56,6 +98,36 @@ impl Services {
             database,
             store,
             tickets,
+            background,
         })
+    }
+
+    /// Whether the database and the storage answer, now and soon.
+    pub async fn check(&self) -> Result<(), Unready> {
+        let checks = async {
+            self.database.reader().ping().await?;
+            Ok(self.store.check().await?)
+        };
+        match timeout(CHECK_LIMIT, checks).await {
+            Ok(checked) => checked,
+            Err(_) => Err(Unready::Slow),
+        }
+    }
+
+    /// Ends what runs beside the parts, and closes the connections to the database.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.background.end.cancel();
+        self.background.tasks.close();
+        self.background.tasks.wait().await;
+        self.database.close().await
+    }
+}
+
+impl Background {
+    fn deliver_tickets(&self, queue: RedisQueue) -> RedisTickets {
+        let tickets = RedisTickets::default();
+        self.tasks
+            .spawn(tickets.clone().deliver(queue, self.end.clone()));
+        tickets
     }
 }

@@ -6,19 +6,38 @@ use std::{
     path::Path,
 };
 
-/// Writes a file of so many MiB that does not repeat itself at any size a buffer could have.
+/// Bytes that do not repeat themselves at any size a buffer could have: xorshift64 (Marsaglia, 2003).
+struct Noise(u64);
+
+impl Noise {
+    fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn fill(&mut self, block: &mut [u8]) {
+        for word in block.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            word.copy_from_slice(&self.0.to_le_bytes()[..word.len()]);
+        }
+    }
+}
+
+/// So many bytes; the same ones each time.
+pub fn pattern(size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    Noise::new().fill(&mut bytes);
+    bytes
+}
+
+/// Writes a file of so many MiB.
 pub fn write_large(path: &Path, mebibytes: u64) {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = Noise::new();
     let mut block = vec![0; 1 << 20];
     for _ in 0..mebibytes {
-        for word in block.chunks_exact_mut(8) {
-            // xorshift64 (Marsaglia, 2003).
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            word.copy_from_slice(&state.to_le_bytes());
-        }
+        noise.fill(&mut block);
         file.write_all(&block).unwrap();
     }
     file.flush().unwrap();

@@ -1,11 +1,6 @@
 //! Databases for tests: each its own, with the schema in place.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::OnceLock};
 
 use media_shared::{
     config::{DatabaseUrl, Secret},
@@ -16,10 +11,10 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::{
-    free_port,
-    process::{Launch, Supervised},
-};
+use crate::postgres::Postgres;
+
+/// Connections to PostgreSQL that each test may open.
+const CONNECTIONS: u32 = 8;
 
 /// A database, and what has to live as long as it does.
 pub struct TestDatabase {
@@ -69,7 +64,7 @@ pub async fn sqlite() -> TestDatabase {
     let url = DatabaseUrl::Sqlite {
         path: directory.path().join("media.db"),
     };
-    let database = Database::connect(&url).await.unwrap();
+    let database = Database::connect(&url, CONNECTIONS).await.unwrap();
     media_migrations::migrate_up(database.writer())
         .await
         .unwrap();
@@ -82,9 +77,9 @@ pub async fn sqlite() -> TestDatabase {
 
 /// A new database on a PostgreSQL server that all tests of this process share.
 pub async fn postgres() -> TestDatabase {
-    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
     static TEMPLATE: Mutex<bool> = Mutex::const_new(false);
-    let server = SERVER.get_or_init(PostgresServer::start);
+    let server = SERVER.get_or_init(Postgres::start);
     let name = format!("test_{}", Uuid::now_v7().simple());
     // One at a time: a template cannot be copied while anybody is connected to it.
     let mut migrated = TEMPLATE.lock().await;
@@ -114,148 +109,8 @@ pub async fn postgres() -> TestDatabase {
         url: Secret::new(server.url(&name)),
     };
     TestDatabase {
-        database: Database::connect(&url).await.unwrap(),
+        database: Database::connect(&url, CONNECTIONS).await.unwrap(),
         url,
         _directory: None,
     }
-}
-
-/// A PostgreSQL server with data of its own.
-struct PostgresServer {
-    port: u16,
-    _process: Supervised,
-    _data: TempDir,
-}
-
-/// Becomes the user `postgres` if the tests run as root, which the server refuses.
-const AS_POSTGRES: [&str; 4] = [
-    "--reuid=postgres",
-    "--regid=postgres",
-    "--init-groups",
-    "--",
-];
-
-impl PostgresServer {
-    fn start() -> Self {
-        let programs = newest_postgres();
-        let data = tempfile::tempdir().unwrap();
-        let directory = data.path().join("data");
-        std::fs::create_dir(&directory).unwrap();
-        let root = is_root();
-        if root {
-            run(Command::new("chown")
-                .arg("postgres")
-                .args([data.path(), &directory]));
-        }
-        let directory = directory.to_str().unwrap().to_owned();
-        let initdb = programs.join("initdb");
-        let initialise = [
-            "-D",
-            &directory,
-            "-A",
-            "trust",
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ];
-        if root {
-            run(Command::new("setpriv")
-                .args(AS_POSTGRES)
-                .arg(&initdb)
-                .args(initialise));
-        } else {
-            run(Command::new(&initdb).args(initialise));
-        }
-        let port = free_port();
-        let process = start_postgres(&programs.join("postgres"), &directory, port, root);
-        let server = Self {
-            port,
-            _process: process,
-            _data: data,
-        };
-        server.wait(&programs);
-        server
-    }
-
-    fn wait(&self, programs: &Path) {
-        let end = Instant::now() + Duration::from_secs(30);
-        let port = self.port.to_string();
-        let ready = || {
-            Command::new(programs.join("pg_isready"))
-                .args(["-q", "-h", "127.0.0.1", "-p", &port])
-                .status()
-                .is_ok_and(|status| status.success())
-        };
-        while !ready() {
-            assert!(Instant::now() < end, "PostgreSQL did not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
-    }
-}
-
-fn start_postgres(program: &Path, data: &str, port: u16, root: bool) -> Supervised {
-    let port = port.to_string();
-    let settings = [
-        "-D",
-        data,
-        "-p",
-        &port,
-        "-h",
-        "127.0.0.1",
-        "-k",
-        "",
-        // What is tested is the service, not the disk.
-        "-c",
-        "fsync=off",
-        "-c",
-        "full_page_writes=off",
-        "-c",
-        "max_connections=200",
-    ];
-    if root {
-        let program = program.to_str().unwrap();
-        let arguments: Vec<&str> = AS_POSTGRES
-            .into_iter()
-            .chain([program])
-            .chain(settings)
-            .collect();
-        Launch::new("/usr/bin/setpriv", &arguments)
-    } else {
-        Launch::new(program, &settings)
-    }
-    .ended_by("-INT")
-    .start()
-}
-
-/// The programs of the newest PostgreSQL that is installed, where Debian puts them.
-fn newest_postgres() -> PathBuf {
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .expect("PostgreSQL is missing; `make install` installs it")
-        .map(|entry| entry.unwrap().path().join("bin"))
-        .filter(|programs| programs.join("initdb").exists())
-        .collect();
-    versions.sort();
-    versions
-        .pop()
-        .expect("PostgreSQL is missing; `make install` installs it")
-}
-
-fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().unwrap();
-    output.stdout.trim_ascii() == b"0"
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use media_shared::job_ledger::{Beat, Lease};
+use media_shared::{
+    ids::BlobId,
+    job_ledger::{Beat, Lease},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The jobs that run now.
@@ -27,6 +30,8 @@ struct Listed {
 pub(crate) struct ActiveJob {
     /// How far it is.
     pub(crate) progress: Progress,
+    /// The blob that it writes.
+    pub(crate) staged: OnceLock<BlobId>,
     stop: CancellationToken,
     reason: OnceLock<StopReason>,
 }

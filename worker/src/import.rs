@@ -16,7 +16,7 @@ use media_shared::{
 };
 
 use crate::{
-    active_jobs::Progress,
+    active_jobs::{ActiveJob, Progress},
     fetch::{Answer, Fetcher},
     filename,
 };
@@ -51,8 +51,9 @@ impl Importer {
     pub(crate) async fn run(
         &self,
         claimed: &Claimed,
-        progress: &Progress,
+        job: &ActiveJob,
     ) -> Result<NewMedia, Failure> {
+        let progress = &job.progress;
         let arguments = read_arguments(&claimed.job)?;
         let answer = self
             .fetcher
@@ -74,6 +75,8 @@ impl Importer {
         )
         .await
         .map_err(|error| intake_failure(&arguments, &error))?;
+        // Set once: an attempt writes one blob.
+        let _ = job.staged.set(intake.blob_id());
         let head = Head::of(&answer);
         let sealed = self.store(answer, intake, &arguments, progress).await?;
         Ok(describe(arguments, head, &sealed, &claimed.job))
@@ -109,13 +112,17 @@ impl Importer {
     }
 
     /// Gives up what an attempt had staged when it was stopped.
-    pub(crate) async fn discard(&self, lease: Lease) {
+    pub(crate) async fn discard(&self, lease: Lease, job: &ActiveJob) {
+        if let Some(id) = job.staged.get() {
+            return self.disown(*id).await;
+        }
+        // It may have been entering one.
         if let Err(error) = self.blobs.discard_all_of(lease).await {
             tracing::warn!(%error, "a stopped import's blob is left to the collector");
         }
     }
 
-    /// Gives up a blob that an attempt stored after it was over.
+    /// Gives up the blob of an attempt that is over.
     pub(crate) async fn disown(&self, id: BlobId) {
         if let Err(error) = self.blobs.disown(id).await {
             tracing::error!(%error, blob = %id, "a past attempt's blob could not be given up");

@@ -1,6 +1,6 @@
 //! The worker: takes jobs from the table, fetches what they name, stores and records it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use apalis::prelude::{
     Data, ParallelizeExt as _, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
@@ -9,19 +9,26 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use media_shared::{
     config::Config,
     services::Services,
-    tickets::{Ticket, local::LocalTicketSource},
+    tickets::{
+        Ticket,
+        local::{LocalTicketSource, LocalTickets},
+        redis::RedisQueue,
+    },
 };
-use tokio::{task::JoinHandle, time::timeout};
+use redis::RedisError;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod active_jobs;
 pub mod egress;
 pub mod fetch;
 mod filename;
+mod health;
 mod heartbeat;
 mod import;
 mod maintenance;
 mod runner;
+mod ticket_consumer;
 pub mod tls;
 
 use active_jobs::{ActiveJobs, StopReason};
@@ -40,16 +47,28 @@ pub enum WorkerError {
     /// It could not be set up.
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
+    /// `REDIS_URL` cannot be used.
+    #[error("REDIS_URL cannot be used")]
+    Redis(#[from] RedisError),
+    /// It cannot answer about its health.
+    #[error("cannot listen on {address}; choose another address with MEDIA_WORKER_LISTEN")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why it cannot.
+        source: std::io::Error,
+    },
     /// Its runtime ended.
     #[error("the worker's runtime ended: {0}")]
     Runtime(String),
 }
 
-/// Runs until `shutdown`; then lets running imports go on for the configured grace and hands back
+/// Runs until `shutdown`, on tickets that are posted in this process, on those in Redis where one is
+/// configured, and on what it finds in the table; then lets running imports go on for the configured grace and hands back
 /// those that are not done.
 pub async fn run(
     services: Services,
-    source: LocalTicketSource,
+    (local, source): (LocalTickets, LocalTicketSource),
     resolver: Arc<dyn NameResolver>,
     config: &Config,
     shutdown: CancellationToken,
@@ -62,6 +81,7 @@ pub async fn run(
         Arc::clone(&services.store),
         config.max_bytes.as_u64(),
     );
+    let health = listen(config.worker.listen).await?;
     let active = ActiveJobs::default();
     let end = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -70,17 +90,30 @@ pub async fn run(
         active.clone(),
         end.clone(),
     ));
+    if let Some(listener) = health {
+        tasks.spawn(health::run(services.clone(), listener, end.clone()));
+    }
     let draining = shutdown.child_token();
     let runner = Runner::new(
         services.jobs.clone(),
         importer,
         active.clone(),
         config.worker.limits.total,
+        config.worker.concurrency,
         draining.clone(),
     );
+    if let Some(url) = &config.redis {
+        tasks.spawn(ticket_consumer::run(
+            RedisQueue::open(url)?,
+            local.clone(),
+            runner.clone(),
+            draining.clone(),
+        ));
+    }
     let maintenance = Maintenance {
         services,
-        tickets: config.worker.concurrency,
+        local,
+        concurrency: config.worker.concurrency,
         job_retention: config.worker.job_retention,
     };
     tasks.spawn(maintenance.clone().keep_jobs_moving(end.clone()));
@@ -106,6 +139,16 @@ pub async fn run(
         tracing::error!("a statement to the database does not end; stopping all the same");
     }
     ended.map_or(Ok(()), Err)
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, WorkerError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(source) => Err(WorkerError::Listen { address, source }),
+    }
 }
 
 type TicketWorker = JoinHandle<Result<(), apalis::prelude::WorkerError>>;

@@ -24,17 +24,12 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let config = Arguments::parse().settings.check()?;
     telemetry::start(Verbosity::Service);
-    let (tickets, source) = local::local_tickets();
-    let services = Services::open(&config, Arc::new(tickets)).await?;
-    media_migrations::check(services.database.reader()).await?;
     let shutdown = shutdown::on_signal()?;
-    media_worker::run(
-        services,
-        source,
-        Arc::new(SystemResolver),
-        &config,
-        shutdown,
-    )
-    .await?;
+    let tickets = local::local_tickets();
+    let services = Services::open(&config, Some(tickets.0.clone())).await?;
+    media_migrations::check(services.database.reader()).await?;
+    let resolver = Arc::new(SystemResolver);
+    media_worker::run(services.clone(), tickets, resolver, &config, shutdown).await?;
+    services.close().await?;
     Ok(())
 }

@@ -3,7 +3,12 @@
 
 use std::{fmt::Display, time::Duration};
 
-use media_shared::{blob_ledger::COLLECT_BATCH, job_ledger::PRUNE_BATCH, services::Services};
+use media_shared::{
+    blob_ledger::COLLECT_BATCH,
+    job_ledger::PRUNE_BATCH,
+    services::Services,
+    tickets::{MAX_WAITING, Tickets as _, local::LocalTickets},
+};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +25,10 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub(crate) struct Maintenance {
     pub(crate) services: Services,
-    /// How many tickets can be of use: the worker's concurrency.
-    pub(crate) tickets: usize,
+    /// Wakes this worker.
+    pub(crate) local: LocalTickets,
+    /// How many tickets can be of use to this worker.
+    pub(crate) concurrency: usize,
     /// How long finished jobs are kept.
     pub(crate) job_retention: Duration,
 }
@@ -58,12 +65,17 @@ impl Maintenance {
 
     async fn move_jobs(&self) {
         let jobs = &self.services.jobs;
-        attempt("schedule", jobs.promote_due()).await;
+        if let Some(due @ 1..) = attempt("schedule", jobs.promote_due()).await {
+            // The other workers need not wait for their own turn.
+            self.services
+                .tickets
+                .post(usize::try_from(due).unwrap_or(MAX_WAITING));
+        }
         attempt("rescue", jobs.rescue_expired()).await;
-        let limit = self.tickets as u64;
+        let limit = self.concurrency as u64;
         if let Some(pending) = attempt("reconcile", jobs.count_pending(limit)).await {
-            let pending = usize::try_from(pending).unwrap_or(self.tickets);
-            self.services.tickets.post(pending).await;
+            let pending = usize::try_from(pending).unwrap_or(self.concurrency);
+            self.local.post(pending);
         }
     }
 

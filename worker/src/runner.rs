@@ -5,12 +5,15 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use media_shared::{
     ids::WorkerId,
-    job::{Failure, FailureCode},
+    job::{Failure, FailureCode, KnownClass, MediaImport},
     job_ledger::{Claimed, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
     telemetry::panic_message,
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,6 +21,8 @@ use crate::{
     import::Importer,
 };
 
+/// What this worker can run.
+const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
 /// How long the database has for one statement of a claim or an outcome.
 const STATEMENT_LIMIT: Duration = Duration::from_mins(1);
 /// How long to wait before an outcome that the database would not take is written again.
@@ -39,6 +44,8 @@ struct Inner {
     total: Duration,
     /// No more claims.
     draining: CancellationToken,
+    /// As many permits as jobs may run at once.
+    slots: Semaphore,
     /// Open while somebody works: a claim that is under way counts before its job is known.
     working: TaskTracker,
 }
@@ -56,6 +63,7 @@ impl Runner {
         importer: Importer,
         active: ActiveJobs,
         total: Duration,
+        concurrency: usize,
         draining: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -65,6 +73,7 @@ impl Runner {
             active,
             total,
             draining,
+            slots: Semaphore::new(concurrency),
             working: TaskTracker::new(),
         }))
     }
@@ -72,8 +81,11 @@ impl Runner {
     /// Works until nothing is pending.
     pub(crate) async fn work(&self) {
         let _working = self.0.working.token();
+        let Ok(_slot) = self.0.slots.acquire().await else {
+            return;
+        };
         while !self.0.draining.is_cancelled() {
-            match timeout(STATEMENT_LIMIT, self.0.jobs.claim(self.0.worker)).await {
+            match timeout(STATEMENT_LIMIT, self.0.jobs.claim(self.0.worker, &KNOWN)).await {
                 Ok(Ok(Some(claimed))) => self.run(claimed).await,
                 Ok(Ok(None)) => return,
                 // The maintenance loop posts a ticket again when the database is back.
@@ -94,13 +106,13 @@ impl Runner {
         let outcome = self.attempt(&claimed, &guard).await;
         if matches!(outcome, Outcome::Stopped(_)) {
             // The attempt was dropped where it stood, and writes no more.
-            self.0.importer.discard(claimed.lease).await;
+            self.0.importer.discard(claimed.lease, &guard.job).await;
         }
         self.settle(claimed.lease, outcome, &guard).await;
     }
 
     async fn attempt(&self, claimed: &Claimed, guard: &ActiveGuard) -> Outcome {
-        let import = AssertUnwindSafe(self.0.importer.run(claimed, &guard.job.progress));
+        let import = AssertUnwindSafe(self.0.importer.run(claimed, &guard.job));
         let import = timeout(self.0.total, import.catch_unwind());
         tokio::select! {
             biased;
@@ -167,6 +179,12 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Waits until another job could run.
+    pub(crate) async fn has_room(&self) {
+        // An error means that the slots are closed, which they never are.
+        drop(self.0.slots.acquire().await);
     }
 
     /// Waits until nobody works any more.

@@ -1,10 +1,10 @@
 //! The bytes of a media: whole or in part, under conditions (RFC 9110 §13, §14).
 
-use std::{future::Future, io, ops::Range};
+use std::{future::Future, io, ops::Range, time::Duration};
 
 use futures_util::StreamExt as _;
 use media_shared::{
-    blob_store::{BlobKey, BlobStore, BlobStream, StorageError},
+    blob_store::{BlobKey, BlobStore, BlobStream, PresignedAnswer, StorageError},
     entities::media,
 };
 use parse_net::{
@@ -23,6 +23,7 @@ use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type as _,
 };
+use url::Url;
 
 use super::headers::{self, content, validators};
 use crate::jsonapi::{ApiError, ErrorCode};
@@ -55,9 +56,17 @@ enum Verdict {
     OutOfRange,
 }
 
+/// Where the bytes come from.
+pub(super) struct Source<'a> {
+    /// The stored objects.
+    pub(super) store: &'a dyn BlobStore,
+    /// How long a redirect to storage is good for, where clients fetch from there themselves.
+    pub(super) redirect: Option<Duration>,
+}
+
 /// Answers a download. `find` looks up the media's record, again if it was replaced meanwhile.
 pub(super) async fn download<F>(
-    store: &dyn BlobStore,
+    source: &Source<'_>,
     find: impl Fn() -> F,
     request: &Request,
     method: &Method,
@@ -69,7 +78,7 @@ where
     let mut tries = 1;
     loop {
         let media = find().await?;
-        match answer(store, &media, request, method, inline).await {
+        match answer(source, &media, request, method, inline).await {
             Err(AnswerError::Storage(StorageError::NotFound)) if tries < OPEN_TRIES => tries += 1,
             Err(AnswerError::Storage(error)) => return Err(error.into()),
             Err(AnswerError::Request(error)) => return Err(error),
@@ -84,7 +93,7 @@ enum AnswerError {
 }
 
 async fn answer(
-    store: &dyn BlobStore,
+    source: &Source<'_>,
     media: &media::Model,
     request: &Request,
     method: &Method,
@@ -113,6 +122,17 @@ async fn answer(
         Verdict::Whole => (StatusCode::OK, 0..size),
         Verdict::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
     };
+    if method == Method::GET
+        && !headers::wants_minimal(request)
+        && let Some(place) = elsewhere(source, media, request, inline).await?
+    {
+        return Ok(Response::builder()
+            .status(StatusCode::FOUND)
+            .header(header::LOCATION, place.as_str())
+            // The place is good for a while, and for whoever has it.
+            .header(header::CACHE_CONTROL, "no-store")
+            .finish());
+    }
     let response = content(response, media, inline);
     if headers::wants_minimal(request) {
         return Ok(response
@@ -130,11 +150,38 @@ async fn answer(
     if method == Method::HEAD || range.is_empty() {
         return Ok(response.finish());
     }
-    let bytes = store
+    let bytes = source
+        .store
         .read(&BlobKey::of(media.blob_id), range)
         .await
         .map_err(AnswerError::Storage)?;
     Ok(response.body(body_of(bytes)))
+}
+
+/// Where the client can fetch the bytes by itself. A client that splices parts together stays: its
+/// `If-Range` names a tag that storage does not know.
+async fn elsewhere(
+    source: &Source<'_>,
+    media: &media::Model,
+    request: &Request,
+    inline: bool,
+) -> Result<Option<Url>, AnswerError> {
+    let Some(valid_for) = source.redirect else {
+        return Ok(None);
+    };
+    if request.headers().contains_key(header::IF_RANGE) {
+        return Ok(None);
+    }
+    let answer = PresignedAnswer {
+        content_type: media.mime_type.clone(),
+        content_disposition: headers::content_disposition(media, inline),
+        valid_for,
+    };
+    source
+        .store
+        .presign(&BlobKey::of(media.blob_id), &answer)
+        .await
+        .map_err(AnswerError::Storage)
 }
 
 fn body_of(bytes: BlobStream) -> Body {
@@ -247,8 +294,19 @@ impl ApiResponse for DownloadResponse {
             },
             headers: VALIDATORS.map(documented).into(),
         };
+        let redirect = MetaResponse {
+            description: "Where the bytes are for a while, if the service is set up so",
+            status: Some(302),
+            status_range: None,
+            content: vec![],
+            headers: vec![
+                documented(("Location", "A URL in storage; it needs no other permission")),
+                documented(("Cache-Control", "Not to be kept")),
+            ],
+        };
         MetaResponses {
             responses: vec![
+                redirect,
                 response(200, "The bytes", true),
                 response(
                     204,

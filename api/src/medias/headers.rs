@@ -78,7 +78,7 @@ pub(super) fn content(
 }
 
 /// RFC 6266, with the name in RFC 8187 where ASCII does not suffice.
-fn content_disposition(media: &media::Model, inline: bool) -> String {
+pub(super) fn content_disposition(media: &media::Model, inline: bool) -> String {
     let mut value = Vec::new();
     // Names hold no control characters, the only thing that cannot be written.
     if disposition::write_attachment(&media.filename, &mut value).is_err() {

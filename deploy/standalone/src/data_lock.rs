@@ -1,5 +1,5 @@
-//! One service for one database: a locked file beside it, which says where the service that holds
-//! it can be reached.
+//! One service for data on this machine: a locked file beside it, which says where the service that
+//! holds it can be reached. Data that is all elsewhere may have many.
 
 use std::{
     fs::{File, TryLockError},
@@ -13,7 +13,8 @@ use url::Url;
 
 /// The lock on a database, held until it is dropped, or the process dies.
 pub(crate) struct DataLock {
-    file: File,
+    /// None where nothing is on this machine.
+    file: Option<File>,
 }
 
 /// What came of the attempt to lock.
@@ -27,7 +28,9 @@ pub(crate) enum Locking {
 impl DataLock {
     /// Tries to lock the database of a configuration.
     pub(crate) fn try_acquire(config: &Config) -> anyhow::Result<Locking> {
-        let path = lock_file(config);
+        let Some(path) = lock_file(config) else {
+            return Ok(Locking::Acquired(Self { file: None }));
+        };
         Self::try_lock(&path).with_context(|| format!("cannot lock {}", path.display()))
     }
 
@@ -44,7 +47,7 @@ impl DataLock {
         match file.try_lock() {
             Ok(()) => {
                 file.set_len(0)?;
-                Ok(Locking::Acquired(Self { file }))
+                Ok(Locking::Acquired(Self { file: Some(file) }))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut url = String::new();
@@ -57,25 +60,31 @@ impl DataLock {
 
     /// Says that the service can no longer be reached.
     pub(crate) fn withdraw(&mut self) -> std::io::Result<()> {
-        self.file.set_len(0)
+        self.file.as_ref().map_or(Ok(()), |file| file.set_len(0))
     }
 
     /// Says where the service can be reached.
     pub(crate) fn announce(&mut self, url: &str) -> std::io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        writeln!(self.file, "{url}")
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{url}")
     }
 }
 
 /// Where the lock is: beside the SQLite file, or in the storage directory.
-fn lock_file(config: &Config) -> PathBuf {
+fn lock_file(config: &Config) -> Option<PathBuf> {
     match (&config.database, &config.storage) {
         (DatabaseUrl::Sqlite { path }, _) => {
             let mut name = path.clone().into_os_string();
             name.push(".lock");
-            name.into()
+            Some(name.into())
         }
-        (DatabaseUrl::Postgres { .. }, StorageUrl::Directory(path)) => path.join("media.lock"),
+        (DatabaseUrl::Postgres { .. }, StorageUrl::Directory(path)) => {
+            Some(path.join("media.lock"))
+        }
+        (DatabaseUrl::Postgres { .. }, StorageUrl::S3(_)) => None,
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// The running service.
 pub(crate) struct Service {
     address: SocketAddr,
+    services: Services,
     tasks: JoinSet<anyhow::Result<()>>,
     shutdown: CancellationToken,
 }
@@ -23,14 +24,14 @@ impl Service {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
-        let (tickets, source) = local::local_tickets();
-        let services = Services::open(config, Arc::new(tickets)).await?;
+        let tickets = local::local_tickets();
+        let services = Services::open(config, Some(tickets.0.clone())).await?;
         media_migrations::migrate_up(services.database.writer())
             .await
             .context("the schema cannot be brought up to date")?;
 
         let mut tasks = JoinSet::new();
-        let (api, worker) = (services.clone(), services);
+        let (api, worker) = (services.clone(), services.clone());
         let (api_config, worker_config) = (config.clone(), config.clone());
         let (api_shutdown, worker_shutdown) = (shutdown.clone(), shutdown.clone());
         tasks.spawn(async move {
@@ -40,12 +41,13 @@ impl Service {
         });
         tasks.spawn(async move {
             let resolver = Arc::new(SystemResolver);
-            media_worker::run(worker, source, resolver, &worker_config, worker_shutdown)
+            media_worker::run(worker, tickets, resolver, &worker_config, worker_shutdown)
                 .await
                 .context("the worker ended")
         });
         Ok(Self {
             address,
+            services,
             tasks,
             shutdown,
         })
@@ -66,7 +68,9 @@ impl Service {
             }
             self.shutdown.cancel();
         }
-        result
+        let closed = self.services.close().await;
+        result?;
+        Ok(closed?)
     }
 }
 

@@ -34,7 +34,8 @@ pub struct Model {
     pub job_id: Option<JobId>,
     /// That attempt.
     pub attempt: Option<i32>,
-    /// Until when an upload holds it, unless it renews; none for a job, whose lease decides.
+    /// Staged: until when an upload holds it, unless it renews; none for a job, whose lease decides.
+    /// Garbage that was given up while staged: when its object is removed for the second time.
     pub expires_at: Option<DateTimeUtc>,
     /// From when on the collector may remove it.
     pub collect_after: Option<DateTimeUtc>,

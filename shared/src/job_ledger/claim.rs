@@ -6,7 +6,7 @@ use super::{Claimed, JobLedger, Lease};
 use crate::{
     entities::job,
     ids::{JobId, WorkerId},
-    job::Signal,
+    job::{KnownClass, Signal},
 };
 
 /// The most jobs that one heartbeat statement renews; more take several.
@@ -35,22 +35,39 @@ pub struct Pulse {
 }
 
 impl JobLedger {
-    /// Takes the most urgent pending job, if there is one: one statement, in which no two workers
-    /// can take the same.
-    pub async fn claim(&self, worker: WorkerId) -> Result<Option<Claimed>, DbErr> {
+    /// Takes the most urgent pending job of the classes that the worker knows, if there is one: one
+    /// statement, in which no two workers can take the same.
+    pub async fn claim(
+        &self,
+        worker: WorkerId,
+        known: &[KnownClass],
+    ) -> Result<Option<Claimed>, DbErr> {
+        if known.is_empty() {
+            return Ok(None);
+        }
         let backend = self.database.backend();
         let skip_locked = self.skip_locked();
+        let now = self.clock.now();
+        let mut values: Vec<Value> = vec![worker.into(), (now + self.lease).into(), now.into()];
+        let mut runnable = Vec::with_capacity(known.len());
+        for class in known {
+            let first = values.len() + 1;
+            runnable.push(format!(
+                "job_class = ${first} AND arguments_version <= ${}",
+                first + 1
+            ));
+            values.extend([class.name.into(), class.arguments_version.into()]);
+        }
+        let runnable = runnable.join(" OR ");
         let sql = format!(
             "WITH pick AS MATERIALIZED ( \
-               SELECT id FROM jobs WHERE status = 'pending' \
+               SELECT id FROM jobs WHERE status = 'pending' AND ({runnable}) \
                ORDER BY priority DESC, id LIMIT 1 {skip_locked}) \
              UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = $1, \
                lease_until = $2, updated_at = $3, started_at = COALESCE(started_at, $3), \
                progress = 0, bytes_done = 0, bytes_total = NULL \
              WHERE id = (SELECT id FROM pick) RETURNING *"
         );
-        let now = self.clock.now();
-        let values = [worker.into(), (now + self.lease).into(), now.into()];
         let rows = self
             .database
             .writer()

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, Value, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement, Value, sea_query::Expr,
 };
 
 use super::{JobLedger, Lease, LedgerError};
@@ -15,6 +16,21 @@ use crate::{entities::job, ids::JobId};
 const BATCH: u64 = 500;
 /// The most jobs that one turn removes.
 pub const PRUNE_BATCH: u64 = 500;
+
+/// How far the jobs of the figures are counted: a queue of this length is long enough to act on, and
+/// the count stays cheap.
+const MAX_COUNTED: u64 = 100_000;
+
+/// What waits and what runs now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFigures {
+    /// Jobs that a free worker would take, counted up to 100,000.
+    pub pending: u64,
+    /// How long the job that was created first among them has been pending.
+    pub oldest_pending: Option<Duration>,
+    /// Jobs that a worker holds.
+    pub running: u64,
+}
 
 impl JobLedger {
     /// Makes scheduled jobs pending whose time has come. Returns how many.
@@ -94,15 +110,36 @@ impl JobLedger {
 
     /// How many jobs are pending, counted no further than `limit`.
     pub async fn count_pending(&self, limit: u64) -> Result<u64, DbErr> {
-        let pending = job::Entity::find()
+        self.count_by("status = 'pending'", limit).await
+    }
+
+    /// What waits and what runs.
+    pub async fn figures(&self) -> Result<QueueFigures, DbErr> {
+        // The index on status holds the pending jobs in the order of their creation.
+        let oldest = job::Entity::find()
+            .select_only()
+            .column(job::Column::UpdatedAt)
+            .filter(Expr::cust("status = 'pending'"))
+            .order_by_asc(job::Column::Id)
+            .into_tuple::<DateTime<Utc>>()
+            .one(self.database.reader())
+            .await?;
+        let now = self.clock.now();
+        Ok(QueueFigures {
+            pending: self.count_pending(MAX_COUNTED).await?,
+            oldest_pending: oldest.map(|since| (now - since).to_std().unwrap_or_default()),
+            running: self.count_by("status = 'running'", MAX_COUNTED).await?,
+        })
+    }
+
+    async fn count_by(&self, condition: &'static str, limit: u64) -> Result<u64, DbErr> {
+        job::Entity::find()
             .select_only()
             .column(job::Column::Id)
-            .filter(Expr::cust("status = 'pending'"))
+            .filter(Expr::cust(condition))
             .limit(limit)
-            .into_tuple::<JobId>()
-            .all(self.database.reader())
-            .await?;
-        Ok(pending.len() as u64)
+            .count(self.database.reader())
+            .await
     }
 
     pub(super) fn skip_locked(&self) -> &'static str {

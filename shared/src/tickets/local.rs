@@ -1,14 +1,9 @@
 //! Tickets within one process.
 
-use async_trait::async_trait;
 use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 
-use super::{Ticket, Tickets};
-
-/// The most tickets that wait. Each worker that takes one works until nothing is pending, so more
-/// than there are workers would say nothing new.
-const MAX_WAITING: usize = 256;
+use super::{MAX_WAITING, Ticket, Tickets};
 
 /// Posts tickets to the workers of this process.
 #[derive(Clone, Debug)]
@@ -24,15 +19,23 @@ pub fn local_tickets() -> (LocalTickets, LocalTicketSource) {
     (LocalTickets(sender), LocalTicketSource(receiver))
 }
 
-#[async_trait]
 impl Tickets for LocalTickets {
-    async fn post(&self, count: usize) {
+    fn post(&self, count: usize) {
         for _ in 0..count {
             // Full, there are tickets enough; closed, there is nobody to tell.
             if self.0.try_send(Ticket).is_err() {
                 return;
             }
         }
+    }
+}
+
+impl LocalTickets {
+    /// Waits until every ticket was taken.
+    pub async fn all_taken(&self) {
+        // The room of all of them, held for no longer than it takes to know; an error means that
+        // nobody takes tickets any more.
+        drop(self.0.reserve_many(MAX_WAITING).await);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner},
-    blob_store::{BlobKey, BlobStore, StorageError, disk::DiskStore},
+    blob_store::{BlobKey, BlobStore, Extent, StorageError, disk::DiskStore},
     database::Database,
     entities::blob,
     ids::WorkerId,
@@ -15,11 +15,12 @@ use media_shared::{
 use sea_orm::EntityTrait as _;
 use tempfile::TempDir;
 
-use crate::ledgers::{LEASE, Ledgers, import_to, new_media, on_every_database, path};
+use crate::ledgers::{KNOWN, LEASE, Ledgers, import_to, new_media, on_every_database, path};
 
 on_every_database!(
     live_blobs_stay_and_replaced_ones_go,
     an_attempt_that_is_over_loses_its_blob_after_the_grace,
+    what_was_given_up_is_looked_for_once_more,
     an_upload_keeps_its_blob_for_as_long_as_it_renews,
     an_intake_keeps_what_was_promised_and_nothing_else,
 );
@@ -99,7 +100,7 @@ async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Databa
     ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
     let claimed = ledgers
         .jobs
-        .claim(WorkerId::generate())
+        .claim(WorkerId::generate(), &KNOWN)
         .await
         .unwrap()
         .unwrap();
@@ -118,6 +119,28 @@ async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Databa
         "its writer may be frozen"
     );
     ledgers.clock.advance(LEASE);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, sealed.blob_id).await);
+}
+
+async fn what_was_given_up_is_looked_for_once_more(database: Database) {
+    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
+    let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
+    ledgers.blobs.discard(sealed.blob_id).await.unwrap();
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, sealed.blob_id).await);
+
+    // A request that was under way in the store comes through after all.
+    let key = BlobKey::of(sealed.blob_id);
+    let extent = Extent {
+        announced: None,
+        most: 4,
+    };
+    let mut late = store.create(&key, extent).await.unwrap();
+    late.write(Bytes::from_static(b"late")).await.unwrap();
+    late.finish().await.unwrap();
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0, "not yet");
+    ledgers.clock.advance(LEASE * 20);
     assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
     assert!(!exists(&store, sealed.blob_id).await);
     assert_eq!(blobs(&database).await, 0);
@@ -205,7 +228,7 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
     }
     ledgers.clock.advance(Duration::from_hours(1));
     ledgers.blobs.collect(&store).await.unwrap();
-    ledgers.clock.advance(LEASE);
+    ledgers.clock.advance(LEASE * 20);
     ledgers.blobs.collect(&store).await.unwrap();
     assert_eq!(blobs(&database).await, 0);
 }

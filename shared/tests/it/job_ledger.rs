@@ -4,12 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use media_shared::{
     database::Database,
+    entities::job,
     ids::WorkerId,
     job::{Failure, FailureCode, JobStatus, Priority, Signal, Unicity},
     job_ledger::{Beat, Claimed, Created, Lease, LedgerError, Reschedule, Signalled},
 };
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 
-use crate::ledgers::{LEASE, Ledgers, import_to, on_every_database, path};
+use crate::ledgers::{KNOWN, LEASE, Ledgers, import_to, on_every_database, path};
 
 on_every_database!(
     the_most_urgent_is_claimed_first_and_the_oldest_among_equals,
@@ -27,6 +29,8 @@ on_every_database!(
     scheduled_jobs_wait_for_their_time,
     pruning_removes_only_what_ended_long_ago,
     a_waiting_job_can_be_rescheduled_and_no_other,
+    the_figures_tell_what_waits_and_what_runs,
+    a_job_of_a_later_version_waits_for_a_newer_worker,
 );
 
 fn beat(lease: Lease) -> Beat {
@@ -51,7 +55,11 @@ async fn create(ledgers: &Ledgers, resource: &str) -> media_shared::entities::jo
 }
 
 async fn claim(ledgers: &Ledgers) -> Claimed {
-    let claimed = ledgers.jobs.claim(WorkerId::generate()).await.unwrap();
+    let claimed = ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap();
     claimed.expect("a pending job")
 }
 
@@ -76,7 +84,7 @@ async fn the_most_urgent_is_claimed_first_and_the_oldest_among_equals(database: 
     assert!(
         ledgers
             .jobs
-            .claim(WorkerId::generate())
+            .claim(WorkerId::generate(), &KNOWN)
             .await
             .unwrap()
             .is_none()
@@ -94,7 +102,7 @@ async fn no_two_workers_claim_the_same_job(database: Database) {
         tokio::spawn(async move {
             let worker = WorkerId::generate();
             let mut claimed = Vec::new();
-            while let Some(found) = jobs.claim(worker).await.unwrap() {
+            while let Some(found) = jobs.claim(worker, &KNOWN).await.unwrap() {
                 claimed.push(found.job.id);
             }
             claimed
@@ -105,7 +113,12 @@ async fn no_two_workers_claim_the_same_job(database: Database) {
         all.extend(worker.await.unwrap());
     }
     // With SKIP LOCKED a worker may find nothing while others hold the last rows: none is lost.
-    while let Some(found) = ledgers.jobs.claim(WorkerId::generate()).await.unwrap() {
+    while let Some(found) = ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap()
+    {
         all.push(found.job.id);
     }
     assert_eq!(all.len(), JOBS);
@@ -252,7 +265,7 @@ async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Databas
     assert!(
         ledgers
             .jobs
-            .claim(WorkerId::generate())
+            .claim(WorkerId::generate(), &KNOWN)
             .await
             .unwrap()
             .is_none()
@@ -445,4 +458,41 @@ async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
         matches!(refused, Err(LedgerError::NotWaiting { .. })),
         "{refused:?}"
     );
+}
+
+async fn a_job_of_a_later_version_waits_for_a_newer_worker(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let new = create(&ledgers, "new").await;
+    let old = create(&ledgers, "old").await;
+    job::Entity::update_many()
+        .col_expr(job::Column::ArgumentsVersion, Expr::value(i16::MAX))
+        .filter(job::Column::Id.eq(new.id))
+        .exec(database.writer())
+        .await
+        .unwrap();
+    let worker = WorkerId::generate();
+    let claimed = ledgers.jobs.claim(worker, &KNOWN).await.unwrap().unwrap();
+    assert_eq!(claimed.job.id, old.id);
+    assert!(ledgers.jobs.claim(worker, &KNOWN).await.unwrap().is_none());
+    assert!(ledgers.jobs.claim(worker, &[]).await.unwrap().is_none());
+}
+
+async fn the_figures_tell_what_waits_and_what_runs(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let figures = ledgers.jobs.figures().await.unwrap();
+    assert_eq!((figures.pending, figures.running), (0, 0));
+    assert_eq!(figures.oldest_pending, None);
+
+    create(&ledgers, "runs").await;
+    ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap();
+    create(&ledgers, "waits longest").await;
+    ledgers.clock.advance(Duration::from_secs(7));
+    create(&ledgers, "waits").await;
+    let figures = ledgers.jobs.figures().await.unwrap();
+    assert_eq!((figures.pending, figures.running), (2, 1));
+    assert_eq!(figures.oldest_pending, Some(Duration::from_secs(7)));
 }

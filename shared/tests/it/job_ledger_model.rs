@@ -14,7 +14,7 @@ use media_shared::{
 use proptest::{prelude::*, test_runner::TestRunner};
 use sea_orm::EntityTrait as _;
 
-use crate::ledgers::{LEASE, Ledgers, import_to, path};
+use crate::ledgers::{KNOWN, LEASE, Ledgers, import_to, path};
 
 /// One thing that somebody does. Numbers pick a job, or an attempt, from those there are.
 #[derive(Clone, Debug)]
@@ -241,7 +241,12 @@ impl Run {
 
     async fn claim(&mut self) {
         let until = self.now() + LEASE;
-        let claimed = self.ledgers.jobs.claim(WorkerId::generate()).await.unwrap();
+        let claimed = self
+            .ledgers
+            .jobs
+            .claim(WorkerId::generate(), &KNOWN)
+            .await
+            .unwrap();
         let next = self
             .jobs
             .iter_mut()

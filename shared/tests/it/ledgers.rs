@@ -14,7 +14,7 @@ use media_shared::{
     clock::Clock,
     database::Database,
     ids::BlobId,
-    job::{ImportArguments, MediaImport, arguments::RawImportArguments},
+    job::{ImportArguments, KnownClass, MediaImport, arguments::RawImportArguments},
     job_ledger::{JobLedger, Lease, NewJob},
     media::{Filename, MediaPath, Sha256},
     media_ledger::{Creator, MediaLedger, NewMedia},
@@ -22,6 +22,9 @@ use media_shared::{
 
 /// How long leases last in tests.
 pub const LEASE: Duration = Duration::from_secs(15);
+
+/// What the workers of the tests can run.
+pub const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
 
 /// A clock that moves when it is told to.
 #[derive(Clone, Debug)]

@@ -1,0 +1,239 @@
+//! Tickets between processes, through apalis on Redis.
+//!
+//! What apalis-redis 1.0 does with tasks suits jobs, not hints: it keeps what is done for ever, ends
+//! its worker for good over a backlog of 8,000, and counts on acknowledgements. So tickets are few
+//! (at most [`MAX_WAITING`] wait), and whoever takes one forgets it before anything else: nothing is
+//! acknowledged, locked, published or kept.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use apalis::prelude::{BoxDynError, TaskId, TaskSink as _, WorkerContext};
+use apalis_redis::{Config, RedisStorage};
+use redis::{
+    Client, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use tokio::{sync::Notify, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{MAX_WAITING, Ticket, Tickets};
+use crate::config::Secret;
+
+/// The first part of every key. A ticket of another form gets another name: one that cannot be read
+/// ends every worker that takes it.
+const QUEUE: &str = "media-tickets-v1";
+/// How long Redis has for a connection or an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// How long a post may take in all.
+const POST_LIMIT: Duration = Duration::from_secs(3);
+/// How long a Redis that failed is left alone. What would be posted meanwhile is dropped.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a worker tells apalis that it lives, and after how many times without that it is dead.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+const MISSED_HEARTBEATS: usize = 6;
+/// How long apalis's note about a worker outlives it: it is never removed otherwise.
+const NOTE_SECONDS: i64 = 24 * 60 * 60;
+
+/// The queue of tickets in Redis.
+#[derive(Clone)]
+pub struct RedisQueue {
+    client: Client,
+    connection: Arc<Mutex<ConnectionManager>>,
+    config: Config,
+}
+
+impl RedisQueue {
+    /// A queue on this server. Nothing is sent yet; to be called within the runtime.
+    pub fn open(url: &Secret) -> Result<Self, RedisError> {
+        let client = Client::open(url.expose())?;
+        let connection = Arc::new(Mutex::new(connect(&client)?));
+        let config = Config::default()
+            .queue(QUEUE)
+            // One at a time: a worker holds back none that another could take.
+            .batch_size(1)
+            .persist_results(false)
+            .lock_tasks(false)
+            .emit_events(false)
+            .heartbeat_interval(HEARTBEAT_EVERY)
+            .missed_heartbeats(MISSED_HEARTBEATS);
+        Ok(Self {
+            client,
+            connection,
+            config,
+        })
+    }
+
+    /// Where apalis takes tickets from.
+    pub fn storage(&self) -> RedisStorage<Ticket> {
+        RedisStorage::new(self.connection()).with_config(self.config.clone())
+    }
+
+    /// How many tickets wait.
+    pub async fn waiting(&self) -> Result<usize, RedisError> {
+        let (due, active): (usize, usize) = redis::pipe()
+            .zcard(self.config.scheduled_jobs_set())
+            .llen(self.config.active_jobs_list())
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(due + active)
+    }
+
+    /// Posts tickets, as far as there is room for more.
+    async fn post(&self, count: usize) -> Result<(), BoxDynError> {
+        let room = MAX_WAITING.saturating_sub(self.waiting().await?);
+        let count = count.min(room);
+        if count > 0 {
+            self.storage().push_bulk(vec![Ticket; count]).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that a worker is about to start; fails if Redis does not answer.
+    pub async fn announce(&self, worker: &WorkerContext) -> Result<(), RedisError> {
+        let note = self.config.worker_metadata_key(worker);
+        redis::pipe()
+            .hset(&note, "service", "media-worker")
+            .ignore()
+            .expire(&note, NOTE_SECONDS)
+            .ignore()
+            .exec_async(&mut self.connection())
+            .await
+    }
+
+    /// Takes a ticket out of Redis, with all that apalis noted about it.
+    pub async fn forget(&self, ticket: &TaskId, worker: &WorkerContext) -> Result<(), RedisError> {
+        self.forget_by_id(&ticket.to_string(), worker).await
+    }
+
+    async fn forget_by_id(&self, id: &str, worker: &WorkerContext) -> Result<(), RedisError> {
+        let config = &self.config;
+        redis::pipe()
+            .atomic()
+            .srem(config.inflight_set_for(worker), id)
+            .ignore()
+            .lrem(config.active_jobs_list(), 0, id)
+            .ignore()
+            .hdel(config.job_data_hash(), id)
+            .ignore()
+            .del(format!("{}:{id}", config.job_meta_hash()))
+            .ignore()
+            .exec_async(&mut self.connection())
+            .await
+    }
+
+    /// Takes a worker that has ended out of Redis, with the tickets that it held.
+    pub async fn bury(&self, worker: &WorkerContext) -> Result<(), RedisError> {
+        let config = &self.config;
+        let held: Vec<String> = redis::cmd("SMEMBERS")
+            .arg(config.inflight_set_for(worker))
+            .query_async(&mut self.connection())
+            .await?;
+        for id in &held {
+            self.forget_by_id(id, worker).await?;
+        }
+        redis::pipe()
+            .zrem(config.workers_set(), worker.name())
+            .ignore()
+            .del(config.worker_metadata_key(worker))
+            .ignore()
+            .exec_async(&mut self.connection())
+            .await
+    }
+
+    /// Connects anew. A connection that was refused is refused for ever, and one that hangs stays.
+    pub fn renew(&self) {
+        if let Ok(connection) = connect(&self.client) {
+            *self.lock() = connection;
+        }
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ConnectionManager> {
+        // No code that holds the lock can leave it half changed.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects at the first command, and fails fast: every caller has a way without Redis.
+fn connect(client: &Client) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(ANSWER_LIMIT))
+        .set_response_timeout(Some(ANSWER_LIMIT));
+    client.get_connection_manager_lazy(config)
+}
+
+/// Posts tickets from a task of its own: nobody waits for Redis.
+#[derive(Clone, Default)]
+pub struct RedisTickets(Arc<Wanted>);
+
+/// How many tickets are to be posted.
+#[derive(Default)]
+struct Wanted {
+    count: AtomicUsize,
+    grown: Notify,
+}
+
+impl Tickets for RedisTickets {
+    fn post(&self, count: usize) {
+        self.0
+            .count
+            .fetch_add(count.min(MAX_WAITING), Ordering::Relaxed);
+        self.0.grown.notify_one();
+    }
+}
+
+impl RedisTickets {
+    /// Posts what is wanted, until `end`.
+    pub async fn deliver(self, queue: RedisQueue, end: CancellationToken) {
+        let mut away = false;
+        loop {
+            if end
+                .run_until_cancelled(self.0.grown.notified())
+                .await
+                .is_none()
+            {
+                return;
+            }
+            let count = self.take();
+            let posted = match timeout(POST_LIMIT, queue.post(count)).await {
+                Ok(posted) => posted,
+                Err(_) => Err("it does not answer".into()),
+            };
+            match posted {
+                Ok(()) if away => {
+                    away = false;
+                    tracing::info!("tickets go through Redis again");
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    if !away {
+                        tracing::warn!(%error, "tickets cannot be posted; workers look at the table each second");
+                    }
+                    away = true;
+                    queue.renew();
+                    let pause = tokio::time::sleep(PAUSE);
+                    if end.run_until_cancelled(pause).await.is_none() {
+                        return;
+                    }
+                    self.take();
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> usize {
+        self.0.count.swap(0, Ordering::Relaxed).min(MAX_WAITING)
+    }
+}

@@ -1,0 +1,170 @@
+//! A PostgreSQL server with data of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    free_port,
+    process::{Launch, Supervised},
+};
+
+/// A PostgreSQL server with data of its own, which can be stopped and started again.
+pub struct Postgres {
+    port: u16,
+    programs: PathBuf,
+    directory: String,
+    process: Option<Supervised>,
+    _data: TempDir,
+}
+
+/// Becomes the user `postgres` if the tests run as root, which the server refuses.
+const AS_POSTGRES: [&str; 4] = [
+    "--reuid=postgres",
+    "--regid=postgres",
+    "--init-groups",
+    "--",
+];
+
+impl Postgres {
+    /// Starts it, with no database but its own.
+    pub fn start() -> Self {
+        let programs = newest_postgres();
+        let data = tempfile::tempdir().unwrap();
+        let directory = data.path().join("data");
+        std::fs::create_dir(&directory).unwrap();
+        let root = is_root();
+        if root {
+            run(Command::new("chown")
+                .arg("postgres")
+                .args([data.path(), &directory]));
+        }
+        let directory = directory.to_str().unwrap().to_owned();
+        let initdb = programs.join("initdb");
+        let initialise = [
+            "-D",
+            &directory,
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ];
+        if root {
+            run(Command::new("setpriv")
+                .args(AS_POSTGRES)
+                .arg(&initdb)
+                .args(initialise));
+        } else {
+            run(Command::new(&initdb).args(initialise));
+        }
+        let mut server = Self {
+            port: free_port(),
+            programs,
+            directory,
+            process: None,
+            _data: data,
+        };
+        server.start_again();
+        server
+    }
+
+    /// Starts it after a stop, with what it held.
+    pub fn start_again(&mut self) {
+        let program = self.programs.join("postgres");
+        self.process = Some(start_postgres(&program, &self.directory, self.port));
+        self.wait();
+    }
+
+    /// Ends it: connections are cut off at once, as when a machine is restarted.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    fn wait(&self) {
+        let end = Instant::now() + Duration::from_secs(30);
+        let port = self.port.to_string();
+        let ready = || {
+            Command::new(self.programs.join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &port])
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        while !ready() {
+            assert!(Instant::now() < end, "PostgreSQL did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// For `DATABASE_URL`.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+fn start_postgres(program: &Path, data: &str, port: u16) -> Supervised {
+    let port = port.to_string();
+    let settings = [
+        "-D",
+        data,
+        "-p",
+        &port,
+        "-h",
+        "127.0.0.1",
+        "-k",
+        "",
+        // What is tested is the service, not the disk.
+        "-c",
+        "fsync=off",
+        "-c",
+        "full_page_writes=off",
+        "-c",
+        "max_connections=200",
+    ];
+    if is_root() {
+        let program = program.to_str().unwrap();
+        let arguments: Vec<&str> = AS_POSTGRES
+            .into_iter()
+            .chain([program])
+            .chain(settings)
+            .collect();
+        Launch::new("/usr/bin/setpriv", &arguments)
+    } else {
+        Launch::new(program, &settings)
+    }
+    .ended_by("-INT")
+    .start()
+}
+
+/// The programs of the newest PostgreSQL that is installed, where Debian puts them.
+fn newest_postgres() -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is missing; `make install` installs it")
+        .map(|entry| entry.unwrap().path().join("bin"))
+        .filter(|programs| programs.join("initdb").exists())
+        .collect();
+    versions.sort();
+    versions
+        .pop()
+        .expect("PostgreSQL is missing; `make install` installs it")
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.trim_ascii() == b"0"
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,47 @@
+//! The programs as they are built now.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The path of a program of this workspace, built first if it is not up to date, in the profile of
+/// the caller.
+pub fn path(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).join(name)
+}
+
+/// Builds all programs; says where they are.
+fn build() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    // target/<profile>/<program>, or target/<profile>/deps/<test>.
+    let mut directory = own.parent().unwrap();
+    if directory.ends_with("deps") {
+        directory = directory.parent().unwrap();
+    }
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(profile) => profile,
+        None => panic!("{} is not below a target directory", own.display()),
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bins",
+            "--profile",
+            profile,
+        ])
+        .arg("--target-dir")
+        .arg(directory.parent().unwrap())
+        .current_dir(root)
+        .status()
+        .unwrap();
+    assert!(status.success(), "the programs do not build");
+    directory.to_owned()
+}

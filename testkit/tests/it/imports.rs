@@ -1,0 +1,115 @@
+//! What users do all day.
+
+use media_testkit::{
+    bytes::pattern,
+    production::{PREFIX, Production},
+};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+
+/// More than one part, the last of them short.
+const LARGE: usize = 20 * 1024 * 1024 + 77;
+
+#[tokio::test]
+async fn small_and_large_imports_are_served_back_byte_for_byte() {
+    let production = Production::start().await;
+    let api = production.api("api").await;
+    let _workers = (
+        production.worker("worker-1").await,
+        production.worker("worker-2").await,
+    );
+    let sizes = [0, 1, 1000, 300_000, LARGE];
+    for size in sizes {
+        production.origin.add(&size.to_string(), &pattern(size));
+    }
+    let mut jobs = Vec::new();
+    for size in sizes {
+        let url = production.origin.url(&size.to_string());
+        jobs.push(api.import(&url, &format!("of-{size}")).await);
+    }
+    for (size, job) in sizes.into_iter().zip(jobs) {
+        api.wait_for(&job, "succeeded").await;
+        let answer = api.get(&format!("/medias/files/of-{size}")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.bytes().await.unwrap() == pattern(size), "{size}");
+    }
+    let stored = production.seaweed.objects(PREFIX).await;
+    assert_eq!(stored.len(), sizes.len());
+    assert_eq!(production.seaweed.open_uploads(PREFIX).await.len(), 0);
+}
+
+#[tokio::test]
+async fn downloads_are_redirected_to_storage_where_that_is_configured() {
+    let production = Production::start()
+        .await
+        .with("MEDIA_DOWNLOAD_REDIRECT", "1m");
+    let api = production.api("api").await;
+    let _worker = production.worker("worker").await;
+    production.origin.add("a name.txt", b"some plain text");
+    let job = api
+        .import(&production.origin.url("a%20name.txt"), "r")
+        .await;
+    api.wait_for(&job, "succeeded").await;
+
+    let answer = api.get("/medias/files/r").await;
+    assert_eq!(answer.status(), StatusCode::FOUND);
+    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    let place = answer.headers()[header::LOCATION].to_str().unwrap();
+    let http = media_testkit::http_client();
+    let fetched = http.get(place).send().await.unwrap();
+    assert_eq!(fetched.status(), StatusCode::OK);
+    assert_eq!(fetched.headers()[header::CONTENT_TYPE], "text/plain");
+    let disposition = fetched.headers()[header::CONTENT_DISPOSITION].to_str();
+    assert!(disposition.unwrap().contains("a name.txt"));
+    assert_eq!(fetched.bytes().await.unwrap(), "some plain text");
+    let part = http.get(place).header(header::RANGE, "bytes=5-9");
+    let part = part.send().await.unwrap();
+    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(part.bytes().await.unwrap(), "plain");
+
+    // Whoever splices parts together by our tag stays with us.
+    let head = http.head(api.url("/medias/files/r")).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    let spliced = http
+        .get(api.url("/medias/files/r"))
+        .header(header::RANGE, "bytes=5-9")
+        .header(header::IF_RANGE, &head.headers()[header::ETAG]);
+    let spliced = spliced.send().await.unwrap();
+    assert_eq!(spliced.status(), StatusCode::PARTIAL_CONTENT);
+}
+
+#[tokio::test]
+async fn the_figures_of_the_queue_are_shown_by_both_programs() {
+    let production = Production::start().await;
+    let api = production.api("api").await;
+    for _ in 0..3 {
+        api.import(&production.origin.url("none"), "r").await;
+    }
+    let figures = api.get("/metrics").await.text().await.unwrap();
+    assert!(figures.contains("\nmedia_jobs_pending 3\n"), "{figures}");
+    assert!(figures.contains("\nmedia_jobs_running 0\n"), "{figures}");
+    let worker = production.worker("worker").await;
+    let figures = worker.get("/metrics").await.text().await.unwrap();
+    assert!(figures.contains("\nmedia_jobs_oldest_pending_seconds "));
+}
+
+/// One job holds a unicity, however many ask for it at once.
+#[tokio::test]
+async fn fifty_clients_that_post_one_unicity_get_one_job() {
+    let production = Production::start().await;
+    let apis = [production.api("api-1").await, production.api("api-2").await];
+    let arguments = json!({ "url": production.origin.url("none"), "resource": "r" });
+    let attributes = json!({ "unicity": "only one" });
+    let document = media_testkit::service::import(&arguments, attributes);
+    let posts = (0..50).map(|n| apis[n % 2].try_post("/jobs", &document));
+    let mut ids = Vec::new();
+    let mut created = 0;
+    for answer in futures_util::future::join_all(posts).await {
+        let answer = answer.unwrap();
+        created += usize::from(answer.status() == StatusCode::CREATED);
+        let document: Value = answer.json().await.unwrap();
+        ids.push(document["data"]["id"].as_str().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!((created, ids.len()), (1, 1));
+}

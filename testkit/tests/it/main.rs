@@ -1,0 +1,10 @@
+//! `media-api` and `media-worker` as separate programs on PostgreSQL, Redis and S3.
+
+// In tests a failure is a panic that says where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod imports;
+mod outages;
+mod schema;
+mod shutdown;
+mod tickets;

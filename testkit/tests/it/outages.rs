@@ -1,0 +1,113 @@
+//! Parts that go away and come back.
+
+use std::time::Duration;
+
+use media_testkit::{production::Production, wait_until};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
+    let mut production = Production::start().await;
+    let api = production.api("api").await;
+    let worker = production.worker("worker").await;
+    production.origin.add("file", b"bytes");
+    let url = production.origin.url("file");
+    let first = api.import(&url, "before").await;
+    api.wait_for(&first, "succeeded").await;
+
+    production.postgres.stop();
+    api.wait_until_ready(false).await;
+    worker.wait_until_ready(false).await;
+    let document =
+        media_testkit::service::import(&json!({ "url": url, "resource": "meanwhile" }), json!({}));
+    let refused = api.try_post("/jobs", &document).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused["errors"][0]["code"], "unavailable");
+    for path in ["/jobs", "/medias", "/medias/info/before", "/metrics"] {
+        let refused = api.get(path).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
+    assert_eq!(api.get("/livez").await.status(), StatusCode::OK);
+
+    production.postgres.start_again();
+    api.ready().await;
+    worker.ready().await;
+    let second = api.import(&url, "after").await;
+    api.wait_for(&second, "succeeded").await;
+}
+
+#[tokio::test]
+async fn without_redis_jobs_are_taken_and_run_all_the_same() {
+    let mut production = Production::start().await;
+    let api = production.api("api").await;
+    let _worker = production.worker("worker").await;
+    production.origin.add("file", b"bytes");
+    let url = production.origin.url("file");
+
+    production.redis.kill();
+    let job = api.import(&url, "meanwhile").await;
+    api.wait_for(&job, "succeeded").await;
+    assert_eq!(api.get("/readyz").await.status(), StatusCode::OK);
+
+    // Back, and empty: the worker finds its way to it, and tickets are taken again.
+    production.redis.start_again().await;
+    wait_until("tickets are taken", Duration::from_secs(60), async || {
+        let job = api.import(&url, "after").await;
+        api.wait_for(&job, "succeeded").await;
+        taken_through_redis(&production).then_some(())
+    })
+    .await;
+
+    let before = production.redis.commands_done();
+    production.redis.ask(&["FLUSHALL"]).unwrap();
+    wait_until(
+        "the worker is there again",
+        Duration::from_secs(60),
+        async || {
+            let job = api.import(&url, "flushed").await;
+            api.wait_for(&job, "succeeded").await;
+            taken_through_redis(&production).then_some(())
+        },
+    )
+    .await;
+    assert!(production.redis.commands_done() > before);
+}
+
+/// Whether a worker is registered and no ticket waits.
+fn taken_through_redis(production: &Production) -> bool {
+    let ask = |command: &[&str]| production.redis.ask(command).unwrap();
+    ask(&["ZCARD", "media-tickets-v1:workers"]) != "0"
+        && ask(&["ZCARD", "media-tickets-v1:scheduled"]) == "0"
+        && ask(&["LLEN", "media-tickets-v1:active"]) == "0"
+}
+
+#[tokio::test]
+async fn without_the_object_store_jobs_wait_for_it() {
+    let mut production = Production::start().await;
+    let api = production.api("api").await;
+    let worker = production.worker("worker").await;
+    production.origin.add("file", b"bytes");
+
+    production.seaweed.stop();
+    api.wait_until_ready(false).await;
+    worker.wait_until_ready(false).await;
+    let job = api.import(&production.origin.url("file"), "r").await;
+    let waits = wait_until(
+        "an attempt has failed",
+        Duration::from_mins(1),
+        async || {
+            let job = api.job(&job).await;
+            (job["retry_count"] != 0).then_some(job)
+        },
+    )
+    .await;
+    assert_eq!(waits["error"], "storage_failed");
+
+    production.seaweed.start_again().await;
+    api.wait_for(&job, "succeeded").await;
+    let answer = api.get("/medias/files/r").await;
+    assert_eq!(answer.bytes().await.unwrap(), "bytes");
+}
