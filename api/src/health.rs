@@ -24,12 +24,7 @@ enum HealthResponse {
 enum MetricsResponse {
     /// The figures, a line each.
     #[oai(status = 200)]
-    Figures(
-        PlainText<String>,
-        /// The version of the format.
-        #[oai(header = "Content-Type")]
-        String,
-    ),
+    Figures(PlainText<String>),
 }
 
 #[allow(clippy::unused_async, reason = "operations are async by form")]
@@ -60,10 +55,7 @@ impl HealthApi {
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self) -> Result<MetricsResponse, ApiError> {
         let exposition = metrics::exposition(&self.services).await?;
-        Ok(MetricsResponse::Figures(
-            PlainText(exposition),
-            metrics::CONTENT_TYPE.to_owned(),
-        ))
+        Ok(MetricsResponse::Figures(PlainText(exposition)))
     }
 }
 

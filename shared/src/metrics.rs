@@ -7,9 +7,6 @@ use sea_orm::DbErr;
 
 use crate::{job_ledger::QueueFigures, services::Services};
 
-/// The media type of the text format (OpenMetrics 1.0).
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// The figures as they are now.
 pub async fn exposition(services: &Services) -> Result<String, DbErr> {
     let figures = services.jobs.figures().await?;

@@ -15,9 +15,10 @@ use crate::{
 
 /// A running nginx that serves a directory of its own.
 pub struct Nginx {
+    // Ends before its data goes.
+    _process: Supervised,
     port: u16,
     directory: TempDir,
-    _process: Supervised,
 }
 
 impl Nginx {

@@ -103,9 +103,11 @@ impl Production {
         variables
     }
 
-    /// Where the programs write their logs.
+    /// Where the programs write their logs: in `$TESTKIT_LOGS` if that is set, where they stay.
     pub fn log(&self, name: &str) -> PathBuf {
-        self.directory.path().join(format!("{name}.log"))
+        let kept = std::env::var_os("TESTKIT_LOGS").map(PathBuf::from);
+        let directory = kept.unwrap_or_else(|| self.directory.path().into());
+        directory.join(format!("{name}.log"))
     }
 
     /// Starts an API and waits until it is ready.

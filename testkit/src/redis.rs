@@ -12,9 +12,10 @@ use crate::{
 
 /// A Redis that can be stopped and started again on the same port.
 pub struct Redis {
+    // Ends before its data goes.
+    process: Option<Supervised>,
     port: u16,
     directory: TempDir,
-    process: Option<Supervised>,
 }
 
 impl Redis {

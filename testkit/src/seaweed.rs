@@ -27,9 +27,10 @@ pub const SECRET_KEY: &str = "testsecret";
 
 /// A SeaweedFS that can be stopped and started again with the same data.
 pub struct Seaweed {
+    // Ends before its data goes.
+    process: Option<Supervised>,
     ports: [u16; 5],
     directory: TempDir,
-    process: Option<Supervised>,
 }
 
 impl Seaweed {

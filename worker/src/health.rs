@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use media_shared::{metrics, services::Services};
 use poem::{
-    EndpointExt as _, IntoResponse, Response, Route, Server, get, handler,
-    http::{StatusCode, header},
-    listener::TcpAcceptor,
-    web::Data,
+    EndpointExt as _, IntoResponse, Response, Route, Server, get, handler, http::StatusCode,
+    listener::TcpAcceptor, web::Data,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -55,9 +53,7 @@ async fn readyz(Data(services): Data<&Services>) -> Response {
 #[handler]
 async fn figures(Data(services): Data<&Services>) -> Response {
     match metrics::exposition(services).await {
-        Ok(exposition) => exposition
-            .with_header(header::CONTENT_TYPE, metrics::CONTENT_TYPE)
-            .into_response(),
+        Ok(exposition) => exposition.into_response(),
         Err(error) => unavailable(&error),
     }
 }
