@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test install
+.PHONY: run demo test faults install
 
 # The whole service on this machine, data under ./data.
 run:
@@ -13,6 +13,10 @@ demo:
 # Every test, against real servers.
 test: install
 	cargo test --workspace
+
+# Imports while everything that can fail does; `make faults SEED=…` does the same once more.
+faults: install
+	cargo run --release -p media-testkit --bin media-faults -- $(if $(SEED),--seed $(SEED))
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
 # that they try.

@@ -25,10 +25,10 @@ const UPLOAD_HOLD: Duration = Duration::from_mins(2);
 /// The most blobs that one turn of the collector takes.
 pub const COLLECT_BATCH: u64 = 200;
 /// How long an object that could not be removed is left alone.
-const STUCK_DELAY: Duration = Duration::from_mins(5);
+const STUCK_DELAY: Duration = Duration::from_mins(1);
 /// How many graces after a blob was given up its object is removed once more: a request of its writer
 /// may have been under way in the store, or its writer frozen for longer than a grace.
-const GRACES_UNTIL_SECOND_LOOK: u32 = 20;
+const GRACES_UNTIL_SECOND_LOOK: u32 = 10;
 
 /// Who writes a blob, and so decides how long it stays staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +191,12 @@ impl BlobLedger {
                 Ok(()) => removed.push(blob.id),
                 Err(error) => {
                     stuck.push(blob.id);
+                    let away = matches!(error, StorageError::Unavailable(_));
                     result = result.and(Err(error));
+                    if away {
+                        // Nor will the others go now.
+                        break;
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@
 
 pub mod bytes;
 pub mod databases;
+pub mod faults;
 pub mod nginx;
 pub mod origin;
 pub mod postgres;

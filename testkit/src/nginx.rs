@@ -16,7 +16,7 @@ use crate::{
 /// A running nginx that serves a directory of its own.
 pub struct Nginx {
     // Ends before its data goes.
-    _process: Supervised,
+    process: Option<Supervised>,
     port: u16,
     directory: TempDir,
 }
@@ -33,24 +33,36 @@ impl Nginx {
         let port = free_port();
         let configuration = directory.path().join("nginx.conf");
         std::fs::write(&configuration, configure(directory.path(), port)).unwrap();
+        let mut nginx = Self {
+            process: None,
+            port,
+            directory,
+        };
+        nginx.start_again().await;
+        nginx
+    }
+
+    /// Starts it after a stop.
+    pub async fn start_again(&mut self) {
+        let configuration = self.directory.path().join("nginx.conf");
         let arguments = [
             "-p",
-            directory.path().to_str().unwrap(),
+            self.directory.path().to_str().unwrap(),
             "-c",
             configuration.to_str().unwrap(),
             "-e",
             "error.log",
         ];
-        let process = Launch::new("/usr/sbin/nginx", &arguments).start();
+        self.process = Some(Launch::new("/usr/sbin/nginx", &arguments).start());
         wait_until("nginx listens", Duration::from_secs(10), async || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
         })
         .await;
-        Self {
-            port,
-            directory,
-            _process: process,
-        }
+    }
+
+    /// Ends it, transfers under way included.
+    pub fn stop(&mut self) {
+        self.process = None;
     }
 
     /// The URL of a path.

@@ -38,6 +38,11 @@ pub struct Production {
     variables: Vec<(String, String)>,
 }
 
+/// An address that nothing listens on now.
+pub fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
 /// A running program.
 pub struct Program {
     name: String,
@@ -104,15 +109,14 @@ impl Production {
     }
 
     /// Where the programs write their logs: in `$TESTKIT_LOGS` if that is set, where they stay.
-    pub fn log(&self, name: &str) -> PathBuf {
+    pub fn logs(&self) -> PathBuf {
         let kept = std::env::var_os("TESTKIT_LOGS").map(PathBuf::from);
-        let directory = kept.unwrap_or_else(|| self.directory.path().into());
-        directory.join(format!("{name}.log"))
+        kept.unwrap_or_else(|| self.directory.path().into())
     }
 
     /// Starts an API and waits until it is ready.
     pub async fn api(&self, name: &str) -> Program {
-        let program = self.launch_api(name);
+        let program = self.launch_api(name, &free_address());
         program.ready().await;
         program
     }
@@ -124,23 +128,22 @@ impl Production {
         program
     }
 
-    /// Starts an API.
-    pub fn launch_api(&self, name: &str) -> Program {
-        self.launch("media-api", "MEDIA_LISTEN", name)
+    /// Starts an API at an address.
+    pub fn launch_api(&self, name: &str, address: &str) -> Program {
+        self.launch("media-api", "MEDIA_LISTEN", name, address)
     }
 
     /// Starts a worker.
     pub fn launch_worker(&self, name: &str) -> Program {
-        self.launch("media-worker", "MEDIA_WORKER_LISTEN", name)
+        self.launch("media-worker", "MEDIA_WORKER_LISTEN", name, &free_address())
     }
 
-    fn launch(&self, program: &str, listen: &str, name: &str) -> Program {
-        let address = format!("127.0.0.1:{}", free_port());
+    fn launch(&self, program: &str, listen: &str, name: &str, address: &str) -> Program {
         let mut launch = Launch::new(programs::path(program), &[])
             .bare()
             .directory(self.directory.path())
-            .log(&self.log(name))
-            .variable(listen, &address);
+            .log(&self.logs().join(format!("{name}.log")))
+            .variable(listen, address);
         for (name, value) in self.variables() {
             launch = launch.variable(&name, &value);
         }

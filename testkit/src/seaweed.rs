@@ -132,6 +132,13 @@ impl Seaweed {
         objects
     }
 
+    /// The bytes of an object.
+    pub async fn object(&self, key: &str) -> Vec<u8> {
+        let object = self.client().get_object().bucket(BUCKET).key(key);
+        let body = object.send().await.unwrap().body;
+        body.collect().await.unwrap().to_vec()
+    }
+
     /// The keys of all uploads below a prefix that were begun and neither completed nor aborted.
     pub async fn open_uploads(&self, prefix: &str) -> Vec<String> {
         let page = self

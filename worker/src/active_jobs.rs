@@ -45,6 +45,8 @@ pub(crate) enum StopReason {
     LeaseLost,
     /// The worker shuts down.
     Shutdown,
+    /// There is nothing to store it in.
+    StorageAway,
 }
 
 /// How far an import is.

@@ -27,6 +27,7 @@ mod health;
 mod heartbeat;
 mod import;
 mod maintenance;
+mod readiness;
 mod runner;
 mod ticket_consumer;
 pub mod tls;
@@ -36,6 +37,7 @@ use egress::{EgressGate, NameResolver};
 use fetch::{Fetcher, FetcherError};
 use import::Importer;
 use maintenance::Maintenance;
+use readiness::Readiness;
 use runner::Runner;
 
 /// How long jobs that were told to stop may take to write that down.
@@ -98,6 +100,7 @@ pub async fn run(
         services.jobs.clone(),
         importer,
         active.clone(),
+        Readiness::new(services.clone()),
         config.worker.limits.total,
         config.worker.concurrency,
         draining.clone(),

@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     active_jobs::{ActiveGuard, ActiveJobs, StopReason},
     import::Importer,
+    readiness::Readiness,
 };
 
 /// What this worker can run.
@@ -40,6 +41,7 @@ struct Inner {
     jobs: JobLedger,
     importer: Importer,
     active: ActiveJobs,
+    readiness: Readiness,
     /// How long one attempt may take.
     total: Duration,
     /// No more claims.
@@ -62,6 +64,7 @@ impl Runner {
         jobs: JobLedger,
         importer: Importer,
         active: ActiveJobs,
+        readiness: Readiness,
         total: Duration,
         concurrency: usize,
         draining: CancellationToken,
@@ -71,6 +74,7 @@ impl Runner {
             jobs,
             importer,
             active,
+            readiness,
             total,
             draining,
             slots: Semaphore::new(concurrency),
@@ -84,7 +88,7 @@ impl Runner {
         let Ok(_slot) = self.0.slots.acquire().await else {
             return;
         };
-        while !self.0.draining.is_cancelled() {
+        while !self.0.draining.is_cancelled() && self.0.readiness.is_good().await {
             match timeout(STATEMENT_LIMIT, self.0.jobs.claim(self.0.worker, &KNOWN)).await {
                 Ok(Ok(Some(claimed))) => self.run(claimed).await,
                 Ok(Ok(None)) => return,
@@ -103,7 +107,15 @@ impl Runner {
 
     async fn run(&self, claimed: Claimed) {
         let guard = self.0.active.enter(claimed.lease);
-        let outcome = self.attempt(&claimed, &guard).await;
+        let outcome = match self.attempt(&claimed, &guard).await {
+            // No attempt is spent on what is not the import's fault.
+            Outcome::Failed(failure)
+                if failure.code == FailureCode::StorageFailed && !self.0.readiness.look().await =>
+            {
+                Outcome::Stopped(StopReason::StorageAway)
+            }
+            outcome => outcome,
+        };
         if matches!(outcome, Outcome::Stopped(_)) {
             // The attempt was dropped where it stood, and writes no more.
             self.0.importer.discard(claimed.lease, &guard.job).await;
@@ -170,7 +182,7 @@ impl Runner {
                 let job = jobs.stopped(lease).await?;
                 tracing::info!(%lease, status = job.status.as_str(), "stopped by a signal");
             }
-            Outcome::Stopped(StopReason::Shutdown) => {
+            Outcome::Stopped(StopReason::Shutdown | StopReason::StorageAway) => {
                 jobs.hand_back(lease).await?;
                 tracing::info!(%lease, "handed back");
             }

@@ -140,7 +140,7 @@ async fn what_was_given_up_is_looked_for_once_more(database: Database) {
     late.write(Bytes::from_static(b"late")).await.unwrap();
     late.finish().await.unwrap();
     assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0, "not yet");
-    ledgers.clock.advance(LEASE * 20);
+    ledgers.clock.advance(LEASE * 10);
     assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
     assert!(!exists(&store, sealed.blob_id).await);
     assert_eq!(blobs(&database).await, 0);
@@ -228,7 +228,7 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
     }
     ledgers.clock.advance(Duration::from_hours(1));
     ledgers.blobs.collect(&store).await.unwrap();
-    ledgers.clock.advance(LEASE * 20);
+    ledgers.clock.advance(LEASE * 10);
     ledgers.blobs.collect(&store).await.unwrap();
     assert_eq!(blobs(&database).await, 0);
 }

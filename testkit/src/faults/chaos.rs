@@ -1,0 +1,282 @@
+//! What goes wrong.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
+use tokio::time::sleep;
+
+use crate::production::{Production, Program};
+
+const WORKERS: usize = 3;
+/// How often a worker is frozen until one is found that holds jobs.
+const FREEZE_TRIES: usize = 20;
+/// Two heartbeats.
+const SILENCE: Duration = Duration::from_secs(2);
+/// Jobs of a worker that has been silent for nearly as long.
+const SILENT_JOBS: &str = "SELECT count(*) FROM jobs WHERE status = 'running' \
+    AND lease_until < now() + interval '3.2 s'";
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    KillWorker,
+    KillApi,
+    FreezeWorker,
+    FreezeApi,
+    StopWorker,
+    StopApi,
+    FlushRedis,
+    KillRedis,
+    RestartDatabase,
+    StopStore,
+    StopOrigin,
+}
+
+const ALL: [Fault; 11] = [
+    Fault::KillWorker,
+    Fault::KillApi,
+    Fault::FreezeWorker,
+    Fault::FreezeApi,
+    Fault::StopWorker,
+    Fault::StopApi,
+    Fault::FlushRedis,
+    Fault::KillRedis,
+    Fault::RestartDatabase,
+    Fault::StopStore,
+    Fault::StopOrigin,
+];
+
+/// What was done.
+pub(super) struct Faults {
+    pub(super) counts: Vec<(Fault, usize)>,
+    /// From when to when clocks and statements of workers could be out of step: a frozen worker or a
+    /// database that is away may delay a statement after its time was taken.
+    pub(super) outages: Vec<(SystemTime, SystemTime)>,
+}
+
+/// Does it.
+pub(super) struct Chaos {
+    apis: Vec<Program>,
+    workers: Vec<Program>,
+    addresses: [String; 2],
+    random: StdRng,
+    started: usize,
+}
+
+impl Chaos {
+    /// Starts the APIs.
+    pub(super) async fn start(
+        production: &Production,
+        addresses: &[String; 2],
+        random: StdRng,
+    ) -> Self {
+        let mut chaos = Self {
+            apis: Vec::new(),
+            workers: Vec::new(),
+            addresses: addresses.clone(),
+            random,
+            started: 0,
+        };
+        for address in addresses {
+            let api = production.launch_api(&chaos.name("api"), address);
+            api.ready().await;
+            chaos.apis.push(api);
+        }
+        chaos
+    }
+
+    /// Starts the workers.
+    pub(super) async fn start_workers(&mut self, production: &Production) {
+        for _ in 0..WORKERS {
+            let worker = production.worker(&self.name("worker")).await;
+            self.workers.push(worker);
+        }
+    }
+
+    fn name(&mut self, kind: &str) -> String {
+        self.started += 1;
+        format!("{kind}-{}", self.started)
+    }
+
+    /// Does every fault once, in an order of its own, and again while `go_on` says so. At the end
+    /// everything runs.
+    pub(super) async fn run_while(
+        &mut self,
+        production: &mut Production,
+        store_outage: Duration,
+        go_on: impl Fn() -> bool,
+    ) -> Faults {
+        let mut faults = Faults {
+            counts: ALL.map(|fault| (fault, 0)).to_vec(),
+            outages: Vec::new(),
+        };
+        let mut rounds = 0;
+        while rounds == 0 || go_on() {
+            let mut order = ALL;
+            order.shuffle(&mut self.random);
+            for fault in order {
+                // The first round is whole, whatever happens.
+                if rounds > 0 && !go_on() {
+                    break;
+                }
+                self.pause(500..2000).await;
+                println!("  {fault}");
+                let began = SystemTime::now();
+                self.commit(fault, production, store_outage).await;
+                if matches!(
+                    fault,
+                    Fault::FreezeWorker | Fault::RestartDatabase | Fault::StopStore
+                ) {
+                    faults.outages.push((began, SystemTime::now()));
+                }
+                for (kind, count) in &mut faults.counts {
+                    *count += usize::from(*kind == fault);
+                }
+            }
+            rounds += 1;
+        }
+        for program in self.apis.iter().chain(&self.workers) {
+            program.ready().await;
+        }
+        faults
+    }
+
+    async fn commit(&mut self, fault: Fault, production: &mut Production, store_outage: Duration) {
+        match fault {
+            Fault::KillWorker => {
+                let worker = self.take_worker();
+                worker.kill();
+                self.pause(100..2000).await;
+                self.replace_worker(production);
+            }
+            Fault::StopWorker => {
+                let worker = self.take_worker();
+                // Rolling: the new one starts before the old one has ended.
+                self.replace_worker(production);
+                worker.process().signal("-TERM");
+                stop(worker).await;
+            }
+            Fault::FreezeWorker => self.freeze_worker(production).await,
+            Fault::KillApi | Fault::StopApi => self.restart_api(fault, production).await,
+            Fault::FreezeApi => {
+                let index = self.random.random_range(0..self.apis.len());
+                self.apis[index].process().signal("-STOP");
+                self.pause(1000..4000).await;
+                self.apis[index].process().signal("-CONT");
+            }
+            Fault::FlushRedis => {
+                production.redis.ask(&["FLUSHALL"]);
+            }
+            Fault::KillRedis => {
+                production.redis.kill();
+                self.pause(1000..5000).await;
+                production.redis.start_again().await;
+            }
+            Fault::RestartDatabase => {
+                production.postgres.stop();
+                self.pause(500..3000).await;
+                production.postgres.start_again();
+            }
+            Fault::StopStore => {
+                production.seaweed.stop();
+                let third = store_outage / 3;
+                sleep(third).await;
+                // Its outage is when workers are full of unfinished writes.
+                self.take_worker().kill();
+                sleep(third).await;
+                self.replace_worker(production);
+                sleep(third).await;
+                production.seaweed.start_again().await;
+            }
+            Fault::StopOrigin => {
+                production.origin.stop();
+                self.pause(500..4000).await;
+                production.origin.start_again().await;
+            }
+        }
+    }
+
+    /// Freezes a worker that holds jobs: longer than their lease, and than another worker needs to
+    /// take over.
+    async fn freeze_worker(&mut self, production: &Production) {
+        let database = sea_orm::Database::connect(production.database_url())
+            .await
+            .unwrap();
+        for _ in 0..FREEZE_TRIES {
+            let index = self.random.random_range(0..self.workers.len());
+            self.workers[index].process().signal("-STOP");
+            sleep(SILENCE).await;
+            if super::count(&database, SILENT_JOBS).await > 0 {
+                self.pause(7000..10_000).await;
+                self.workers[index].process().signal("-CONT");
+                return;
+            }
+            self.workers[index].process().signal("-CONT");
+            sleep(SILENCE).await;
+        }
+    }
+
+    async fn restart_api(&mut self, fault: Fault, production: &Production) {
+        let index = self.random.random_range(0..self.apis.len());
+        let api = self.apis.remove(index);
+        if fault == Fault::KillApi {
+            api.kill();
+            self.pause(100..1000).await;
+        } else {
+            stop(api).await;
+        }
+        let address = self.addresses[index].clone();
+        let api = production.launch_api(&self.name("api"), &address);
+        self.apis.insert(index, api);
+    }
+
+    fn take_worker(&mut self) -> Program {
+        let index = self.random.random_range(0..self.workers.len());
+        self.workers.remove(index)
+    }
+
+    fn replace_worker(&mut self, production: &Production) {
+        let worker = production.launch_worker(&self.name("worker"));
+        self.workers.push(worker);
+    }
+
+    async fn pause(&mut self, milliseconds: std::ops::Range<u64>) {
+        let milliseconds = self.random.random_range(milliseconds);
+        sleep(Duration::from_millis(milliseconds)).await;
+    }
+
+    /// Ends the programs.
+    pub(super) fn stop(self) {
+        for program in self.apis.into_iter().chain(self.workers) {
+            program.stop();
+        }
+    }
+}
+
+/// Waits for a program to end without holding up the load.
+async fn stop(program: Program) {
+    tokio::task::spawn_blocking(|| program.stop())
+        .await
+        .unwrap();
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KillWorker => "a worker killed (SIGKILL)",
+            Self::KillApi => "an API killed (SIGKILL)",
+            Self::FreezeWorker => "a worker frozen for longer than its lease (SIGSTOP)",
+            Self::FreezeApi => "an API frozen (SIGSTOP)",
+            Self::StopWorker => "a worker replaced (SIGTERM)",
+            Self::StopApi => "an API restarted (SIGTERM)",
+            Self::FlushRedis => "Redis flushed",
+            Self::KillRedis => "Redis away",
+            Self::RestartDatabase => "PostgreSQL restarted",
+            Self::StopStore => "the object store away, and a worker killed meanwhile",
+            Self::StopOrigin => "the origin away",
+        })
+    }
+}
