@@ -59,7 +59,7 @@ impl FaultRun {
             .with("MEDIA_SHUTDOWN_GRACE", "1s")
             .with("MEDIA_WORKER_CONCURRENCY", "8");
         let origin = Origin::fill(&production.origin, &mut random);
-        let load = Load::new(&production, origin, self.jobs, self.rate, &mut random);
+        let load = Load::new(origin, self.jobs, self.rate, &mut random);
 
         let mut chaos = Chaos::start(&production, load.apis(), random).await;
         // What waits before the first worker starts must be taken in order.
@@ -67,7 +67,7 @@ impl FaultRun {
         chaos.start_workers(&production).await;
         let (posted, faults) = tokio::join!(
             load.post_all(),
-            chaos.run_while(&mut production, self.store_outage, || !load.is_done())
+            chaos.run_beside(&load, &mut production, self.store_outage)
         );
         let outages = faults.outages;
 

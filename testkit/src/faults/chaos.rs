@@ -8,6 +8,7 @@ use std::{
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
 use tokio::time::sleep;
 
+use super::load::Load;
 use crate::production::{Production, Program};
 
 const WORKERS: usize = 3;
@@ -101,25 +102,25 @@ impl Chaos {
         format!("{kind}-{}", self.started)
     }
 
-    /// Does every fault once, in an order of its own, and again while `go_on` says so. At the end
+    /// Does every fault once, in an order of its own, and again while the load goes on. At the end
     /// everything runs.
-    pub(super) async fn run_while(
+    pub(super) async fn run_beside(
         &mut self,
+        load: &Load,
         production: &mut Production,
         store_outage: Duration,
-        go_on: impl Fn() -> bool,
     ) -> Faults {
         let mut faults = Faults {
             counts: ALL.map(|fault| (fault, 0)).to_vec(),
             outages: Vec::new(),
         };
         let mut rounds = 0;
-        while rounds == 0 || go_on() {
+        while rounds == 0 || !load.is_done() {
             let mut order = ALL;
             order.shuffle(&mut self.random);
             for fault in order {
                 // The first round is whole, whatever happens.
-                if rounds > 0 && !go_on() {
+                if rounds > 0 && load.is_done() {
                     break;
                 }
                 self.pause(500..2000).await;
@@ -137,6 +138,7 @@ impl Chaos {
                 }
             }
             rounds += 1;
+            load.is_enough();
         }
         for program in self.apis.iter().chain(&self.workers) {
             program.ready().await;

@@ -12,11 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    bytes::pattern,
-    http_client,
-    nginx::Nginx,
-    production::{Production, free_address},
-    service::import,
+    bytes::pattern, http_client, nginx::Nginx, production::free_address, service::import,
     wait_until,
 };
 
@@ -126,18 +122,13 @@ pub(super) struct Load {
     plans: Vec<Plan>,
     rate: u32,
     http: Client,
+    enough: AtomicBool,
     done: AtomicBool,
     backlog: tokio::sync::Mutex<Vec<Posted>>,
 }
 
 impl Load {
-    pub(super) fn new(
-        _production: &Production,
-        origin: Origin,
-        jobs: usize,
-        rate: u32,
-        random: &mut StdRng,
-    ) -> Self {
+    pub(super) fn new(origin: Origin, jobs: usize, rate: u32, random: &mut StdRng) -> Self {
         let plans = (0..jobs)
             .map(|_| Plan {
                 file: origin.choose(random),
@@ -152,6 +143,7 @@ impl Load {
             plans,
             rate,
             http: http_client(),
+            enough: AtomicBool::new(false),
             done: AtomicBool::new(false),
             backlog: tokio::sync::Mutex::new(Vec::new()),
         }
@@ -180,27 +172,34 @@ impl Load {
         }
     }
 
-    /// Posts the rest, at the rate.
+    /// Posts the rest, at the rate, and more of the same until every fault has met jobs.
     pub(super) async fn post_all(&self) -> AllPosted {
         let mut ticks = interval(Duration::from_secs(1) / self.rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut jobs = std::mem::take(&mut *self.backlog.lock().await);
-        let rest = self.plans.iter().enumerate().skip(BACKLOG);
         let half = self.plans.len() / 2;
         let mut rivals = Vec::new();
-        for (number, plan) in rest {
+        let mut number = BACKLOG;
+        while number < self.plans.len() || !self.enough.load(Ordering::Relaxed) {
             ticks.tick().await;
             if number == half {
                 rivals = self.compete().await;
             }
-            jobs.extend(self.post(number, *plan).await);
+            let plan = self.plans[number % self.plans.len()];
+            jobs.extend(self.post(number, plan).await);
+            number += 1;
         }
         self.done.store(true, Ordering::Relaxed);
         AllPosted {
-            unanswered: self.plans.len() - jobs.len(),
+            unanswered: number - jobs.len(),
             jobs,
             rivals,
         }
+    }
+
+    /// Every fault has met jobs; nothing is posted any more beyond what was planned.
+    pub(super) fn is_enough(&self) {
+        self.enough.store(true, Ordering::Relaxed);
     }
 
     async fn post(&self, number: usize, plan: Plan) -> Option<Posted> {

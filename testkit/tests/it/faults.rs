@@ -8,7 +8,7 @@ use media_testkit::faults::FaultRun;
 async fn every_promise_is_kept_whatever_fails() {
     let run = FaultRun {
         seed: 20_261_123,
-        jobs: 300,
+        jobs: 150,
         rate: 8,
         store_outage: Duration::from_secs(6),
     };
