@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test faults install
+.PHONY: run demo test faults bench install
 
 # The whole service on this machine, data under ./data.
 run:
@@ -17,6 +17,11 @@ test: install
 # Imports while everything that can fail does; `make faults SEED=…` does the same once more.
 faults: install
 	cargo run --release -p media-testkit --bin media-faults -- $(if $(SEED),--seed $(SEED))
+
+# What the queue costs: claims, pick-up, idleness, Redis.
+bench: install
+	cargo build --release --workspace
+	for what in claims pickup redis; do target/release/media-bench $$what || exit; done
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
 # that they try.

@@ -277,8 +277,7 @@ impl MediasApi {
 }
 
 impl MediasApi {
-    /// The operations, on these services. An upload takes at most `max_bytes`, and ends when no
-    /// byte comes for the length of `stall`.
+    /// The operations, on these services and within the limits of the configuration.
     pub(crate) fn new(services: Services, config: &Config) -> Self {
         let services = Arc::new(services);
         let max_bytes = config.max_bytes.as_u64();

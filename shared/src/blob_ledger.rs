@@ -11,6 +11,9 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
 use crate::{
     blob_store::{BlobKey, BlobStore, StorageError},
     clock::Clock,
@@ -29,6 +32,13 @@ const STUCK_DELAY: Duration = Duration::from_mins(1);
 /// How many graces after a blob was given up its object is removed once more: a request of its writer
 /// may have been under way in the store, or its writer frozen for longer than a grace.
 const GRACES_UNTIL_SECOND_LOOK: u32 = 10;
+/// And no earlier than that: longer than a store may take over any one request.
+const SECOND_LOOK_MINIMUM: Duration = Duration::from_mins(3);
+/// How long one turn of the collector goes on taking more.
+const COLLECT_TIME: Duration = Duration::from_secs(45);
+/// How many objects are removed at once, and how long one may take.
+const REMOVALS_AT_ONCE: usize = 16;
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Who writes a blob, and so decides how long it stays staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +137,7 @@ impl BlobLedger {
 
     /// When the object of a blob that is given up now is removed for good.
     fn second_look(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now + self.abandoned_grace * GRACES_UNTIL_SECOND_LOOK
+        now + (self.abandoned_grace * GRACES_UNTIL_SECOND_LOOK).max(SECOND_LOOK_MINIMUM)
     }
 
     /// Gives up whatever an attempt has staged, once it has stopped writing.
@@ -180,30 +190,46 @@ impl BlobLedger {
             .limit(COLLECT_BATCH)
             .all(self.database.reader())
             .await?;
-        let mut removed = Vec::new();
-        let mut watched = Vec::new();
-        let mut stuck = Vec::new();
-        let mut result = Ok(());
-        for blob in due {
+        let started = Instant::now();
+        let mut dealt_with = 0;
+        for blobs in due.chunks(REMOVALS_AT_ONCE) {
+            dealt_with += self.remove(blobs, store).await?;
+            if started.elapsed() > COLLECT_TIME {
+                break;
+            }
+        }
+        Ok(dealt_with)
+    }
+
+    /// Removes a few objects, and writes down at once what came of it. An error means that more would
+    /// fail now.
+    async fn remove(
+        &self,
+        blobs: &[blob::Model],
+        store: &Arc<dyn BlobStore>,
+    ) -> Result<u64, CollectError> {
+        let removals = blobs.iter().map(|blob| async move {
             let key = BlobKey::from_stored(&blob.storage_key);
-            match store.delete(&key).await {
+            let deleted = timeout(REMOVAL_LIMIT, store.delete(&key)).await;
+            let slow = || StorageError::Unavailable("an object is not removed in time".to_owned());
+            (blob, deleted.unwrap_or_else(|_| Err(slow())))
+        });
+        let now = self.clock.now();
+        let (mut removed, mut watched, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
+        let mut result = Ok(());
+        for (blob, deleted) in join_all(removals).await {
+            match deleted {
                 Ok(()) if blob.expires_at.is_some_and(|until| until > now) => watched.push(blob.id),
                 Ok(()) => removed.push(blob.id),
                 Err(error) => {
                     stuck.push(blob.id);
-                    let away = matches!(error, StorageError::Unavailable(_));
                     result = result.and(Err(error));
-                    if away {
-                        // Nor will the others go now.
-                        break;
-                    }
                 }
             }
         }
         self.put_off(stuck, Expr::value(now + STUCK_DELAY)).await?;
-        let watched = self
-            .put_off(watched, Expr::col(blob::Column::ExpiresAt))
-            .await?;
+        let second_look = Expr::col(blob::Column::ExpiresAt);
+        let watched = self.put_off(watched, second_look).await?;
         let removed = self.forget(removed).await?;
         result?;
         Ok(watched + removed)

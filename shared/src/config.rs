@@ -71,7 +71,8 @@ pub struct Settings {
     )]
     pub s3_path_style: String,
 
-    /// The most bytes that one program holds in memory on their way to S3
+    /// The memory that one program gives to bytes on their way to S3, beside 256 KiB for each import
+    /// and upload: 8 MiB for each import at once, or more
     #[arg(
         long,
         global = true,

@@ -64,6 +64,9 @@ pub enum OpenError {
 /// How long the parts have to answer a check.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long the parts may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Why the service cannot do its work now.
 #[derive(Debug, thiserror::Error)]
 pub enum Unready {
@@ -114,12 +117,16 @@ impl Services {
         }
     }
 
-    /// Ends what runs beside the parts, and closes the connections to the database.
+    /// Ends what runs beside the parts, and closes the connections to the database; those that are in
+    /// use for longer than a while are cut off.
     pub async fn close(self) -> Result<(), DbErr> {
         self.background.end.cancel();
         self.background.tasks.close();
-        self.background.tasks.wait().await;
-        self.database.close().await
+        let closing = async {
+            self.background.tasks.wait().await;
+            self.database.close().await
+        };
+        timeout(CLOSE_LIMIT, closing).await.unwrap_or(Ok(()))
     }
 }
 

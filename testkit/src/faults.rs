@@ -23,9 +23,8 @@ use load::{Load, Origin};
 const LEASE: &str = "5s";
 /// How long all jobs may take to end once the faults are over: what is left of a back-off, and some.
 const SETTLE_LIMIT: Duration = Duration::from_mins(5);
-/// How long the collector may take to have removed all there is: ten leases after the last attempt
-/// was given up, and some.
-const COLLECT_LIMIT: Duration = Duration::from_mins(3);
+/// How long the collector may take: it looks twice at what was given up, three minutes apart.
+const COLLECT_LIMIT: Duration = Duration::from_mins(6);
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +37,8 @@ pub struct FaultRun {
     pub rate: u32,
     /// For how long the object store is away.
     pub store_outage: Duration,
+    /// Whether to wait for the collector's second look at what was given up.
+    pub second_look: bool,
 }
 
 /// What happened.
@@ -76,7 +77,7 @@ impl FaultRun {
             .unwrap();
         wait_for_the_end(&database).await;
         load.cancel_scheduled(&posted).await;
-        wait_for_the_collector(&database).await;
+        wait_for_the_collector(&database, self.second_look).await;
         let found = check::check(&production, &database, &load, &posted, &outages).await;
         chaos.stop();
         Report {
@@ -103,10 +104,15 @@ async fn wait_for_the_end(database: &DatabaseConnection) {
     .await;
 }
 
-async fn wait_for_the_collector(database: &DatabaseConnection) {
-    let unowned = "SELECT count(*) FROM blobs WHERE status <> 'live'";
+async fn wait_for_the_collector(database: &DatabaseConnection, second_look: bool) {
+    let left = if second_look {
+        "SELECT count(*) FROM blobs WHERE status <> 'live'"
+    } else {
+        "SELECT count(*) FROM blobs WHERE status = 'staged' OR (status = 'garbage' \
+           AND (expires_at IS NULL OR collect_after < expires_at))"
+    };
     wait_until("the collector is done", COLLECT_LIMIT, async || {
-        (count(database, unowned).await == 0).then_some(())
+        (count(database, left).await == 0).then_some(())
     })
     .await;
 }

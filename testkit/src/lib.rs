@@ -5,6 +5,7 @@
 // In tests a failure is a panic that says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod bench;
 pub mod bytes;
 pub mod databases;
 pub mod faults;

@@ -18,6 +18,7 @@ pub struct Postgres {
     port: u16,
     programs: PathBuf,
     directory: String,
+    durable: bool,
     process: Option<Supervised>,
     _data: TempDir,
 }
@@ -31,8 +32,18 @@ const AS_POSTGRES: [&str; 4] = [
 ];
 
 impl Postgres {
-    /// Starts it, with no database but its own.
+    /// Starts it, with no database but its own. What is tested is the service, not the disk: nothing
+    /// waits for that.
     pub fn start() -> Self {
+        Self::start_as(false)
+    }
+
+    /// Starts one that is as durable as in production.
+    pub fn start_durable() -> Self {
+        Self::start_as(true)
+    }
+
+    fn start_as(durable: bool) -> Self {
         let programs = newest_postgres();
         let data = tempfile::tempdir().unwrap();
         let directory = data.path().join("data");
@@ -68,6 +79,7 @@ impl Postgres {
             port: free_port(),
             programs,
             directory,
+            durable,
             process: None,
             _data: data,
         };
@@ -78,7 +90,12 @@ impl Postgres {
     /// Starts it after a stop, with what it held.
     pub fn start_again(&mut self) {
         let program = self.programs.join("postgres");
-        self.process = Some(start_postgres(&program, &self.directory, self.port));
+        self.process = Some(start_postgres(
+            &program,
+            &self.directory,
+            self.port,
+            self.durable,
+        ));
         self.wait();
     }
 
@@ -108,8 +125,13 @@ impl Postgres {
     }
 }
 
-fn start_postgres(program: &Path, data: &str, port: u16) -> Supervised {
+fn start_postgres(program: &Path, data: &str, port: u16, durable: bool) -> Supervised {
     let port = port.to_string();
+    let durability = if durable { "on" } else { "off" };
+    let (fsync, pages) = (
+        format!("fsync={durability}"),
+        format!("full_page_writes={durability}"),
+    );
     let settings = [
         "-D",
         data,
@@ -119,11 +141,10 @@ fn start_postgres(program: &Path, data: &str, port: u16) -> Supervised {
         "127.0.0.1",
         "-k",
         "",
-        // What is tested is the service, not the disk.
         "-c",
-        "fsync=off",
+        &fsync,
         "-c",
-        "full_page_writes=off",
+        &pages,
         "-c",
         "max_connections=200",
     ];

@@ -91,7 +91,7 @@ impl Seaweed {
                 .start(),
         );
         let client = self.client();
-        wait_until("SeaweedFS serves", Duration::from_secs(60), async || {
+        wait_until("SeaweedFS serves", Duration::from_mins(1), async || {
             // It answers before it has made its bucket.
             let listed = client.list_objects_v2().bucket(BUCKET).max_keys(1);
             listed.send().await.ok()

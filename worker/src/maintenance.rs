@@ -1,7 +1,10 @@
 //! What has to be done from time to time: jobs made due, rescued and pruned, tickets posted for
 //! what is pending, garbage collected. Safe to run in every worker at once.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    time::{Duration, SystemTime},
+};
 
 use media_shared::{
     blob_ledger::COLLECT_BATCH,
@@ -38,10 +41,11 @@ impl Maintenance {
     /// between any two statements, and each is whole by itself.
     pub(crate) async fn keep_jobs_moving(self, end: CancellationToken) {
         let mut turns = turns(TURN);
+        let mut watch = Watch::new(self.services.jobs.lease());
         let moving = async {
             loop {
                 turns.tick().await;
-                self.move_jobs().await;
+                self.move_jobs(&mut watch).await;
             }
         };
         end.run_until_cancelled(moving).await;
@@ -63,15 +67,21 @@ impl Maintenance {
         end.run_until_cancelled(cleaning).await;
     }
 
-    async fn move_jobs(&self) {
+    async fn move_jobs(&self, watch: &mut Watch) {
         let jobs = &self.services.jobs;
-        if let Some(due @ 1..) = attempt("schedule", jobs.promote_due()).await {
+        watch.turn();
+        let Some(due) = attempt("schedule", jobs.promote_due()).await else {
+            return;
+        };
+        watch.succeeded();
+        if due > 0 {
             // The other workers need not wait for their own turn.
-            self.services
-                .tickets
-                .post(usize::try_from(due).unwrap_or(MAX_WAITING));
+            let due = usize::try_from(due).unwrap_or(MAX_WAITING);
+            self.services.tickets.post(due);
         }
-        attempt("rescue", jobs.rescue_expired()).await;
+        if watch.is_long_enough() {
+            attempt("rescue", jobs.rescue_expired()).await;
+        }
         let limit = self.concurrency as u64;
         if let Some(pending) = attempt("reconcile", jobs.count_pending(limit)).await {
             let pending = usize::try_from(pending).unwrap_or(self.concurrency);
@@ -97,6 +107,46 @@ impl Maintenance {
                 return;
             }
         }
+    }
+}
+
+/// For how long this worker could have seen the others' heartbeats. When the database was away, or
+/// this process frozen, no lease was renewed or none was seen to be: everybody gets the length of a
+/// lease to give a sign of life before anybody's jobs are taken.
+struct Watch {
+    lease: Duration,
+    since: SystemTime,
+    last_success: SystemTime,
+}
+
+impl Watch {
+    fn new(lease: Duration) -> Self {
+        let now = SystemTime::now();
+        Self {
+            lease,
+            since: now,
+            last_success: now,
+        }
+    }
+
+    /// A turn begins; one that comes too late begins the watch anew. By the clock of the wall, which
+    /// goes on while a machine sleeps, and by which leases run out.
+    fn turn(&mut self) {
+        let now = SystemTime::now();
+        let gap = now.duration_since(self.last_success);
+        if gap.is_ok_and(|gap| gap > self.lease / 2) {
+            self.since = now;
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.last_success = SystemTime::now();
+    }
+
+    fn is_long_enough(&self) -> bool {
+        self.since
+            .elapsed()
+            .is_ok_and(|watched| watched > self.lease)
     }
 }
 

@@ -12,7 +12,7 @@ use media_shared::{
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +22,8 @@ use crate::{
     readiness::Readiness,
 };
 
+/// How often a worker whose storage is away looks whether it could take a ticket.
+const ROOM_CHECK: Duration = Duration::from_millis(500);
 /// What this worker can run.
 const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
 /// How long the database has for one statement of a claim or an outcome.
@@ -118,7 +120,9 @@ impl Runner {
         };
         if matches!(outcome, Outcome::Stopped(_)) {
             // The attempt was dropped where it stood, and writes no more.
-            self.0.importer.discard(claimed.lease, &guard.job).await;
+            let discarded = self.0.importer.discard(claimed.lease, &guard.job);
+            // The collector finds what could not be given up in time.
+            let _ = timeout(STATEMENT_LIMIT, discarded).await;
         }
         self.settle(claimed.lease, outcome, &guard).await;
     }
@@ -151,7 +155,8 @@ impl Runner {
                 Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
                     if let Outcome::Stored(media) = &outcome {
-                        self.0.importer.disown(media.blob_id).await;
+                        let disowned = self.0.importer.disown(media.blob_id);
+                        let _ = timeout(STATEMENT_LIMIT, disowned).await;
                     }
                     return;
                 }
@@ -195,6 +200,9 @@ impl Runner {
 
     /// Waits until another job could run.
     pub(crate) async fn has_room(&self) {
+        while !self.0.readiness.is_good().await {
+            sleep(ROOM_CHECK).await;
+        }
         // An error means that the slots are closed, which they never are.
         drop(self.0.slots.acquire().await);
     }

@@ -30,6 +30,9 @@ use crate::jsonapi::{ApiError, ErrorCode};
 const FILE_FIELD: &str = "media";
 /// The longest value of any other field, in bytes.
 const MAX_FIELD_BYTES: u64 = 1024;
+/// How many renewals of an upload's blob in a row may fail before it is given up: fewer than its hold
+/// outlasts.
+const MISSED_RENEWALS: u32 = 2;
 
 /// A form to be read, part by part.
 pub(super) struct UploadForm {
@@ -148,19 +151,34 @@ impl Uploads {
         };
         tokio::select! {
             kept = keep => kept,
-            lost = self.renew(blob_id) => Err(lost),
+            lost = self.renew(blob_id) => {
+                // It may have been forgotten already, and a request of ours still be under way.
+                self.disown(blob_id).await;
+                Err(lost)
+            }
+        }
+    }
+
+    async fn disown(&self, blob_id: BlobId) {
+        if let Err(error) = self.services.blobs.disown(blob_id).await {
+            tracing::warn!(%error, "a broken upload's blob is left to the collector");
         }
     }
 
     /// Keeps the blob from the collector for as long as the upload takes. Ends only if it is lost.
     async fn renew(&self, blob_id: BlobId) -> ApiError {
+        let mut missed = 0;
         loop {
             sleep(BlobLedger::renew_every()).await;
             match self.services.blobs.renew(blob_id).await {
-                Ok(true) => {}
+                Ok(true) => missed = 0,
                 Ok(false) => return given_up_on(),
                 // The blob is held for a few rounds more.
-                Err(error) => tracing::warn!(%error, "an upload's blob was not renewed"),
+                Err(error) if missed < MISSED_RENEWALS => {
+                    missed += 1;
+                    tracing::warn!(%error, "an upload's blob was not renewed");
+                }
+                Err(error) => return error.into(),
             }
         }
     }
@@ -196,10 +214,8 @@ impl Uploads {
             )),
             Err(error) => Err(error),
         };
-        if recorded.is_err()
-            && let Err(error) = self.services.blobs.discard(blob_id).await
-        {
-            tracing::warn!(%error, "a broken upload's blob is left to the collector");
+        if recorded.is_err() {
+            self.disown(blob_id).await;
         }
         recorded
     }

@@ -11,6 +11,7 @@ use aws_sdk_s3::{
     primitives::{ByteStream, ByteStreamError},
 };
 use bytes::Bytes;
+use bytesize::ByteSize;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -218,12 +219,21 @@ impl BlobStore for S3Store {
     }
 }
 
+/// The buffer with which so many imports at once never wait for each other.
+pub(crate) fn needed_buffer(imports: usize, max_bytes: ByteSize) -> ByteSize {
+    let extent = Extent {
+        announced: None,
+        most: max_bytes.as_u64(),
+    };
+    ByteSize::b(writer::part_bytes(extent) as u64 * imports as u64)
+}
+
 async fn next_piece(mut body: ByteStream) -> Result<Option<(Bytes, ByteStream)>, StorageError> {
-    let piece = body.try_next().await.map_err(broken_off)?;
+    let piece = body.try_next().await.map_err(|error| broken_off(&error))?;
     Ok(piece.map(|piece| (piece, body)))
 }
 
-fn broken_off(error: ByteStreamError) -> StorageError {
+fn broken_off(error: &ByteStreamError) -> StorageError {
     StorageError::Unavailable(format!("the object's bytes broke off: {error}"))
 }
 

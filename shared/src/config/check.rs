@@ -5,9 +5,10 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duratio
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, WorkerConfig, storage,
+    Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig,
+    storage,
 };
-use crate::database::ACQUIRE_TIMEOUT;
+use crate::{blob_store::s3, database::ACQUIRE_TIMEOUT};
 
 /// Everything that is wrong with the settings, a line each.
 #[derive(Debug, thiserror::Error)]
@@ -91,12 +92,22 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         .and_then(|lease| checker.keep("MEDIA_LEASE", lease_length(lease)));
     let shutdown_grace = checker.duration("MEDIA_SHUTDOWN_GRACE", &settings.shutdown_grace);
     let job_retention = checker.duration("MEDIA_JOB_RETENTION", &settings.job_retention);
+    if let (Some(StorageUrl::S3(location)), Some(concurrency), Some(max_bytes)) =
+        (&storage, concurrency, max_bytes)
+    {
+        let needed = s3::needed_buffer(concurrency, max_bytes);
+        if location.buffer < needed {
+            checker.0.push(format!(
+                "MEDIA_S3_BUFFER_BYTES must be {needed} or more for {concurrency} imports at once of up to {max_bytes}"
+            ));
+        }
+    }
     Some(Config {
         database: database?,
         database_connections: database_connections?,
         redis: redis?,
         storage: storage?,
-        download_redirect: download_redirect?,
+        download_redirect,
         listen: listen?,
         max_bytes: max_bytes?,
         worker: WorkerConfig {

@@ -117,17 +117,14 @@ fn s3_buffer(text: &str) -> Result<ByteSize, String> {
         .ok_or_else(|| format!("must be a number of bytes from {least} to 64 GiB"))
 }
 
-/// Checks how long a redirect to storage is good for.
-pub(super) fn download_redirect(
-    settings: &Settings,
-    checker: &mut Checker,
-) -> Option<Option<Duration>> {
+/// Checks how long a redirect to storage is good for; nothing where downloads are streamed.
+pub(super) fn download_redirect(settings: &Settings, checker: &mut Checker) -> Option<Duration> {
     const VARIABLE: &str = "MEDIA_DOWNLOAD_REDIRECT";
     match settings.download_redirect.as_str() {
-        "off" => Some(None),
+        "off" => None,
         time => {
             let time = checker.duration(VARIABLE, time)?;
-            checker.keep(VARIABLE, redirect_time(time)).map(Some)
+            checker.keep(VARIABLE, redirect_time(time))
         }
     }
 }

@@ -33,6 +33,7 @@ async fn main() {
         jobs,
         rate,
         store_outage: Duration::from_secs(20),
+        second_look: true,
     };
     let report = run.run().await;
     println!("{report}");

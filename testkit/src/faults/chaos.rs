@@ -1,5 +1,10 @@
 //! What goes wrong.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a run says what it does while it does it"
+)]
+
 use std::{
     fmt,
     time::{Duration, SystemTime},

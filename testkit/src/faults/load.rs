@@ -134,7 +134,7 @@ impl Load {
                 file: origin.choose(random),
                 priority: random.random_range(-2..=2),
                 api: random.random_range(0..2),
-                cancel: random.next_u32() % 33 == 0,
+                cancel: random.next_u32().is_multiple_of(33),
             })
             .collect();
         Self {

@@ -54,7 +54,7 @@ async fn without_redis_jobs_are_taken_and_run_all_the_same() {
 
     // Back, and empty: the worker finds its way to it, and tickets are taken again.
     production.redis.start_again().await;
-    wait_until("tickets are taken", Duration::from_secs(60), async || {
+    wait_until("tickets are taken", Duration::from_mins(1), async || {
         let job = api.import(&url, "after").await;
         api.wait_for(&job, "succeeded").await;
         taken_through_redis(&production).then_some(())
@@ -65,7 +65,7 @@ async fn without_redis_jobs_are_taken_and_run_all_the_same() {
     production.redis.ask(&["FLUSHALL"]).unwrap();
     wait_until(
         "the worker is there again",
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         async || {
             let job = api.import(&url, "flushed").await;
             api.wait_for(&job, "succeeded").await;

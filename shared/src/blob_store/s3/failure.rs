@@ -16,8 +16,11 @@ where
             let status = answer.raw().status().as_u16();
             by_code(status, error.code().unwrap_or_default(), text_of(error))
         }
-        // Neither a timeout nor the network: no keys, or an endpoint that is no URL.
-        SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => {
+        // Neither a timeout nor the network: no keys, or an endpoint that is no URL. What is other
+        // and has a kind is a connection that closed early.
+        SdkError::DispatchFailure(failure)
+            if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
+        {
             StorageError::Refused(text_of(error))
         }
         SdkError::ConstructionFailure(_) => StorageError::Refused(text_of(error)),
@@ -26,6 +29,10 @@ where
 }
 
 /// The codes of S3 (Amazon S3 API Reference, «Error responses») and of what speaks like it.
+#[allow(
+    clippy::match_same_arms,
+    reason = "the order says which counts, the code or the status"
+)]
 fn by_code(status: u16, code: &str, text: String) -> StorageError {
     match (status, code) {
         (507, _)

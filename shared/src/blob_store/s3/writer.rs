@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart},
 };
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::timeout};
 
 use super::{Budget, MEBIBYTE, S3Store, classify, connect::timeouts, time_for};
 use crate::blob_store::{BlobWriter, Extent, StorageError};
@@ -23,7 +23,9 @@ const PARTS_IN_FLIGHT: usize = 4;
 /// What a writer may hold without a share of the budget, so that small objects never wait for one.
 const FREE_BYTES: usize = 256 * 1024;
 /// How long the store may take to put an object together from its parts.
-const COMPLETE_TIMEOUT: Duration = Duration::from_mins(5);
+const COMPLETE_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a writer waits for a share: others that fill theirs slowly may have taken them all.
+const SHARE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Writes one object. Parts are sent while the next one fills; the budget bounds them all.
 pub(super) struct S3Writer {
@@ -63,23 +65,37 @@ impl S3Writer {
     async fn send_part(&mut self) -> Result<(), StorageError> {
         let part = Bytes::from(std::mem::take(&mut self.buffer));
         let share = self.share.take();
-        let mut upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => self.begin().await?,
+        if self.upload.is_none() {
+            self.upload = Some(self.begin().await?);
+        }
+        let (store, key) = (self.store.clone(), self.key.clone());
+        let Some(upload) = &mut self.upload else {
+            return Ok(());
         };
         while upload.in_flight.len() >= PARTS_IN_FLIGHT {
             upload.join_one().await?;
         }
         upload.started += 1;
-        let (store, key, id) = (self.store.clone(), self.key.clone(), upload.id.clone());
-        let number = upload.started;
+        let (id, number) = (upload.id.clone(), upload.started);
         upload.in_flight.spawn(async move {
             let completed = put_part(&store, &key, &id, number, part).await;
             drop(share);
             completed
         });
-        self.upload = Some(upload);
         Ok(())
+    }
+
+    /// Sends the rest and has the store put the parts together.
+    async fn finish_upload(&mut self) -> Result<(), StorageError> {
+        if !self.buffer.is_empty() {
+            self.send_part().await?;
+        }
+        let Some(upload) = &mut self.upload else {
+            return Ok(());
+        };
+        upload.join_all().await?;
+        let (id, parts) = (upload.id.clone(), std::mem::take(&mut upload.completed));
+        self.complete(&id, parts).await
     }
 
     async fn begin(&self) -> Result<Upload, StorageError> {
@@ -121,9 +137,9 @@ impl S3Writer {
         Ok(())
     }
 
-    async fn complete(&self, upload: Upload) -> Result<(), StorageError> {
+    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<(), StorageError> {
         let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(upload.completed))
+            .set_parts(Some(parts))
             .build();
         let limit = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(COMPLETE_TIMEOUT));
         let completed = self
@@ -132,7 +148,7 @@ impl S3Writer {
             .complete_multipart_upload()
             .bucket(&self.store.bucket)
             .key(&self.key)
-            .upload_id(upload.id)
+            .upload_id(id)
             .multipart_upload(parts)
             .customize()
             .config_override(limit)
@@ -190,11 +206,14 @@ impl Budget {
     async fn share(&self, part_bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
         let mebibytes = u32::try_from(part_bytes as u64 / MEBIBYTE).unwrap_or(u32::MAX);
         let share = mebibytes.min(self.mebibytes);
-        // The semaphore is never closed.
-        std::sync::Arc::clone(&self.free)
-            .acquire_many_owned(share)
-            .await
-            .map_err(|error| std::io::Error::other(error).into())
+        let free = std::sync::Arc::clone(&self.free).acquire_many_owned(share);
+        match timeout(SHARE_TIMEOUT, free).await {
+            // The semaphore is never closed.
+            Ok(share) => Ok(share.map_err(std::io::Error::other)?),
+            Err(_) => Err(StorageError::Unavailable(
+                "all of MEDIA_S3_BUFFER_BYTES is in use".to_owned(),
+            )),
+        }
     }
 }
 
@@ -210,6 +229,8 @@ impl BlobWriter for S3Writer {
             };
             if room == 0 && self.share.is_none() {
                 self.share = Some(self.store.budget.share(self.part_bytes).await?);
+                self.buffer
+                    .reserve_exact(self.part_bytes - self.buffer.len());
                 continue;
             }
             let piece = chunk.split_to(room.min(chunk.len()));
@@ -225,14 +246,13 @@ impl BlobWriter for S3Writer {
         if self.upload.is_none() {
             return self.put_whole().await;
         }
-        if !self.buffer.is_empty() {
-            self.send_part().await?;
+        let finished = self.finish_upload().await;
+        if finished.is_err()
+            && let Err(error) = self.abort().await
+        {
+            tracing::warn!(%error, "an upload in parts is left to the collector");
         }
-        let Some(mut upload) = self.upload.take() else {
-            return Ok(());
-        };
-        upload.join_all().await?;
-        self.complete(upload).await
+        finished
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), StorageError> {
@@ -277,7 +297,7 @@ async fn put_part(
 
 /// Parts as small as they can be: what is announced is not to be relied on, but an object that
 /// becomes larger than announced is refused anyway.
-fn part_bytes(extent: Extent) -> usize {
+pub(super) fn part_bytes(extent: Extent) -> usize {
     let most = extent.announced.unwrap_or(extent.most).min(extent.most);
     let least = most.div_ceil(MAX_PARTS).div_ceil(MEBIBYTE) * MEBIBYTE;
     usize::try_from(least.max(PART_BYTES)).unwrap_or(usize::MAX)
