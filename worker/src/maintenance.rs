@@ -69,7 +69,6 @@ impl Maintenance {
 
     async fn move_jobs(&self, watch: &mut Watch) {
         let jobs = &self.services.jobs;
-        watch.turn();
         let Some(due) = attempt("schedule", jobs.promote_due()).await else {
             return;
         };
@@ -129,18 +128,16 @@ impl Watch {
         }
     }
 
-    /// A turn begins; one that comes too late begins the watch anew. By the clock of the wall, which
-    /// goes on while a machine sleeps, and by which leases run out.
-    fn turn(&mut self) {
+    /// The database has answered. An answer that comes long after the one before begins the watch
+    /// anew. By the clock of the wall, which goes on while a machine sleeps, and by which leases run
+    /// out.
+    fn succeeded(&mut self) {
         let now = SystemTime::now();
         let gap = now.duration_since(self.last_success);
         if gap.is_ok_and(|gap| gap > self.lease / 2) {
             self.since = now;
         }
-    }
-
-    fn succeeded(&mut self) {
-        self.last_success = SystemTime::now();
+        self.last_success = now;
     }
 
     fn is_long_enough(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media_testkit::{production::Production, wait_until};
+use media_testkit::{bytes::pattern, production::Production, wait_until};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -112,4 +112,31 @@ async fn without_the_object_store_jobs_wait_for_it() {
     assert_eq!(job["retry_count"], 0);
     let answer = api.get("/medias/files/r").await;
     assert_eq!(answer.bytes().await.unwrap(), "bytes");
+}
+
+/// Whoever is up again first must not take the others' jobs for lost.
+#[tokio::test]
+async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
+    const LEASE: Duration = Duration::from_secs(5);
+    let mut production = Production::start().await.with("MEDIA_LEASE", "5s");
+    let api = production.api("api").await;
+    let _workers = (
+        production.worker("worker-1").await,
+        production.worker("worker-2").await,
+    );
+    production.origin.add("file", &pattern(60_000_000));
+    let arguments = json!({ "url": production.origin.url("slow/file"), "resource": "r" });
+    let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
+    // Both workers have watched for longer than a lease.
+    wait_until("some of it has come", Duration::from_mins(1), async || {
+        let done = api.job(&job).await["bytes_done"].as_u64();
+        (done > Some(24_000_000)).then_some(())
+    })
+    .await;
+    production.postgres.stop();
+    // No condition tells that a lease is over while nobody can be asked.
+    tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
+    production.postgres.start_again();
+    let done = api.wait_for(&job, "succeeded").await;
+    assert_eq!(done["retry_count"], 0);
 }
