@@ -8,3 +8,4 @@ mod collector;
 mod job_ledger;
 mod job_ledger_model;
 mod ledgers;
+mod plans;

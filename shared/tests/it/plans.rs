@@ -1,0 +1,98 @@
+//! What workers do all the time, on PostgreSQL at size: nothing reads a whole table.
+
+use std::{sync::Arc, time::Duration};
+
+use media_shared::{
+    blob_store::{BlobStore, disk::DiskStore},
+    database::Database,
+    ids::WorkerId,
+    job_ledger::Beat,
+};
+use media_testkit::databases;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+
+use crate::ledgers::{KNOWN, Ledgers, import_to, path};
+
+const JOBS: usize = 100_000;
+
+/// Many jobs that wait for their time or have ended, and some that are pending.
+async fn fill(database: &DatabaseConnection) {
+    for (status, count) in [("scheduled", JOBS), ("succeeded", JOBS), ("pending", 500)] {
+        let scheduled = match status {
+            "scheduled" => "'2100-01-01'",
+            _ => "NULL",
+        };
+        let finished = match status {
+            "succeeded" => "'2100-01-01'",
+            _ => "NULL",
+        };
+        let sql = format!(
+            "INSERT INTO jobs (id, job_class, priority, status, max_retries, scheduled_at, \
+               finished_at, arguments_version, arguments, created_at, updated_at) \
+             SELECT gen_random_uuid(), 'media:import', n % 5, '{status}', 5, {scheduled}, \
+               {finished}, 1, '{{}}', '2026-01-01', '2026-01-01' FROM generate_series(1, {count}) n"
+        );
+        database.execute_unprepared(&sql).await.unwrap();
+    }
+    let blobs = format!(
+        "INSERT INTO blobs (id, storage_key, status, created_at, updated_at) \
+         SELECT gen_random_uuid(), n::text, 'live', '2026-01-01', '2026-01-01' \
+         FROM generate_series(1, {JOBS}) n"
+    );
+    database.execute_unprepared(&blobs).await.unwrap();
+    let sql = "VACUUM ANALYZE jobs, blobs";
+    database.execute_unprepared(sql).await.unwrap();
+}
+
+/// How often each table was read as a whole.
+async fn whole_reads(database: &DatabaseConnection) -> Vec<(String, i64)> {
+    let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
+               WHERE relname IN ('jobs', 'blobs') ORDER BY relname";
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(statement).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let table = row.try_get_by_index(0).unwrap();
+            (table, row.try_get_by_index(1).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn nothing_that_workers_do_reads_a_whole_table() {
+    let test = databases::postgres().await;
+    fill(test.database.writer()).await;
+    // The statistics of a connection are complete when it is closed.
+    test.database.close().await.unwrap();
+    let watching = Database::connect(&test.url, 1).await.unwrap();
+    let before = whole_reads(watching.reader()).await;
+
+    let database = Database::connect(&test.url, 2).await.unwrap();
+    let ledgers = Ledgers::open(&database);
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let store: Arc<dyn BlobStore> = Arc::new(store);
+    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    // More often than it takes PostgreSQL to settle on a generic plan.
+    for _ in 0..10 {
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let lease = claimed.unwrap().unwrap().lease;
+        let beat = Beat {
+            lease,
+            progress: 1,
+            bytes_done: 1,
+            bytes_total: None,
+        };
+        assert_eq!(ledgers.jobs.heartbeat(&[beat]).await.unwrap().len(), 1);
+        ledgers.jobs.hand_back(lease).await.unwrap();
+        ledgers.jobs.promote_due().await.unwrap();
+        ledgers.jobs.rescue_expired().await.unwrap();
+        ledgers.jobs.count_pending(16).await.unwrap();
+        ledgers.jobs.figures().await.unwrap();
+        ledgers.jobs.prune(Duration::from_hours(1)).await.unwrap();
+        ledgers.blobs.collect(&store).await.unwrap();
+        ledgers.blobs.discard_all_of(lease).await.unwrap();
+    }
+    database.close().await.unwrap();
+    assert_eq!(whole_reads(watching.reader()).await, before);
+}
