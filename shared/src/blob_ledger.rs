@@ -4,14 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Statement,
     sea_query::{Expr, OnConflict},
 };
-
-use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use crate::{

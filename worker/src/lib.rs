@@ -66,8 +66,8 @@ pub enum WorkerError {
 }
 
 /// Runs until `shutdown`, on tickets that are posted in this process, on those in Redis where one is
-/// configured, and on what it finds in the table; then lets running imports go on for the configured grace and hands back
-/// those that are not done.
+/// configured, and on what it finds in the table; then lets running imports go on for the configured
+/// grace and hands back those that are not done.
 pub async fn run(
     services: Services,
     (local, source): (LocalTickets, LocalTicketSource),
@@ -83,7 +83,9 @@ pub async fn run(
         Arc::clone(&services.store),
         config.max_bytes.as_u64(),
     );
+    // Whatever can fail comes before the first task: those are joined at the end alone.
     let health = listen(config.worker.listen).await?;
+    let redis = config.redis.as_ref().map(RedisQueue::open).transpose()?;
     let active = ActiveJobs::default();
     let end = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -105,9 +107,9 @@ pub async fn run(
         config.worker.concurrency,
         draining.clone(),
     );
-    if let Some(url) = &config.redis {
+    if let Some(queue) = redis {
         tasks.spawn(ticket_consumer::run(
-            RedisQueue::open(url)?,
+            queue,
             local.clone(),
             runner.clone(),
             draining.clone(),

@@ -64,8 +64,12 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
     Ok(Client::from_conf(configuration))
 }
 
-/// The limits of one request.
-pub(super) fn timeouts(attempt: Duration) -> TimeoutConfig {
+/// What makes a request take no longer than `attempt`, each time it is tried.
+pub(super) fn within(attempt: Duration) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts(attempt))
+}
+
+fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(attempt)

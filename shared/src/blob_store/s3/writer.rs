@@ -10,7 +10,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::timeout};
 
-use super::{Budget, MEBIBYTE, S3Store, classify, connect::timeouts, time_for};
+use super::{Budget, MEBIBYTE, S3Store, classify, connect::within, time_for};
 use crate::blob_store::{BlobWriter, Extent, StorageError};
 
 /// The size of a part, unless the object would then have too many. All parts of an object but the
@@ -121,7 +121,7 @@ impl S3Writer {
 
     async fn put_whole(&mut self) -> Result<(), StorageError> {
         let bytes = std::mem::take(&mut self.buffer);
-        let limit = timeouts(time_for(bytes.len()));
+        let limit = within(time_for(bytes.len()));
         self.store
             .client
             .put_object()
@@ -130,7 +130,7 @@ impl S3Writer {
             .body(ByteStream::from(bytes))
             .customize()
             .disable_payload_signing()
-            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(limit))
+            .config_override(limit)
             .send()
             .await
             .map_err(|error| classify(&error))?;
@@ -141,7 +141,6 @@ impl S3Writer {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
-        let limit = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(COMPLETE_TIMEOUT));
         let completed = self
             .store
             .client
@@ -151,7 +150,7 @@ impl S3Writer {
             .upload_id(id)
             .multipart_upload(parts)
             .customize()
-            .config_override(limit)
+            .config_override(within(COMPLETE_TIMEOUT))
             .send()
             .await;
         match completed.map_err(|error| classify(&error)) {
@@ -273,7 +272,7 @@ async fn put_part(
     number: i32,
     part: Bytes,
 ) -> Result<CompletedPart, StorageError> {
-    let limit = timeouts(time_for(part.len()));
+    let limit = within(time_for(part.len()));
     let put = store
         .client
         .upload_part()
@@ -284,7 +283,7 @@ async fn put_part(
         .body(ByteStream::from(part))
         .customize()
         .disable_payload_signing()
-        .config_override(aws_sdk_s3::config::Builder::new().timeout_config(limit))
+        .config_override(limit)
         .send()
         .await
         .map_err(|error| classify(&error))?;
