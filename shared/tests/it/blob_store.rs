@@ -210,3 +210,18 @@ async fn deleting_is_idempotent_and_takes_partial_objects_too(store: Arc<dyn Blo
     store.delete(&key).await.unwrap();
     store.delete(&key).await.unwrap();
 }
+
+/// What the checksums that go along with each request rest on.
+#[tokio::test]
+async fn the_object_store_refuses_bytes_that_do_not_fit_their_checksum() {
+    let put = |checksum: &'static str| async move {
+        let key = format!("{}bytes", unique_prefix());
+        let client = seaweed::shared().await.client();
+        let bytes = aws_sdk_s3::primitives::ByteStream::from_static(b"123456789");
+        let put = client.put_object().bucket(seaweed::BUCKET).key(key);
+        put.checksum_crc32(checksum).body(bytes).send().await
+    };
+    // CRC-32 of "123456789" is 0xCBF43926.
+    assert!(put("y/Q5Jg==").await.is_ok());
+    assert!(put("y/Q5Jw==").await.is_err());
+}
