@@ -1,6 +1,8 @@
 //! The schema and how it came to be: one set of migrations for SQLite and PostgreSQL.
 
 mod m20261123_000001_create_tables;
+mod m20261124_000001_checkpoints_and_metadata;
+mod m20261124_000002_origins;
 
 use sea_orm_migration::{
     prelude::*,
@@ -16,7 +18,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_create_tables::Migration)]
+        vec![
+            Box::new(m20261123_000001_create_tables::Migration),
+            Box::new(m20261124_000001_checkpoints_and_metadata::Migration),
+            Box::new(m20261124_000002_origins::Migration),
+        ]
     }
 }
 

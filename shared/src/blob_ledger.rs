@@ -7,14 +7,15 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Statement, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    blob_store::{BlobKey, BlobStore, StorageError},
+    blob_store::{BlobKey, BlobStore, Prefix, StorageError},
     clock::Clock,
     database::Database,
     entities::blob::{self, BlobStatus},
@@ -28,6 +29,9 @@ const UPLOAD_HOLD: Duration = Duration::from_mins(2);
 pub const COLLECT_BATCH: u64 = 200;
 /// How long an object that could not be removed is left alone.
 const STUCK_DELAY: Duration = Duration::from_mins(1);
+/// How long what a job's attempts have left is kept for the next one: storage may have forgotten it by
+/// itself after that.
+const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// How many graces after a blob was given up its object is removed once more: a request of its writer
 /// may have been under way in the store, or its writer frozen for longer than a grace.
 const GRACES_UNTIL_SECOND_LOOK: u32 = 10;
@@ -55,6 +59,19 @@ pub struct StagedBlob {
     pub id: BlobId,
     /// Its name in storage.
     pub key: BlobKey,
+    /// Who may write it: a blob that an attempt has left to the next one is no longer its own.
+    pub owner: BlobOwner,
+}
+
+/// How far the attempts of a job have come with an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The bytes that storage has.
+    pub prefix: Prefix,
+    /// The state of SHA-256 after them, in hexadecimal digits.
+    pub sha256_state: String,
+    /// What tells whether the origin still has the same bytes; the worker's to read.
+    pub origin: serde_json::Value,
 }
 
 /// The book of stored objects.
@@ -94,13 +111,14 @@ impl BlobLedger {
             attempt: Set(attempt),
             expires_at: Set(expires_at),
             collect_after: Set(None),
+            checkpoint: Set(None),
             created_at: Set(now),
             updated_at: Set(now),
         };
         blob::Entity::insert(entry)
             .exec_without_returning(self.database.writer())
             .await?;
-        Ok(StagedBlob { id, key })
+        Ok(StagedBlob { id, key, owner })
     }
 
     /// Keeps an upload's blob from the collector for another while. To be called every
@@ -122,16 +140,72 @@ impl BlobLedger {
         UPLOAD_HOLD / 4
     }
 
-    /// Gives up a staged blob whose writer has stopped: the collector may take it at once.
-    pub async fn discard(&self, id: BlobId) -> Result<(), DbErr> {
-        let now = self.clock.now();
-        let staged = blob::Entity::update_many()
-            .filter(blob::Column::Id.eq(id))
-            .filter(blob::Column::Status.eq(BlobStatus::Staged));
-        into_garbage(staged, now, now, Some(self.second_look(now)))
+    /// Writes down how far an attempt has come. Says whether the blob is still the attempt's own.
+    pub async fn keep(&self, blob: &StagedBlob, checkpoint: &Checkpoint) -> Result<bool, DbErr> {
+        let document = serde_json::to_value(checkpoint).map_err(|e| DbErr::Json(e.to_string()))?;
+        let kept = staged(blob.owner)
+            .col_expr(blob::Column::Checkpoint, Expr::value(document))
+            .col_expr(blob::Column::UpdatedAt, Expr::value(self.clock.now()))
+            .filter(blob::Column::Id.eq(blob.id))
             .exec(self.database.writer())
             .await?;
-        Ok(())
+        Ok(kept.rows_affected == 1)
+    }
+
+    /// Takes over what an earlier attempt at the same job has left, if it left anything to go on
+    /// from.
+    pub async fn take_over(&self, lease: Lease) -> Result<Option<(StagedBlob, Checkpoint)>, DbErr> {
+        let sql = "UPDATE blobs SET attempt = $1, updated_at = $2 WHERE id = ( \
+               SELECT id FROM blobs WHERE status = 'staged' AND job_id = $3 AND attempt < $1 \
+                 AND checkpoint IS NOT NULL ORDER BY id DESC LIMIT 1) \
+             AND status = 'staged' AND attempt < $1 RETURNING *";
+        let values = [
+            lease.attempt.into(),
+            self.clock.now().into(),
+            lease.job_id.into(),
+        ];
+        let statement = Statement::from_sql_and_values(self.database.backend(), sql, values);
+        let rows = self.database.writer().query_all_raw(statement).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let row = blob::Model::from_query_result(row, "")?;
+        let staged = StagedBlob {
+            id: row.id,
+            key: BlobKey::from_stored(&row.storage_key),
+            owner: BlobOwner::Attempt(lease),
+        };
+        let checkpoint = row.checkpoint.map(serde_json::from_value::<Checkpoint>);
+        match checkpoint.and_then(Result::ok) {
+            Some(checkpoint) => Ok(Some((staged, checkpoint))),
+            // Of a program of another version.
+            None => self.discard(&staged).await.map(|_| None),
+        }
+    }
+
+    /// Gives up a staged blob whose writer has stopped: the collector may take it at once. Says
+    /// whether it was still the writer's to give up.
+    pub async fn discard(&self, blob: &StagedBlob) -> Result<bool, DbErr> {
+        self.give_up(staged(blob.owner).filter(blob::Column::Id.eq(blob.id)))
+            .await
+            .map(|given_up| given_up > 0)
+    }
+
+    /// Gives up whatever an attempt that was stopped has staged, except what the next one can go on
+    /// from.
+    pub async fn release(&self, lease: Lease) -> Result<(), DbErr> {
+        let staged = staged(BlobOwner::Attempt(lease));
+        self.give_up(staged.filter(blob::Column::Checkpoint.is_null()))
+            .await
+            .map(|_| ())
+    }
+
+    async fn give_up(&self, blobs: UpdateMany<blob::Entity>) -> Result<u64, DbErr> {
+        let now = self.clock.now();
+        let given_up = into_garbage(blobs, now, now, Some(self.second_look(now)))
+            .exec(self.database.writer())
+            .await?;
+        Ok(given_up.rows_affected)
     }
 
     /// When the object of a blob that is given up now is removed for good.
@@ -139,32 +213,25 @@ impl BlobLedger {
         now + (self.abandoned_grace * GRACES_UNTIL_SECOND_LOOK).max(SECOND_LOOK_MINIMUM)
     }
 
-    /// Gives up whatever an attempt has staged, once it has stopped writing.
-    pub async fn discard_all_of(&self, lease: Lease) -> Result<(), DbErr> {
-        let now = self.clock.now();
-        let staged = blob::Entity::update_many()
-            .filter(Expr::cust("status = 'staged'"))
-            .filter(blob::Column::JobId.eq(lease.job_id))
-            .filter(blob::Column::Attempt.eq(lease.attempt));
-        into_garbage(staged, now, now, Some(self.second_look(now)))
-            .exec(self.database.writer())
-            .await?;
-        Ok(())
-    }
-
     /// Gives up a blob whose attempt turned out to be over. Its writer may have been frozen for so
     /// long that the collector has forgotten the blob, and then have written on.
-    pub async fn disown(&self, id: BlobId) -> Result<(), DbErr> {
-        self.discard(id).await?;
+    pub async fn disown(&self, blob: &StagedBlob) -> Result<(), DbErr> {
+        self.discard(blob).await?;
+        self.watch(blob).await
+    }
+
+    /// Has the collector look for a blob that it may have forgotten already.
+    pub async fn watch(&self, blob: &StagedBlob) -> Result<(), DbErr> {
         let now = self.clock.now();
         let entry = blob::ActiveModel {
-            id: Set(id),
-            storage_key: Set(BlobKey::of(id).as_str().to_owned()),
+            id: Set(blob.id),
+            storage_key: Set(blob.key.as_str().to_owned()),
             status: Set(BlobStatus::Garbage),
             job_id: Set(None),
             attempt: Set(None),
             expires_at: Set(Some(self.second_look(now))),
             collect_after: Set(Some(now)),
+            checkpoint: Set(None),
             created_at: Set(now),
             updated_at: Set(now),
         };
@@ -268,8 +335,10 @@ impl BlobLedger {
             "SELECT b.id FROM blobs b WHERE b.status = 'staged' AND ( \
                (b.job_id IS NULL AND b.expires_at < $1) OR \
                (b.job_id IS NOT NULL AND NOT EXISTS ( \
-                 SELECT 1 FROM jobs j WHERE j.id = b.job_id \
-                   AND j.attempt = b.attempt AND j.status = 'running'))) \
+                 SELECT 1 FROM jobs j WHERE j.id = b.job_id AND ( \
+                   (j.attempt = b.attempt AND j.status = 'running') OR \
+                   (b.checkpoint IS NOT NULL AND b.updated_at > $2 \
+                     AND j.status IN ('pending','running','scheduled','paused')))))) \
              LIMIT {COLLECT_BATCH}"
         );
         // Read first: most turns find nothing, and then nothing waits for the write lock.
@@ -280,7 +349,7 @@ impl BlobLedger {
             .query_all_raw(Statement::from_sql_and_values(
                 backend,
                 &candidates,
-                [now.into()],
+                [now.into(), (now - KEPT_FOR).into()],
             ))
             .await?;
         let ids = found
@@ -341,14 +410,25 @@ pub(crate) async fn retire(
     Ok(())
 }
 
+/// The staged blobs of a writer, as it may write about them.
+fn staged(owner: BlobOwner) -> UpdateMany<blob::Entity> {
+    let staged = blob::Entity::update_many().filter(Expr::cust("status = 'staged'"));
+    match owner {
+        BlobOwner::Attempt(lease) => staged
+            .filter(blob::Column::JobId.eq(lease.job_id))
+            .filter(blob::Column::Attempt.eq(lease.attempt)),
+        BlobOwner::Upload => staged.filter(blob::Column::JobId.is_null()),
+    }
+}
+
 /// Garbage that is due at `collect_after`, and once more at `second_look` if its writer may still
 /// write.
 fn into_garbage(
-    blobs: sea_orm::UpdateMany<blob::Entity>,
+    blobs: UpdateMany<blob::Entity>,
     now: DateTime<Utc>,
     collect_after: DateTime<Utc>,
     second_look: Option<DateTime<Utc>>,
-) -> sea_orm::UpdateMany<blob::Entity> {
+) -> UpdateMany<blob::Entity> {
     blobs
         .col_expr(blob::Column::Status, Expr::value(BlobStatus::Garbage))
         .col_expr(blob::Column::CollectAfter, Expr::value(collect_after))

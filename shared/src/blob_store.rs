@@ -5,9 +5,10 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{config::StorageUrl, ids::BlobId};
+use crate::{config::StorageUrl, ids::BlobId, media::Sha256};
 
 pub mod disk;
 pub mod s3;
@@ -81,6 +82,32 @@ pub struct Extent {
     pub most: u64,
 }
 
+/// The first bytes of an object that is not whole yet, which outlast their writer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// How many.
+    pub bytes: u64,
+    /// Where storage has them.
+    pub kept: Kept,
+}
+
+/// Where storage has the first bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "storage", rename_all = "snake_case")]
+pub enum Kept {
+    /// In the file that will be the object.
+    Disk,
+    /// In the first parts of an upload.
+    S3 {
+        /// The upload's name.
+        upload: String,
+        /// The size of each part.
+        part_bytes: u64,
+        /// What the entity tags of the parts hash to, one after the other.
+        tags: Sha256,
+    },
+}
+
 /// What storage answers to a client that fetches an object by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresignedAnswer {
@@ -105,6 +132,16 @@ pub trait BlobStore: Send + Sync + 'static {
         extent: Extent,
     ) -> Result<Box<dyn BlobWriter>, StorageError>;
 
+    /// Goes on with an object that an earlier writer left, if storage still has the first bytes of it
+    /// just as they were (`sha256` is theirs) and nobody else is writing it. Nothing if not: then the
+    /// object has to be written anew under another key.
+    async fn resume(
+        &self,
+        key: &BlobKey,
+        prefix: &Prefix,
+        sha256: Sha256,
+    ) -> Result<Option<Box<dyn BlobWriter>>, StorageError>;
+
     /// Reads the bytes in `range`, which must lie within the object.
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError>;
 
@@ -124,12 +161,20 @@ pub trait BlobStore: Send + Sync + 'static {
     }
 }
 
-/// Writes one object. Dropped before [`BlobWriter::finish`], it leaves nothing that can be read, and
-/// nothing at all once [`BlobStore::delete`] was called for its key.
+/// Writes one object. Dropped before [`BlobWriter::finish`], it leaves nothing that can be read: what
+/// a later writer can go on from, until [`BlobStore::delete`] is called for its key.
 #[async_trait]
 pub trait BlobWriter: Send {
     /// Adds bytes at the end. Holds at most a bounded number of them in memory.
     async fn write(&mut self, chunk: Bytes) -> Result<(), StorageError>;
+
+    /// Bytes can be kept at multiples of this only; anywhere, if there is none.
+    fn unit(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many of the first bytes a later writer could go on from, whatever becomes of this one.
+    async fn keep(&mut self) -> Result<Option<Prefix>, StorageError>;
 
     /// Makes the object durable and readable.
     async fn finish(self: Box<Self>) -> Result<(), StorageError>;

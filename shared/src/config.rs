@@ -5,12 +5,13 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::Args;
-use ipnet::IpNet;
 
 mod check;
+mod egress;
 mod storage;
 
 pub use check::ConfigErrors;
+pub use egress::{EgressConfig, HostList, HostSuffix};
 pub use storage::{S3Location, StorageUrl};
 
 /// The settings as text, before they are checked by [`Settings::check`].
@@ -142,6 +143,69 @@ pub struct Settings {
     )]
     pub egress_ports: String,
 
+    /// Networks that are never reached, whatever else is allowed: CIDRs, comma-separated
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_EGRESS_DENY",
+        value_name = "CIDR,…",
+        default_value = ""
+    )]
+    pub egress_deny: String,
+
+    /// Hosts that may be imported from, each with all below it, comma-separated: * for any; an empty
+    /// list is none. Addresses in URLs have to be listed as well
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_EGRESS_ALLOW_HOSTS",
+        value_name = "HOST,…",
+        default_value = "*"
+    )]
+    pub egress_allow_hosts: String,
+
+    /// Hosts that may not be imported from, each with all below it, comma-separated
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_EGRESS_DENY_HOSTS",
+        value_name = "HOST,…",
+        default_value = ""
+    )]
+    pub egress_deny_hosts: String,
+
+    /// Whether redirects from https to http are followed: true or false
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_EGRESS_DOWNGRADE",
+        value_name = "BOOL",
+        default_value = "false"
+    )]
+    pub egress_downgrade: String,
+
+    /// How many connections one worker has to one origin host at once; one import may have half of
+    /// them, where that helps
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_FETCH_CONNECTIONS",
+        value_name = "N",
+        default_value = "16"
+    )]
+    pub fetch_connections: String,
+
+    /// Where origins can write to about this service, an e-mail address or a URL: sent to them in
+    /// User-Agent
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_CONTACT",
+        value_name = "CONTACT",
+        default_value = ""
+    )]
+    pub contact: String,
+
     /// The largest media to import or upload, such as 500MiB
     #[arg(
         long,
@@ -262,21 +326,16 @@ pub struct WorkerConfig {
     pub concurrency: usize,
     /// Where imports may connect to.
     pub egress: EgressConfig,
+    /// Connections to one origin host at once.
+    pub fetch_connections: usize,
+    /// Where origins can write to about this service.
+    pub contact: Option<String>,
     /// How long each step may take.
     pub limits: FetchLimits,
     /// How long a job is held without a sign of life.
     pub lease: Duration,
     /// How long finished jobs are kept.
     pub job_retention: Duration,
-}
-
-/// Where imports may connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EgressConfig {
-    /// Networks beside the public internet, on any port.
-    pub allow: Vec<IpNet>,
-    /// Ports on the public internet.
-    pub ports: Vec<u16>,
 }
 
 /// How long each step of an import may take.

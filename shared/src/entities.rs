@@ -3,3 +3,4 @@
 pub mod blob;
 pub mod job;
 pub mod media;
+pub mod origin;

@@ -4,18 +4,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use sea_orm::DbErr;
 use sha2::Digest as _;
 
 use crate::{
-    blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
-    blob_store::{BlobStore, BlobWriter, Extent, StorageError},
+    blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
+    blob_store::{BlobKey, BlobStore, BlobWriter, Extent, StorageError},
     ids::BlobId,
     media::Sha256,
 };
 
+mod checkpoint;
+
+use checkpoint::Checkpoints;
+
 /// How many of the first bytes are kept, to tell what they are.
-const HEAD_BYTES: usize = 8 * 1024;
+pub const HEAD_BYTES: usize = 8 * 1024;
 
 /// What the bytes must be, as the client promised, and how many there may be at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +70,14 @@ pub enum IntakeError {
 /// the collector finds; [`Intake::abandon`] saves it the search.
 pub struct Intake {
     blobs: BlobLedger,
+    store: Arc<dyn BlobStore>,
     blob: StagedBlob,
     writer: Box<dyn BlobWriter>,
     expectation: Expectation,
     hasher: sha2::Sha256,
     size: u64,
     head: Vec<u8>,
+    checkpoints: Checkpoints,
 }
 
 /// Bytes that are stored, whole and as promised, and wait to be recorded.
@@ -104,24 +111,64 @@ impl Intake {
         let writer = match store.create(&blob.key, extent).await {
             Ok(writer) => writer,
             Err(error) => {
-                give_up(blobs, blob.id).await;
+                give_up(blobs, &blob).await;
                 return Err(error.into());
             }
         };
         Ok(Self {
             blobs: blobs.clone(),
+            store: Arc::clone(store),
             blob,
             writer,
             expectation,
             hasher: sha2::Sha256::new(),
             size: 0,
             head: Vec::new(),
+            checkpoints: Checkpoints::after(0),
         })
     }
 
+    /// Goes on where an earlier attempt at the same job has stopped, if storage has what it left just
+    /// as it was. What cannot be gone on with is given up.
+    pub async fn resume(
+        blobs: &BlobLedger,
+        store: &Arc<dyn BlobStore>,
+        (blob, checkpoint): (StagedBlob, Checkpoint),
+        expectation: Expectation,
+    ) -> Result<Option<Self>, IntakeError> {
+        let size = checkpoint.prefix.bytes;
+        let hasher = checkpoint::restore(&checkpoint.sha256_state);
+        let allowed = expectation.check_so_far(size).is_ok();
+        let Some(hasher) = hasher.filter(|_| allowed) else {
+            give_up(blobs, &blob).await;
+            return Ok(None);
+        };
+        let sha256 = digest(&hasher);
+        let Some(writer) = store.resume(&blob.key, &checkpoint.prefix, sha256).await? else {
+            give_up(blobs, &blob).await;
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            blobs: blobs.clone(),
+            store: Arc::clone(store),
+            blob,
+            writer,
+            expectation,
+            hasher,
+            size,
+            head: Vec::new(),
+            checkpoints: Checkpoints::after(size),
+        }))
+    }
+
     /// The blob that is being written.
-    pub fn blob_id(&self) -> BlobId {
-        self.blob.id
+    pub fn blob(&self) -> &StagedBlob {
+        &self.blob
+    }
+
+    /// The first bytes, up to [`HEAD_BYTES`]; none of those that came in an earlier attempt.
+    pub fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// How many bytes came so far.
@@ -133,15 +180,55 @@ impl Intake {
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), IntakeError> {
         self.size += chunk.len() as u64;
         self.expectation.check_so_far(self.size)?;
-        let head = chunk.len().min(HEAD_BYTES - self.head.len());
-        self.head.extend_from_slice(&chunk[..head]);
-        self.hasher.update(&chunk);
+        let before = self.size - chunk.len() as u64;
+        if before == self.head.len() as u64 {
+            let head = chunk.len().min(HEAD_BYTES - self.head.len());
+            self.head.extend_from_slice(&chunk[..head]);
+        }
+        self.checkpoints
+            .hash(&mut self.hasher, before, &chunk, self.writer.unit());
         Ok(self.writer.write(chunk).await?)
     }
 
+    /// Whether enough has come since the last checkpoint for another one.
+    pub fn is_checkpoint_due(&self) -> bool {
+        self.checkpoints.is_due(self.size)
+    }
+
+    /// Writes down what a later attempt can go on from, whatever becomes of this one. `origin` tells
+    /// it whether the origin still has the same bytes. Says how much that is; nothing if there is
+    /// nothing to go on from, or the blob is no longer this attempt's.
+    pub async fn checkpoint(
+        &mut self,
+        origin: &serde_json::Value,
+    ) -> Result<Option<u64>, IntakeError> {
+        self.checkpoints.tried();
+        let Some(prefix) = self.writer.keep().await? else {
+            return Ok(None);
+        };
+        let bytes = prefix.bytes;
+        if bytes == self.checkpoints.last() {
+            return Ok((bytes > 0).then_some(bytes));
+        }
+        let state = self.checkpoints.state_at(bytes, &self.hasher, self.size);
+        let Some(sha256_state) = state else {
+            return Ok(None);
+        };
+        let checkpoint = Checkpoint {
+            prefix,
+            sha256_state,
+            origin: origin.clone(),
+        };
+        if !self.blobs.keep(&self.blob, &checkpoint).await? {
+            return Ok(None);
+        }
+        self.checkpoints.wrote(bytes);
+        Ok(Some(bytes))
+    }
+
     /// Checks what was promised and makes the bytes durable.
-    pub async fn seal(self) -> Result<Sealed, IntakeError> {
-        let sha256 = Sha256::from_bytes(self.hasher.finalize().into());
+    pub async fn seal(mut self) -> Result<Sealed, IntakeError> {
+        let sha256 = digest(&self.hasher);
         let sealed = match self.expectation.check_whole(self.size, sha256) {
             Ok(()) => self.writer.finish().await.map_err(IntakeError::from),
             Err(error) => {
@@ -150,8 +237,11 @@ impl Intake {
             }
         };
         if let Err(error) = sealed {
-            give_up(&self.blobs, self.blob.id).await;
+            give_up(&self.blobs, &self.blob).await;
             return Err(error);
+        }
+        if (self.head.len() as u64) < self.size.min(HEAD_BYTES as u64) {
+            self.head = read_head(&self.store, &self.blob.key, self.size).await?;
         }
         Ok(Sealed {
             blob_id: self.blob.id,
@@ -163,9 +253,26 @@ impl Intake {
 
     /// Gives the bytes up.
     pub async fn abandon(self) {
-        abort(self.writer).await;
-        give_up(&self.blobs, self.blob.id).await;
+        // What is another's by now is not to be touched.
+        if give_up(&self.blobs, &self.blob).await {
+            abort(self.writer).await;
+        }
     }
+}
+
+/// The first bytes of an object, which came in an earlier attempt.
+async fn read_head(
+    store: &Arc<dyn BlobStore>,
+    key: &BlobKey,
+    size: u64,
+) -> Result<Vec<u8>, StorageError> {
+    let pieces = store.read(key, 0..size.min(HEAD_BYTES as u64)).await?;
+    let head: Vec<Bytes> = pieces.try_collect().await?;
+    Ok(head.concat())
+}
+
+fn digest(hasher: &sha2::Sha256) -> Sha256 {
+    Sha256::from_bytes(hasher.clone().finalize().into())
 }
 
 async fn abort(writer: Box<dyn BlobWriter>) {
@@ -175,10 +282,21 @@ async fn abort(writer: Box<dyn BlobWriter>) {
 }
 
 /// Why the bytes were not taken in says more than why they could not be given up: the collector
-/// finds the blob without this, only later.
-async fn give_up(blobs: &BlobLedger, id: BlobId) {
-    if let Err(error) = blobs.discard(id).await {
-        tracing::warn!(%error, "a blob that was given up is left to the collector");
+/// finds the blob without this, only later. Says whether it was still the writer's.
+async fn give_up(blobs: &BlobLedger, blob: &StagedBlob) -> bool {
+    match blobs.discard(blob).await {
+        Ok(given_up) => given_up,
+        Err(error) => {
+            tracing::warn!(%error, "a blob that was given up is left to the collector");
+            false
+        }
+    }
+}
+
+impl IntakeError {
+    /// Whether the bytes themselves are at fault, so that more of them cannot help.
+    pub fn is_hopeless(&self) -> bool {
+        !matches!(self, Self::Storage(_) | Self::Database(_))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod media;
 pub mod media_ledger;
 pub mod media_type;
 pub mod metrics;
+pub mod origin_ledger;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;

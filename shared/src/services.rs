@@ -15,6 +15,7 @@ use crate::{
     database::Database,
     job_ledger::JobLedger,
     media_ledger::MediaLedger,
+    origin_ledger::OriginLedger,
     tickets::{
         Tickets, Unheard,
         local::LocalTickets,
@@ -33,6 +34,8 @@ pub struct Services {
     pub medias: MediaLedger,
     /// The book of stored objects.
     pub blobs: BlobLedger,
+    /// The book of origins.
+    pub origins: OriginLedger,
     /// The stored objects.
     pub store: Arc<dyn BlobStore>,
     /// Where to say that there is work.
@@ -97,7 +100,8 @@ impl Services {
         Ok(Self {
             jobs: JobLedger::new(database.clone(), clock.clone(), lease),
             medias: MediaLedger::new(database.clone(), clock.clone()),
-            blobs: BlobLedger::new(database.clone(), clock, lease),
+            blobs: BlobLedger::new(database.clone(), clock.clone(), lease),
+            origins: OriginLedger::new(database.clone(), clock),
             database,
             store,
             tickets,

@@ -2,12 +2,16 @@
 //! misbehaves on command, and the programs as a user would start them. A missing server is an
 //! error, never a skipped test.
 
-// In tests a failure is a panic that says where.
+// In tests a failure is a panic that says where; nobody dials on a user's behalf.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+#![allow(clippy::disallowed_methods)]
 
 pub mod bench;
 pub mod bytes;
+pub mod closed_network;
 pub mod databases;
+pub mod decoy;
+pub mod dns;
 pub mod faults;
 pub mod nginx;
 pub mod origin;
@@ -18,6 +22,7 @@ pub mod programs;
 pub mod redis;
 pub mod seaweed;
 pub mod service;
+pub mod tls_origin;
 pub mod wait;
 
 pub use wait::wait_until;

@@ -22,8 +22,9 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx. `/…` serves files at full speed, `/slow/…` the same at 4 MB/s, and `/named/…`
-    /// with a `Content-Disposition`.
+    /// Starts nginx. `/…` serves files at full speed, `/slow/…` the same at 4 MB/s,
+    /// `/limited/…` at 4 MB/s for each connection and in parts, and `/named/…` with a
+    /// `Content-Disposition`.
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("files")).unwrap();
@@ -102,7 +103,8 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         root {directory}/files;
-        location /slow/ {{ alias {directory}/files/; limit_rate 4m; }}
+        location /slow/ {{ alias {directory}/files/; limit_rate 4m; max_ranges 0; }}
+        location /limited/ {{ alias {directory}/files/; limit_rate 4m; }}
         location /named/ {{
             alias {directory}/files/;
             add_header Content-Disposition "attachment; filename=\"plain.bin\"; filename*=UTF-8''na%C3%AFve%20name.bin";

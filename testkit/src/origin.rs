@@ -1,150 +1,175 @@
-//! An origin that misbehaves on command: the path says how.
+//! Origins of the tests' own: one that misbehaves on command, where the path says how, and one
+//! that behaves, serves ranges and keeps to a script.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use tokio_rustls::server::TlsStream;
+use tokio_util::task::TaskTracker;
 
-/// A running origin.
+use crate::closed_network;
+
+mod misbehave;
+mod ranges;
+mod tls;
+
+pub use ranges::{Content, RangedOrigin, Script, Seen, http_date};
+pub use tls::{Authority, Tls};
+
+/// A running origin that misbehaves.
 pub struct Origin {
-    address: SocketAddr,
-    accepting: JoinHandle<()>,
+    server: Server,
+    scheme: &'static str,
 }
 
 impl Origin {
     /// Starts an origin.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream));
-            }
-        });
-        Self { address, accepting }
+        let server = Server::start(misbehave::answer::<TcpStream>).await;
+        Self {
+            server,
+            scheme: "http",
+        }
     }
 
-    /// The URL of a path. Known are: `status/N`, `hang`, `stall`, `trickle`, `reset`, `short`,
-    /// `cut-chunks`, `bad-chunks`, `not-http`, `close`, `gzip`, `redirect?URL`, `loop`, `echo`,
-    /// `retry-after`, `long`.
+    /// Starts an origin on an address of a closed network.
+    pub fn start_at(address: SocketAddr) -> Self {
+        let listener = closed_network::listen(address);
+        Self {
+            server: Server::accept_from(listener, misbehave::answer::<TcpStream>),
+            scheme: "http",
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// The URL of a path. Known are:
+    ///
+    /// - whole answers: `status/N`, `echo`, `retry-after`, `redirect?URL`, `redirect/N?URL` with that
+    ///   status, `hops/N?URL` with that many redirects to itself before, `loop`, `chain/N`
+    ///   (redirects), `hints?URL`, `gzip`, `te-gzip`, `two-codings`, `bomb`, `large-head`,
+    ///   `many-headers`, `length-and-chunks`, `long`;
+    /// - an end too soon: `close`, `informational`, `short`, `half-closed`, `cut-chunks`,
+    ///   `reset-head`, `reset`;
+    /// - none: `hang`, `stall`, `trickle-head`, `trickle`, `endless-head`, `endless`, `flood/1XX`;
+    /// - what is not HTTP: `not-http`, `http-0.9`, `http2`, `status-line`, `length/VALUE`,
+    ///   `two-lengths`, `bad-chunks`;
+    /// - half of a body, then to whoever asks for the rest: `range/wrong-start`,
+    ///   `range/wrong-total`, `range/other-etag`, `range/whole`, `range/unsatisfiable`; and
+    ///   `range/unasked`, a part from the start.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.address)
+        format!("{}://{}/{path}", self.scheme, self.server.address)
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.server.connections.len()
     }
 }
 
-impl Drop for Origin {
+/// Listens on a free port and serves each connection in a task of its own.
+struct Server {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+    connections: TaskTracker,
+}
+
+impl Server {
+    async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        Self::accept_from(TcpListener::bind("127.0.0.1:0").await.unwrap(), serve)
+    }
+
+    fn accept_from<F>(
+        listener: TcpListener,
+        serve: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let address = listener.local_addr().unwrap();
+        let connections = TaskTracker::new();
+        let tasks = connections.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tasks.spawn(serve(stream));
+            }
+        });
+        Self {
+            address,
+            accepting,
+            connections,
+        }
+    }
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
-/// Half of what the broken answers promise.
-const HALF: usize = 64 * 1024;
+/// A connection, bare or under TLS.
+trait Connection: AsyncRead + AsyncWrite + Unpin + Send {
+    /// What lies below.
+    fn tcp(&self) -> &TcpStream;
+}
 
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let request = read_head(&mut stream).await?;
-    let target = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let half = vec![b'x'; HALF];
-    let promise = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", HALF * 2);
-    match path.trim_start_matches('/') {
-        "hang" => std::future::pending().await,
-        "stall" => {
-            stream.write_all(promise.as_bytes()).await?;
-            stream.write_all(&half).await?;
-            std::future::pending().await
-        }
-        "trickle" => {
-            stream.write_all(promise.as_bytes()).await?;
-            loop {
-                stream.write_all(b"x").await?;
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+impl Connection for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Connection for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// The head of a request.
+struct Request(String);
+
+impl Request {
+    async fn read(stream: &mut impl Connection) -> io::Result<Self> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+            // The first byte of a TLS handshake (RFC 8446 §5.1), which no request line begins with.
+            if head[0] == 22 {
+                stream.write_all(b"HTTP/1.1 400 Speak HTTP\r\n\r\n").await?;
+                return Err(io::ErrorKind::InvalidData.into());
             }
         }
-        "reset" => {
-            stream.write_all(promise.as_bytes()).await?;
-            stream.write_all(&half).await?;
-            stream.set_zero_linger()?;
-            Ok(())
-        }
-        "short" => {
-            stream.write_all(promise.as_bytes()).await?;
-            stream.write_all(&half).await?;
-            stream.shutdown().await
-        }
-        "cut-chunks" => {
-            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
-            stream.write_all(head.as_bytes()).await?;
-            stream.shutdown().await
-        }
-        "bad-chunks" => {
-            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\nhello";
-            stream.write_all(head.as_bytes()).await?;
-            stream.shutdown().await
-        }
-        "long" => {
-            // More than it says: what follows is not part of the answer.
-            reply(&mut stream, "200 OK", "", b"hello").await?;
-            stream.write_all(b"world").await
-        }
-        "not-http" => {
-            stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n").await?;
-            stream.shutdown().await
-        }
-        "close" => stream.shutdown().await,
-        "gzip" => {
-            reply(
-                &mut stream,
-                "200 OK",
-                "Content-Encoding: gzip\r\n",
-                b"\x1f\x8b",
-            )
-            .await
-        }
-        "redirect" => {
-            let location = format!("Location: {query}\r\n");
-            reply(&mut stream, "302 Found", &location, b"").await
-        }
-        "loop" => reply(&mut stream, "302 Found", "Location: /loop\r\n", b"").await,
-        "echo" => reply(&mut stream, "200 OK", "", request.as_bytes()).await,
-        "retry-after" => {
-            let header = "Retry-After: 3600\r\n";
-            reply(&mut stream, "503 Service Unavailable", header, b"").await
-        }
-        path => {
-            let status = path.strip_prefix("status/").unwrap_or("404");
-            reply(&mut stream, &format!("{status} As told"), "", b"told").await
-        }
+        Ok(Self(String::from_utf8_lossy(&head).into_owned()))
+    }
+
+    /// The path, without the slash before it, and the query.
+    fn target(&self) -> (&str, &str) {
+        let target = self.0.split(' ').nth(1).unwrap_or_default();
+        let target = target.trim_start_matches('/');
+        target.split_once('?').unwrap_or((target, ""))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.0.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
     }
 }
 
-async fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
-        // The first byte of a TLS handshake (RFC 8446 §5.1), which no request line begins with.
-        if head[0] == 22 {
-            stream.write_all(b"HTTP/1.1 400 Speak HTTP\r\n\r\n").await?;
-            return Err(std::io::ErrorKind::InvalidData.into());
-        }
-    }
-    Ok(String::from_utf8_lossy(&head).into_owned())
-}
-
-async fn reply(
-    stream: &mut TcpStream,
-    status: &str,
-    headers: &str,
-    body: &[u8],
-) -> std::io::Result<()> {
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body).await?;
-    stream.flush().await
+/// Waits until the client is gone.
+async fn until_closed(mut stream: impl Connection) -> io::Result<()> {
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
 }

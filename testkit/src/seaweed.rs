@@ -155,6 +155,25 @@ impl Seaweed {
             .collect()
     }
 
+    /// Forgets the uploads below a prefix that were begun and not completed.
+    pub async fn abort_uploads(&self, prefix: &str) {
+        let client = self.client();
+        let listed = client
+            .list_multipart_uploads()
+            .bucket(BUCKET)
+            .prefix(prefix);
+        for upload in listed.send().await.unwrap().uploads() {
+            client
+                .abort_multipart_upload()
+                .bucket(BUCKET)
+                .set_key(upload.key().map(str::to_owned))
+                .set_upload_id(upload.upload_id().map(str::to_owned))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
     /// The keys of whatever is below a prefix: objects, and uploads under way.
     pub async fn leftovers(&self, prefix: &str) -> Vec<String> {
         let objects = self.objects(prefix).await.into_iter().map(|(key, _)| key);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use media_shared::{
-    ids::BlobId,
+    blob_ledger::StagedBlob,
     job_ledger::{Beat, Lease},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,7 @@ struct Listed {
 pub(crate) struct ActiveJob {
     /// How far it is.
     pub(crate) progress: Progress,
-    /// The blob that it writes.
-    pub(crate) staged: OnceLock<BlobId>,
+    staged: Mutex<Option<StagedBlob>>,
     stop: CancellationToken,
     reason: OnceLock<StopReason>,
 }
@@ -96,6 +95,17 @@ impl Progress {
 }
 
 impl ActiveJob {
+    /// The job writes this blob from now on.
+    pub(crate) fn stage(&self, blob: StagedBlob) {
+        *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob);
+    }
+
+    /// The blob that it writes, if it does yet.
+    pub(crate) fn staged(&self) -> Option<StagedBlob> {
+        let staged = self.staged.lock();
+        staged.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Tells the job to stop; the first reason stands.
     pub(crate) fn stop(&self, reason: StopReason) {
         let _ = self.reason.set(reason);

@@ -1,24 +1,26 @@
 //! Decides where this program may connect on a user's behalf: to the public internet, on the usual
 //! ports, and to the networks that the operator listed. Every URL is judged before a request, and
-//! every address before it is dialled.
+//! every address when it is dialled, which happens nowhere but in [`Dialer`].
 
-use std::{fmt, io, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use ipnet::IpNet;
 use media_shared::config::EgressConfig;
 use url::{Host, Url};
 
+mod dial;
 pub mod networks;
 pub mod resolver;
 
+pub use dial::{DialError, Dialer};
 pub use resolver::{NameResolver, SystemResolver};
 
-/// The gate: the operator's lists, and the verdict on every address and port.
+/// The gate: the operator's lists, and the verdict on every URL and address.
 #[derive(Clone, Debug)]
-pub struct EgressGate {
-    allow: Arc<[IpNet]>,
-    ports: Arc<[u16]>,
-}
+pub struct EgressGate(Arc<EgressConfig>);
 
 /// Why a connection is refused. Names no address that DNS gave: that would tell the client what
 /// lies inside the network.
@@ -26,6 +28,10 @@ pub struct EgressGate {
 pub enum EgressDenied {
     /// The address is in a network that is not the public internet.
     Address(&'static str),
+    /// The address is in a network that the operator denied.
+    DeniedAddress,
+    /// The host is one that the operator denied, or none of those that the operator listed.
+    Host,
     /// The port is not one of the usual ones, and the network not one that the operator listed.
     Port,
     /// The scheme is neither http nor https.
@@ -41,6 +47,11 @@ impl fmt::Display for EgressDenied {
                 f,
                 "its address is not on the public internet ({network}); the operator can allow networks with MEDIA_EGRESS_ALLOW"
             ),
+            Self::DeniedAddress => write!(f, "the operator denies its network"),
+            Self::Host => write!(
+                f,
+                "its host is not one that the operator lets imports come from (MEDIA_EGRESS_ALLOW_HOSTS, MEDIA_EGRESS_DENY_HOSTS)"
+            ),
             Self::Port => write!(
                 f,
                 "its port may not be used on the public internet; the operator can allow ports with MEDIA_EGRESS_PORTS"
@@ -53,118 +64,97 @@ impl fmt::Display for EgressDenied {
 
 impl std::error::Error for EgressDenied {}
 
-/// Which ports a connection is for. The resolver learns a name only, never the port, so each class
-/// of ports has a client with a resolver of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortClass {
-    /// A port that may be used on the public internet.
-    Public,
-    /// Any other: the operator's networks only.
-    ListedNetworksOnly,
-}
-
 impl EgressGate {
     /// A gate with the operator's lists.
     pub fn new(config: &EgressConfig) -> Self {
-        Self {
-            allow: config.allow.clone().into(),
-            ports: config.ports.clone().into(),
-        }
+        Self(Arc::new(config.clone()))
     }
 
-    /// Judges a URL before a request is sent: its scheme, its port, and its address if the host is
-    /// one, in any spelling, as `Url` has already read it.
-    pub fn judge_url(&self, url: &Url) -> Result<PortClass, EgressDenied> {
+    /// Judges a URL before anything is done about it: its scheme, its host, its port, and its
+    /// address if the host is one, in any spelling, as `Url` has already read it. Names are judged
+    /// again when they have become addresses.
+    pub fn judge_url(&self, url: &Url) -> Result<(), EgressDenied> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EgressDenied::Scheme);
         }
         let port = url.port_or_known_default().ok_or(EgressDenied::NoHost)?;
-        let class = self.class_of(port);
         match url.host().ok_or(EgressDenied::NoHost)? {
-            Host::Ipv4(address) => self.judge(address.into(), class)?,
-            Host::Ipv6(address) => self.judge(address.into(), class)?,
-            // Whether any of its addresses is allowed is judged when they are known; with no listed
-            // network, no name can lead to an unusual port.
-            Host::Domain(_) if class == PortClass::ListedNetworksOnly && self.allow.is_empty() => {
-                return Err(EgressDenied::Port);
-            }
-            Host::Domain(_) => {}
+            Host::Ipv4(address) => self.judge_literal(url, SocketAddr::from((address, port))),
+            Host::Ipv6(address) => self.judge_literal(url, SocketAddr::from((address, port))),
+            Host::Domain(name) => self.judge_name(name, port),
         }
-        Ok(class)
     }
 
     /// Judges an address that is about to be dialled.
-    pub fn judge(&self, address: IpAddr, class: PortClass) -> Result<(), EgressDenied> {
-        let address = address.to_canonical();
-        if self.allow.iter().any(|network| network.contains(&address)) {
+    pub fn judge(&self, address: SocketAddr) -> Result<(), EgressDenied> {
+        let ip = address.ip().to_canonical();
+        let inner = networks::embedded_v4(ip);
+        let denies = |ip| self.0.deny.iter().any(|network| network.contains(&ip));
+        if denies(ip) || inner.is_some_and(denies) {
+            return Err(EgressDenied::DeniedAddress);
+        }
+        if self.is_listed(ip) {
             return Ok(());
         }
-        match networks::special_network(address) {
+        match networks::special_network(ip) {
             Some(name) => Err(EgressDenied::Address(name)),
-            None if class == PortClass::ListedNetworksOnly => Err(EgressDenied::Port),
-            None => Ok(()),
+            None if self.0.ports.contains(&address.port()) => Ok(()),
+            None => Err(EgressDenied::Port),
         }
     }
 
-    fn class_of(&self, port: u16) -> PortClass {
-        if self.ports.contains(&port) {
-            PortClass::Public
+    /// Whether a redirect may lead from https to http.
+    pub fn allows_downgrade(&self) -> bool {
+        self.0.downgrade
+    }
+
+    /// An address in a URL has to be on the list of hosts as well, unless its network is listed.
+    fn judge_literal(&self, url: &Url, address: SocketAddr) -> Result<(), EgressDenied> {
+        self.judge(address)?;
+        let host = url.host_str().unwrap_or_default();
+        if self.is_listed(address.ip().to_canonical()) || self.takes_host(host) {
+            Ok(())
         } else {
-            PortClass::ListedNetworksOnly
+            Err(EgressDenied::Host)
         }
     }
-}
 
-/// Resolves a name and lets through only the addresses that may be dialled. If none may, that is
-/// the error; the name's other addresses are never tried.
-pub(crate) async fn resolve_allowed(
-    gate: &EgressGate,
-    resolver: &dyn NameResolver,
-    class: PortClass,
-    name: &str,
-) -> Result<Vec<IpAddr>, ResolveError> {
-    let addresses = resolver
-        .resolve(name)
-        .await
-        .map_err(ResolveError::Unresolved)?;
-    let mut denied = None;
-    let mut allowed = Vec::new();
-    for address in addresses {
-        match gate.judge(address, class) {
-            Ok(()) => allowed.push(address),
-            Err(verdict) => denied = Some(verdict),
+    fn judge_name(&self, name: &str, port: u16) -> Result<(), EgressDenied> {
+        if !self.takes_host(name) {
+            return Err(EgressDenied::Host);
         }
+        // With no listed network, no address of any name can be dialled on an unusual port.
+        if self.0.allow.is_empty() && !self.0.ports.contains(&port) {
+            return Err(EgressDenied::Port);
+        }
+        Ok(())
     }
-    match (allowed.is_empty(), denied) {
-        (false, _) => Ok(allowed),
-        (true, Some(verdict)) => Err(ResolveError::Denied(verdict)),
-        (true, None) => Err(ResolveError::Unresolved(io::ErrorKind::NotFound.into())),
-    }
-}
 
-/// Why a name led to no address.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ResolveError {
-    /// It has none.
-    #[error("the name did not resolve")]
-    Unresolved(#[source] io::Error),
-    /// It has none that may be dialled.
-    #[error(transparent)]
-    Denied(EgressDenied),
+    fn is_listed(&self, ip: IpAddr) -> bool {
+        self.0.allow.iter().any(|network| network.contains(&ip))
+    }
+
+    fn takes_host(&self, host: &str) -> bool {
+        let denied = self.0.deny_hosts.iter().any(|suffix| suffix.covers(host));
+        !denied && self.0.allow_hosts.covers(host)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use media_shared::config::HostList;
+
     use super::*;
 
     fn gate(allow: &[&str]) -> EgressGate {
         EgressGate::new(&EgressConfig {
             allow: allow.iter().map(|n| n.parse().unwrap()).collect(),
             ports: vec![80, 443],
+            ..EgressConfig::default()
         })
     }
 
-    fn verdict(gate: &EgressGate, url: &str) -> Result<PortClass, EgressDenied> {
+    fn verdict(gate: &EgressGate, url: &str) -> Result<(), EgressDenied> {
         gate.judge_url(&Url::parse(url).unwrap())
     }
 
@@ -219,7 +209,7 @@ mod tests {
             "http://example.test/",
             "http://[64:ff9b::808:808]/",
         ] {
-            assert_eq!(verdict(&gate, url), Ok(PortClass::Public), "{url}");
+            assert_eq!(verdict(&gate, url), Ok(()), "{url}");
         }
         assert_eq!(
             verdict(&gate, "http://1.1.1.1:22/"),
@@ -248,7 +238,67 @@ mod tests {
         assert!(verdict(&gate, "http://127.0.0.2/").is_err());
         assert!(verdict(&gate, "http://[fd00:2::5]/").is_err());
         assert!(verdict(&gate, "http://8.8.8.8:22/").is_err());
-        let other = gate.judge("8.8.8.8".parse().unwrap(), PortClass::ListedNetworksOnly);
-        assert!(other.is_err());
+        assert_eq!(
+            gate.judge("8.8.8.8:22".parse().unwrap()),
+            Err(EgressDenied::Port)
+        );
+    }
+
+    #[test]
+    fn what_the_operator_denies_is_denied_whatever_else_is_allowed() {
+        let gate = EgressGate::new(&EgressConfig {
+            allow: vec!["10.0.0.0/8".parse().unwrap()],
+            deny: vec![
+                "10.1.0.0/16".parse().unwrap(),
+                "8.8.8.0/24".parse().unwrap(),
+            ],
+            ports: vec![80],
+            ..EgressConfig::default()
+        });
+        assert_eq!(verdict(&gate, "http://10.0.0.1/"), Ok(()));
+        for url in [
+            "http://10.1.2.3/",
+            "http://[::ffff:10.1.2.3]/",
+            "http://8.8.8.8/",
+            "http://[64:ff9b::808:808]/",
+        ] {
+            assert_eq!(
+                verdict(&gate, url),
+                Err(EgressDenied::DeniedAddress),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn hosts_are_judged_by_their_suffix_and_an_empty_list_takes_none() {
+        let gate = |allow: HostList, deny: &[&str]| {
+            EgressGate::new(&EgressConfig {
+                allow: vec!["127.0.0.1/32".parse().unwrap()],
+                ports: vec![80],
+                allow_hosts: allow,
+                deny_hosts: deny.iter().map(|s| s.parse().unwrap()).collect(),
+                ..EgressConfig::default()
+            })
+        };
+        let only = HostList::Only(vec!["example.test".parse().unwrap()]);
+        let listed = gate(only, &["bad.example.test"]);
+        for (url, expected) in [
+            ("http://example.test/", Ok(())),
+            ("http://a.Example.Test./", Ok(())),
+            ("http://127.0.0.1/", Ok(())),
+            ("http://notexample.test/", Err(EgressDenied::Host)),
+            ("http://bad.example.test/", Err(EgressDenied::Host)),
+            ("http://x.bad.example.test/", Err(EgressDenied::Host)),
+            ("http://example.test.evil.test/", Err(EgressDenied::Host)),
+            ("http://1.1.1.1/", Err(EgressDenied::Host)),
+        ] {
+            assert_eq!(verdict(&listed, url), expected, "{url}");
+        }
+        let nothing = gate(HostList::Only(Vec::new()), &[]);
+        assert_eq!(
+            verdict(&nothing, "http://example.test/"),
+            Err(EgressDenied::Host)
+        );
     }
 }

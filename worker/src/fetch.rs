@@ -1,109 +1,258 @@
 //! Fetches a URL: through the egress gate, redirect by redirect, with a limit on every wait.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use futures_util::{Stream, StreamExt as _};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::{
+    Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
 use media_shared::{
     config::FetchLimits,
     job::{Failure, FailureCode, arguments::redact_url},
+    origin_ledger::OriginLedger,
 };
-use reqwest::{
-    Client, Response, StatusCode,
-    header::{self, HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::timeout,
 };
-use tokio::time::timeout;
-use url::Url;
+use url::{Position, Url};
 
-use crate::{
-    egress::{EgressGate, NameResolver, PortClass},
-    tls,
-};
+use crate::egress::Dialer;
 
+mod ahead;
+mod body;
+mod connect;
+mod courtesy;
 mod failure;
-mod gated_resolver;
+mod flight;
+mod head;
+mod origin_slots;
+mod pilot;
+mod transfer;
+mod validator;
 
-use gated_resolver::GatedResolver;
+use body::Body;
+use connect::{Connection, Connector};
+use courtesy::Courtesy;
+pub use head::Head;
+use origin_slots::{OriginSlots, Slot};
+pub use transfer::Transfer;
+pub use validator::Validator;
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 5;
+/// How many interim answers (1xx) an origin may send before its answer.
+const MAX_INTERIM: usize = 16;
+/// The memory for bytes that were fetched ahead of their turn, in mebibytes.
+const AHEAD_MEBIBYTES: usize = 32;
 /// How the service names itself to origins.
-const USER_AGENT: &str = concat!("media-importer/", env!("CARGO_PKG_VERSION"));
+const PRODUCT: &str = concat!("media-importer/", env!("CARGO_PKG_VERSION"));
 
 /// Fetches URLs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fetcher {
-    gate: EgressGate,
+    connector: Connector,
     limits: FetchLimits,
-    public: Client,
-    listed: Client,
+    user_agent: HeaderValue,
+    slots: OriginSlots,
+    courtesy: Courtesy,
+    /// What may be held of bytes that were fetched ahead, by all imports, in mebibytes.
+    memory: Arc<Semaphore>,
+    /// How many connections one import may have.
+    most_at_once: usize,
 }
 
-/// The head of an origin's answer, and its body to come.
-pub struct Answer {
-    /// Where the answer came from, after redirects.
-    pub url: Url,
-    /// How many bytes the origin announced.
-    pub content_length: Option<u64>,
-    /// What the origin says the bytes are, without parameters.
-    pub content_type: Option<String>,
-    /// `Content-Disposition`, as it came.
-    pub content_disposition: Option<Vec<u8>>,
-    response: Response,
-    stall: Duration,
+/// What is fetched, and what goes with the request.
+#[derive(Clone, Debug)]
+pub struct Target {
+    url: Url,
+    /// To the first origin only.
+    headers: HeaderMap,
+}
+
+/// What tells the bytes at a URL from others that may be there later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// How many there are, if the origin says so.
+    pub total: Option<u64>,
+    /// Stays as long as they do.
+    pub validator: Option<Validator>,
+}
+
+/// Part of the bytes: from `start` to just before `end`, or to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    start: u64,
+    end: Option<u64>,
+}
+
+/// Why nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// The origin has other bytes by now, or does not give parts of them: what there is of them
+    /// cannot be gone on with.
+    #[error("the bytes at the origin are not those of before")]
+    Changed(
+        /// The bytes that it has instead, from the first one on, if it has sent them right away.
+        Option<Box<Transfer>>,
+    ),
+}
+
+impl Target {
+    /// A URL, and the headers that the client wants sent to its origin.
+    pub fn new(url: &Url, headers: Option<&BTreeMap<String, String>>) -> Result<Self, Failure> {
+        Ok(Self {
+            url: url.clone(),
+            headers: custom_headers(headers)?,
+        })
+    }
+}
+
+impl Identity {
+    /// Whether the bytes can be fetched in parts that are sure to be parts of the same.
+    pub fn can_be_resumed(&self) -> bool {
+        self.validator.is_some()
+    }
+}
+
+/// An answer that is being read.
+struct Opened {
+    head: Head,
+    /// Where it came from without a redirect.
+    near: Target,
+    body: Body,
+}
+
+/// An answer, and the connection that it comes over.
+struct Answer {
+    url: Url,
+    /// The client's headers that went with the request.
+    custom: HeaderMap,
+    response: Response<Incoming>,
+    connection: Connection,
 }
 
 impl Fetcher {
-    /// Makes a fetcher behind a gate.
+    /// Makes a fetcher whose connections the dialler makes, so many at once to each host, of which one
+    /// import may have half. `contact` is where origins can write to.
     pub fn new(
-        gate: &EgressGate,
-        resolver: &Arc<dyn NameResolver>,
+        dialer: Dialer,
         limits: FetchLimits,
-    ) -> Result<Self, FetcherError> {
-        let client = |class| -> Result<Client, FetcherError> {
-            Ok(Client::builder()
-                .user_agent(USER_AGENT)
-                // A proxy from the environment would be all that the gate sees.
-                .no_proxy()
-                .redirect(Policy::none())
-                .referer(false)
-                .retry(reqwest::retry::never())
-                .dns_resolver(Arc::new(GatedResolver {
-                    gate: gate.clone(),
-                    resolver: Arc::clone(resolver),
-                    class,
-                }))
-                .tls_backend_preconfigured(tls::client_config()?)
-                .connect_timeout(limits.connect)
-                .pool_idle_timeout(Duration::from_secs(30))
-                .build()?)
-        };
+        origins: OriginLedger,
+        connections: usize,
+        contact: Option<&str>,
+    ) -> Result<Self, rustls::Error> {
+        let named = contact.map(|contact| format!("{PRODUCT} (+{contact})"));
+        let user_agent = named.and_then(|name| HeaderValue::try_from(name).ok());
         Ok(Self {
-            gate: gate.clone(),
+            connector: Connector::new(dialer, limits.connect)?,
             limits,
-            public: client(PortClass::Public)?,
-            listed: client(PortClass::ListedNetworksOnly)?,
+            user_agent: user_agent.unwrap_or(HeaderValue::from_static(PRODUCT)),
+            slots: OriginSlots::new(connections),
+            courtesy: Courtesy::new(origins),
+            memory: Arc::new(Semaphore::new(AHEAD_MEBIBYTES)),
+            most_at_once: connections.div_ceil(2),
         })
     }
 
-    /// Asks for a URL and follows redirects to an answer that carries the bytes. `headers` go to
-    /// the first origin only.
-    pub async fn get(
+    /// Begins to fetch all the bytes.
+    pub async fn start(&self, target: &Target) -> Result<Transfer, Failure> {
+        let answer = self.request(target, HeaderMap::new(), None).await?;
+        self.whole(target, answer)
+    }
+
+    /// Goes on fetching bytes that `identity` tells, from an offset that is not their end.
+    pub async fn resume(
         &self,
-        url: &Url,
-        headers: Option<&BTreeMap<String, String>>,
+        target: &Target,
+        identity: &Identity,
+        offset: u64,
+    ) -> Result<Transfer, FetchError> {
+        let part = Part {
+            start: offset,
+            end: None,
+        };
+        let opened = self.part(target, identity, part, None).await?;
+        Ok(Transfer::new(self.clone(), target.clone(), opened, offset))
+    }
+
+    fn whole(&self, target: &Target, answer: Answer) -> Result<Transfer, Failure> {
+        let head = Head::of_whole(answer.url.clone(), &answer.response)?;
+        let opened = self.opened(head, answer);
+        Ok(Transfer::new(self.clone(), target.clone(), opened, 0))
+    }
+
+    /// Asks for a part of the bytes, over a slot that was taken before if there is one.
+    async fn part(
+        &self,
+        target: &Target,
+        identity: &Identity,
+        part: Part,
+        slot: Option<Slot>,
+    ) -> Result<Opened, FetchError> {
+        let range = part_headers(identity, part).ok_or(FetchError::Changed(None))?;
+        let answer = self.request(target, range, slot).await?;
+        if answer.response.status() == StatusCode::OK {
+            let whole = self.whole(target, answer)?;
+            return Err(FetchError::Changed(Some(Box::new(whole))));
+        }
+        let head = Head::of_part(answer.url.clone(), &answer.response, part, identity)?;
+        Ok(self.opened(head, answer))
+    }
+
+    fn opened(&self, head: Head, answer: Answer) -> Opened {
+        Opened {
+            head,
+            near: Target {
+                url: answer.url.clone(),
+                headers: answer.custom.clone(),
+            },
+            body: self.body(answer),
+        }
+    }
+
+    fn body(&self, answer: Answer) -> Body {
+        Body::new(
+            answer.url,
+            answer.response.into_body(),
+            answer.connection,
+            self.limits.stall,
+        )
+    }
+
+    /// Asks for a URL and follows redirects to an answer that is none.
+    async fn request(
+        &self,
+        target: &Target,
+        range: HeaderMap,
+        mut slot: Option<Slot>,
     ) -> Result<Answer, Failure> {
-        let mut headers = custom_headers(headers)?;
-        let mut url = url.clone();
+        let mut custom = target.headers.clone();
+        let mut url = target.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.request(&url, headers.clone()).await?;
-            let Some(target) = redirect_target(&url, &response)? else {
-                return self.accept(url, response);
+            let answer = self.exchange(&url, &custom, &range, slot.take()).await?;
+            let Some(next) = self.redirect_target(&url, &answer.response)? else {
+                return Ok(answer);
             };
-            if target.origin() != url.origin() {
-                headers.clear();
+            if next.origin() != url.origin() {
+                custom.clear();
             }
-            url = target;
+            url = next;
         }
         Err(Failure::new(
             FailureCode::BadRedirect,
@@ -114,93 +263,110 @@ impl Fetcher {
         ))
     }
 
-    async fn request(&self, url: &Url, headers: HeaderMap) -> Result<Response, Failure> {
-        let class = self
-            .gate
-            .judge_url(url)
+    /// One request, over a connection of its own.
+    async fn exchange(
+        &self,
+        url: &Url,
+        custom: &HeaderMap,
+        range: &HeaderMap,
+        slot: Option<Slot>,
+    ) -> Result<Answer, Failure> {
+        let gate = self.connector.dialer().gate();
+        gate.judge_url(url)
             .map_err(|denied| failure::denied(url, &denied))?;
-        let client = match class {
-            PortClass::Public => &self.public,
-            PortClass::ListedNetworksOnly => &self.listed,
+        let mut request = self
+            .prepare(url, custom, range)
+            .ok_or_else(|| failure::unsendable(url))?;
+        self.courtesy.await_turn(url).await?;
+        let flooded = watch_interim(&mut request);
+        let slot = match slot {
+            Some(slot) => Some(slot),
+            None => self.slots.take(url).await,
         };
-        let request = client
-            .get(url.clone())
-            .header(header::ACCEPT, "*/*")
-            // In place of what stands there already.
-            .headers(headers)
-            // A content coding would change the bytes that are kept.
-            .header(header::ACCEPT_ENCODING, "identity")
-            .send();
-        match timeout(self.limits.connect + self.limits.response, request).await {
-            Ok(Ok(response)) => Ok(response),
+        let connecting = self.connector.connect(url, slot).await;
+        let mut connection = connecting.map_err(|error| failure::of_connect(url, &error))?;
+        let response = tokio::select! {
+            answered = timeout(self.limits.response, connection.sender.send_request(request)) => answered,
+            () = flooded.notified() => return Err(failure::interim_flood(url)),
+        };
+        match response {
+            Ok(Ok(response)) => {
+                let (status, headers) = (response.status(), response.headers());
+                self.courtesy.note(url, status, headers).await;
+                Ok(Answer {
+                    url: url.clone(),
+                    custom: custom.clone(),
+                    response,
+                    connection,
+                })
+            }
             Ok(Err(error)) => Err(failure::of_request(url, &error)),
             Err(_) => Err(failure::no_response(url, self.limits.response)),
         }
     }
 
-    fn accept(&self, url: Url, response: Response) -> Result<Answer, Failure> {
-        if response.status() != StatusCode::OK {
-            return Err(failure::of_status(&url, &response));
+    /// The request in the form that goes to an origin (RFC 9112 §3.2.1).
+    fn prepare(
+        &self,
+        url: &Url,
+        custom: &HeaderMap,
+        range: &HeaderMap,
+    ) -> Option<Request<Empty<Bytes>>> {
+        let target = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).ok()?;
+        let host = HeaderValue::try_from(&url[Position::BeforeHost..Position::AfterPort]).ok()?;
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = target;
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, host);
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        if let Some(credentials) = credentials(url) {
+            headers.insert(header::AUTHORIZATION, credentials);
         }
-        if let Some(coding) = content_coding(response.headers()) {
-            return Err(Failure::new(
-                FailureCode::UnsupportedEncoding,
-                format!(
-                    "{} sent its bytes in the content coding `{coding}`, though only `identity` was asked for; the origin has to be set right",
-                    redact_url(&url)
-                ),
+        // In place of what stands there already; none of them frames the request or routes it.
+        for (name, value) in custom.iter().chain(range) {
+            headers.insert(name, value.clone());
+        }
+        // A content coding would change the bytes that are kept.
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        Some(request)
+    }
+
+    /// Where a redirect leads, or nothing if the answer is none. 300 and 304 are no redirects that
+    /// can be followed (RFC 9110 §15.4).
+    fn redirect_target<B>(
+        &self,
+        url: &Url,
+        response: &Response<B>,
+    ) -> Result<Option<Url>, Failure> {
+        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let wrong = |reason: &str| {
+            Failure::new(
+                FailureCode::BadRedirect,
+                format!("{} redirects {reason}", redact_url(url)),
+            )
+        };
+        let location = response
+            .headers()
+            .get(header::LOCATION)
+            .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+            .ok_or_else(|| wrong("without saying where to"))?;
+        let target = url
+            .join(location)
+            .map_err(|_| wrong("to something that is no URL"))?;
+        let downgrade = url.scheme() == "https" && target.scheme() == "http";
+        if downgrade && !self.connector.dialer().gate().allows_downgrade() {
+            return Err(wrong(
+                "from https to http, which is not followed; the operator can allow it with MEDIA_EGRESS_DOWNGRADE",
             ));
         }
-        let text = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
-        Ok(Answer {
-            content_length: response.content_length(),
-            content_type: text(header::CONTENT_TYPE).map(essence),
-            content_disposition: response
-                .headers()
-                .get(header::CONTENT_DISPOSITION)
-                .map(|value| value.as_bytes().to_vec()),
-            url,
-            stall: self.limits.stall,
-            response,
-        })
+        Ok(Some(target))
     }
-}
-
-impl Answer {
-    /// The bytes, as they come. A body that ends early, stalls or breaks is an error, never an end.
-    pub fn into_body(self) -> impl Stream<Item = Result<bytes::Bytes, Failure>> + Send {
-        let Self {
-            url,
-            stall,
-            response,
-            ..
-        } = self;
-        let body = Box::pin(response.bytes_stream());
-        futures_util::stream::try_unfold((body, url), move |(mut body, url)| async move {
-            match timeout(stall, body.next()).await {
-                Ok(None) => Ok(None),
-                Ok(Some(Ok(chunk))) => Ok(Some((chunk, (body, url)))),
-                Ok(Some(Err(error))) => Err(failure::of_body(&url, &error)),
-                Err(_) => Err(failure::stalled(&url, stall)),
-            }
-        })
-    }
-}
-
-/// Why no fetcher could be made.
-#[derive(Debug, thiserror::Error)]
-pub enum FetcherError {
-    /// TLS could not be set up.
-    #[error("TLS could not be set up")]
-    Tls(#[from] rustls::Error),
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made")]
-    Client(#[from] reqwest::Error),
 }
 
 fn custom_headers(headers: Option<&BTreeMap<String, String>>) -> Result<HeaderMap, Failure> {
@@ -222,45 +388,41 @@ fn custom_headers(headers: Option<&BTreeMap<String, String>>) -> Result<HeaderMa
         })
 }
 
-/// Where a redirect leads, or nothing if the answer is none. 300 and 304 are no redirects that can
-/// be followed (RFC 9110 §15.4).
-fn redirect_target(url: &Url, response: &Response) -> Result<Option<Url>, Failure> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Ok(None);
-    }
-    let wrong = |reason: &str| {
-        Failure::new(
-            FailureCode::BadRedirect,
-            format!("{} redirects {reason}", redact_url(url)),
-        )
+/// `Range`, and `If-Range` so that it counts for the same bytes only (RFC 9110 §13.1.5).
+fn part_headers(identity: &Identity, part: Part) -> Option<HeaderMap> {
+    let range = match part.end.and_then(|end| end.checked_sub(1)) {
+        Some(last) => format!("bytes={}-{last}", part.start),
+        None => format!("bytes={}-", part.start),
     };
-    let location = response
-        .headers()
-        .get(header::LOCATION)
-        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-        .ok_or_else(|| wrong("without saying where to"))?;
-    let target = url
-        .join(location)
-        .map_err(|_| wrong("to something that is no URL"))?;
-    if url.scheme() == "https" && target.scheme() == "http" {
-        return Err(wrong("from https to http, which is not followed"));
+    let mut headers = HeaderMap::new();
+    headers.insert(header::RANGE, HeaderValue::try_from(range).ok()?);
+    headers.insert(header::IF_RANGE, identity.validator.as_ref()?.to_header()?);
+    Some(headers)
+}
+
+/// User and password of a URL (RFC 7617).
+fn credentials(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
     }
-    Ok(Some(target))
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let text = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
-fn content_coding(headers: &HeaderMap) -> Option<String> {
-    let coding = headers.get(header::CONTENT_ENCODING)?;
-    let coding = String::from_utf8_lossy(coding.as_bytes());
-    let coding = coding.trim();
-    (!coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
-        .then(|| coding.chars().take(32).collect())
-}
-
-fn essence(content_type: &str) -> String {
-    content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
+/// Tells when an origin has sent too many interim answers: hyper passes over any number of them.
+fn watch_interim(request: &mut Request<Empty<Bytes>>) -> Arc<Notify> {
+    let flooded = Arc::new(Notify::new());
+    let seen = AtomicUsize::new(0);
+    let notify = Arc::clone(&flooded);
+    hyper::ext::on_informational(request, move |_| {
+        if seen.fetch_add(1, Ordering::Relaxed) == MAX_INTERIM {
+            notify.notify_one();
+        }
+    });
+    flooded
 }

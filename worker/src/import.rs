@@ -1,25 +1,35 @@
 //! The job class `media:import`: from a URL to stored bytes and all that is to be recorded of them.
 
-use std::{pin::pin, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
 use media_shared::{
-    blob_ledger::{BlobLedger, BlobOwner},
+    blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
     blob_store::{BlobStore, StorageError},
     entities::job,
-    ids::BlobId,
-    intake::{Expectation, Intake, IntakeError, Sealed},
-    job::{Failure, FailureCode, ImportArguments, JobClass, MediaImport, arguments::redact_url},
+    intake::{Expectation, HEAD_BYTES, Intake, IntakeError, Sealed},
+    job::{
+        Failure, FailureCode, ImportArguments, JobClass, MediaImport,
+        arguments::{MediaRange, redact_url},
+    },
     job_ledger::{Claimed, Lease},
+    media::Filename,
     media_ledger::{Creator, NewMedia},
-    media_type,
+    media_type::{self, MediaType},
 };
+use tokio::time::timeout;
 
 use crate::{
-    active_jobs::{ActiveJob, Progress},
-    fetch::{Answer, Fetcher},
+    active_jobs::ActiveJob,
+    fetch::{self, FetchError, Fetcher, Identity, Target, Transfer},
     filename,
 };
+
+/// How often one attempt starts over because the origin has other bytes than before.
+const MAX_RESTARTS: usize = 2;
+/// The number of a job's first attempt.
+const FIRST_ATTEMPT: i32 = 1;
+/// How long the database has for a checkpoint.
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Imports what a URL gives.
 #[derive(Clone)]
@@ -53,79 +63,193 @@ impl Importer {
         claimed: &Claimed,
         job: &ActiveJob,
     ) -> Result<NewMedia, Failure> {
-        let progress = &job.progress;
         let arguments = read_arguments(&claimed.job)?;
-        let answer = self
-            .fetcher
-            .get(&arguments.url, arguments.headers.as_ref())
-            .await?;
-        let expectation = self.expectation(&arguments);
-        if let Some(announced) = answer.content_length {
-            expectation
+        let target = Target::new(&arguments.url, arguments.headers.as_ref())?;
+        let task = Task {
+            arguments: &arguments,
+            target: &target,
+            expectation: self.expectation(&arguments),
+            lease: claimed.lease,
+            job,
+        };
+        let mut source = self.go_on(&task).await?;
+        for _ in 0..=MAX_RESTARTS {
+            let (transfer, intake) = match source {
+                Source::Rest(transfer, intake) => (transfer, intake),
+                Source::Whole(transfer) => self.begin(&task, transfer).await?,
+            };
+            source = match self.store(&task, transfer, intake).await {
+                Ok((head, sealed)) => {
+                    return Ok(describe(arguments, &head, &sealed, &claimed.job));
+                }
+                Err(FetchError::Failed(failure)) => return Err(failure),
+                Err(FetchError::Changed(whole)) => {
+                    tracing::info!(lease = %claimed.lease, "the origin has other bytes; starting over");
+                    Source::Whole(whole.map(|whole| *whole))
+                }
+            }
+        }
+        Err(Failure::new(
+            FailureCode::IncompleteBody,
+            format!(
+                "{} gave other bytes each time its connection broke",
+                redact_url(&arguments.url)
+            ),
+        ))
+    }
+
+    /// Opens storage for all the bytes, and the origin if that is still to be done.
+    async fn begin(
+        &self,
+        task: &Task<'_>,
+        transfer: Option<Transfer>,
+    ) -> Result<(Transfer, Intake), Failure> {
+        let transfer = match transfer {
+            Some(transfer) => transfer,
+            None => self.fetcher.start(task.target).await?,
+        };
+        let total = transfer.head().identity.total;
+        if let Some(announced) = total {
+            task.expectation
                 .check_announced(announced)
-                .map_err(|error| intake_failure(&arguments, &error))?;
-            progress.announce(announced);
+                .map_err(|error| task.failure(&error))?;
+            task.job.progress.announce(announced);
         }
         let intake = Intake::open(
             &self.blobs,
             &self.store,
-            BlobOwner::Attempt(claimed.lease),
-            expectation,
-            answer.content_length,
+            BlobOwner::Attempt(task.lease),
+            task.expectation,
+            total,
         )
         .await
-        .map_err(|error| intake_failure(&arguments, &error))?;
-        // Set once: an attempt writes one blob.
-        let _ = job.staged.set(intake.blob_id());
-        let head = Head::of(&answer);
-        let sealed = self.store(answer, intake, &arguments, progress).await?;
-        Ok(describe(arguments, head, &sealed, &claimed.job))
+        .map_err(|error| task.failure(&error))?;
+        task.job.stage(intake.blob().clone());
+        Ok((transfer, intake))
     }
 
-    /// Streams the body into storage.
+    /// Opens both for the bytes that an earlier attempt did not get, if what it got is still good.
+    async fn go_on(&self, task: &Task<'_>) -> Result<Source, Failure> {
+        if task.lease.attempt == FIRST_ATTEMPT {
+            return Ok(Source::Whole(None));
+        }
+        let found = self.blobs.take_over(task.lease).await;
+        let Some((blob, checkpoint)) = found.map_err(|error| task.failure(&error.into()))? else {
+            return Ok(Source::Whole(None));
+        };
+        task.job.stage(blob.clone());
+        let transfer = match self.fetch_rest(task, &checkpoint).await {
+            Ok(transfer) => transfer,
+            Err(FetchError::Failed(failure)) => return Err(failure),
+            Err(FetchError::Changed(whole)) => {
+                if let Err(error) = self.blobs.discard(&blob).await {
+                    tracing::warn!(%error, "what an earlier attempt left stays until the job ends");
+                }
+                return Ok(Source::Whole(whole.map(|whole| *whole)));
+            }
+        };
+        let kept = checkpoint.prefix.bytes;
+        let left = (blob, checkpoint);
+        let intake = Intake::resume(&self.blobs, &self.store, left, task.expectation).await;
+        let Some(intake) = intake.map_err(|error| task.failure(&error))? else {
+            return Ok(Source::Whole(None));
+        };
+        tracing::info!(lease = %task.lease, kept, "going on where an earlier attempt stopped");
+        if let Some(total) = transfer.head().identity.total {
+            task.job.progress.announce(total);
+        }
+        task.job.progress.advance(kept);
+        Ok(Source::Rest(transfer, intake))
+    }
+
+    /// Asks the origin for what comes after a checkpoint.
+    async fn fetch_rest(
+        &self,
+        task: &Task<'_>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Transfer, FetchError> {
+        let identity = serde_json::from_value::<Identity>(checkpoint.origin.clone());
+        let identity = identity.map_err(|_| FetchError::Changed(None))?;
+        let kept = checkpoint.prefix.bytes;
+        self.fetcher.resume(task.target, &identity, kept).await
+    }
+
+    /// Streams the bytes into storage.
     async fn store(
         &self,
-        answer: Answer,
+        task: &Task<'_>,
+        mut transfer: Transfer,
         mut intake: Intake,
-        arguments: &ImportArguments,
-        progress: &Progress,
-    ) -> Result<Sealed, Failure> {
-        let mut body = pin!(answer.into_body());
-        while let Some(chunk) = body.next().await {
-            let written = match chunk {
-                Ok(chunk) => intake
-                    .write(chunk)
-                    .await
-                    .map_err(|error| intake_failure(arguments, &error)),
-                Err(failure) => Err(failure),
-            };
-            if let Err(failure) = written {
-                intake.abandon().await;
-                return Err(failure);
+    ) -> Result<(Head, Sealed), FetchError> {
+        match self.stream(task, &mut transfer, &mut intake).await {
+            Ok(()) => {}
+            Err(Broken::Storage(error)) => {
+                leave(&transfer, intake, !error.is_hopeless()).await;
+                return Err(task.failure(&error).into());
             }
-            progress.advance(intake.size());
+            Err(Broken::Fetch(error)) => {
+                let worth_it =
+                    matches!(&error, FetchError::Failed(failure) if failure.code.is_retryable());
+                leave(&transfer, intake, worth_it).await;
+                return Err(error);
+            }
         }
-        intake
-            .seal()
-            .await
-            .map_err(|error| intake_failure(arguments, &error))
+        let head = Head::of(transfer.head());
+        let blob = intake.blob().clone();
+        let sealed = intake.seal().await.map_err(|error| task.failure(&error))?;
+        if let Err(failure) = task.check_type(&head, &sealed.head) {
+            self.disown(&blob).await;
+            return Err(failure.into());
+        }
+        Ok((head, sealed))
     }
 
-    /// Gives up what an attempt had staged when it was stopped.
-    pub(crate) async fn discard(&self, lease: Lease, job: &ActiveJob) {
-        if let Some(id) = job.staged.get() {
-            return self.disown(*id).await;
+    async fn stream(
+        &self,
+        task: &Task<'_>,
+        transfer: &mut Transfer,
+        intake: &mut Intake,
+    ) -> Result<(), Broken> {
+        let origin = origin_of(transfer);
+        let mut type_is_known = false;
+        while let Some(chunk) = transfer.next().await? {
+            intake.write(chunk).await?;
+            task.job.progress.advance(intake.size());
+            if !type_is_known && intake.head().len() == HEAD_BYTES {
+                // Early: what is not wanted is not fetched to its end.
+                task.check_type(&Head::of(transfer.head()), intake.head())
+                    .map_err(FetchError::from)?;
+                type_is_known = true;
+            }
+            if let Some(origin) = &origin
+                && intake.is_checkpoint_due()
+                && !transfer.is_whole()
+            {
+                checkpoint(intake, origin).await?;
+            }
         }
-        // It may have been entering one.
-        if let Err(error) = self.blobs.discard_all_of(lease).await {
+        Ok(())
+    }
+
+    /// Gives up what an attempt had staged when it was stopped, except what the next one can go on
+    /// from.
+    pub(crate) async fn discard(&self, lease: Lease, job: &ActiveJob) {
+        let released = async {
+            self.blobs.release(lease).await?;
+            match job.staged() {
+                Some(blob) => self.blobs.watch(&blob).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = released.await {
             tracing::warn!(%error, "a stopped import's blob is left to the collector");
         }
     }
 
     /// Gives up the blob of an attempt that is over.
-    pub(crate) async fn disown(&self, id: BlobId) {
-        if let Err(error) = self.blobs.disown(id).await {
-            tracing::error!(%error, blob = %id, "a past attempt's blob could not be given up");
+    pub(crate) async fn disown(&self, blob: &StagedBlob) {
+        if let Err(error) = self.blobs.disown(blob).await {
+            tracing::error!(%error, blob = %blob.id, "a past attempt's blob could not be given up");
         }
     }
 
@@ -140,33 +264,144 @@ impl Importer {
     }
 }
 
-/// What the head of the answer says about the bytes.
-struct Head {
-    declared_type: Option<String>,
-    filename: Option<media_shared::media::Filename>,
+/// Where an attempt begins.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each attempt, for a moment"
+)]
+enum Source {
+    /// With the first byte; the answer may be there already.
+    Whole(Option<Transfer>),
+    /// Where an earlier attempt stopped.
+    Rest(Transfer, Intake),
 }
 
-impl Head {
-    fn of(answer: &Answer) -> Self {
-        Self {
-            declared_type: answer.content_type.clone(),
-            filename: answer
-                .content_disposition
-                .as_deref()
-                .and_then(filename::from_content_disposition)
-                .or_else(|| filename::from_url(&answer.url)),
+/// One attempt at an import.
+struct Task<'t> {
+    arguments: &'t ImportArguments,
+    target: &'t Target,
+    expectation: Expectation,
+    lease: Lease,
+    job: &'t ActiveJob,
+}
+
+impl Task<'_> {
+    fn failure(&self, error: &IntakeError) -> Failure {
+        intake_failure(self.arguments, error)
+    }
+
+    /// Refuses bytes of a type that the client does not accept.
+    fn check_type(&self, head: &Head, bytes: &[u8]) -> Result<(), Failure> {
+        let Some(accepted) = &self.arguments.accept_types else {
+            return Ok(());
+        };
+        let named = self.arguments.filename.as_ref().or(head.filename.as_ref());
+        let found = head.media_type(bytes, named);
+        if accepted.iter().any(|range| range.covers(&found.mime)) {
+            return Ok(());
+        }
+        let accepted: Vec<&str> = accepted.iter().map(MediaRange::as_str).collect();
+        Err(Failure::new(
+            FailureCode::TypeNotAllowed,
+            format!(
+                "{} is {}, and `accept_types` takes {} only",
+                self.arguments.public_url(),
+                found.mime,
+                accepted.join(", ")
+            ),
+        ))
+    }
+}
+
+/// Why the bytes did not come to their end.
+enum Broken {
+    Fetch(FetchError),
+    Storage(IntakeError),
+}
+
+impl From<FetchError> for Broken {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+impl From<IntakeError> for Broken {
+    fn from(error: IntakeError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// What a later attempt has to know of the origin; nothing where it could not go on.
+fn origin_of(transfer: &Transfer) -> Option<serde_json::Value> {
+    let identity = &transfer.head().identity;
+    serde_json::to_value(identity)
+        .ok()
+        .filter(|_| identity.can_be_resumed())
+}
+
+/// Writes down how far an attempt has come. Only what the next one would gain depends on it, so the
+/// database may be away.
+async fn checkpoint(
+    intake: &mut Intake,
+    origin: &serde_json::Value,
+) -> Result<Option<u64>, IntakeError> {
+    match timeout(CHECKPOINT_LIMIT, intake.checkpoint(origin)).await {
+        Ok(Err(IntakeError::Database(error))) => {
+            tracing::warn!(%error, "a checkpoint was not written");
+            Ok(None)
+        }
+        Ok(written) => written,
+        Err(_) => {
+            tracing::warn!("the database did not take a checkpoint");
+            Ok(None)
         }
     }
 }
 
-fn describe(arguments: ImportArguments, head: Head, sealed: &Sealed, job: &job::Model) -> NewMedia {
+/// Leaves what has come to the next attempt, if that can be of use; gives it up otherwise.
+async fn leave(transfer: &Transfer, mut intake: Intake, worth_it: bool) {
+    let kept = match origin_of(transfer).filter(|_| worth_it && !transfer.is_whole()) {
+        Some(origin) => checkpoint(&mut intake, &origin).await.ok().flatten(),
+        None => None,
+    };
+    if kept.is_none() {
+        intake.abandon().await;
+    }
+}
+
+/// What the head of the answer says about the bytes.
+struct Head {
+    declared_type: Option<String>,
+    filename: Option<Filename>,
+}
+
+impl Head {
+    fn of(head: &fetch::Head) -> Self {
+        Self {
+            declared_type: head.content_type.clone(),
+            filename: head
+                .content_disposition
+                .as_deref()
+                .and_then(filename::from_content_disposition)
+                .or_else(|| filename::from_url(&head.url)),
+        }
+    }
+
+    fn media_type(&self, bytes: &[u8], named: Option<&Filename>) -> MediaType {
+        let extension = named.and_then(Filename::extension);
+        media_type::detect(bytes, self.declared_type.as_deref(), extension)
+    }
+}
+
+fn describe(
+    arguments: ImportArguments,
+    head: &Head,
+    sealed: &Sealed,
+    job: &job::Model,
+) -> NewMedia {
     let source_url = arguments.public_url();
-    let named = arguments.filename.or(head.filename);
-    let media_type = media_type::detect(
-        &sealed.head,
-        head.declared_type.as_deref(),
-        named.as_ref().and_then(|name| name.extension()),
-    );
+    let named = arguments.filename.clone().or_else(|| head.filename.clone());
+    let media_type = head.media_type(&sealed.head, named.as_ref());
     NewMedia {
         path: arguments.path,
         filename: named.unwrap_or_else(|| filename::fallback(media_type.extension)),

@@ -33,8 +33,8 @@ mod ticket_consumer;
 pub mod tls;
 
 use active_jobs::{ActiveJobs, StopReason};
-use egress::{EgressGate, NameResolver};
-use fetch::{Fetcher, FetcherError};
+use egress::{Dialer, EgressGate, NameResolver};
+use fetch::Fetcher;
 use import::Importer;
 use maintenance::Maintenance;
 use readiness::Readiness;
@@ -46,9 +46,9 @@ const HAND_BACK_LIMIT: Duration = Duration::from_secs(10);
 /// Why the worker could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// It could not be set up.
-    #[error(transparent)]
-    Fetcher(#[from] FetcherError),
+    /// TLS could not be set up.
+    #[error("TLS could not be set up")]
+    Tls(#[from] rustls::Error),
     /// `REDIS_URL` cannot be used.
     #[error("REDIS_URL cannot be used")]
     Redis(#[from] RedisError),
@@ -75,8 +75,15 @@ pub async fn run(
     config: &Config,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    let gate = EgressGate::new(&config.worker.egress);
-    let fetcher = Fetcher::new(&gate, &resolver, config.worker.limits)?;
+    let dialer = Dialer::new(EgressGate::new(&config.worker.egress), resolver);
+    let contact = config.worker.contact.as_deref();
+    let fetcher = Fetcher::new(
+        dialer,
+        config.worker.limits,
+        services.origins.clone(),
+        config.worker.fetch_connections,
+        contact,
+    )?;
     let importer = Importer::new(
         fetcher,
         services.blobs.clone(),

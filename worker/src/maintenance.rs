@@ -99,6 +99,7 @@ impl Maintenance {
     }
 
     async fn prune(&self) {
+        attempt("forget origins", self.services.origins.prune()).await;
         let jobs = &self.services.jobs;
         while let Some(removed @ 1..) = attempt("prune", jobs.prune(self.job_retention)).await {
             tracing::info!(removed, "pruned finished jobs");

@@ -154,8 +154,8 @@ impl Runner {
                 Ok(Ok(())) => return,
                 Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
-                    if let Outcome::Stored(media) = &outcome {
-                        let disowned = self.0.importer.disown(media.blob_id);
+                    if let (Outcome::Stored(_), Some(blob)) = (&outcome, guard.job.staged()) {
+                        let disowned = self.0.importer.disown(&blob);
                         let _ = timeout(STATEMENT_LIMIT, disowned).await;
                     }
                     return;

@@ -95,6 +95,10 @@ pub(super) struct NewImportArguments {
     /// The most bytes to accept.
     #[oai(nullable, validator(minimum(value = "1")))]
     max_bytes: Option<i64>,
+    /// What the bytes may be, such as `image/png` or `image/*`, as the bytes themselves say, then the
+    /// origin, then the name; anything by default. Other bytes fail with `type_not_allowed`.
+    #[oai(nullable, validator(min_items = 1, max_items = 32))]
+    accept_types: Option<Vec<String>>,
 }
 
 impl poem_openapi::types::Example for NewJobDocument {
@@ -133,6 +137,7 @@ impl From<NewImportArguments> for RawImportArguments {
             size: new.size,
             headers: new.headers,
             max_bytes: new.max_bytes,
+            accept_types: new.accept_types,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use media_shared::{
-    blob_ledger::{BlobLedger, BlobOwner},
+    blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
     entities::media,
     ids::BlobId,
     intake::{Expectation, Intake, IntakeError, Sealed},
@@ -142,25 +142,26 @@ impl Uploads {
         };
         let Services { blobs, store, .. } = &*self.services;
         let intake = Intake::open(blobs, store, BlobOwner::Upload, expectation, None).await?;
-        let blob_id = intake.blob_id();
+        let blob = intake.blob().clone();
         let keep = async {
             let described = Described::of(fields, &part);
             parts.budget.lift();
             let sealed = self.store(intake, part).await?;
-            self.record(described.with(path, &sealed), parts).await
+            self.record(described.with(path, &sealed), &blob, parts)
+                .await
         };
         tokio::select! {
             kept = keep => kept,
-            lost = self.renew(blob_id) => {
+            lost = self.renew(blob.id) => {
                 // It may have been forgotten already, and a request of ours still be under way.
-                self.disown(blob_id).await;
+                self.disown(&blob).await;
                 Err(lost)
             }
         }
     }
 
-    async fn disown(&self, blob_id: BlobId) {
-        if let Err(error) = self.services.blobs.disown(blob_id).await {
+    async fn disown(&self, blob: &StagedBlob) {
+        if let Err(error) = self.services.blobs.disown(blob).await {
             tracing::warn!(%error, "a broken upload's blob is left to the collector");
         }
     }
@@ -203,8 +204,12 @@ impl Uploads {
     }
 
     /// Records the file, if the form ends well after it.
-    async fn record(&self, new: NewMedia, parts: &mut Parts) -> Result<media::Model, ApiError> {
-        let blob_id = new.blob_id;
+    async fn record(
+        &self,
+        new: NewMedia,
+        blob: &StagedBlob,
+        parts: &mut Parts,
+    ) -> Result<media::Model, ApiError> {
         let recorded = match self.next_part(parts).await {
             Ok(None) => self.services.medias.publish(new).await.map_err(unpublished),
             Ok(Some(part)) => Err(ApiError::at_pointer(
@@ -215,7 +220,7 @@ impl Uploads {
             Err(error) => Err(error),
         };
         if recorded.is_err() {
-            self.disown(blob_id).await;
+            self.disown(blob).await;
         }
         recorded
     }

@@ -1,7 +1,7 @@
 //! Storage in a directory.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     path::{Path, PathBuf},
@@ -10,9 +10,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use sha2::Digest as _;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{BlobKey, BlobStore, BlobStream, BlobWriter, Extent, StorageError};
+use super::{BlobKey, BlobStore, BlobStream, BlobWriter, Extent, Kept, Prefix, StorageError};
+use crate::media::Sha256;
 
 /// The size of one read or write. Two of them are held for each object that is being written.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -50,6 +52,23 @@ impl BlobStore for DiskStore {
         let path = self.path(key);
         let writer = blocking(move || DiskWriter::create(path)).await?;
         Ok(Box::new(writer))
+    }
+
+    async fn resume(
+        &self,
+        key: &BlobKey,
+        prefix: &Prefix,
+        sha256: Sha256,
+    ) -> Result<Option<Box<dyn BlobWriter>>, StorageError> {
+        if prefix.kept != Kept::Disk {
+            return Ok(None);
+        }
+        let (path, bytes) = (self.path(key), prefix.bytes);
+        match blocking(move || DiskWriter::resume(path, bytes, sha256)).await {
+            Ok(writer) => Ok(writer.map(|writer| Box::new(writer) as Box<dyn BlobWriter>)),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {
@@ -103,7 +122,10 @@ struct DiskWriter {
     path: PathBuf,
     buffer: Vec<u8>,
     output: Output,
-    finished: bool,
+    /// Bytes in the file, those on their way included.
+    flushed: u64,
+    /// Whether the partial file outlasts the writer.
+    kept: bool,
 }
 
 /// The file, or the task that has it for the moment.
@@ -120,12 +142,34 @@ impl DiskWriter {
             .write(true)
             .create_new(true)
             .open(partial(&path))?;
-        Ok(Self {
+        // Nobody else can hold a file that was not there.
+        is_mine(&file)?;
+        Ok(Self::at(path, file, 0))
+    }
+
+    /// Opens what an earlier writer left, if it is still the same.
+    fn resume(path: PathBuf, bytes: u64, sha256: Sha256) -> io::Result<Option<Self>> {
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .open(partial(&path))?;
+        if !is_mine(&file)? || digest_of(&mut file, bytes)? != Some(sha256) {
+            return Ok(None);
+        }
+        // What came after the last checkpoint comes again.
+        file.set_len(bytes)?;
+        file.seek(SeekFrom::Start(bytes))?;
+        Ok(Some(Self::at(path, file, bytes)))
+    }
+
+    fn at(path: PathBuf, file: File, flushed: u64) -> Self {
+        Self {
             path,
             buffer: Vec::new(),
             output: Output::Idle(file, Vec::new()),
-            finished: false,
-        })
+            flushed,
+            kept: flushed > 0,
+        }
     }
 
     /// Waits for the write under way and takes the file and the emptied buffer.
@@ -141,6 +185,7 @@ impl DiskWriter {
     async fn flush(&mut self) -> Result<(), StorageError> {
         let (mut file, spare) = self.take_output().await?;
         let full = std::mem::replace(&mut self.buffer, spare);
+        self.flushed += full.len() as u64;
         self.output = Output::Writing(spawn_blocking(move || {
             file.write_all(&full)?;
             let mut spare = full;
@@ -165,6 +210,17 @@ impl BlobWriter for DiskWriter {
         Ok(())
     }
 
+    async fn keep(&mut self) -> Result<Option<Prefix>, StorageError> {
+        self.flush().await?;
+        let (file, spare) = self.take_output().await?;
+        self.output = Output::Idle(file, spare);
+        self.kept = true;
+        Ok(Some(Prefix {
+            bytes: self.flushed,
+            kept: Kept::Disk,
+        }))
+    }
+
     async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
         let (mut file, _) = self.take_output().await?;
         let rest = std::mem::take(&mut self.buffer);
@@ -176,26 +232,57 @@ impl BlobWriter for DiskWriter {
             sync_parent(&path)
         })
         .await?;
-        self.finished = true;
+        self.kept = true;
         Ok(())
     }
 
-    async fn abort(self: Box<Self>) -> Result<(), StorageError> {
+    async fn abort(mut self: Box<Self>) -> Result<(), StorageError> {
         // Dropping removes the partial file.
+        self.kept = false;
         Ok(())
     }
 }
 
 impl Drop for DiskWriter {
-    /// Removes the partial file. A write still under way keeps its open file and harms nothing.
+    /// Removes the partial file, unless a later writer can go on from it. A write still under way
+    /// keeps its open file and harms nothing.
     fn drop(&mut self) {
-        if !self.finished
+        if !self.kept
             && let Err(error) = remove_if_there(&partial(&self.path))
         {
             // The collector will find it through the table.
             tracing::warn!(%error, "a partial file could not be removed");
         }
     }
+}
+
+/// Takes hold of a partial file for as long as it stays open. Says no if another writer has it: one
+/// that is frozen, say, and does not know yet that its job is another's.
+fn is_mine(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        // Some network file systems have no locks.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// What the first bytes of a file hash to; nothing if there are fewer.
+fn digest_of(file: &mut File, bytes: u64) -> io::Result<Option<Sha256>> {
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut left = bytes;
+    while left > 0 {
+        let size = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+        match file.read_exact(&mut buffer[..size]) {
+            Ok(()) => hasher.update(&buffer[..size]),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        left -= size as u64;
+    }
+    Ok(Some(Sha256::from_bytes(hasher.finalize().into())))
 }
 
 /// Makes the directories that keys begin with, once and durably, so that a write need sync no more

@@ -16,11 +16,14 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{BlobKey, BlobStore, BlobStream, BlobWriter, Extent, PresignedAnswer, StorageError};
-use crate::config::S3Location;
+use super::{
+    BlobKey, BlobStore, BlobStream, BlobWriter, Extent, Prefix, PresignedAnswer, StorageError,
+};
+use crate::{config::S3Location, media::Sha256};
 
 mod connect;
 mod failure;
+mod parts;
 mod writer;
 
 use failure::classify;
@@ -142,6 +145,16 @@ impl BlobStore for S3Store {
     ) -> Result<Box<dyn BlobWriter>, StorageError> {
         let writer = S3Writer::new(self.clone(), self.key(key), extent);
         Ok(Box::new(writer))
+    }
+
+    async fn resume(
+        &self,
+        key: &BlobKey,
+        prefix: &Prefix,
+        _sha256: Sha256,
+    ) -> Result<Option<Box<dyn BlobWriter>>, StorageError> {
+        let writer = S3Writer::resume(self.clone(), self.key(key), prefix).await?;
+        Ok(writer.map(|writer| Box::new(writer) as Box<dyn BlobWriter>))
     }
 
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {

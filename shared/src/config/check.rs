@@ -5,8 +5,7 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duratio
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, EgressConfig, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig,
-    storage,
+    Config, DatabaseUrl, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig, egress, storage,
 };
 use crate::{blob_store::s3, database::ACQUIRE_TIMEOUT};
 
@@ -74,14 +73,12 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         "MEDIA_WORKER_CONCURRENCY",
         number(&settings.worker_concurrency, 1..=256),
     );
-    let allow = checker.keep(
-        "MEDIA_EGRESS_ALLOW",
-        list(&settings.egress_allow, "a network such as 10.1.0.0/16"),
+    let egress = egress::check(settings, checker);
+    let fetch_connections = checker.keep(
+        "MEDIA_FETCH_CONNECTIONS",
+        number(&settings.fetch_connections, 1..=256),
     );
-    let ports = checker.keep(
-        "MEDIA_EGRESS_PORTS",
-        list(&settings.egress_ports, "a port number"),
-    );
+    let contact = checker.keep("MEDIA_CONTACT", optional(&settings.contact, contact));
     let max_bytes = checker.keep("MEDIA_MAX_BYTES", max_bytes(&settings.max_bytes));
     let connect = checker.duration("MEDIA_CONNECT_TIMEOUT", &settings.connect_timeout);
     let response = checker.duration("MEDIA_RESPONSE_TIMEOUT", &settings.response_timeout);
@@ -113,10 +110,9 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         worker: WorkerConfig {
             listen: worker_listen?,
             concurrency: concurrency?,
-            egress: EgressConfig {
-                allow: allow?,
-                ports: ports?,
-            },
+            egress: egress?,
+            fetch_connections: fetch_connections?,
+            contact: contact?,
             limits: FetchLimits {
                 connect: connect?,
                 response: response?,
@@ -198,6 +194,19 @@ fn number<T: FromStr + PartialOrd + fmt::Display>(
         })
 }
 
+/// What a header may carry: visible ASCII.
+fn contact(text: &str) -> Result<String, String> {
+    if text.len() <= 200 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an e-mail address or a URL".to_owned())
+    }
+}
+
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
+}
+
 fn max_bytes(text: &str) -> Result<ByteSize, String> {
     text.parse::<ByteSize>()
         .ok()
@@ -215,7 +224,7 @@ fn lease_length(lease: Duration) -> Result<Duration, String> {
 }
 
 /// Reads a comma-separated list; an empty text is an empty list.
-fn list<T: FromStr>(text: &str, what: &str) -> Result<Vec<T>, String> {
+pub(super) fn list<T: FromStr>(text: &str, what: &str) -> Result<Vec<T>, String> {
     text.split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
@@ -272,6 +281,18 @@ mod tests {
             "10.0.0.0/8,here",
             "--egress-ports",
             "x",
+            "--egress-deny",
+            "10.0.0.1/99",
+            "--egress-allow-hosts",
+            "example.org,a b",
+            "--egress-deny-hosts",
+            "*",
+            "--egress-downgrade",
+            "maybe",
+            "--fetch-connections",
+            "0",
+            "--contact",
+            "me and you",
             "--max-bytes",
             "lots",
             "--stall-timeout",
@@ -295,6 +316,12 @@ mod tests {
             "MEDIA_WORKER_CONCURRENCY",
             "MEDIA_EGRESS_ALLOW",
             "MEDIA_EGRESS_PORTS",
+            "MEDIA_EGRESS_DENY",
+            "MEDIA_EGRESS_ALLOW_HOSTS",
+            "MEDIA_EGRESS_DENY_HOSTS",
+            "MEDIA_EGRESS_DOWNGRADE",
+            "MEDIA_FETCH_CONNECTIONS",
+            "MEDIA_CONTACT",
             "MEDIA_MAX_BYTES",
             "MEDIA_STALL_TIMEOUT",
             "MEDIA_LEASE",

@@ -39,6 +39,9 @@ pub struct Model {
     pub expires_at: Option<DateTimeUtc>,
     /// From when on the collector may remove it.
     pub collect_after: Option<DateTimeUtc>,
+    /// Staged: how far a job's attempts have come, for the next one to go on from.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub checkpoint: Option<Json>,
     /// When it was staged.
     pub created_at: DateTimeUtc,
     /// When its status last changed.

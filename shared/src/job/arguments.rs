@@ -45,6 +45,47 @@ pub struct ImportArguments {
     /// The most bytes to accept, if less than the service's own limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
+    /// What the bytes may be; anything if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_types: Option<Vec<MediaRange>>,
+}
+
+/// A media type, or all subtypes of a type: `image/png`, `image/*`, `*/*` (RFC 9110 §12.5.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaRange(String);
+
+impl MediaRange {
+    /// Reads a range, without parameters.
+    fn new(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_lowercase();
+        let is_token = |part: &str| {
+            let symbols = "!#$&-^_.+";
+            let known = |c: char| c.is_ascii_alphanumeric() || symbols.contains(c);
+            !part.is_empty() && part.chars().all(known)
+        };
+        let (kind, subtype) = text.split_once('/')?;
+        let valid = match (kind, subtype) {
+            ("*", "*") => true,
+            (kind, "*") => is_token(kind),
+            (kind, subtype) => is_token(kind) && is_token(subtype),
+        };
+        (valid && text.len() <= MAX_TYPE_BYTES).then_some(Self(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a type lies within the range.
+    pub fn covers(&self, mime: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some("*/") => true,
+            Some(kind) => mime.starts_with(kind),
+            None => mime == self.0,
+        }
+    }
 }
 
 /// Arguments as a client wrote them, before anything is checked.
@@ -68,6 +109,8 @@ pub struct RawImportArguments {
     pub headers: Option<BTreeMap<String, String>>,
     /// See [`ImportArguments::max_bytes`].
     pub max_bytes: Option<i64>,
+    /// See [`ImportArguments::accept_types`].
+    pub accept_types: Option<Vec<String>>,
 }
 
 /// A value in the arguments that cannot be accepted.
@@ -95,6 +138,9 @@ const MAX_URL_BYTES: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32;
 /// The most bytes of all headers together: what a page of jobs holds is bounded by it.
 const MAX_HEADERS_BYTES: usize = 8 * 1024;
+/// The most types that a client may accept, and the longest of them, in bytes.
+const MAX_TYPES: usize = 32;
+const MAX_TYPE_BYTES: usize = 127;
 /// Headers that frame the request or route it: these are the fetcher's own.
 const FORBIDDEN_HEADERS: [&str; 16] = [
     "accept-encoding",
@@ -145,6 +191,10 @@ impl ImportArguments {
             .headers
             .and_then(|headers| check_headers(headers).map_err(&mut keep).ok());
 
+        let accept_types = raw
+            .accept_types
+            .and_then(|types| check_types(&types).map_err(&mut keep).ok());
+
         match (url, path) {
             (Some(url), Some(path)) if errors.is_empty() => Ok(Self {
                 url,
@@ -155,6 +205,7 @@ impl ImportArguments {
                 size,
                 headers,
                 max_bytes,
+                accept_types,
             }),
             _ => Err(errors),
         }
@@ -230,6 +281,18 @@ fn check_bytes(field: &'static str, value: i64, least: u64) -> Result<u64, Argum
         .ok()
         .filter(|value| *value >= least)
         .ok_or_else(|| ArgumentError::new(field, format!("must be {least} or more")))
+}
+
+fn check_types(types: &[String]) -> Result<Vec<MediaRange>, ArgumentError> {
+    if types.is_empty() || types.len() > MAX_TYPES {
+        let reason = format!("must name 1 to {MAX_TYPES} types");
+        return Err(ArgumentError::new("accept_types", reason));
+    }
+    let read = |text: &String| {
+        let reason = "must hold types such as `image/png` or `image/*`";
+        MediaRange::new(text).ok_or_else(|| ArgumentError::new("accept_types", reason))
+    };
+    types.iter().map(read).collect()
 }
 
 fn check_headers(

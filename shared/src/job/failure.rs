@@ -23,6 +23,8 @@ pub enum FailureCode {
     ResponseTimeout,
     /// The answer's bytes stopped coming.
     Stalled,
+    /// The answer's bytes came too slowly to wait for.
+    TooSlow,
     /// The whole import took too long.
     TotalTimeout,
     /// The connection broke while the answer was under way.
@@ -51,6 +53,8 @@ pub enum FailureCode {
     OriginError,
     /// Larger than allowed.
     TooLarge,
+    /// Not of a type that the client accepts.
+    TypeNotAllowed,
     /// Not of the size that the client had promised.
     SizeMismatch,
     /// Not of the sha256 that the client had promised.
@@ -65,7 +69,7 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code, for documentation and tests.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidArguments,
         Self::UnsupportedScheme,
         Self::EgressBlocked,
@@ -75,6 +79,7 @@ impl FailureCode {
         Self::TlsFailed,
         Self::ResponseTimeout,
         Self::Stalled,
+        Self::TooSlow,
         Self::TotalTimeout,
         Self::ConnectionLost,
         Self::IncompleteBody,
@@ -89,6 +94,7 @@ impl FailureCode {
         Self::OriginRefused,
         Self::OriginError,
         Self::TooLarge,
+        Self::TypeNotAllowed,
         Self::SizeMismatch,
         Self::ChecksumMismatch,
         Self::StorageFailed,
@@ -108,6 +114,7 @@ impl FailureCode {
             Self::TlsFailed => "tls_failed",
             Self::ResponseTimeout => "response_timeout",
             Self::Stalled => "stalled",
+            Self::TooSlow => "too_slow",
             Self::TotalTimeout => "total_timeout",
             Self::ConnectionLost => "connection_lost",
             Self::IncompleteBody => "incomplete_body",
@@ -122,6 +129,7 @@ impl FailureCode {
             Self::OriginRefused => "origin_refused",
             Self::OriginError => "origin_error",
             Self::TooLarge => "too_large",
+            Self::TypeNotAllowed => "type_not_allowed",
             Self::SizeMismatch => "size_mismatch",
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::StorageFailed => "storage_failed",
@@ -138,6 +146,7 @@ impl FailureCode {
             | Self::ConnectTimeout
             | Self::ResponseTimeout
             | Self::Stalled
+            | Self::TooSlow
             | Self::TotalTimeout
             | Self::ConnectionLost
             | Self::IncompleteBody
@@ -159,6 +168,7 @@ impl FailureCode {
             | Self::OriginForbidden
             | Self::OriginRefused
             | Self::TooLarge
+            | Self::TypeNotAllowed
             | Self::SizeMismatch
             | Self::ChecksumMismatch => false,
         }
@@ -182,6 +192,9 @@ pub struct Failure {
     pub detail: String,
     /// How long the origin asked to be left alone (`Retry-After`).
     pub retry_after: Option<Duration>,
+    /// Whether the origin was not even asked, because it wants to be left alone for so long: then no
+    /// attempt is spent.
+    pub postponed: bool,
 }
 
 impl Failure {
@@ -191,6 +204,7 @@ impl Failure {
             code,
             detail: detail.into(),
             retry_after: None,
+            postponed: false,
         }
     }
 }

@@ -11,6 +11,9 @@ const CAP: Duration = Duration::from_mins(10);
 /// The longest wait that an origin may ask for.
 const RETRY_AFTER_CAP: Duration = Duration::from_hours(24);
 
+/// Over how long those come back who wait for the same.
+const SPREAD: Duration = Duration::from_mins(1);
+
 /// Exponential back-off with full jitter: a random time between one second and 2ⁿ seconds, at most
 /// ten minutes, and no less than the origin asked for (up to a day).
 pub(super) fn delay(retry_count: i32, retry_after: Option<Duration>) -> Duration {
@@ -19,6 +22,13 @@ pub(super) fn delay(retry_count: i32, retry_after: Option<Duration>) -> Duration
     let jittered = rand::rng().random_range(BASE..=ceiling);
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_CAP);
     jittered.max(asked)
+}
+
+/// A while after so long, so that all who wait for the same do not come at once.
+pub(super) fn after(wait: Duration) -> Duration {
+    let wait = wait.min(RETRY_AFTER_CAP);
+    let spread = (wait / 10).clamp(BASE, SPREAD);
+    wait + rand::rng().random_range(Duration::ZERO..=spread)
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ impl JobLedger {
     }
 
     /// The attempt failed: the job waits for another, or has failed if none is left or none can
-    /// help. A signal that it bears is obeyed instead.
+    /// help. If the origin was not even asked, the job waits without an attempt spent. A signal that
+    /// it bears is obeyed instead.
     pub async fn fail(&self, lease: Lease, failure: Failure) -> Result<job::Model, LedgerError> {
         self.settle(lease, Ending::Failed(failure)).await
     }
@@ -133,6 +134,10 @@ enum Ending {
 impl Ending {
     fn into_event(self, job: &job::Model, now: DateTime<Utc>) -> Result<Event, LedgerError> {
         Ok(match self {
+            Self::Failed(failure) if failure.postponed => Event::Postponed {
+                until: now + backoff::after(failure.retry_after.unwrap_or_default()),
+                failure,
+            },
             Self::Failed(failure) => Event::Failed {
                 retry_at: now + backoff::delay(job.retry_count, failure.retry_after),
                 failure,

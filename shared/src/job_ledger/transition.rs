@@ -20,6 +20,11 @@ pub(super) enum Event {
         failure: Failure,
         retry_at: DateTime<Utc>,
     },
+    /// The attempt did not begin, because the origin wants to be left alone until then.
+    Postponed {
+        failure: Failure,
+        until: DateTime<Utc>,
+    },
     /// The worker shuts down and hands the job back.
     HandedBack,
     /// The worker obeyed the signal that the job bears.
@@ -75,6 +80,15 @@ pub(super) fn apply(
                 retry.then_some(Retry::At(retry_at)),
                 now,
             ))
+        }
+        Event::Postponed { failure, until } => {
+            row.error = Set(Some(failure.code.as_str().to_owned()));
+            row.error_detail = Set(Some(failure.detail));
+            if let Some(signal) = job.signal {
+                return Ok(obeyed(row, signal, now));
+            }
+            row.scheduled_at = Set(Some(until));
+            Ok(waiting(released(row), JobStatus::Scheduled))
         }
         Event::LeaseExpired => {
             let failure = Failure::new(

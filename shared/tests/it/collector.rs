@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use media_shared::{
-    blob_ledger::{BlobLedger, BlobOwner},
+    blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
     blob_store::{BlobKey, BlobStore, Extent, StorageError, disk::DiskStore},
     database::Database,
     entities::blob,
-    ids::WorkerId,
+    ids::{BlobId, WorkerId},
     intake::{Expectation, Intake, IntakeError},
     media::Sha256,
 };
@@ -40,6 +40,14 @@ async fn blobs(database: &Database) -> usize {
         .await
         .unwrap()
         .len()
+}
+
+fn of_upload(id: BlobId) -> StagedBlob {
+    StagedBlob {
+        id,
+        key: BlobKey::of(id),
+        owner: BlobOwner::Upload,
+    }
 }
 
 fn anything() -> Expectation {
@@ -129,7 +137,8 @@ async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Databa
 async fn what_was_given_up_is_looked_for_once_more(database: Database) {
     let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
     let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
-    ledgers.blobs.discard(sealed.blob_id).await.unwrap();
+    let given_up = ledgers.blobs.discard(&of_upload(sealed.blob_id)).await;
+    assert!(given_up.unwrap());
     assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
     assert!(!exists(&store, sealed.blob_id).await);
 
@@ -215,7 +224,7 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
         let intake =
             Intake::open(&ledgers.blobs, &store, BlobOwner::Upload, expectation, None).await;
         let mut intake = intake.unwrap();
-        let id = intake.blob_id();
+        let id = intake.blob().id;
         let result = match intake.write(Bytes::from_static(b"some")).await {
             Ok(()) => intake.seal().await,
             Err(error) => {

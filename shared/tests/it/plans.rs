@@ -91,7 +91,8 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
         ledgers.jobs.figures().await.unwrap();
         ledgers.jobs.prune(Duration::from_hours(1)).await.unwrap();
         ledgers.blobs.collect(&store).await.unwrap();
-        ledgers.blobs.discard_all_of(lease).await.unwrap();
+        ledgers.blobs.release(lease).await.unwrap();
+        ledgers.blobs.take_over(lease).await.unwrap();
     }
     database.close().await.unwrap();
     assert_eq!(whole_reads(watching.reader()).await, before);

@@ -1,11 +1,12 @@
 //! `media-api` and `media-worker` as separate programs on PostgreSQL, Redis and S3.
 
 // In tests a failure is a panic that says where.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod faults;
 mod imports;
 mod outages;
+mod resume;
 mod schema;
 mod shutdown;
 mod tickets;

@@ -78,7 +78,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     if address.is_unspecified() {
         return Some("this network");
     }
-    if let Some(inner) = embedded_v4(address)
+    if let Some(inner) = inner_v4(address)
         && let Some(name) = special_v4(inner)
     {
         return Some(name);
@@ -112,9 +112,17 @@ fn outside_global_unicast(address: Ipv6Addr) -> &'static str {
     }
 }
 
+/// The IPv4 address inside an IPv6 one, if it is of a kind that has one.
+pub fn embedded_v4(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => inner_v4(address).map(IpAddr::V4),
+    }
+}
+
 /// The IPv4 address inside: mapped or compatible (RFC 4291 §2.5.5), NAT64 (RFC 6052), 6to4
 /// (RFC 3056), Teredo's client (RFC 4380 §4), ISATAP (RFC 5214 §6.1).
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let tail = || Some(join(s[6], s[7]));
     match s {

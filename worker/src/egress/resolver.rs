@@ -18,6 +18,7 @@ pub struct SystemResolver;
 #[async_trait]
 impl NameResolver for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        #[allow(clippy::disallowed_methods, reason = "the one place for it")]
         let addresses = tokio::net::lookup_host((name, 0)).await?;
         Ok(addresses.map(|address| address.ip()).collect())
     }

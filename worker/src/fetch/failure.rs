@@ -2,14 +2,15 @@
 
 use std::{error::Error, io, time::Duration};
 
+use hyper::{HeaderMap, StatusCode, header};
 use media_shared::{
     clock::Clock,
     job::{Failure, FailureCode, arguments::redact_url},
 };
-use reqwest::{Response, StatusCode, header};
 use url::Url;
 
-use crate::egress::{EgressDenied, ResolveError};
+use super::connect::ConnectError;
+use crate::egress::{DialError, EgressDenied};
 
 /// The gate said no.
 pub(super) fn denied(url: &Url, denied: &EgressDenied) -> Failure {
@@ -36,73 +37,135 @@ pub(super) fn stalled(url: &Url, limit: Duration) -> Failure {
     )
 }
 
-/// The request brought no answer.
-pub(super) fn of_request(url: &Url, error: &reqwest::Error) -> Failure {
-    let host = url.host_str().unwrap_or_default();
-    if let Some(resolve) = find::<ResolveError>(error) {
-        return match resolve {
-            ResolveError::Denied(verdict) => denied(url, verdict),
-            ResolveError::Unresolved(_) => Failure::new(
-                FailureCode::DnsFailed,
-                format!("the name {host} did not resolve; check its spelling"),
-            ),
-        };
-    }
-    if let Some(tls) = find::<rustls::Error>(error) {
-        return Failure::new(
-            FailureCode::TlsFailed,
-            format!("no secure connection to {host}: {tls}"),
-        );
-    }
-    if error.is_connect() {
-        return if error.is_timeout() {
-            let detail = format!("{host} did not take the connection in time");
-            Failure::new(FailureCode::ConnectTimeout, detail)
-        } else {
-            let reason = find::<io::Error>(error).map_or("no connection", reason_of);
-            let detail = format!("no connection to {host}: {reason}");
-            Failure::new(FailureCode::ConnectFailed, detail)
-        };
-    }
-    if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
-        let detail = format!(
-            "{} answered with something that is not HTTP",
-            redact_url(url)
-        );
-        return Failure::new(FailureCode::InvalidResponse, detail);
-    }
+/// Bytes come, but hardly any.
+pub(super) fn too_slow(url: &Url, window: Duration) -> Failure {
     Failure::new(
-        FailureCode::ConnectionLost,
-        format!(
-            "{} closed the connection without an answer",
-            redact_url(url)
-        ),
+        FailureCode::TooSlow,
+        format!("{} sent hardly a byte for {window:?}", redact_url(url)),
     )
 }
 
-/// The body broke off.
-pub(super) fn of_body(url: &Url, error: &reqwest::Error) -> Failure {
+/// The URL has characters that HTTP cannot carry.
+pub(super) fn unsendable(url: &Url) -> Failure {
+    let detail = format!("{} cannot be sent in a request", redact_url(url));
+    Failure::new(FailureCode::InvalidArguments, detail)
+}
+
+/// The host wants to be left alone for so long.
+pub(super) fn postponed(url: &Url, wait: Duration) -> Failure {
+    let host = url.host_str().unwrap_or_default();
+    Failure {
+        code: FailureCode::OriginBusy,
+        detail: format!(
+            "{host} asks all to leave it alone; the import goes on when it may be asked again, and no attempt is spent on the wait"
+        ),
+        retry_after: Some(wait),
+        postponed: true,
+    }
+}
+
+/// More interim answers than any origin has use for.
+pub(super) fn interim_flood(url: &Url) -> Failure {
+    let detail = format!("{} sends interim answers without end", redact_url(url));
+    Failure::new(FailureCode::InvalidResponse, detail)
+}
+
+/// There is no connection.
+pub(super) fn of_connect(url: &Url, error: &ConnectError) -> Failure {
+    let host = url.host_str().unwrap_or_default();
+    match error {
+        ConnectError::Dial(DialError::Denied(verdict)) => denied(url, verdict),
+        ConnectError::Dial(DialError::Unresolved(_)) => Failure::new(
+            FailureCode::DnsFailed,
+            format!("the name {host} did not resolve; check its spelling"),
+        ),
+        ConnectError::Dial(DialError::Refused(error))
+            if error.kind() != io::ErrorKind::TimedOut =>
+        {
+            let reason = reason_of(error);
+            let detail = format!("no connection to {host}: {reason}");
+            Failure::new(FailureCode::ConnectFailed, detail)
+        }
+        ConnectError::Dial(DialError::Refused(_)) | ConnectError::TimedOut => Failure::new(
+            FailureCode::ConnectTimeout,
+            format!("{host} did not take the connection in time"),
+        ),
+        ConnectError::Tls(error) => {
+            match causes(error).find_map(|e| e.downcast_ref::<rustls::Error>()) {
+                Some(tls) => Failure::new(
+                    FailureCode::TlsFailed,
+                    format!("no secure connection to {host}: {tls}"),
+                ),
+                // Broken off rather than refused.
+                None => Failure::new(
+                    FailureCode::ConnectFailed,
+                    format!("no secure connection to {host}: the handshake broke off"),
+                ),
+            }
+        }
+        ConnectError::Http(_) => Failure::new(
+            FailureCode::ConnectFailed,
+            format!("no connection to {host}: it cannot be used"),
+        ),
+    }
+}
+
+/// The request brought no answer.
+pub(super) fn of_request(url: &Url, error: &hyper::Error) -> Failure {
     let url = redact_url(url);
-    match find::<io::Error>(error).map(io::Error::kind) {
+    let banner = |error: &hyper::Error| {
+        // What came before it was asked for has no name in hyper.
+        !(error.is_canceled() || error.is_closed() || error.is_incomplete_message())
+            && error.source().is_none()
+    };
+    let mut found = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    if found.any(|error| error.is_parse() || banner(error)) {
+        let detail = format!("{url} answered with something that is not HTTP");
+        return Failure::new(FailureCode::InvalidResponse, detail);
+    }
+    let detail = format!("{url} closed the connection without an answer");
+    Failure::new(FailureCode::ConnectionLost, detail)
+}
+
+/// The body broke off.
+pub(super) fn of_body(url: &Url, error: &hyper::Error) -> Failure {
+    let url = redact_url(url);
+    let broken = || {
+        let detail = format!("the connection to {url} broke before all bytes had come");
+        Failure::new(FailureCode::ConnectionLost, detail)
+    };
+    if causes(error).any(<dyn Error>::is::<rustls::Error>) {
+        return broken();
+    }
+    let kind = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .last()
+        .map(io::Error::kind);
+    match kind {
         // How hyper reports chunks that are none.
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Failure::new(
             FailureCode::InvalidResponse,
             format!("{url} sent a body that is not valid HTTP"),
         ),
-        Some(io::ErrorKind::UnexpectedEof) | None => Failure::new(
+        Some(io::ErrorKind::UnexpectedEof) => Failure::new(
             FailureCode::IncompleteBody,
             format!("{url} ended its answer before all bytes had come"),
         ),
-        Some(_) => Failure::new(
-            FailureCode::ConnectionLost,
-            format!("the connection to {url} broke before all bytes had come"),
-        ),
+        _ => broken(),
     }
 }
 
+/// The bytes end before their end.
+pub(super) fn incomplete(url: &Url) -> Failure {
+    let detail = format!(
+        "{} ended its answer before all bytes had come",
+        redact_url(url)
+    );
+    Failure::new(FailureCode::IncompleteBody, detail)
+}
+
 /// The answer is no success.
-pub(super) fn of_status(url: &Url, response: &Response) -> Failure {
-    let status = response.status();
+pub(super) fn of_status(url: &Url, status: StatusCode, headers: &HeaderMap) -> Failure {
     let (code, advice) = match status {
         StatusCode::NOT_FOUND => (FailureCode::OriginNotFound, "check the URL"),
         StatusCode::GONE => (FailureCode::OriginGone, "it was removed there"),
@@ -126,13 +189,14 @@ pub(super) fn of_status(url: &Url, response: &Response) -> Failure {
     Failure {
         code,
         detail: format!("{} answered {status}; {advice}", redact_url(url)),
-        retry_after: retry_after(response),
+        retry_after: retry_after(headers),
+        postponed: false,
     }
 }
 
 /// `Retry-After`: seconds or a date (RFC 9110 §10.2.3).
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(header::RETRY_AFTER)?;
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?;
     if let Ok(seconds) = value.to_str().ok()?.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -152,18 +216,18 @@ fn reason_of(error: &io::Error) -> &'static str {
     }
 }
 
-/// Finds an error of a type in the chain of causes.
-fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        cause = match error.downcast_ref::<io::Error>().map(io::Error::get_ref) {
-            // An I/O error passes over the error that it wraps when it is asked for its source.
-            Some(Some(inner)) => Some(inner),
-            _ => error.source(),
-        };
+/// An error and what caused it. An I/O error passes over the error that it wraps when it is asked for
+/// its source, so that is looked for first.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
-    None
 }

@@ -3,6 +3,7 @@
 // In tests a failure is a panic that says where.
 // A table of cases is as long as there are cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
+#![allow(clippy::disallowed_methods)]
 
 mod bad_requests;
 mod clients;
@@ -10,12 +11,16 @@ mod command_line;
 mod crashes;
 mod documents;
 mod downloads;
+mod egress;
 mod failures;
 mod imports;
 mod lists;
 mod memory;
+mod politeness;
 mod readme;
+mod resume;
 mod signals;
+mod slow_origins;
 mod uploads;
 
 /// The program under test.

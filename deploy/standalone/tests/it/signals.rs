@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::MEDIA;
 
-async fn signal(service: &Service, id: &str, signal: &str) -> Response {
+pub(crate) async fn signal(service: &Service, id: &str, signal: &str) -> Response {
     let document =
         json!({ "data": { "type": "media:signals", "attributes": { "signal": signal } } });
     service.post(&format!("/jobs/{id}/signal"), &document).await

@@ -10,8 +10,8 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::timeout};
 
-use super::{Budget, MEBIBYTE, S3Store, classify, connect::within, time_for};
-use crate::blob_store::{BlobWriter, Extent, StorageError};
+use super::{Budget, MEBIBYTE, S3Store, classify, connect::within, parts::Parts, time_for};
+use crate::blob_store::{BlobWriter, Extent, Kept, Prefix, StorageError};
 
 /// The size of a part, unless the object would then have too many. All parts of an object but the
 /// last are of one size, which some stores insist on.
@@ -45,10 +45,42 @@ struct Upload {
     started: i32,
     /// Dropping it ends the requests.
     in_flight: JoinSet<Result<CompletedPart, StorageError>>,
-    completed: Vec<CompletedPart>,
+    parts: Parts,
 }
 
 impl S3Writer {
+    /// Goes on with an upload, if the store has its first parts just as they were.
+    pub(super) async fn resume(
+        store: S3Store,
+        key: String,
+        prefix: &Prefix,
+    ) -> Result<Option<Self>, StorageError> {
+        let (
+            Kept::S3 {
+                upload, part_bytes, ..
+            },
+            Some(parts),
+        ) = (&prefix.kept, store.find_parts(&key, prefix).await?)
+        else {
+            return Ok(None);
+        };
+        let started = prefix.bytes.checked_div(*part_bytes).unwrap_or_default();
+        Ok(Some(Self {
+            store,
+            key,
+            part_bytes: usize::try_from(*part_bytes).unwrap_or(usize::MAX),
+            written: prefix.bytes,
+            buffer: Vec::new(),
+            share: None,
+            upload: Some(Upload {
+                id: upload.clone(),
+                started: i32::try_from(started).unwrap_or(i32::MAX),
+                in_flight: JoinSet::new(),
+                parts,
+            }),
+        }))
+    }
+
     pub(super) fn new(store: S3Store, key: String, extent: Extent) -> Self {
         Self {
             store,
@@ -94,7 +126,8 @@ impl S3Writer {
             return Ok(());
         };
         upload.join_all().await?;
-        let (id, parts) = (upload.id.clone(), std::mem::take(&mut upload.completed));
+        let (id, parts) = (upload.id.clone(), std::mem::take(&mut upload.parts));
+        let parts = parts.into_ordered();
         self.complete(&id, parts).await
     }
 
@@ -115,7 +148,7 @@ impl S3Writer {
             id,
             started: 0,
             in_flight: JoinSet::new(),
-            completed: Vec::new(),
+            parts: Parts::default(),
         })
     }
 
@@ -185,17 +218,25 @@ impl Upload {
     async fn join_one(&mut self) -> Result<(), StorageError> {
         if let Some(joined) = self.in_flight.join_next().await {
             let completed = joined.map_err(std::io::Error::other)?;
-            self.completed.push(completed?);
+            self.parts.add(completed?);
         }
         Ok(())
     }
 
-    /// Waits for all of them, and puts them in order.
+    /// Takes note of the parts that have arrived.
+    fn join_ready(&mut self) -> Result<(), StorageError> {
+        while let Some(joined) = self.in_flight.try_join_next() {
+            let completed = joined.map_err(std::io::Error::other)?;
+            self.parts.add(completed?);
+        }
+        Ok(())
+    }
+
+    /// Waits for all of them.
     async fn join_all(&mut self) -> Result<(), StorageError> {
         while !self.in_flight.is_empty() {
             self.join_one().await?;
         }
-        self.completed.sort_by_key(CompletedPart::part_number);
         Ok(())
     }
 }
@@ -239,6 +280,19 @@ impl BlobWriter for S3Writer {
             }
         }
         Ok(())
+    }
+
+    fn unit(&self) -> Option<u64> {
+        Some(self.part_bytes as u64)
+    }
+
+    async fn keep(&mut self) -> Result<Option<Prefix>, StorageError> {
+        let part_bytes = self.part_bytes as u64;
+        let Some(upload) = &mut self.upload else {
+            return Ok(None);
+        };
+        upload.join_ready()?;
+        Ok(upload.parts.prefix(&upload.id, part_bytes))
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {

@@ -1,0 +1,230 @@
+//! The worker reaches the public internet only, whatever URLs, names and origins say. Each test runs
+//! in a closed network where every address leads to a decoy, and the decoys have the last word: an
+//! import that failed may still have knocked.
+
+use std::net::{IpAddr, SocketAddr};
+
+use media_testkit::{
+    closed_network::{self, PUBLIC_V4},
+    service::{import, unique},
+};
+use serde_json::json;
+
+use addresses::{BEYOND_DECOYS, NETWORKS, SPELLINGS};
+use world::{World, at, name_of_network};
+
+mod addresses;
+mod names;
+mod redirects;
+mod secrets;
+mod world;
+
+/// URLs of public origins, which one may take for others.
+const PUBLIC_URLS: [&str; 8] = [
+    "http://127.0.0.1@public.test/echo",
+    "http://127.0.0.1:80@public.test/echo",
+    "http://127.0.0.1%2f@public.test/echo",
+    "http://public.test/echo#@127.0.0.1/",
+    "http://public.test/echo?@127.0.0.1/",
+    "http://public.test/echo?http://127.0.0.1/",
+    "http://PUBLIC.TEST./echo",
+    "http://[2606:2800:21f:cb07::14]/echo",
+];
+
+/// How little patience is enough where decoys are dialled: they never answer.
+const IMPATIENT: [(&str, &str); 2] = [
+    ("MEDIA_CONNECT_TIMEOUT", "1s"),
+    ("MEDIA_RESPONSE_TIMEOUT", "1s"),
+];
+
+/// The URL of an address, on a port.
+fn url_of(address: &str, port: u16) -> String {
+    format!("http://{}/", at(address, port))
+}
+
+/// Cases that are all refused for the address.
+fn blocked(urls: impl IntoIterator<Item = impl Into<String>>) -> Vec<(String, &'static str)> {
+    urls.into_iter()
+        .map(|url| (url.into(), "egress_blocked"))
+        .collect()
+}
+
+/// All URLs that name a forbidden address and that a decoy waits for, and which decoy.
+fn urls_of_decoys() -> impl Iterator<Item = (String, IpAddr)> {
+    let spelled = SPELLINGS.map(|(url, address)| (url.to_owned(), address));
+    let plain = NETWORKS.map(|address| (url_of(address, 80), address));
+    let named = NETWORKS.iter().enumerate().map(|(n, address)| {
+        let url = format!("http://{}/", name_of_network(n));
+        (url, *address)
+    });
+    spelled
+        .into_iter()
+        .chain(plain)
+        .chain(named)
+        .map(|(url, address)| (url, address.parse::<IpAddr>().unwrap().to_canonical()))
+}
+
+/// What the other tests rest on: nothing but the gate stands between these URLs and the decoys.
+#[tokio::test]
+async fn through_an_open_gate_every_url_reaches_its_decoy() {
+    closed_network::run(async {
+        let [connect, response] = IMPATIENT;
+        let open = ("MEDIA_EGRESS_ALLOW", "0.0.0.0/0,::/0");
+        let world = World::start(&[open, connect, response]).await;
+        let imports = urls_of_decoys().map(|(url, address)| {
+            let world = &world;
+            async move {
+                let job = world.import(&url).await;
+                assert_eq!(job["attributes"]["status"], "failed", "{url}: {job}");
+                address
+            }
+        });
+        let mut expected = futures_util::future::join_all(imports).await;
+        let dialled = world.decoys.dialled();
+        let mut dialled: Vec<_> = dialled.iter().map(SocketAddr::ip).collect();
+        expected.sort_unstable();
+        dialled.sort_unstable();
+        assert_eq!(dialled, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_forbidden_address_is_dialled() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        world
+            .all_refused(&blocked(SPELLINGS.map(|(url, _)| url)))
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_network_inside_is_dialled() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        for port in [80, 6379] {
+            let all = NETWORKS.iter().chain(&BEYOND_DECOYS);
+            let urls = all.map(|address| url_of(address, port));
+            world.all_refused(&blocked(urls)).await;
+        }
+        // On the public internet, but a port where no web server is.
+        let ports = [22, 5432, 6379].map(|port| url_of(PUBLIC_V4, port));
+        world.all_refused(&blocked(ports)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_url_of_the_web_is_refused_at_the_door() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        for url in [
+            "file:///etc/passwd",
+            "gopher://127.0.0.1:6379/_FLUSHALL",
+            "ftp://127.0.0.1:80/",
+            "unix:/run/docker.sock",
+            "data:text/plain,inside",
+            "//127.0.0.1/",
+            "127.0.0.1",
+            "http://127.0.0.256/",
+            "http://4294967296/",
+            "http://127.0.0.1:99999/",
+            "http://[::1/",
+            "http://[fe80::1%25lo]/",
+            "http://127.0.0.1\t/",
+            "http://127.0.0.1 /",
+            "http://127.0.0.1%00.public.test/",
+            "http://public.test\r\n@127.0.0.1/",
+        ] {
+            let arguments = json!({ "url": url, "resource": unique("egress") });
+            let document = import(&arguments, json!({}));
+            let answer = world.service.post("/jobs", &document).await;
+            assert_eq!(answer.status(), 422, "{url:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_only_looks_forbidden_or_like_a_redirect_is_imported() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        for url in PUBLIC_URLS {
+            assert!(world.imported(url).await.starts_with("GET /echo"), "{url}");
+        }
+        let hints = world
+            .imported("http://public.test/hints?http://10.0.0.5/")
+            .await;
+        assert_eq!(hints, "told");
+        // Alternatives that the answer before has named.
+        world.imported("http://public.test/echo").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_from_the_environment_is_not_used() {
+    closed_network::run(async {
+        let proxies = [
+            ("HTTP_PROXY", "http://10.0.0.5:8080"),
+            ("http_proxy", "http://10.0.0.5:8080"),
+            ("HTTPS_PROXY", "http://10.0.0.5:8080"),
+            ("https_proxy", "http://10.0.0.5:8080"),
+            ("ALL_PROXY", "socks5://10.0.0.5:8080"),
+            ("all_proxy", "socks5://10.0.0.5:8080"),
+        ];
+        let world = World::start(&proxies).await;
+        for url in [
+            "http://public.test/echo",
+            "https://public.test/echo",
+            "http://public-v6.test/echo",
+        ] {
+            assert!(world.imported(url).await.starts_with("GET /echo"), "{url}");
+        }
+        let urls = [
+            "http://127.0.0.1/",
+            "https://127.0.0.1/",
+            "http://inside.test/",
+        ];
+        world.all_refused(&blocked(urls)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_the_operator_lists_is_dialled_beside_the_public_internet() {
+    closed_network::run(async {
+        let [connect, response] = IMPATIENT;
+        let listed = ("MEDIA_EGRESS_ALLOW", "127.0.0.1/32");
+        let world = World::start(&[listed, connect, response]).await;
+        world.imported("http://public.test/echo").await;
+        world.decoys.assert_untouched();
+        for (url, port) in [
+            ("http://127.0.0.1/", 80),
+            ("http://127.0.0.1:6379/", 6379),
+            ("http://[::ffff:127.0.0.1]/", 80),
+            ("http://localhost/", 80),
+            ("http://public.test/redirect?http://127.0.0.1:9200/", 9200),
+        ] {
+            let job = world.import(url).await;
+            assert_eq!(
+                job["attributes"]["error"], "response_timeout",
+                "{url}: {job}"
+            );
+            assert_eq!(world.decoys.dialled(), [at("127.0.0.1", port)], "{url}");
+        }
+        let urls = [
+            "http://127.0.0.2/",
+            "http://0.0.0.0/",
+            "http://[::1]/",
+            "http://[::127.0.0.1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://inside.test/",
+            "http://public.test/redirect?http://10.0.0.5/",
+        ];
+        world.all_refused(&blocked(urls)).await;
+    })
+    .await;
+}

@@ -1,0 +1,86 @@
+//! Names: all that they may lead to, and when.
+
+use media_testkit::closed_network::{self, UNREACHABLE_V4};
+
+use super::{
+    addresses::NETWORKS,
+    blocked,
+    world::{World, name_of_network},
+};
+
+#[tokio::test]
+async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_told() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        let urls = (0..NETWORKS.len()).map(|n| format!("http://{}/", name_of_network(n)));
+        let details = world.all_refused(&blocked(urls)).await;
+        for (detail, address) in details.iter().zip(NETWORKS) {
+            assert!(!detail.contains(address), "{detail}");
+        }
+        let urls = [
+            "https://inside.test/",
+            "http://inside.test:8080/",
+            "http://inside.test:6379/",
+            "http://INSIDE.test./",
+            "http://user:password@inside.test/",
+            "http://inside-v6.test/",
+            "http://inside-both.test/",
+            "http://alias.test/",
+            "http://long-alias.test/",
+            "http://localhost/",
+            "http://LocalHost./",
+            "http://localhost:8080/",
+            "http://app.localhost/",
+            "http://public.test:6379/",
+        ];
+        world.all_refused(&blocked(urls)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_name_with_addresses_on_both_sides_only_the_public_one_is_dialled() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        for name in [
+            "inside-first",
+            "inside-last",
+            "inside-in-v6",
+            "inside-in-v4",
+        ] {
+            let seen = world.imported(&format!("http://{name}.test/echo")).await;
+            assert!(seen.contains(&format!("{name}.test")), "{seen}");
+        }
+        // Not even where the public one cannot be reached.
+        for name in ["unreachable", "inside-or-unreachable"] {
+            let job = world.import(&format!("http://{name}.test/")).await;
+            assert_eq!(job["attributes"]["error"], "connect_failed", "{job}");
+            let detail = job["attributes"]["error_detail"].as_str().unwrap();
+            for address in [UNREACHABLE_V4, "10.0.0.5", "fd00:ec2::254"] {
+                assert!(!detail.contains(address), "{detail}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_that_turns_inward_is_looked_up_once_for_each_connection() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        // What is judged is what is dialled: no second answer in between.
+        world.imported("http://turns-inward.test/echo").await;
+        assert_eq!(world.names.lookups("turns-inward.test"), 1);
+        let url = "http://turns-inward.test/echo";
+        world.refused(url, "egress_blocked").await;
+        assert_eq!(world.names.lookups("turns-inward.test"), 2);
+
+        let url = "http://turns-inward-on-redirect.test/hops/1?/echo";
+        world.refused(url, "egress_blocked").await;
+
+        let url = "http://turns-outward.test/echo";
+        world.refused(url, "egress_blocked").await;
+        world.imported(url).await;
+    })
+    .await;
+}

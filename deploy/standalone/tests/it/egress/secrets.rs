@@ -1,0 +1,99 @@
+//! Headers, cookies and credentials: who is sent them.
+
+use media_testkit::{
+    closed_network,
+    service::{import, unique},
+};
+use serde_json::{Value, json};
+
+use super::world::World;
+
+/// Checks what an origin was sent: the headers that the import was entered with, or none of them.
+fn assert_secrets(seen: &str, expected: bool, url: &str) {
+    let seen = seen.to_ascii_lowercase();
+    for secret in ["x-secret: s3cr3t", "cookie: mine=s3cr3t"] {
+        assert_eq!(seen.contains(secret), expected, "{url}: {secret}: {seen}");
+    }
+    // A cookie that a redirect has set, and where it came from, go nowhere.
+    for never in ["session=", "referer:"] {
+        assert!(!seen.contains(never), "{url}: {never}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_go_to_the_first_origin_alone() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        for (url, expected) in [
+            ("http://public.test/echo", true),
+            ("http://public.test/redirect?/echo", true),
+            ("http://public.test/redirect?http://other.test/echo", false),
+            ("http://public.test/redirect?//other.test/echo", false),
+            (
+                "http://public.test/redirect?http://public.test:8080/echo",
+                false,
+            ),
+            (
+                "http://public.test/redirect?https://public.test/echo",
+                false,
+            ),
+            // Never again after another host.
+            (
+                "http://public.test/redirect?http://other.test/redirect?http://public.test/echo",
+                false,
+            ),
+        ] {
+            let headers = json!({ "X-Secret": "s3cr3t", "Cookie": "mine=s3cr3t" });
+            let arguments = json!({ "url": url, "resource": unique("egress"), "headers": headers });
+            assert_secrets(&world.imported_with(&arguments).await, expected, url);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn credentials_in_a_url_go_to_its_host_alone() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        // `user:s3cr3t` in Basic (RFC 7617).
+        let credentials = "authorization: Basic dXNlcjpzM2NyM3Q=";
+        for (path, expected) in [
+            ("echo", true),
+            ("redirect?http://other.test/echo", false),
+            ("redirect?//other.test/echo", false),
+            ("redirect?http://public.test:8080/echo", false),
+        ] {
+            let url = format!("http://user:s3cr3t@public.test/{path}");
+            let seen = world.imported(&url).await;
+            assert_eq!(seen.contains(credentials), expected, "{url}: {seen}");
+            let any = seen.to_ascii_lowercase().contains("authorization");
+            assert_eq!(any, expected, "{url}: {seen}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_caller_sends_the_service_goes_to_no_origin() {
+    closed_network::run(async {
+        let world = World::start(&[]).await;
+        let resource = unique("egress");
+        let arguments = json!({ "url": "http://public.test/echo", "resource": resource });
+        let request = world.service.http.post(world.service.url("/jobs"));
+        let answer = request
+            .header("cookie", "caller=s3cr3t")
+            .header("x-forwarded-for", "10.0.0.5")
+            .header("referer", "http://caller.test/")
+            .json(&import(&arguments, json!({})))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 201);
+        let document: Value = answer.json().await.unwrap();
+        let seen = world.finished(&document["data"]).await.to_ascii_lowercase();
+        for header in ["cookie", "x-forwarded-for", "referer", "caller"] {
+            assert!(!seen.contains(header), "{header}: {seen}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,57 @@
+//! An origin that asks to be left alone is, by all imports.
+
+use std::time::Duration;
+
+use media_testkit::{
+    origin::{Content, RangedOrigin},
+    service::Installation,
+};
+use serde_json::json;
+
+use crate::MEDIA;
+
+#[tokio::test]
+async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_attempt() {
+    let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let url = origin.add("file", Content::Bytes([1; 1000].into()));
+    origin.script(|script| script.busy = [(429, "4".to_owned())].into());
+    let arguments = |key: &str| json!({ "url": url, "resource": "r", "key": key });
+
+    let first = service.enter(&arguments("first"), json!({})).await;
+    let first = first["id"].as_str().unwrap();
+    let refused = service.wait_for(first, &["scheduled"]).await;
+    assert_eq!(refused["attributes"]["error"], "origin_busy", "{refused}");
+    assert_eq!(refused["attributes"]["retry_count"], 1, "{refused}");
+
+    // These have no attempt to lose.
+    let attributes = || json!({ "max_retries": 0 });
+    let second = service.enter(&arguments("second"), attributes()).await;
+    let third = service.enter(&arguments("third"), attributes()).await;
+    let others = [second, third].map(|job| job["id"].as_str().unwrap().to_owned());
+    for id in &others {
+        let waiting = service
+            .wait_for(id, &["scheduled", "succeeded", "failed"])
+            .await;
+        assert_eq!(waiting["attributes"]["status"], "scheduled", "{waiting}");
+        assert_eq!(waiting["attributes"]["error"], "origin_busy", "{waiting}");
+    }
+    for id in others.iter().map(String::as_str).chain([first]) {
+        let job = service.wait_for(id, &["succeeded", "failed"]).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+        assert_eq!(
+            job["attributes"]["retry_count"],
+            u8::from(id == first),
+            "{job}"
+        );
+    }
+    let requests = origin.requests();
+    assert_eq!(requests.len(), 4, "{requests:?}");
+    for later in &requests[1..] {
+        let pause = later.began - requests[0].began;
+        assert!(
+            pause >= Duration::from_millis(3900),
+            "{pause:?}: {requests:?}"
+        );
+    }
+}

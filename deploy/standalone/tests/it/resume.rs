@@ -1,0 +1,178 @@
+//! Nothing that has come is fetched again; nothing is spliced that does not belong together.
+
+use media_testkit::{
+    origin::{Content, RangedOrigin},
+    service::{Installation, Service},
+    wait_until,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::{MEDIA, signals::signal};
+
+/// Sixteen mebibytes.
+const SIZE: u64 = 16 << 20;
+
+fn content(seed: u64) -> Content {
+    Content::Generated { size: SIZE, seed }
+}
+
+/// One connection at a time, so that it is known where it was.
+fn installation() -> Installation {
+    Installation::new(MEDIA).with("MEDIA_FETCH_CONNECTIONS", "1")
+}
+
+async fn import(service: &Service, url: &str) -> Value {
+    let job = service
+        .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+        .await;
+    let id = job["id"].as_str().unwrap();
+    service.wait_for(id, &["succeeded", "failed"]).await
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_five_times_costs_hardly_a_byte() {
+    let (origin, installation) = (RangedOrigin::start().await, installation());
+    let service = installation.serve().await;
+    let url = origin.add("file", content(1));
+    // The last ones bring next to nothing.
+    let cuts = [1_000_000, 5_000_000, 17, 3_000_001, 1];
+    origin.script(|script| script.cut_after = cuts.into());
+    let job = import(&service, &url).await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert_eq!(job["attributes"]["retry_count"], 0, "{job}");
+    assert_eq!(service.media("r").await["sha256"], content(1).sha256());
+    let requests = origin.requests();
+    assert_eq!(requests.len(), cuts.len() + 1, "{requests:?}");
+    assert!(
+        requests[1..]
+            .iter()
+            .all(|seen| seen.status == 206 && seen.if_range.is_some())
+    );
+    assert!(origin.body_bytes() < SIZE * 105 / 100);
+}
+
+#[tokio::test]
+async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced() {
+    let (origin, installation) = (RangedOrigin::start().await, installation());
+    let service = installation.serve().await;
+    let cut = |origin: &RangedOrigin| {
+        origin.script(|script| {
+            script.cut_after = [3_000_000].into();
+            script.rate = Some(6_000_000);
+        });
+    };
+    // Other bytes of the same length, while the first ones are under way.
+    let url = origin.add("changes", content(1));
+    cut(&origin);
+    let entered = json!({ "url": url, "resource": "r" });
+    let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
+    wait_until("bytes have come", Duration::from_secs(30), async || {
+        (origin.body_bytes() > 0).then_some(())
+    })
+    .await;
+    origin.add("changes", content(2));
+    origin.script(|script| script.rate = None);
+    let job = service
+        .wait_for(job["id"].as_str().unwrap(), &["succeeded", "failed"])
+        .await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert_eq!(service.media("r").await["sha256"], content(2).sha256());
+
+    // No part can be had, or nothing tells whether it is a part of the same.
+    for weak in [true, false] {
+        let url = origin.add("whole", content(3));
+        cut(&origin);
+        origin.script(|script| {
+            script.weak_etag = weak;
+            script.forget_ranges = !weak;
+            script.rate = None;
+        });
+        let job = import(&service, &url).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+        assert_eq!(service.media("r").await["sha256"], content(3).sha256());
+    }
+    wait_until("one object is left", Duration::from_secs(30), async || {
+        (installation.stored_files().len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_service_goes_on_where_it_was() {
+    let (origin, installation) = (
+        RangedOrigin::start().await,
+        installation().with("MEDIA_LEASE", "5s"),
+    );
+    let url = origin.add("file", content(1));
+    origin.script(|script| script.rate = Some(4 << 20));
+    let service = installation.serve().await;
+    let entered = service
+        .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+        .await;
+    let id = entered["id"].as_str().unwrap();
+    // Past the first checkpoint, two seconds on.
+    wait_until(
+        "three quarters have come",
+        Duration::from_secs(30),
+        async || (origin.body_bytes() > SIZE * 3 / 4).then_some(()),
+    )
+    .await;
+    service.kill().await;
+
+    origin.script(|script| script.rate = None);
+    let service = installation.serve().await;
+    let job = service.wait_for(id, &["succeeded", "failed"]).await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert_eq!(service.media("r").await["sha256"], content(1).sha256());
+    let rest = &origin.requests()[1];
+    assert_eq!(rest.status, 206, "{rest:?}");
+    assert!(rest.sent < SIZE * 3 / 4, "{rest:?}");
+    wait_until("one object is left", Duration::from_secs(30), async || {
+        (installation.stored_files().len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
+    let (origin, installation) = (RangedOrigin::start().await, installation());
+    let service = installation.serve().await;
+    for touched in [false, true] {
+        let url = origin.add("file", content(1));
+        origin.script(|script| script.rate = Some(4 << 20));
+        let entered = service
+            .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+            .await;
+        let id = entered["id"].as_str().unwrap();
+        let before = origin.requests().len();
+        wait_until("most has come", Duration::from_secs(30), async || {
+            let seen = origin.requests();
+            seen.get(before.max(1) - 1)?;
+            (seen.last()?.sent > SIZE * 3 / 4).then_some(())
+        })
+        .await;
+        signal(&service, id, "pause").await;
+        service.wait_for(id, &["paused"]).await;
+        if touched {
+            let partial = installation
+                .stored_files()
+                .into_iter()
+                .find(|path| path.extension().is_some_and(|suffix| suffix == "partial"));
+            let partial = partial.expect("what has come is kept");
+            let file = std::fs::File::options().write(true).open(partial).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"touched", 100).unwrap();
+        }
+        origin.script(|script| script.rate = None);
+        signal(&service, id, "resume").await;
+        let job = service.wait_for(id, &["succeeded", "failed"]).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+        assert_eq!(service.media("r").await["sha256"], content(1).sha256());
+        let last = origin.requests().last().cloned().unwrap();
+        assert_eq!(last.status, if touched { 200 } else { 206 }, "{last:?}");
+    }
+    wait_until("one object is left", Duration::from_secs(30), async || {
+        (installation.stored_files().len() == 1).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,98 @@
+//! Origins that limit each connection: several at once where that helps, and never too many.
+
+use media_testkit::{
+    origin::{Content, RangedOrigin},
+    service::Installation,
+};
+use serde_json::json;
+
+use crate::MEDIA;
+
+/// Twenty-four mebibytes, at one each second on a connection.
+const SIZE: u64 = 24 << 20;
+const RATE: u64 = 1 << 20;
+
+#[tokio::test]
+async fn several_connections_bring_the_bytes_once_and_in_order() {
+    let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let content = Content::Generated {
+        size: SIZE,
+        seed: 1,
+    };
+    let url = origin.add("file", content.clone());
+    origin.script(|script| script.rate = Some(RATE));
+    let job = service.import(&url, "r", None).await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert_eq!(service.media("r").await["sha256"], content.sha256());
+    assert!(
+        (4..=8).contains(&origin.most_open()),
+        "{}",
+        origin.most_open()
+    );
+    let fetched = origin.body_bytes();
+    assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
+}
+
+#[tokio::test]
+async fn parts_that_break_or_change_are_never_spliced() {
+    let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let content = |seed| Content::Generated { size: SIZE, seed };
+    let url = origin.add("breaks", content(1));
+    origin.script(|script| {
+        script.rate = Some(RATE);
+        // The first answer is whole; parts and the rest break in turn.
+        script.cut_after = [SIZE, 100_000, 1 << 20, 1_500_000, 70_000, 3 << 20].into();
+    });
+    let job = service.import(&url, "breaks", None).await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert_eq!(service.media("breaks").await["sha256"], content(1).sha256());
+
+    let url = origin.add("changes", content(2));
+    let entered = json!({ "url": url, "resource": "changes" });
+    let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
+    media_testkit::wait_until(
+        "parts are fetched",
+        std::time::Duration::from_secs(30),
+        async || {
+            let seen = origin.requests();
+            let parts = seen
+                .iter()
+                .filter(|s| s.path == "file/changes" && s.status == 206);
+            (parts.count() > 3).then_some(())
+        },
+    )
+    .await;
+    origin.add("changes", content(3));
+    origin.script(|script| script.rate = None);
+    let job = service
+        .wait_for(job["id"].as_str().unwrap(), &["succeeded", "failed"])
+        .await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert_eq!(
+        service.media("changes").await["sha256"],
+        content(3).sha256()
+    );
+}
+
+#[tokio::test]
+async fn a_host_gets_no_more_connections_than_configured() {
+    let (origin, installation) = (
+        RangedOrigin::start().await,
+        Installation::new(MEDIA).with("MEDIA_FETCH_CONNECTIONS", "3"),
+    );
+    let service = installation.serve().await;
+    let content = Content::Generated {
+        size: 10 << 20,
+        seed: 1,
+    };
+    let url = origin.add("file", content);
+    origin.script(|script| script.rate = Some(4 * RATE));
+    let keys: Vec<String> = (0..6).map(|number: u8| number.to_string()).collect();
+    let imports = keys.iter().map(|key| service.import(&url, "r", Some(key)));
+    for job in futures_util::future::join_all(imports).await {
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    }
+    assert!(origin.most_open() <= 3, "{}", origin.most_open());
+}

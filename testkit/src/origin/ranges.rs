@@ -1,0 +1,474 @@
+//! Answers to range requests (RFC 9110 §14): right ones from an origin that keeps to a script, and
+//! wrong ones.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpStream, tcp::WriteHalf},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    Request, Server,
+    misbehave::{self, DELIVERY, Plan, Then, plan},
+};
+
+/// The most bytes that are written at once.
+const BLOCK: u64 = 64 * 1024;
+
+/// The bytes of a file.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// These.
+    Bytes(Arc<[u8]>),
+    /// So many that follow from a seed, and are nowhere held: SplitMix64 (Steele et al., 2014).
+    Generated {
+        /// How many.
+        size: u64,
+        /// What they follow from.
+        seed: u64,
+    },
+}
+
+impl Content {
+    /// How many bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Generated { size, .. } => *size,
+        }
+    }
+
+    /// The bytes of a range.
+    pub fn read(&self, range: Range<u64>) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes[index(range.start)..index(range.end)].to_vec(),
+            Self::Generated { size, seed } => {
+                assert!(range.end <= *size, "{range:?} of {size} bytes");
+                let words = range.start / 8..range.end.div_ceil(8);
+                let mut bytes = Vec::with_capacity(index(words.end - words.start) * 8);
+                for word in words {
+                    bytes.extend_from_slice(&split_mix(*seed, word).to_le_bytes());
+                }
+                bytes.drain(..index(range.start % 8));
+                bytes.truncate(index(range.end - range.start));
+                bytes
+            }
+        }
+    }
+
+    /// The digest, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut start = 0;
+        while start < self.size() {
+            let end = self.size().min(start + BLOCK);
+            hasher.update(self.read(start..end));
+            start = end;
+        }
+        hex::encode(hasher.finalize())
+    }
+}
+
+fn split_mix(seed: u64, word: u64) -> u64 {
+    let mut z = seed.wrapping_add((word + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap()
+}
+
+/// What the origin does from now on, beside answering.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// After how many bytes of its body each answer in turn is reset; when there are no more,
+    /// answers are whole.
+    pub cut_after: VecDeque<u64>,
+    /// How many bytes of a body go out each second on one connection, from the first second on.
+    pub rate: Option<u64>,
+    /// Status and `Retry-After` (seconds, or [`http_date`]) of the next answers, in turn.
+    pub busy: VecDeque<(u16, String)>,
+    /// Ranges are neither offered nor served: everybody gets the whole file.
+    pub forget_ranges: bool,
+    /// Entity tags are weak: they say nothing about bytes.
+    pub weak_etag: bool,
+}
+
+/// A request that the origin has seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// `file/NAME`.
+    pub path: String,
+    /// `Range`, as it came.
+    pub range: Option<String>,
+    /// `If-Range`, as it came.
+    pub if_range: Option<String>,
+    /// The status of the answer.
+    pub status: u16,
+    /// How many bytes of a body were written.
+    pub sent: u64,
+    /// When it came.
+    pub began: Instant,
+    /// When the last byte was about to go out, or the client was gone; none while it is under way.
+    pub ended: Option<Instant>,
+}
+
+/// An origin that behaves: it serves files whole and in single ranges, with validators, one request
+/// for each connection, and writes down what it saw.
+pub struct RangedOrigin {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    script: Script,
+    files: HashMap<String, File>,
+    versions: u32,
+    seen: Vec<Seen>,
+    open: usize,
+    most_open: usize,
+}
+
+#[derive(Clone)]
+struct File {
+    content: Content,
+    version: u32,
+}
+
+impl RangedOrigin {
+    /// Starts an origin without files.
+    pub async fn start() -> Self {
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        let server = Server::start(move |stream| {
+            let exchange = Exchange::open(Arc::clone(&shared));
+            serve(stream, exchange)
+        })
+        .await;
+        Self { server, state }
+    }
+
+    /// Adds a file, in place of one of the same name. Returns its URL.
+    pub fn add(&self, name: &str, content: Content) -> String {
+        let mut state = self.state.lock().unwrap();
+        state.versions += 1;
+        let version = state.versions;
+        let file = File { content, version };
+        state.files.insert(name.to_owned(), file);
+        format!("http://{}/file/{name}", self.server.address)
+    }
+
+    /// The same bytes have another ETag and Last-Modified from now on.
+    pub fn change_etag(&self, name: &str) {
+        let content = self.state.lock().unwrap().files[name].content.clone();
+        self.add(name, content);
+    }
+
+    /// Everybody gets the whole file from now on.
+    pub fn forget_ranges(&self) {
+        self.script(|script| script.forget_ranges = true);
+    }
+
+    /// Changes the script.
+    pub fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.state.lock().unwrap().script);
+    }
+
+    /// Every request so far, in the order they came.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.state.lock().unwrap().seen.clone()
+    }
+
+    /// How many bytes of bodies were written, to all clients.
+    pub fn body_bytes(&self) -> u64 {
+        self.requests().iter().map(|request| request.sent).sum()
+    }
+
+    /// The most connections that were open at once.
+    pub fn most_open(&self) -> usize {
+        self.state.lock().unwrap().most_open
+    }
+}
+
+/// An open connection, and the request that came on it.
+struct Exchange {
+    state: Arc<Mutex<State>>,
+    number: Option<usize>,
+    open: bool,
+}
+
+impl Exchange {
+    fn open(state: Arc<Mutex<State>>) -> Self {
+        {
+            let mut state = state.lock().unwrap();
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
+        }
+        Self {
+            state,
+            number: None,
+            open: true,
+        }
+    }
+
+    fn answer(&mut self, request: &Request) -> Answer {
+        let state = &mut *self.state.lock().unwrap();
+        self.number = Some(state.seen.len());
+        state.answer(request)
+    }
+
+    /// Counts bytes before they are written: a client that has them all may ask at once.
+    fn count(&self, bytes: u64) {
+        if let Some(number) = self.number {
+            self.state.lock().unwrap().seen[number].sent += bytes;
+        }
+    }
+
+    /// No longer open, before the client can know: it may open the next connection at once.
+    fn end(&mut self) {
+        if std::mem::take(&mut self.open) {
+            let state = &mut *self.state.lock().unwrap();
+            state.open -= 1;
+            if let Some(number) = self.number {
+                state.seen[number].ended = Some(Instant::now());
+            }
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What goes out.
+struct Answer {
+    status: u16,
+    head: String,
+    content: Content,
+    /// Which bytes of it.
+    range: Range<u64>,
+    /// Whether a reset follows them.
+    cut: bool,
+    rate: Option<u64>,
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Answer {
+        let mut answer = self.answer_uncut(request);
+        if answer.status < 400
+            && let Some(most) = self.script.cut_after.pop_front()
+            && answer.range.start + most < answer.range.end
+        {
+            answer.range.end = answer.range.start + most;
+            answer.cut = true;
+        }
+        let header = |name| request.header(name).map(str::to_owned);
+        self.seen.push(Seen {
+            path: request.target().0.to_owned(),
+            range: header("Range"),
+            if_range: header("If-Range"),
+            status: answer.status,
+            sent: 0,
+            began: Instant::now(),
+            ended: None,
+        });
+        answer
+    }
+
+    fn answer_uncut(&mut self, request: &Request) -> Answer {
+        if let Some((status, retry_after)) = self.script.busy.pop_front() {
+            return refusal(status, &format!("Retry-After: {retry_after}\r\n"));
+        }
+        let name = request.target().0.strip_prefix("file/");
+        let Some(file) = name.and_then(|name| self.files.get(name)) else {
+            return refusal(404, "");
+        };
+        let script = &self.script;
+        let weak = if script.weak_etag { "W/" } else { "" };
+        let etag = format!("{weak}\"{}\"", file.version);
+        let last_modified = http_date(
+            DateTime::from_timestamp(1_600_000_000 + i64::from(file.version), 0).unwrap(),
+        );
+        let unchanged = request
+            .header("If-Range")
+            // A weak tag matches nothing here (RFC 9110 §13.1.5).
+            .is_none_or(|known| known == last_modified || known == etag && !script.weak_etag);
+        let mut headers = format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n");
+        if !script.forget_ranges {
+            headers += "Accept-Ranges: bytes\r\n";
+        }
+        let size = file.content.size();
+        let asked = (!script.forget_ranges && unchanged)
+            .then(|| asked_range(request, size))
+            .flatten();
+        let (status, range) = match asked {
+            None => (200, 0..size),
+            Some(range) if range.start < size => {
+                headers += &content_range(&range, size);
+                (206, range)
+            }
+            Some(_) => return refusal(416, &format!("Content-Range: bytes */{size}\r\n")),
+        };
+        Answer {
+            status,
+            head: head(status, range.end - range.start, &headers),
+            content: file.content.clone(),
+            range,
+            cut: false,
+            rate: script.rate,
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, mut exchange: Exchange) -> io::Result<()> {
+    let request = Request::read(&mut stream).await?;
+    let answer = exchange.answer(&request);
+    let (mut reader, writer) = stream.split();
+    tokio::select! {
+        sent = send(writer, &answer, &mut exchange) => sent?,
+        // The client is gone.
+        _ = reader.read_u8() => return Ok(()),
+    }
+    if answer.cut {
+        sleep(DELIVERY).await;
+        exchange.end();
+        stream.set_zero_linger()
+    } else {
+        stream.shutdown().await
+    }
+}
+
+async fn send(
+    mut writer: WriteHalf<'_>,
+    answer: &Answer,
+    exchange: &mut Exchange,
+) -> io::Result<()> {
+    let Range { mut start, end } = answer.range;
+    if start == end && !answer.cut {
+        exchange.end();
+    }
+    writer.write_all(answer.head.as_bytes()).await?;
+    let most = answer
+        .rate
+        .map_or(BLOCK, |rate| (rate / 20).clamp(1, BLOCK));
+    let began = Instant::now();
+    while start < end {
+        let next = end.min(start + most);
+        if let Some(rate) = answer.rate {
+            let bytes = next - answer.range.start;
+            sleep_until(began + Duration::from_micros(bytes * 1_000_000 / rate)).await;
+        }
+        exchange.count(next - start);
+        if next == end && !answer.cut {
+            exchange.end();
+        }
+        writer.write_all(&answer.content.read(start..next)).await?;
+        start = next;
+    }
+    Ok(())
+}
+
+/// A time as headers have it.
+pub fn http_date(time: DateTime<Utc>) -> String {
+    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn head(status: u16, length: u64, headers: &str) -> String {
+    let date = http_date(Utc::now());
+    format!(
+        "HTTP/1.1 {status} As told\r\nDate: {date}\r\nContent-Length: {length}\r\n\
+         Content-Type: application/octet-stream\r\n{headers}Connection: close\r\n\r\n"
+    )
+}
+
+fn refusal(status: u16, headers: &str) -> Answer {
+    Answer {
+        status,
+        head: head(status, 0, headers),
+        content: Content::Bytes(Arc::default()),
+        range: 0..0,
+        cut: false,
+        rate: None,
+    }
+}
+
+fn content_range(range: &Range<u64>, size: u64) -> String {
+    format!(
+        "Content-Range: bytes {}-{}/{size}\r\n",
+        range.start,
+        range.end - 1
+    )
+}
+
+/// `a-b` or `a-`; every other form is taken for none, as servers may.
+fn asked_range(request: &Request, size: u64) -> Option<Range<u64>> {
+    let (first, last) = request
+        .header("Range")?
+        .strip_prefix("bytes=")?
+        .split_once('-')?;
+    let start = first.parse().ok()?;
+    let end = match last {
+        "" => size,
+        last => last.parse::<u64>().ok()?.saturating_add(1).min(size),
+    };
+    // What begins after its end is no range; what begins after the file's end is one.
+    (start < end || start >= size).then_some(start..end)
+}
+
+/// Half of a body and a reset; whoever asks for what follows gets it wrong.
+pub(super) fn wrong_plan(wrong: &str, request: &Request) -> Plan {
+    let content = |seed| Content::Generated {
+        size: 2 * BLOCK,
+        seed,
+    };
+    let size = content(0).size();
+    let asked = asked_range(request, size).filter(|range| range.start > 0);
+    let whole = content(0).read(0..size);
+    let Some(range) = asked.filter(|range| range.start < size) else {
+        if wrong == "unasked" {
+            return part(1, &content_range(&(0..size), size), &whole);
+        }
+        let headers = "ETag: \"1\"\r\nAccept-Ranges: bytes\r\n";
+        let mut answer = head(200, size, headers).into_bytes();
+        answer.extend_from_slice(&whole[..index(size / 2)]);
+        return plan(answer, Then::Reset);
+    };
+    let rest = content(0).read(range.clone());
+    match wrong {
+        "wrong-start" => {
+            let shifted = range.start - 1..range.end - 1;
+            part(1, &content_range(&shifted, size), &rest)
+        }
+        "wrong-total" => part(1, &content_range(&range, size + 1), &rest),
+        "other-etag" => {
+            let other = content(1).read(range.clone());
+            part(2, &content_range(&range, size), &other)
+        }
+        "whole" => misbehave::reply("200 OK", "ETag: \"1\"\r\n", &whole),
+        "unsatisfiable" => {
+            let headers = format!("Content-Range: bytes */{size}\r\n");
+            misbehave::reply("416 Range Not Satisfiable", &headers, b"")
+        }
+        _ => part(1, &content_range(&range, size), &rest),
+    }
+}
+
+fn part(version: u32, content_range: &str, body: &[u8]) -> Plan {
+    let headers = format!("ETag: \"{version}\"\r\nAccept-Ranges: bytes\r\n{content_range}");
+    misbehave::reply("206 Partial Content", &headers, body)
+}

@@ -1,0 +1,118 @@
+//! Origins that speak TLS: well, badly, or not at all.
+
+use std::{path::Path, sync::Arc};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use tempfile::NamedTempFile;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use super::{Origin, Server, misbehave, until_closed};
+
+/// How an origin speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// As it should.
+    Good,
+    /// With a certificate for another name that nobody vouches for.
+    SelfSigned,
+    /// With a certificate of the authority's for another name.
+    OtherName,
+    /// With a certificate of the authority's that has expired.
+    Expired,
+    /// To clients that speak HTTP/2; ask it for `http2`.
+    Http2Only,
+    /// Never: it takes the connection and says nothing.
+    Silent,
+}
+
+/// A certificate authority. Programs trust it when `SSL_CERT_FILE` names its file.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    file: NamedTempFile,
+}
+
+impl Authority {
+    /// A new authority.
+    pub fn generate() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Authority of the tests");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(&file, certificate.pem()).unwrap();
+        Self {
+            issuer: Issuer::new(params, key),
+            file,
+        }
+    }
+
+    /// The file with its certificate.
+    pub fn file(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Starts an origin that knows the paths of [`Origin::url`].
+    pub async fn origin(&self, tls: Tls) -> Origin {
+        let server = if tls == Tls::Silent {
+            Server::start(until_closed).await
+        } else {
+            let acceptor = TlsAcceptor::from(Arc::new(self.server_config(tls)));
+            Server::start(move |stream| {
+                let handshake = acceptor.accept(stream);
+                async { misbehave::answer(handshake.await?).await }
+            })
+            .await
+        };
+        Origin {
+            server,
+            scheme: "https",
+        }
+    }
+
+    fn server_config(&self, tls: Tls) -> ServerConfig {
+        let (certificate, key) = self.certificate(tls);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key.into())
+            .unwrap();
+        if tls == Tls::Http2Only {
+            config.alpn_protocols = vec![b"h2".into()];
+        }
+        config
+    }
+
+    fn certificate(&self, tls: Tls) -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>) {
+        let name = match tls {
+            Tls::SelfSigned | Tls::OtherName => "elsewhere.test",
+            _ => "127.0.0.1",
+        };
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        if tls == Tls::Expired {
+            params.not_before = date_time_ymd(2000, 1, 1);
+            params.not_after = date_time_ymd(2001, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = if tls == Tls::SelfSigned {
+            params.self_signed(&key)
+        } else {
+            params.signed_by(&key, &self.issuer)
+        };
+        (certificate.unwrap().into(), key.serialize_der().into())
+    }
+}

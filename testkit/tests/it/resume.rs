@@ -1,0 +1,84 @@
+//! What one worker has fetched, another one goes on from, on another machine for all it knows.
+
+use std::time::Duration;
+
+use media_testkit::{
+    origin::{Content, RangedOrigin},
+    production::{PREFIX, Production},
+    wait_until,
+};
+
+/// Five parts of an upload.
+const SIZE: u64 = 40 << 20;
+/// The first three of them.
+const KEPT: u64 = 24 << 20;
+
+/// One connection at a time, so that it is known where it was.
+async fn production() -> Production {
+    Production::start()
+        .await
+        .with("MEDIA_LEASE", "5s")
+        .with("MEDIA_FETCH_CONNECTIONS", "1")
+}
+
+#[tokio::test]
+async fn another_worker_goes_on_where_a_killed_one_was() {
+    let production = production().await;
+    let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
+    let content = Content::Generated {
+        size: SIZE,
+        seed: 1,
+    };
+    let url = origin.add("file", content.clone());
+    origin.script(|script| script.rate = Some(6 << 20));
+    let killed = production.worker("worker-1").await;
+    let job = api.import(&url, "r").await;
+    // A checkpoint comes at least every two seconds, of the parts that are there by then.
+    wait_until("most has come", Duration::from_mins(1), async || {
+        (origin.body_bytes() > SIZE - (1 << 20)).then_some(())
+    })
+    .await;
+    killed.kill();
+
+    origin.script(|script| script.rate = None);
+    let _worker = production.worker("worker-2").await;
+    let done = api.wait_for(&job, "succeeded").await;
+    assert_eq!(done["retry_count"], 1, "{done}");
+    let rest = origin.requests().last().cloned().unwrap();
+    assert_eq!(rest.status, 206, "{rest:?}");
+    assert!(rest.sent <= SIZE - KEPT, "{rest:?}");
+    let info: serde_json::Value = api.get("/medias/info/r").await.json().await.unwrap();
+    assert_eq!(info["data"]["attributes"]["sha256"], content.sha256());
+    let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
+    assert!(bytes[..] == content.read(0..SIZE));
+    let open = production.seaweed.open_uploads(PREFIX).await;
+    assert_eq!(open, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn parts_that_storage_has_lost_are_fetched_anew() {
+    let production = production().await;
+    let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
+    let content = Content::Generated {
+        size: SIZE,
+        seed: 2,
+    };
+    let url = origin.add("file", content.clone());
+    origin.script(|script| script.rate = Some(6 << 20));
+    let killed = production.worker("worker-1").await;
+    let job = api.import(&url, "r").await;
+    wait_until("most has come", Duration::from_mins(1), async || {
+        (origin.body_bytes() > SIZE - (1 << 20)).then_some(())
+    })
+    .await;
+    killed.kill();
+    production.seaweed.abort_uploads(PREFIX).await;
+
+    origin.script(|script| script.rate = None);
+    let _worker = production.worker("worker-2").await;
+    api.wait_for(&job, "succeeded").await;
+    let last = origin.requests().last().cloned().unwrap();
+    assert_eq!((last.status, last.sent), (200, SIZE), "{last:?}");
+    let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
+    assert!(bytes[..] == content.read(0..SIZE));
+}

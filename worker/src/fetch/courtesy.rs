@@ -1,0 +1,111 @@
+//! Hosts that ask to be left alone are: by every import, in every worker.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use hyper::{HeaderMap, StatusCode};
+use media_shared::{job::Failure, origin_ledger::OriginLedger};
+use tokio::time::{sleep, timeout};
+use url::Url;
+
+use super::failure;
+
+/// How long what the book says about a host is taken for true.
+const FRESH: Duration = Duration::from_secs(1);
+/// So many hosts are remembered at once.
+const REMEMBERED: usize = 1024;
+/// So long an import waits for a host; for longer, another job has its place.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+/// How long a host is left alone that does not say for how long.
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+/// How long the book may take to answer.
+const LEDGER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Until when hosts want to be left alone.
+#[derive(Clone)]
+pub(super) struct Courtesy {
+    ledger: OriginLedger,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    asked: Instant,
+    not_before: Option<DateTime<Utc>>,
+}
+
+impl Courtesy {
+    pub(super) fn new(ledger: OriginLedger) -> Self {
+        Self {
+            ledger,
+            known: Arc::default(),
+        }
+    }
+
+    /// Waits until a host may be asked, if that is soon.
+    pub(super) async fn await_turn(&self, url: &Url) -> Result<(), Failure> {
+        let host = url.host_str().unwrap_or_default();
+        let Some(until) = self.not_before(host).await else {
+            return Ok(());
+        };
+        let wait = (until - Utc::now()).to_std().unwrap_or_default();
+        if wait > SHORT_WAIT {
+            return Err(failure::postponed(url, wait));
+        }
+        sleep(wait).await;
+        Ok(())
+    }
+
+    /// Takes note of an answer with which a host asks to be left alone (RFC 6585 §4, RFC 9110
+    /// §15.6.4).
+    pub(super) async fn note(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
+        let busy = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        if !busy.contains(&status) {
+            return;
+        }
+        let host = url.host_str().unwrap_or_default();
+        let wait = failure::retry_after(headers).unwrap_or(DEFAULT_WAIT);
+        let written = timeout(LEDGER_LIMIT, self.ledger.leave_alone(host, wait)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            tracing::warn!(
+                host,
+                "that a host wants to be left alone could not be written down"
+            );
+        }
+        self.lock().remove(host);
+    }
+
+    async fn not_before(&self, host: &str) -> Option<DateTime<Utc>> {
+        let known = self.lock().get(host).copied();
+        if let Some(known) = known.filter(|known| known.asked.elapsed() < FRESH) {
+            return known.not_before;
+        }
+        let read = timeout(LEDGER_LIMIT, self.ledger.not_before(host)).await;
+        let not_before = match read {
+            Ok(Ok(not_before)) => not_before,
+            // What cannot be read holds nobody up.
+            _ => None,
+        };
+        let mut all = self.lock();
+        if all.len() >= REMEMBERED {
+            all.clear();
+        }
+        let known = Known {
+            asked: Instant::now(),
+            not_before,
+        };
+        all.insert(host.to_owned(), known);
+        not_before
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
