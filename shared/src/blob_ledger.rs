@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, Statement, UpdateMany,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect, Statement, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 use serde::{Deserialize, Serialize};
@@ -183,6 +183,16 @@ impl BlobLedger {
         }
     }
 
+    /// Whether a blob is still its writer's.
+    pub async fn is_held(&self, blob: &StagedBlob) -> Result<bool, DbErr> {
+        let held = staged(blob.owner)
+            .col_expr(blob::Column::UpdatedAt, Expr::value(self.clock.now()))
+            .filter(blob::Column::Id.eq(blob.id))
+            .exec(self.database.writer())
+            .await?;
+        Ok(held.rows_affected == 1)
+    }
+
     /// Gives up a staged blob whose writer has stopped: the collector may take it at once. Says
     /// whether it was still the writer's to give up.
     pub async fn discard(&self, blob: &StagedBlob) -> Result<bool, DbErr> {
@@ -332,7 +342,7 @@ impl BlobLedger {
     async fn declare_abandoned(&self) -> Result<(), DbErr> {
         let now = self.clock.now();
         let candidates = format!(
-            "SELECT b.id FROM blobs b WHERE b.status = 'staged' AND ( \
+            "SELECT b.id, b.updated_at FROM blobs b WHERE b.status = 'staged' AND ( \
                (b.job_id IS NULL AND b.expires_at < $1) OR \
                (b.job_id IS NOT NULL AND NOT EXISTS ( \
                  SELECT 1 FROM jobs j WHERE j.id = b.job_id AND ( \
@@ -352,15 +362,19 @@ impl BlobLedger {
                 [now.into(), (now - KEPT_FOR).into()],
             ))
             .await?;
-        let ids = found
-            .iter()
-            .map(|row| row.try_get::<BlobId>("", "id"))
-            .collect::<Result<Vec<_>, _>>()?;
-        if ids.is_empty() {
+        if found.is_empty() {
             return Ok(());
         }
+        // As they were then: one may have been renewed or taken over since.
+        let mut unchanged = Condition::any();
+        for row in &found {
+            let id = blob::Column::Id.eq(row.try_get::<BlobId>("", "id")?);
+            let at = row.try_get::<DateTime<Utc>>("", "updated_at")?;
+            let same = Condition::all().add(id).add(blob::Column::UpdatedAt.eq(at));
+            unchanged = unchanged.add(same);
+        }
         let abandoned = blob::Entity::update_many()
-            .filter(blob::Column::Id.is_in(ids))
+            .filter(unchanged)
             .filter(blob::Column::Status.eq(BlobStatus::Staged));
         let collect_after = now + self.abandoned_grace;
         into_garbage(abandoned, now, collect_after, Some(self.second_look(now)))

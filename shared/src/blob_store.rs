@@ -67,6 +67,11 @@ impl From<std::io::Error> for StorageError {
 }
 
 impl StorageError {
+    /// Whether the same may work later, without anything to be given up for it.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Io(_))
+    }
+
     /// Whether an operator has to change something before it can work.
     pub fn is_misconfiguration(&self) -> bool {
         matches!(self, Self::Refused(_))

@@ -1,12 +1,13 @@
 //! Takes bytes in, from an origin or an uploader alike: counts, limits, hashes and stores them as
 //! they pass, holding no more than a few buffers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use sea_orm::DbErr;
 use sha2::Digest as _;
+use tokio::time::timeout;
 
 use crate::{
     blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
@@ -19,6 +20,8 @@ mod checkpoint;
 
 use checkpoint::Checkpoints;
 
+/// How long the database has for a checkpoint.
+const LEDGER_LIMIT: Duration = Duration::from_secs(5);
 /// How many of the first bytes are kept, to tell what they are.
 pub const HEAD_BYTES: usize = 8 * 1024;
 
@@ -144,7 +147,16 @@ impl Intake {
             return Ok(None);
         };
         let sha256 = digest(&hasher);
-        let Some(writer) = store.resume(&blob.key, &checkpoint.prefix, sha256).await? else {
+        let resumed = match store.resume(&blob.key, &checkpoint.prefix, sha256).await {
+            // It may be there when storage is back.
+            Err(error @ StorageError::Unavailable(_)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "what an earlier attempt left cannot be gone on with");
+                None
+            }
+            Ok(resumed) => resumed,
+        };
+        let Some(writer) = resumed else {
             give_up(blobs, &blob).await;
             return Ok(None);
         };
@@ -190,6 +202,11 @@ impl Intake {
         Ok(self.writer.write(chunk).await?)
     }
 
+    /// Whether a later attempt could go on from something.
+    pub fn has_checkpoint(&self) -> bool {
+        self.checkpoints.last() > 0
+    }
+
     /// Whether enough has come since the last checkpoint for another one.
     pub fn is_checkpoint_due(&self) -> bool {
         self.checkpoints.is_due(self.size)
@@ -219,7 +236,9 @@ impl Intake {
             sha256_state,
             origin: origin.clone(),
         };
-        if !self.blobs.keep(&self.blob, &checkpoint).await? {
+        let kept = timeout(LEDGER_LIMIT, self.blobs.keep(&self.blob, &checkpoint)).await;
+        let slow = || DbErr::Custom("the database did not take a checkpoint".to_owned());
+        if !kept.map_err(|_| slow())?? {
             return Ok(None);
         }
         self.checkpoints.wrote(bytes);
@@ -229,16 +248,20 @@ impl Intake {
     /// Checks what was promised and makes the bytes durable.
     pub async fn seal(mut self) -> Result<Sealed, IntakeError> {
         let sha256 = digest(&self.hasher);
-        let sealed = match self.expectation.check_whole(self.size, sha256) {
-            Ok(()) => self.writer.finish().await.map_err(IntakeError::from),
-            Err(error) => {
-                abort(self.writer).await;
-                Err(error)
-            }
-        };
-        if let Err(error) = sealed {
-            give_up(&self.blobs, &self.blob).await;
+        if let Err(error) = self.expectation.check_whole(self.size, sha256) {
+            self.abandon().await;
             return Err(error);
+        }
+        // What another has taken over is the other's to finish.
+        if self.has_checkpoint() && !self.blobs.is_held(&self.blob).await? {
+            return Err(StorageError::NotFound.into());
+        }
+        let can_go_on = self.has_checkpoint();
+        if let Err(error) = self.writer.finish().await {
+            if !can_go_on || !error.is_transient() {
+                give_up(&self.blobs, &self.blob).await;
+            }
+            return Err(error.into());
         }
         if (self.head.len() as u64) < self.size.min(HEAD_BYTES as u64) {
             self.head = read_head(&self.store, &self.blob.key, self.size).await?;

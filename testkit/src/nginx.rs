@@ -23,7 +23,8 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts nginx. `/…` serves files at full speed, `/slow/…` the same at 4 MB/s,
-    /// `/limited/…` at 4 MB/s for each connection and in parts, and `/named/…` with a
+    /// `/limited/…` at 4 MB/s for each connection and in parts, `/alone/…` the same but to
+    /// one connection alone (503 to others), and `/named/…` with a
     /// `Content-Disposition`.
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -95,6 +96,7 @@ http {{
     default_type application/octet-stream;
     access_log off;
     sendfile on;
+    limit_conn_zone $server_port zone=alone:1m;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -105,6 +107,7 @@ http {{
         root {directory}/files;
         location /slow/ {{ alias {directory}/files/; limit_rate 4m; max_ranges 0; }}
         location /limited/ {{ alias {directory}/files/; limit_rate 4m; }}
+        location /alone/ {{ alias {directory}/files/; limit_rate 4m; limit_conn alone 1; }}
         location /named/ {{
             alias {directory}/files/;
             add_header Content-Disposition "attachment; filename=\"plain.bin\"; filename*=UTF-8''na%C3%AFve%20name.bin";

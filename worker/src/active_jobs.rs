@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct ActiveJob {
     /// How far it is.
     pub(crate) progress: Progress,
     staged: Mutex<Option<StagedBlob>>,
+    /// Whether it goes on from what an earlier attempt left.
+    pub(crate) resumed: AtomicBool,
     stop: CancellationToken,
     reason: OnceLock<StopReason>,
 }

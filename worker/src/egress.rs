@@ -79,8 +79,8 @@ impl EgressGate {
         }
         let port = url.port_or_known_default().ok_or(EgressDenied::NoHost)?;
         match url.host().ok_or(EgressDenied::NoHost)? {
-            Host::Ipv4(address) => self.judge_literal(url, SocketAddr::from((address, port))),
-            Host::Ipv6(address) => self.judge_literal(url, SocketAddr::from((address, port))),
+            Host::Ipv4(address) => self.judge_literal(SocketAddr::from((address, port))),
+            Host::Ipv6(address) => self.judge_literal(SocketAddr::from((address, port))),
             Host::Domain(name) => self.judge_name(name, port),
         }
     }
@@ -109,10 +109,15 @@ impl EgressGate {
     }
 
     /// An address in a URL has to be on the list of hosts as well, unless its network is listed.
-    fn judge_literal(&self, url: &Url, address: SocketAddr) -> Result<(), EgressDenied> {
+    fn judge_literal(&self, address: SocketAddr) -> Result<(), EgressDenied> {
         self.judge(address)?;
-        let host = url.host_str().unwrap_or_default();
-        if self.is_listed(address.ip().to_canonical()) || self.takes_host(host) {
+        let ip = address.ip().to_canonical();
+        let host = match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let listed = self.is_listed(ip) || self.0.allow_hosts.covers(&host);
+        if listed && !self.denies_host(&host) {
             Ok(())
         } else {
             Err(EgressDenied::Host)
@@ -120,7 +125,7 @@ impl EgressGate {
     }
 
     fn judge_name(&self, name: &str, port: u16) -> Result<(), EgressDenied> {
-        if !self.takes_host(name) {
+        if self.denies_host(name) || !self.0.allow_hosts.covers(name) {
             return Err(EgressDenied::Host);
         }
         // With no listed network, no address of any name can be dialled on an unusual port.
@@ -134,9 +139,8 @@ impl EgressGate {
         self.0.allow.iter().any(|network| network.contains(&ip))
     }
 
-    fn takes_host(&self, host: &str) -> bool {
-        let denied = self.0.deny_hosts.iter().any(|suffix| suffix.covers(host));
-        !denied && self.0.allow_hosts.covers(host)
+    fn denies_host(&self, host: &str) -> bool {
+        self.0.deny_hosts.iter().any(|suffix| suffix.covers(host))
     }
 }
 
@@ -294,6 +298,14 @@ mod tests {
             ("http://1.1.1.1/", Err(EgressDenied::Host)),
         ] {
             assert_eq!(verdict(&listed, url), expected, "{url}");
+        }
+        let literals = gate(HostList::Any, &["127.0.0.1", "1.1.1.1"]);
+        for url in [
+            "http://127.0.0.1/",
+            "http://[::ffff:1.1.1.1]/",
+            "http://16843009/",
+        ] {
+            assert_eq!(verdict(&literals, url), Err(EgressDenied::Host), "{url}");
         }
         let nothing = gate(HostList::Only(Vec::new()), &[]);
         assert_eq!(

@@ -277,12 +277,13 @@ impl Fetcher {
         let mut request = self
             .prepare(url, custom, range)
             .ok_or_else(|| failure::unsendable(url))?;
-        self.courtesy.await_turn(url).await?;
         let flooded = watch_interim(&mut request);
         let slot = match slot {
             Some(slot) => Some(slot),
             None => self.slots.take(url).await,
         };
+        // With the slot in hand: others may have been told to wait while this one waited for it.
+        self.courtesy.await_turn(url).await?;
         let connecting = self.connector.connect(url, slot).await;
         let mut connection = connecting.map_err(|error| failure::of_connect(url, &error))?;
         let response = tokio::select! {
@@ -367,6 +368,11 @@ impl Fetcher {
         }
         Ok(Some(target))
     }
+}
+
+/// What a host is known by: a dot at the end makes it no other.
+fn host_key(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_end_matches('.')
 }
 
 fn custom_headers(headers: Option<&BTreeMap<String, String>>) -> Result<HeaderMap, Failure> {

@@ -1,6 +1,6 @@
 //! The job class `media:import`: from a URL to stored bytes and all that is to be recorded of them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, atomic::Ordering};
 
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
@@ -16,7 +16,6 @@ use media_shared::{
     media_ledger::{Creator, NewMedia},
     media_type::{self, MediaType},
 };
-use tokio::time::timeout;
 
 use crate::{
     active_jobs::ActiveJob,
@@ -28,8 +27,6 @@ use crate::{
 const MAX_RESTARTS: usize = 2;
 /// The number of a job's first attempt.
 const FIRST_ATTEMPT: i32 = 1;
-/// How long the database has for a checkpoint.
-const CHECKPOINT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Imports what a URL gives.
 #[derive(Clone)]
@@ -140,13 +137,12 @@ impl Importer {
         task.job.stage(blob.clone());
         let transfer = match self.fetch_rest(task, &checkpoint).await {
             Ok(transfer) => transfer,
-            Err(FetchError::Failed(failure)) => return Err(failure),
-            Err(FetchError::Changed(whole)) => {
-                if let Err(error) = self.blobs.discard(&blob).await {
-                    tracing::warn!(%error, "what an earlier attempt left stays until the job ends");
-                }
-                return Ok(Source::Whole(whole.map(|whole| *whole)));
+            // It may refuse parts only.
+            Err(FetchError::Failed(failure)) if failure.code == FailureCode::OriginRefused => {
+                return Ok(self.start_over(&blob, None).await);
             }
+            Err(FetchError::Failed(failure)) => return Err(failure),
+            Err(FetchError::Changed(whole)) => return Ok(self.start_over(&blob, whole).await),
         };
         let kept = checkpoint.prefix.bytes;
         let left = (blob, checkpoint);
@@ -159,7 +155,15 @@ impl Importer {
             task.job.progress.announce(total);
         }
         task.job.progress.advance(kept);
+        task.job.resumed.store(true, Ordering::Relaxed);
         Ok(Source::Rest(transfer, intake))
+    }
+
+    async fn start_over(&self, left: &StagedBlob, whole: Option<Box<Transfer>>) -> Source {
+        if let Err(error) = self.blobs.discard(left).await {
+            tracing::warn!(%error, "what an earlier attempt left stays until the job ends");
+        }
+        Source::Whole(whole.map(|whole| *whole))
     }
 
     /// Asks the origin for what comes after a checkpoint.
@@ -184,8 +188,10 @@ impl Importer {
         match self.stream(task, &mut transfer, &mut intake).await {
             Ok(()) => {}
             Err(Broken::Storage(error)) => {
-                leave(&transfer, intake, !error.is_hopeless()).await;
-                return Err(task.failure(&error).into());
+                let transient =
+                    matches!(&error, IntakeError::Storage(error) if error.is_transient());
+                leave(&transfer, intake, transient).await;
+                return Err(task.broken(&error));
             }
             Err(Broken::Fetch(error)) => {
                 let worth_it =
@@ -196,7 +202,7 @@ impl Importer {
         }
         let head = Head::of(transfer.head());
         let blob = intake.blob().clone();
-        let sealed = intake.seal().await.map_err(|error| task.failure(&error))?;
+        let sealed = intake.seal().await.map_err(|error| task.broken(&error))?;
         if let Err(failure) = task.check_type(&head, &sealed.head) {
             self.disown(&blob).await;
             return Err(failure.into());
@@ -290,6 +296,17 @@ impl Task<'_> {
         intake_failure(self.arguments, error)
     }
 
+    /// What storage has forgotten in the middle is written anew; so is, once, what was put together
+    /// from two attempts and is not what was promised.
+    fn broken(&self, error: &IntakeError) -> FetchError {
+        let resumed = self.job.resumed.swap(false, Ordering::Relaxed);
+        match error {
+            IntakeError::Storage(StorageError::NotFound) => FetchError::Changed(None),
+            IntakeError::ChecksumMismatch { .. } if resumed => FetchError::Changed(None),
+            error => self.failure(error).into(),
+        }
+    }
+
     /// Refuses bytes of a type that the client does not accept.
     fn check_type(&self, head: &Head, bytes: &[u8]) -> Result<(), Failure> {
         let Some(accepted) = &self.arguments.accept_types else {
@@ -345,26 +362,23 @@ async fn checkpoint(
     intake: &mut Intake,
     origin: &serde_json::Value,
 ) -> Result<Option<u64>, IntakeError> {
-    match timeout(CHECKPOINT_LIMIT, intake.checkpoint(origin)).await {
-        Ok(Err(IntakeError::Database(error))) => {
+    match intake.checkpoint(origin).await {
+        Err(IntakeError::Database(error)) => {
             tracing::warn!(%error, "a checkpoint was not written");
             Ok(None)
         }
-        Ok(written) => written,
-        Err(_) => {
-            tracing::warn!("the database did not take a checkpoint");
-            Ok(None)
-        }
+        written => written,
     }
 }
 
 /// Leaves what has come to the next attempt, if that can be of use; gives it up otherwise.
 async fn leave(transfer: &Transfer, mut intake: Intake, worth_it: bool) {
-    let kept = match origin_of(transfer).filter(|_| worth_it && !transfer.is_whole()) {
-        Some(origin) => checkpoint(&mut intake, &origin).await.ok().flatten(),
-        None => None,
-    };
-    if kept.is_none() {
+    if let Some(origin) = origin_of(transfer).filter(|_| worth_it && !transfer.is_whole())
+        && let Err(error) = checkpoint(&mut intake, &origin).await
+    {
+        tracing::debug!(%error, "the checkpoint of before has to do");
+    }
+    if !(worth_it && intake.has_checkpoint()) {
         intake.abandon().await;
     }
 }

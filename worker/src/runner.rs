@@ -154,11 +154,7 @@ impl Runner {
                 Ok(Ok(())) => return,
                 Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
-                    if let (Outcome::Stored(_), Some(blob)) = (&outcome, guard.job.staged()) {
-                        let disowned = self.0.importer.disown(&blob);
-                        let _ = timeout(STATEMENT_LIMIT, disowned).await;
-                    }
-                    return;
+                    return self.disown(guard).await;
                 }
                 Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not written yet"),
                 Err(_) => tracing::warn!(%lease, "the database did not take the outcome"),
@@ -166,10 +162,18 @@ impl Runner {
             // A stop means nothing to an attempt that has ended, unless the job is another's.
             let lost = guard.job.lost();
             if timeout(REWRITE_DELAY, lost).await.is_ok() {
-                return;
+                return self.disown(guard).await;
             }
         }
         tracing::error!(%lease, "the outcome could not be written; the job will be rescued");
+    }
+
+    /// Gives up what an attempt has written whose job is another's by now.
+    async fn disown(&self, guard: &ActiveGuard) {
+        if let Some(blob) = guard.job.staged() {
+            let disowned = self.0.importer.disown(&blob);
+            let _ = timeout(STATEMENT_LIMIT, disowned).await;
+        }
     }
 
     async fn write(&self, lease: Lease, outcome: &Outcome) -> Result<(), LedgerError> {

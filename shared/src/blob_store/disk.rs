@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -18,6 +19,9 @@ use crate::media::Sha256;
 
 /// The size of one read or write. Two of them are held for each object that is being written.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// How often, and at what distance, a file is tried that another writer holds.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// What an object's file is called until it is whole.
 const PARTIAL_SUFFIX: &str = ".partial";
 
@@ -142,8 +146,8 @@ impl DiskWriter {
             .write(true)
             .create_new(true)
             .open(partial(&path))?;
-        // Nobody else can hold a file that was not there.
-        is_mine(&file)?;
+        // Nobody else can hold a file that was not there; some network file systems have no locks.
+        let _ = file.try_lock();
         Ok(Self::at(path, file, 0))
     }
 
@@ -153,7 +157,11 @@ impl DiskWriter {
             .read(true)
             .write(true)
             .open(partial(&path))?;
-        if !is_mine(&file)? || digest_of(&mut file, bytes)? != Some(sha256) {
+        // Once it is held, no other can finish it; one that has done so already has renamed it.
+        if !is_mine(&file) || !partial(&path).try_exists()? {
+            return Ok(None);
+        }
+        if digest_of(&mut file, bytes)? != Some(sha256) {
             return Ok(None);
         }
         // What came after the last checkpoint comes again.
@@ -174,10 +182,18 @@ impl DiskWriter {
 
     /// Waits for the write under way and takes the file and the emptied buffer.
     async fn take_output(&mut self) -> Result<(File, Vec<u8>), StorageError> {
+        // In place: whoever waits here may be dropped, and the writer be used again.
+        if let Output::Writing(task) = &mut self.output {
+            let written = task.await.map_err(io::Error::other).flatten();
+            self.output = Output::Broken;
+            let (file, spare) = written?;
+            self.output = Output::Idle(file, spare);
+        }
         match std::mem::replace(&mut self.output, Output::Broken) {
             Output::Idle(file, spare) => Ok((file, spare)),
-            Output::Writing(task) => Ok(task.await.map_err(io::Error::other)??),
-            Output::Broken => Err(io::Error::other("an earlier write failed").into()),
+            Output::Writing(_) | Output::Broken => {
+                Err(io::Error::other("an earlier write failed").into())
+            }
         }
     }
 
@@ -256,16 +272,18 @@ impl Drop for DiskWriter {
     }
 }
 
-/// Takes hold of a partial file for as long as it stays open. Says no if another writer has it: one
-/// that is frozen, say, and does not know yet that its job is another's.
-fn is_mine(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        // Some network file systems have no locks.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
+/// Takes hold of a partial file for as long as it stays open. Says no if another writer has it (one
+/// that is frozen, say, and does not know yet that its job is another's), or if nothing can tell. A
+/// write that was left under way ends soon.
+fn is_mine(file: &File) -> bool {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return true,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(_)) => return false,
+        }
     }
+    false
 }
 
 /// What the first bytes of a file hash to; nothing if there are fewer.

@@ -55,7 +55,7 @@ pub struct HostSuffix(String);
 impl HostSuffix {
     /// Whether a host, as it stands in a URL, is this one or below it.
     pub fn covers(&self, host: &str) -> bool {
-        let host = host.strip_suffix('.').unwrap_or(host);
+        let host = host.trim_end_matches('.');
         match host.strip_suffix(&self.0) {
             Some(rest) => rest.is_empty() || rest.ends_with('.'),
             None => false,

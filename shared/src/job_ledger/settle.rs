@@ -1,7 +1,7 @@
 //! How an attempt ends, and how clients steer a job: each locks the job's row, asks
 //! [`transition::apply`] what becomes of it, and writes that.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
@@ -14,6 +14,9 @@ use crate::{
     job::{Failure, Signal},
     media_ledger::{self, NewMedia},
 };
+
+/// How long a job waits for a host that never lets it in before that costs attempts.
+const PATIENCE: TimeDelta = TimeDelta::days(3);
 
 impl JobLedger {
     /// The attempt stored its media: in one transaction the blob becomes live, the one it replaces
@@ -134,7 +137,7 @@ enum Ending {
 impl Ending {
     fn into_event(self, job: &job::Model, now: DateTime<Utc>) -> Result<Event, LedgerError> {
         Ok(match self {
-            Self::Failed(failure) if failure.postponed => Event::Postponed {
+            Self::Failed(failure) if failure.postponed && may_wait(job, now) => Event::Postponed {
                 until: now + backoff::after(failure.retry_after.unwrap_or_default()),
                 failure,
             },
@@ -151,6 +154,12 @@ impl Ending {
             Self::LeaseExpired => Event::LeaseExpired,
         })
     }
+}
+
+/// Whether a job may still wait for its host without an attempt spent: one that is never let in must
+/// end some day.
+fn may_wait(job: &job::Model, now: DateTime<Utc>) -> bool {
+    job.started_at.is_none_or(|since| now - since < PATIENCE)
 }
 
 /// The job, its row locked, if the lease still holds it.

@@ -1,16 +1,20 @@
 //! What storage promises, whichever it is.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
 use futures_util::TryStreamExt as _;
 use media_shared::{
-    blob_store::{BlobKey, BlobStore, Extent, StorageError, disk::DiskStore, s3::S3Store},
+    blob_store::{
+        BlobKey, BlobStore, Extent, Kept, Prefix, StorageError, disk::DiskStore, s3::S3Store,
+    },
     config::S3Location,
     ids::BlobId,
+    media::Sha256,
 };
 use media_testkit::seaweed;
+use sha2::Digest as _;
 
 /// Makes a test of each function, once for every storage.
 macro_rules! on_every_store {
@@ -48,6 +52,8 @@ on_every_store!(
     a_large_object_is_read_back_whole_and_in_parts,
     a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole,
     an_aborted_write_leaves_nothing,
+    a_later_writer_goes_on_from_what_was_kept,
+    what_is_not_as_it_was_is_not_gone_on_with,
     many_writers_at_once_share_the_memory,
     deleting_is_idempotent_and_takes_partial_objects_too,
 );
@@ -224,4 +230,119 @@ async fn the_object_store_refuses_bytes_that_do_not_fit_their_checksum() {
     // CRC-32 of "123456789" is 0xCBF43926.
     assert!(put("y/Q5Jg==").await.is_ok());
     assert!(put("y/Q5Jw==").await.is_err());
+}
+
+/// Three parts and a bit, in pieces of a mebibyte.
+fn pieces() -> Vec<Bytes> {
+    (0..25).map(|n| Bytes::from(vec![n; 1 << 20])).collect()
+}
+
+fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+/// Writes nearly everything, and stops without warning. Says what is kept.
+async fn leave_behind(store: &Arc<dyn BlobStore>, key: &BlobKey) -> Prefix {
+    let mut writer = store.create(key, large()).await.unwrap();
+    for piece in &pieces()[..20] {
+        writer.write(piece.clone()).await.unwrap();
+    }
+    media_testkit::wait_until("two parts are kept", Duration::from_secs(30), async || {
+        let kept = writer.keep().await.unwrap();
+        kept.filter(|prefix| prefix.bytes >= 16 << 20)
+    })
+    .await
+}
+
+fn large() -> Extent {
+    Extent {
+        announced: Some(25 << 20),
+        most: 1 << 30,
+    }
+}
+
+async fn a_later_writer_goes_on_from_what_was_kept(store: Arc<dyn BlobStore>) {
+    let key = BlobKey::of(BlobId::generate());
+    let prefix = leave_behind(&store, &key).await;
+    let all = pieces().concat();
+    let kept = usize::try_from(prefix.bytes).unwrap();
+    let resumed = store.resume(&key, &prefix, sha256(&all[..kept])).await;
+    let mut writer = resumed.unwrap().expect("it is as it was");
+    writer
+        .write(Bytes::copy_from_slice(&all[kept..]))
+        .await
+        .unwrap();
+    writer.finish().await.unwrap();
+    let read = store.read(&key, 0..all.len() as u64).await.unwrap();
+    let read: Vec<Bytes> = read.try_collect().await.unwrap();
+    assert!(read.concat() == all);
+    // What is whole is nobody's to change any more.
+    let again = store.resume(&key, &prefix, sha256(&all[..kept])).await;
+    assert!(again.unwrap().is_none());
+    let read = store.read(&key, 0..all.len() as u64).await.unwrap();
+    assert!(read.try_collect::<Vec<Bytes>>().await.unwrap().concat() == all);
+    store.delete(&key).await.unwrap();
+}
+
+async fn what_is_not_as_it_was_is_not_gone_on_with(store: Arc<dyn BlobStore>) {
+    let key = BlobKey::of(BlobId::generate());
+    let prefix = leave_behind(&store, &key).await;
+    let all = pieces().concat();
+    let digest = sha256(&all[..usize::try_from(prefix.bytes).unwrap()]);
+    let longer = Prefix {
+        bytes: prefix.bytes + (8 << 20),
+        kept: prefix.kept.clone(),
+    };
+    assert!(store.resume(&key, &longer, digest).await.unwrap().is_none());
+    let other = BlobKey::of(BlobId::generate());
+    assert!(
+        store
+            .resume(&other, &prefix, digest)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let elsewhere = Prefix {
+        bytes: prefix.bytes,
+        kept: match prefix.kept {
+            Kept::Disk => Kept::S3 {
+                upload: "u".to_owned(),
+                part_bytes: 8 << 20,
+                tags: digest,
+            },
+            Kept::S3 { .. } => Kept::Disk,
+        },
+    };
+    assert!(
+        store
+            .resume(&key, &elsewhere, digest)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    store.delete(&key).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_another_still_writes_or_that_was_touched_is_not_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let key = BlobKey::of(BlobId::generate());
+    let mut writer = store.create(&key, large()).await.unwrap();
+    writer
+        .write(Bytes::from_static(b"some bytes"))
+        .await
+        .unwrap();
+    let prefix = writer.keep().await.unwrap().unwrap();
+    let digest = sha256(b"some bytes");
+    assert!(store.resume(&key, &prefix, digest).await.unwrap().is_none());
+    drop(writer);
+    assert!(
+        store
+            .resume(&key, &prefix, sha256(b"others"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(store.resume(&key, &prefix, digest).await.unwrap().is_some());
 }

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use media_shared::{
-    blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
-    blob_store::{BlobKey, BlobStore, Extent, StorageError, disk::DiskStore},
+    blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
+    blob_store::{BlobKey, BlobStore, Extent, Kept, Prefix, StorageError, disk::DiskStore},
     database::Database,
-    entities::blob,
+    entities::blob::{self, BlobStatus},
     ids::{BlobId, WorkerId},
     intake::{Expectation, Intake, IntakeError},
+    job::{Failure, FailureCode},
     media::Sha256,
 };
 use sea_orm::EntityTrait as _;
@@ -24,6 +25,7 @@ on_every_database!(
     live_blobs_stay_and_replaced_ones_go,
     an_attempt_that_is_over_loses_its_blob_after_the_grace,
     what_was_given_up_is_looked_for_once_more,
+    what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job,
     an_upload_keeps_its_blob_for_as_long_as_it_renews,
     an_intake_keeps_what_was_promised_and_nothing_else,
 );
@@ -243,4 +245,73 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
     ledgers.clock.advance(SECOND_LOOK);
     ledgers.blobs.collect(&store).await.unwrap();
     assert_eq!(blobs(&database).await, 0);
+}
+
+/// A checkpoint of three bytes.
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        prefix: Prefix {
+            bytes: 3,
+            kept: Kept::Disk,
+        },
+        sha256_state: String::new(),
+        origin: serde_json::json!({ "validator": "v" }),
+    }
+}
+
+async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database: Database) {
+    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
+    let blobs = &ledgers.blobs;
+    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    let claim = async || {
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        claimed.unwrap().unwrap().lease
+    };
+    let first = claim().await;
+    let bare = blobs.stage(BlobOwner::Attempt(first)).await.unwrap();
+    let left = blobs.stage(BlobOwner::Attempt(first)).await.unwrap();
+    assert!(blobs.keep(&left, &checkpoint()).await.unwrap());
+    blobs.release(first).await.unwrap();
+    ledgers.jobs.hand_back(first).await.unwrap();
+    ledgers.clock.advance(Duration::from_hours(1));
+    blobs.collect(&store).await.unwrap();
+    assert_eq!(
+        status_of(&database, left.id).await,
+        Some(BlobStatus::Staged)
+    );
+    assert_ne!(
+        status_of(&database, bare.id).await,
+        Some(BlobStatus::Staged)
+    );
+
+    let second = claim().await;
+    let (taken, found) = blobs.take_over(second).await.unwrap().expect("it was left");
+    assert_eq!((taken.id, found), (left.id, checkpoint()));
+    // The past attempt has no say in it any more.
+    assert!(!blobs.keep(&left, &checkpoint()).await.unwrap());
+    assert!(!blobs.is_held(&left).await.unwrap());
+    assert!(!blobs.discard(&left).await.unwrap());
+    blobs.disown(&left).await.unwrap();
+    assert!(blobs.take_over(first).await.unwrap().is_none());
+    assert!(blobs.is_held(&taken).await.unwrap());
+    ledgers.clock.advance(Duration::from_hours(1));
+    ledgers.jobs.heartbeat(&[]).await.unwrap();
+    blobs.collect(&store).await.unwrap();
+    assert_eq!(
+        status_of(&database, left.id).await,
+        Some(BlobStatus::Staged)
+    );
+
+    let gone = Failure::new(FailureCode::OriginGone, "it was removed");
+    ledgers.jobs.fail(second, gone).await.unwrap();
+    blobs.collect(&store).await.unwrap();
+    assert_eq!(
+        status_of(&database, left.id).await,
+        Some(BlobStatus::Garbage)
+    );
+}
+
+async fn status_of(database: &Database, id: BlobId) -> Option<BlobStatus> {
+    let found = blob::Entity::find_by_id(id).one(database.reader()).await;
+    found.unwrap().map(|blob| blob.status)
 }

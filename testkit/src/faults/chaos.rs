@@ -21,6 +21,8 @@ const WORKERS: usize = 3;
 const FREEZE_TRIES: usize = 20;
 /// Two heartbeats.
 const SILENCE: Duration = Duration::from_secs(2);
+/// By then the jobs of workers that were killed are others'.
+const SILENT_LIMIT: Duration = Duration::from_secs(30);
 /// Jobs of a worker that has been silent for nearly as long.
 const SILENT_JOBS: &str = "SELECT count(*) FROM jobs WHERE status = 'running' \
     AND lease_until < now() + interval '3.2 s'";
@@ -213,6 +215,11 @@ impl Chaos {
             .await
             .unwrap();
         for _ in 0..FREEZE_TRIES {
+            // Those of workers that were killed are not this one's.
+            crate::wait_until("no job is silent", SILENT_LIMIT, async || {
+                (super::count(&database, SILENT_JOBS).await == 0).then_some(())
+            })
+            .await;
             let index = self.random.random_range(0..self.workers.len());
             self.workers[index].process().signal("-STOP");
             sleep(SILENCE).await;

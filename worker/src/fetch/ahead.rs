@@ -19,6 +19,8 @@ pub(super) struct Ahead {
     pub(super) start: u64,
     pub(super) end: u64,
     blocks: mpsc::Receiver<Result<Bytes, FetchError>>,
+    /// What was looked at before its turn.
+    first: Option<Result<Bytes, FetchError>>,
     task: AbortOnDropHandle<()>,
     /// As long as its bytes are held.
     _memory: OwnedSemaphorePermit,
@@ -60,6 +62,11 @@ impl Ahead {
         let fetching = async move {
             let fetched = fetch(&fetcher, &target, &identity, part, slot, &sender, &received);
             if let Err(error) = fetched.await {
+                let error = match error {
+                    // With it goes the connection.
+                    FetchError::Changed(_) => FetchError::Changed(None),
+                    failed @ FetchError::Failed(_) => failed,
+                };
                 // Nobody listens any more, or hears of it.
                 let _ = sender.send(Err(error)).await;
             }
@@ -68,13 +75,25 @@ impl Ahead {
             start,
             end,
             blocks,
+            first: None,
             task: AbortOnDropHandle::new(tokio::spawn(fetching)),
             _memory: memory,
         }
     }
 
+    /// Whether bytes have come, so that it can be read in place of a connection that is good.
+    pub(super) fn has_begun(&mut self) -> bool {
+        if self.first.is_none() {
+            self.first = self.blocks.try_recv().ok();
+        }
+        matches!(self.first, Some(Ok(_)))
+    }
+
     /// The next bytes, or nothing at the end of the part or where it broke off.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        if let Some(first) = self.first.take() {
+            return first.map(Some);
+        }
         self.blocks.recv().await.transpose()
     }
 
@@ -95,7 +114,12 @@ async fn fetch(
 ) -> Result<(), FetchError> {
     let mut body = fetcher.part(target, identity, part, Some(slot)).await?.body;
     let mut block = BytesMut::new();
+    let mut left = part.end.map_or(u64::MAX, |end| end - part.start);
     while let Some(bytes) = body.next().await? {
+        left = match left.checked_sub(bytes.len() as u64) {
+            Some(left) => left,
+            None => return Err(FetchError::Changed(None)),
+        };
         received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let mut rest = &bytes[..];
         while !rest.is_empty() {

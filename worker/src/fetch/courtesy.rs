@@ -9,10 +9,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use hyper::{HeaderMap, StatusCode};
 use media_shared::{job::Failure, origin_ledger::OriginLedger};
+use rand::RngExt as _;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use super::failure;
+use super::{failure, host_key};
 
 /// How long what the book says about a host is taken for true.
 const FRESH: Duration = Duration::from_secs(1);
@@ -20,6 +21,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 1024;
 /// So long an import waits for a host; for longer, another job has its place.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
+/// Over how long those come who have waited for the same.
+const SPREAD: Duration = Duration::from_millis(500);
 /// How long a host is left alone that does not say for how long.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 /// How long the book may take to answer.
@@ -48,7 +51,7 @@ impl Courtesy {
 
     /// Waits until a host may be asked, if that is soon.
     pub(super) async fn await_turn(&self, url: &Url) -> Result<(), Failure> {
-        let host = url.host_str().unwrap_or_default();
+        let host = host_key(url);
         let Some(until) = self.not_before(host).await else {
             return Ok(());
         };
@@ -56,7 +59,9 @@ impl Courtesy {
         if wait > SHORT_WAIT {
             return Err(failure::postponed(url, wait));
         }
-        sleep(wait).await;
+        // Not all at once.
+        let spread = rand::rng().random_range(Duration::ZERO..=SPREAD);
+        sleep(wait + spread).await;
         Ok(())
     }
 
@@ -70,7 +75,7 @@ impl Courtesy {
         if !busy.contains(&status) {
             return;
         }
-        let host = url.host_str().unwrap_or_default();
+        let host = host_key(url);
         let wait = failure::retry_after(headers).unwrap_or(DEFAULT_WAIT);
         let written = timeout(LEDGER_LIMIT, self.ledger.leave_alone(host, wait)).await;
         if !matches!(written, Ok(Ok(()))) {

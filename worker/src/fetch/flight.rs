@@ -79,15 +79,14 @@ impl Flight {
         self.ahead.front().map(|part| part.start)
     }
 
+    /// Whether the first part brings bytes.
+    pub(super) fn has_begun(&mut self) -> bool {
+        self.ahead.front_mut().is_some_and(Ahead::has_begun)
+    }
+
     /// The first part, for the reader.
     pub(super) fn take_first(&mut self) -> Option<Ahead> {
         self.ahead.pop_front()
-    }
-
-    /// Ends all parts: one of them went wrong.
-    pub(super) fn retreat(&mut self) {
-        self.ahead.clear();
-        self.pilot.retreat(Instant::now());
     }
 
     fn under_way(&self, reading: bool) -> usize {

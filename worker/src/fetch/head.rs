@@ -98,12 +98,16 @@ fn identity_by(
         return None;
     };
     let total = identity.total.or(complete);
+    // An end that nobody has named cannot be told from one that came too soon.
+    if part.end.is_none() && total.is_none() {
+        return None;
+    }
     let last = part.end.or(total).and_then(|end| end.checked_sub(1));
     let is_the_part = range.start == part.start
         && last.is_none_or(|last| last == range.end)
         && length.is_none_or(|length| length == range.len());
-    let is_the_same =
-        !validator.is_contradicted_by(headers) && (complete.is_none() || complete == total);
+    let is_the_same = validator.is_confirmed_by(headers, complete.is_some() && complete == total)
+        && (complete.is_none() || complete == total);
     (is_the_part && is_the_same).then(|| Identity {
         total,
         validator: Some(validator.clone()),

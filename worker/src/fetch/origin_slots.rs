@@ -8,6 +8,8 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::host_key;
+
 /// So many hosts are remembered before those without a connection are forgotten.
 const REMEMBERED: usize = 256;
 
@@ -42,7 +44,7 @@ impl OriginSlots {
     }
 
     fn of(&self, url: &Url) -> Arc<Semaphore> {
-        let host = url.host_str().unwrap_or_default();
+        let host = host_key(url);
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slots) = hosts.get(host).and_then(Weak::upgrade) {
             return slots;

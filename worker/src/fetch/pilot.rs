@@ -68,13 +68,6 @@ impl Pilot {
         })
     }
 
-    /// Something went wrong with more than one.
-    pub(super) fn retreat(&mut self, now: Instant) {
-        self.wanted = 1;
-        self.before = None;
-        self.settled_until = Some(now + SETTLED);
-    }
-
     fn decide(&mut self, rate: f64, now: Instant) {
         if self.settled_until.is_some_and(|until| until > now) {
             return;

@@ -92,6 +92,11 @@ impl Transfer {
                 Ok(None) if self.is_at_the_end() => return Ok(None),
                 Ok(None) if self.is_part_read() => self.read_on().await?,
                 Ok(None) => self.reconnect(failure::incomplete(&self.head.url)).await?,
+                Err(error) if matches!(self.reading, Some(Reading::Part(_))) => {
+                    tracing::debug!(%error, "a part broke; going on over one connection");
+                    self.flight = None;
+                    self.read_on().await?;
+                }
                 Err(FetchError::Failed(failure)) => self.reconnect(failure).await?,
                 Err(changed) => return Err(changed),
             }
@@ -122,6 +127,13 @@ impl Transfer {
             if let Some(next) = flight.begins_at()
                 && end >= next
             {
+                let is_good = matches!(self.reading, Some(Reading::Rest(_)));
+                if is_good && !flight.has_begun() {
+                    // This connection does better.
+                    self.flight = None;
+                    self.position = end;
+                    return Ok(bytes);
+                }
                 bytes.truncate(usize::try_from(next - self.position).unwrap_or(usize::MAX));
                 self.reading = flight.take_first().map(Reading::Part);
                 self.position = next;
@@ -150,7 +162,14 @@ impl Transfer {
 
     /// Goes on after a part that no other follows: over one connection again.
     async fn read_on(&mut self) -> Result<(), FetchError> {
+        // Its slot is needed for the next one.
         self.reading = None;
+        if let Some(flight) = &mut self.flight
+            && flight.begins_at() == Some(self.position)
+        {
+            self.reading = flight.take_first().map(Reading::Part);
+            return Ok(());
+        }
         match self.open_rest().await {
             Err(FetchError::Failed(failure)) => self.reconnect(failure).await,
             opened => opened,
@@ -167,6 +186,7 @@ impl Transfer {
             .fetcher
             .part(&self.target, identity, part, None)
             .await?;
+        self.head.identity.total = opened.head.identity.total;
         self.reading = Some(Reading::Rest(opened.body));
         Ok(())
     }
@@ -175,20 +195,24 @@ impl Transfer {
     async fn reconnect(&mut self, mut failure: Failure) -> Result<(), FetchError> {
         // Its slot is needed for the next one.
         self.reading = None;
-        if let Some(flight) = &mut self.flight {
-            flight.retreat();
-        }
+        self.flight = None;
         let identity = &self.head.identity;
         if self.position == 0 || !identity.can_be_resumed() || self.is_whole() {
             return Err(failure.into());
         }
+        // Whatever comes of it, the origin has been asked.
         while breaks(&failure)
             && let Some(pause) = self.reconnects.next(self.position)
         {
             tracing::debug!(%failure, position = self.position, "going on where the connection broke");
             sleep(pause).await;
             match self.open_rest().await {
-                Err(FetchError::Failed(next)) => failure = next,
+                Err(FetchError::Failed(next)) => {
+                    failure = Failure {
+                        postponed: false,
+                        ..next
+                    };
+                }
                 opened => return opened,
             }
         }

@@ -36,15 +36,18 @@ impl Validator {
         HeaderValue::from_str(text).ok()
     }
 
-    /// Whether an answer is about other bytes. One that says nothing is not.
-    pub(super) fn is_contradicted_by(&self, headers: &HeaderMap) -> bool {
-        let (name, text) = match self {
-            Self::ETag(tag) => (header::ETAG, tag),
-            Self::LastModified(date) => (header::LAST_MODIFIED, date),
+    /// Whether a part is one of the same bytes. It has to bear the entity tag (RFC 9110 §15.3.7); one
+    /// that says nothing of a date is taken by the length of the whole.
+    pub(super) fn is_confirmed_by(&self, headers: &HeaderMap, same_length: bool) -> bool {
+        let says = |name, text: &str| {
+            headers
+                .get(name)
+                .map(|value| value.as_bytes() == text.as_bytes())
         };
-        headers
-            .get(name)
-            .is_some_and(|value| value.as_bytes() != text.as_bytes())
+        match self {
+            Self::ETag(tag) => says(header::ETAG, tag) == Some(true),
+            Self::LastModified(date) => says(header::LAST_MODIFIED, date).unwrap_or(same_length),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Origins that limit each connection: several at once where that helps, and never too many.
 
 use media_testkit::{
+    bytes::{same_bytes, write_large},
+    nginx::Nginx,
     origin::{Content, RangedOrigin},
     service::Installation,
 };
@@ -74,6 +76,19 @@ async fn parts_that_break_or_change_are_never_spliced() {
         service.media("changes").await["sha256"],
         content(3).sha256()
     );
+}
+
+#[tokio::test]
+async fn an_origin_that_takes_one_connection_alone_is_read_over_that_one() {
+    let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    write_large(&nginx.path("file"), 24);
+    let job = service.import(&nginx.url("alone/file"), "r", None).await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    assert!(same_bytes(
+        &installation.stored_files()[0],
+        &nginx.path("file")
+    ));
 }
 
 #[tokio::test]

@@ -299,13 +299,8 @@ impl BlobWriter for S3Writer {
         if self.upload.is_none() {
             return self.put_whole().await;
         }
-        let finished = self.finish_upload().await;
-        if finished.is_err()
-            && let Err(error) = self.abort().await
-        {
-            tracing::warn!(%error, "an upload in parts is left to the collector");
-        }
-        finished
+        // Whether an upload that failed is to be aborted depends on whose it is by now.
+        self.finish_upload().await
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), StorageError> {
