@@ -22,8 +22,9 @@ use checkpoint::Checkpoints;
 
 /// How long the database has for a checkpoint.
 const LEDGER_LIMIT: Duration = Duration::from_secs(5);
-/// How many of the first bytes are kept, to tell what they are.
-pub const HEAD_BYTES: usize = 8 * 1024;
+/// How many of the first bytes are kept, to tell what they are: pictures name their size behind what
+/// cameras note.
+pub const HEAD_BYTES: usize = 128 * 1024;
 
 /// What the bytes must be, as the client promised, and how many there may be at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

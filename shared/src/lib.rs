@@ -14,6 +14,7 @@ pub mod job_ledger;
 pub mod list;
 pub mod media;
 pub mod media_ledger;
+pub mod media_metadata;
 pub mod media_type;
 pub mod metrics;
 pub mod origin_ledger;

@@ -14,6 +14,7 @@ use crate::{
     ids::{BlobId, MediaId},
     list::{self, ListRequest, Page},
     media::{Filename, MediaPath, Sha256},
+    media_metadata::Metadata,
 };
 
 /// What a media will be, once its bytes are stored.
@@ -29,6 +30,8 @@ pub struct NewMedia {
     pub size: u64,
     /// What they hash to.
     pub sha256: Sha256,
+    /// What they say of themselves.
+    pub metadata: Option<Metadata>,
     /// Whether anyone may download it.
     pub public: bool,
     /// Where they came from, without secrets.
@@ -168,6 +171,10 @@ fn filled(row: media::ActiveModel, new: NewMedia, now: DateTime<Utc>) -> media::
         size: Set(i64::try_from(new.size).unwrap_or(i64::MAX)),
         mime_type: Set(new.mime_type),
         sha256: Set(new.sha256.to_string()),
+        // Two numbers cannot fail to be written.
+        metadata: Set(new
+            .metadata
+            .and_then(|known| serde_json::to_value(known).ok())),
         public: Set(new.public),
         created_by: Set(new.creator.created_by),
         created_role: Set(new.creator.created_role),

@@ -1,5 +1,8 @@
 //! What bytes are: told by the bytes themselves, the origin's word second, the extension third.
 
+/// How many of the first bytes tell the type.
+const SNIFFED_BYTES: usize = 8 * 1024;
+
 /// What is kept for bytes that nobody can tell anything about.
 pub const UNKNOWN: &str = "application/octet-stream";
 
@@ -15,7 +18,7 @@ pub struct MediaType {
 /// Tells what bytes are by their head, what was declared about them and the extension of their
 /// name. Declarations that say nothing (`application/octet-stream`) are passed over.
 pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> MediaType {
-    sniff(head)
+    sniff(&head[..head.len().min(SNIFFED_BYTES)])
         .or_else(|| declared.and_then(believable))
         .or_else(|| extension.and_then(by_extension))
         .unwrap_or_else(|| MediaType {

@@ -14,6 +14,7 @@ use media_shared::{
     job_ledger::{Claimed, Lease},
     media::Filename,
     media_ledger::{Creator, NewMedia},
+    media_metadata,
     media_type::{self, MediaType},
 };
 
@@ -419,6 +420,7 @@ fn describe(
     NewMedia {
         path: arguments.path,
         filename: named.unwrap_or_else(|| filename::fallback(media_type.extension)),
+        metadata: media_metadata::read(&sealed.head, &media_type.mime),
         mime_type: media_type.mime,
         size: sealed.size,
         sha256: sealed.sha256,

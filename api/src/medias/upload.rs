@@ -11,7 +11,7 @@ use media_shared::{
     intake::{Expectation, Intake, IntakeError, Sealed},
     media::{Filename, MediaPath, Sha256},
     media_ledger::{Creator, NewMedia, PublishError},
-    media_type,
+    media_metadata, media_type,
     services::Services,
 };
 use multer::{Constraints, Field, Multipart, SizeLimit};
@@ -80,6 +80,7 @@ impl Described {
         NewMedia {
             path,
             filename: self.filename.unwrap_or_else(Filename::download),
+            metadata: media_metadata::read(&sealed.head, &media_type.mime),
             mime_type: media_type.mime,
             size: sealed.size,
             sha256: sealed.sha256,

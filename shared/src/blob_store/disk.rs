@@ -51,10 +51,21 @@ impl BlobStore for DiskStore {
     async fn create(
         &self,
         key: &BlobKey,
-        _extent: Extent,
+        extent: Extent,
     ) -> Result<Box<dyn BlobWriter>, StorageError> {
         let path = self.path(key);
-        let writer = blocking(move || DiskWriter::create(path)).await?;
+        let root = self.root.clone();
+        let writer = blocking(move || {
+            // Before the first byte: a full disk harms more than one import.
+            if extent
+                .announced
+                .is_some_and(|bytes| !has_room(&root, bytes))
+            {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            DiskWriter::create(path)
+        })
+        .await?;
         Ok(Box::new(writer))
     }
 
@@ -311,6 +322,14 @@ fn create_directories(root: &Path) -> io::Result<()> {
         std::fs::create_dir_all(root.join(format!("{shard:02x}")))?;
     }
     File::open(root)?.sync_all()
+}
+
+/// Whether so many bytes fit; yes, if the file system does not say.
+fn has_room(root: &Path, bytes: u64) -> bool {
+    match rustix::fs::statvfs(root) {
+        Ok(space) => space.f_bavail.saturating_mul(space.f_frsize) >= bytes,
+        Err(_) => true,
+    }
 }
 
 fn partial(path: &Path) -> PathBuf {

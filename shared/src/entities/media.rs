@@ -23,6 +23,9 @@ pub struct Model {
     pub mime_type: String,
     /// 64 hexadecimal digits.
     pub sha256: String,
+    /// What the bytes say of themselves beside that, as [`crate::media_metadata`] reads them.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub metadata: Option<Json>,
     /// Whether anyone may download it.
     pub public: bool,
     /// Who put the present bytes there.

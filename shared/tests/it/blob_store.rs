@@ -346,3 +346,16 @@ async fn a_file_that_another_still_writes_or_that_was_touched_is_not_gone_on_wit
     );
     assert!(store.resume(&key, &prefix, digest).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let extent = Extent {
+        announced: Some(1 << 60),
+        most: 1 << 61,
+    };
+    let refused = store.create(&BlobKey::of(BlobId::generate()), extent).await;
+    assert!(matches!(refused.err(), Some(StorageError::Full)));
+    assert_eq!(files_in(directory.path()), 0);
+}

@@ -18,6 +18,7 @@ use media_shared::{
     job_ledger::{JobLedger, Lease, NewJob},
     media::{Filename, MediaPath, Sha256},
     media_ledger::{Creator, MediaLedger, NewMedia},
+    media_metadata::Metadata,
 };
 
 /// How long leases last in tests.
@@ -97,6 +98,10 @@ pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
     NewMedia {
         path,
         filename: Filename::new("file.png").unwrap(),
+        metadata: Some(Metadata {
+            width: 640,
+            height: 480,
+        }),
         mime_type: "image/png".into(),
         size: 4,
         sha256: Sha256::from_bytes([7; 32]),

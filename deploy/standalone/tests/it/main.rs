@@ -21,6 +21,7 @@ mod readme;
 mod resume;
 mod signals;
 mod slow_origins;
+mod types;
 mod uploads;
 
 /// The program under test.
