@@ -146,6 +146,8 @@ impl EgressGate {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use media_shared::config::HostList;
 
     use super::*;
@@ -312,5 +314,54 @@ mod tests {
             verdict(&nothing, "http://example.test/"),
             Err(EgressDenied::Host)
         );
+    }
+
+    /// Spellings of an IPv4 address that somebody's parser takes (WHATWG URL, «IPv4 parser»).
+    fn spellings(address: Ipv4Addr) -> Vec<String> {
+        let [a, b, c, d] = address.octets();
+        let whole = u32::from(address);
+        vec![
+            format!("http://{a}.{b}.{c}.{d}/"),
+            format!("http://{a}.{b}.{c}.{d}./"),
+            format!("http://{whole}/"),
+            format!("http://0x{whole:x}/"),
+            format!("http://0X{whole:X}/"),
+            format!("http://0{whole:o}/"),
+            format!("http://0x{a:x}.0{b:o}.{c}.0x{d:X}/"),
+            format!("http://{a}.{}/", whole & 0xff_ffff),
+            format!("http://{a}.{b}.{}/", whole & 0xffff),
+            // The dots, percent-encoded.
+            format!("http://{a}%2E{b}%2e{c}%2E{d}/"),
+            format!("http://user:password@{a}.{b}.{c}.{d}:80/"),
+            format!("http://public.test@{a}.{b}.{c}.{d}/"),
+            format!("http:\\\\{a}.{b}.{c}.{d}\\"),
+            format!("https://[::ffff:{a}.{b}.{c}.{d}]/"),
+            format!("https://[::{a}.{b}.{c}.{d}]/"),
+        ]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_spelling_of_any_special_address_passes(low in 0..0x0100_0000_u32, first in 0..6_usize) {
+            const FIRST: [u8; 6] = [0, 10, 127, 224, 240, 255];
+            let address = Ipv4Addr::from(u32::from(FIRST[first]) << 24 | low);
+            let gate = gate(&[]);
+            for text in spellings(address) {
+                let url = Url::parse(&text).unwrap();
+                proptest::prop_assert!(gate.judge_url(&url).is_err(), "{text}");
+            }
+        }
+
+        #[test]
+        fn whatever_the_url_the_verdict_is_that_of_its_address(text in "[ -~]{0,40}") {
+            // No text makes it fail, and none that is an address of this machine passes.
+            if let Ok(url) = Url::parse(&format!("http://{text}")) {
+                let verdict = gate(&[]).judge_url(&url);
+                if let Some(Host::Ipv4(address)) = url.host() {
+                    let special = networks::special_network(address.into()).is_some();
+                    proptest::prop_assert!(!special || verdict.is_err(), "{url}");
+                }
+            }
+        }
     }
 }

@@ -109,4 +109,25 @@ mod tests {
         assert_eq!(fallback(Some("png")).as_str(), "download.png");
         assert_eq!(fallback(None).as_str(), "download");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_and_no_url_makes_it_fail(value: Vec<u8>, text in "\\PC{0,60}") {
+            let parameters = [
+                value.clone(),
+                [b"attachment; filename=".as_slice(), &value].concat(),
+                [b"inline; filename*=UTF-8''".as_slice(), &value].concat(),
+            ];
+            let url = Url::parse("http://origin.test/").unwrap().join(&text).ok();
+            let names = parameters
+                .iter()
+                .filter_map(|value| from_content_disposition(value))
+                .chain(url.as_ref().and_then(from_url));
+            for name in names {
+                let name = name.as_str();
+                proptest::prop_assert!(!name.is_empty() && !name.contains(['/', '\\', '\0']), "{name:?}");
+                proptest::prop_assert!(name != "." && name != ".." && name.len() <= 255, "{name:?}");
+            }
+        }
+    }
 }

@@ -231,4 +231,108 @@ mod tests {
             assert_eq!(special_network(public.parse().unwrap()), None, "{public}");
         }
     }
+
+    /// What is not globally reachable, as the IANA registries for special addresses of IPv4 and IPv6
+    /// have it (read 2025), and multicast (RFC 5771, RFC 4291 §2.7): not as this module has it.
+    const REGISTERED: [&str; 44] = [
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "255.255.255.255/32",
+        "::/128",
+        "::1/128",
+        "::ffff:127.0.0.0/104",
+        "::ffff:10.0.0.0/104",
+        "64:ff9b::7f00:0/104",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "100:0:0:1::/64",
+        "2001::/23",
+        "2001::/32",
+        "2001:1::/127",
+        "2001:2::/48",
+        "2001:10::/28",
+        "2001:20::/28",
+        "2001:30::/28",
+        "2001:db8::/32",
+        "2002::/16",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+        "4000::/3",
+    ];
+
+    fn in_network(network: &str, random: u128) -> IpAddr {
+        match network.parse::<ipnet::IpNet>().unwrap() {
+            ipnet::IpNet::V4(network) => {
+                let low = u32::try_from(random & u128::from(u32::MAX)).unwrap();
+                let host = low & u32::from(network.hostmask());
+                Ipv4Addr::from(u32::from(network.network()) | host).into()
+            }
+            ipnet::IpNet::V6(network) => {
+                let host = random & u128::from(network.hostmask());
+                Ipv6Addr::from(u128::from(network.network()) | host).into()
+            }
+        }
+    }
+
+    /// An IPv4 address in every disguise.
+    fn disguises(address: Ipv4Addr, random: u128) -> [Ipv6Addr; 6] {
+        let inner = u128::from(u32::from(address));
+        let noise = random >> 96;
+        [
+            Ipv6Addr::from(0xffff << 32 | inner),
+            Ipv6Addr::from(inner),
+            Ipv6Addr::from(0x64_ff9b << 96 | inner),
+            Ipv6Addr::from(0x2002 << 112 | inner << 80 | noise),
+            Ipv6Addr::from(0x2001_0000 << 96 | noise << 40 | (!inner & 0xffff_ffff)),
+            Ipv6Addr::from(0x2606_4700 << 96 | 0x5efe << 32 | inner),
+        ]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_registered_is_special(index in 0..REGISTERED.len(), random: u128) {
+            let address = in_network(REGISTERED[index], random);
+            proptest::prop_assert!(special_network(address.to_canonical()).is_some(), "{address}");
+        }
+
+        #[test]
+        fn no_disguise_makes_a_special_address_an_ordinary_one(index in 0..19_usize, random: u128) {
+            let IpAddr::V4(address) = in_network(REGISTERED[index], random) else { return Ok(()) };
+            for disguise in disguises(address, random) {
+                let judged = special_network(IpAddr::V6(disguise).to_canonical());
+                proptest::prop_assert!(judged.is_some(), "{address} as {disguise}");
+            }
+        }
+
+        #[test]
+        fn an_address_in_no_registry_is_ordinary(random: u32) {
+            let address = Ipv4Addr::from(random);
+            let listed = REGISTERED[..19]
+                .iter()
+                .any(|network| network.parse::<ipnet::Ipv4Net>().unwrap().contains(&address));
+            let cloud = address == Ipv4Addr::new(168, 63, 129, 16);
+            proptest::prop_assert_eq!(special_v4(address).is_some(), listed || cloud);
+        }
+    }
 }
