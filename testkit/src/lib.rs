@@ -22,7 +22,6 @@ pub mod programs;
 pub mod redis;
 pub mod seaweed;
 pub mod service;
-pub mod tls_origin;
 pub mod wait;
 
 pub use wait::wait_until;

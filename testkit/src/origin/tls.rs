@@ -1,6 +1,6 @@
 //! Origins that speak TLS: well, badly, or not at all.
 
-use std::{path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -17,6 +17,7 @@ use tokio_rustls::{
 };
 
 use super::{Origin, Server, misbehave, until_closed};
+use crate::closed_network;
 
 /// How an origin speaks TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Authority {
         let server = if tls == Tls::Silent {
             Server::start(until_closed).await
         } else {
-            let acceptor = TlsAcceptor::from(Arc::new(self.server_config(tls)));
+            let acceptor = TlsAcceptor::from(Arc::new(self.server_config(tls, "127.0.0.1")));
             Server::start(move |stream| {
                 let handshake = acceptor.accept(stream);
                 async { misbehave::answer(handshake.await?).await }
@@ -83,8 +84,22 @@ impl Authority {
         }
     }
 
-    fn server_config(&self, tls: Tls) -> ServerConfig {
-        let (certificate, key) = self.certificate(tls);
+    /// Starts one for a name, on an address of a closed network.
+    pub fn origin_at(&self, address: SocketAddr, name: &str) -> Origin {
+        let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, name)));
+        let listener = closed_network::listen(address);
+        let server = Server::accept_from(listener, move |stream| {
+            let handshake = acceptor.accept(stream);
+            async { misbehave::answer(handshake.await?).await }
+        });
+        Origin {
+            server,
+            scheme: "https",
+        }
+    }
+
+    fn server_config(&self, tls: Tls, name: &str) -> ServerConfig {
+        let (certificate, key) = self.certificate(tls, name);
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -97,10 +112,14 @@ impl Authority {
         config
     }
 
-    fn certificate(&self, tls: Tls) -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>) {
+    fn certificate(
+        &self,
+        tls: Tls,
+        name: &str,
+    ) -> (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>) {
         let name = match tls {
             Tls::SelfSigned | Tls::OtherName => "elsewhere.test",
-            _ => "127.0.0.1",
+            _ => name,
         };
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         if tls == Tls::Expired {

@@ -9,9 +9,8 @@ use media_testkit::{
     closed_network::{OTHER_V4, PUBLIC_V4, PUBLIC_V6, UNREACHABLE_V4},
     decoy::Decoys,
     dns::{Answer, NameServer},
-    origin::Origin,
+    origin::{Authority, Origin},
     service::{Installation, Service, unique},
-    tls_origin::TlsOrigin,
 };
 use serde_json::{Value, json};
 
@@ -47,7 +46,7 @@ pub(super) struct World {
     // Stand there until the test ends.
     _installation: Installation,
     _origins: Vec<Origin>,
-    _tls: TlsOrigin,
+    _authority: Authority,
 }
 
 /// An address and a port.
@@ -59,19 +58,18 @@ impl World {
     /// Starts everything, the service with these variables.
     pub(super) async fn start(variables: &[(&str, &str)]) -> Self {
         let (decoys, names) = (Decoys::listen(), NameServer::start(names()).await);
+        let authority = Authority::generate();
         let origins = [
             Origin::start_at(at(PUBLIC_V4, 80)),
             Origin::start_at(at(PUBLIC_V4, 8080)),
             Origin::start_at(at(PUBLIC_V6, 80)),
             Origin::start_at(at(OTHER_V4, 80)),
+            authority.origin_at(at(PUBLIC_V4, 443), "public.test"),
         ];
-        let tls = TlsOrigin::start_at(at(PUBLIC_V4, 443), "public.test", origins[0].address());
         let installation = Installation::new(MEDIA)
             .with("MEDIA_EGRESS_ALLOW", "")
             .with("MEDIA_WORKER_CONCURRENCY", "64")
-            .with("SSL_CERT_FILE", "origin.pem");
-        let certificate = installation.directory().join("origin.pem");
-        std::fs::write(certificate, tls.certificate()).unwrap();
+            .with("SSL_CERT_FILE", authority.file().to_str().unwrap());
         let installation = variables
             .iter()
             .fold(installation, |installation, (name, value)| {
@@ -83,7 +81,7 @@ impl World {
             service: installation.serve().await,
             _installation: installation,
             _origins: origins.into(),
-            _tls: tls,
+            _authority: authority,
         }
     }
 
