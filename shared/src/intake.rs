@@ -203,6 +203,11 @@ impl Intake {
         Ok(self.writer.write(chunk).await?)
     }
 
+    /// Whether the first bytes came in an earlier attempt.
+    pub fn is_resumed(&self) -> bool {
+        self.checkpoints.is_resumed()
+    }
+
     /// Whether a later attempt could go on from something.
     pub fn has_checkpoint(&self) -> bool {
         self.checkpoints.last() > 0
@@ -214,23 +219,19 @@ impl Intake {
     }
 
     /// Writes down what a later attempt can go on from, whatever becomes of this one. `origin` tells
-    /// it whether the origin still has the same bytes. Says how much that is; nothing if there is
-    /// nothing to go on from, or the blob is no longer this attempt's.
-    pub async fn checkpoint(
-        &mut self,
-        origin: &serde_json::Value,
-    ) -> Result<Option<u64>, IntakeError> {
+    /// it whether the origin still has the same bytes. Nothing is written where there is nothing new to
+    /// go on from.
+    pub async fn checkpoint(&mut self, origin: &serde_json::Value) -> Result<(), IntakeError> {
         self.checkpoints.tried();
-        let Some(prefix) = self.writer.keep().await? else {
-            return Ok(None);
+        let last = self.checkpoints.last();
+        let kept = self.writer.keep().await?;
+        let Some(prefix) = kept.filter(|prefix| prefix.bytes != last) else {
+            return Ok(());
         };
         let bytes = prefix.bytes;
-        if bytes == self.checkpoints.last() {
-            return Ok((bytes > 0).then_some(bytes));
-        }
         let state = self.checkpoints.state_at(bytes, &self.hasher, self.size);
         let Some(sha256_state) = state else {
-            return Ok(None);
+            return Ok(());
         };
         let checkpoint = Checkpoint {
             prefix,
@@ -239,11 +240,11 @@ impl Intake {
         };
         let kept = timeout(LEDGER_LIMIT, self.blobs.keep(&self.blob, &checkpoint)).await;
         let slow = || DbErr::Custom("the database did not take a checkpoint".to_owned());
-        if !kept.map_err(|_| slow())?? {
-            return Ok(None);
+        // A blob that is another's by now takes none; its writer will hear of that.
+        if kept.map_err(|_| slow())?? {
+            self.checkpoints.wrote(bytes);
         }
-        self.checkpoints.wrote(bytes);
-        Ok(Some(bytes))
+        Ok(())
     }
 
     /// Checks what was promised and makes the bytes durable.
@@ -314,13 +315,6 @@ async fn give_up(blobs: &BlobLedger, blob: &StagedBlob) -> bool {
             tracing::warn!(%error, "a blob that was given up is left to the collector");
             false
         }
-    }
-}
-
-impl IntakeError {
-    /// Whether the bytes themselves are at fault, so that more of them cannot help.
-    pub fn is_hopeless(&self) -> bool {
-        !matches!(self, Self::Storage(_) | Self::Database(_))
     }
 }
 

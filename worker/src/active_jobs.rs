@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -31,8 +31,6 @@ pub(crate) struct ActiveJob {
     /// How far it is.
     pub(crate) progress: Progress,
     staged: Mutex<Option<StagedBlob>>,
-    /// Whether it goes on from what an earlier attempt left.
-    pub(crate) resumed: AtomicBool,
     stop: CancellationToken,
     reason: OnceLock<StopReason>,
 }

@@ -1,33 +1,29 @@
 //! The job class `media:import`: from a URL to stored bytes and all that is to be recorded of them.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
-    blob_store::{BlobStore, StorageError},
-    entities::job,
+    blob_store::BlobStore,
     intake::{Expectation, HEAD_BYTES, Intake, IntakeError, Sealed},
-    job::{
-        Failure, FailureCode, ImportArguments, JobClass, MediaImport,
-        arguments::{MediaRange, redact_url},
-    },
+    job::{Failure, FailureCode, ImportArguments, arguments::redact_url},
     job_ledger::{Claimed, Lease},
-    media::Filename,
-    media_ledger::{Creator, NewMedia},
-    media_metadata,
-    media_type::{self, MediaType},
+    media_ledger::NewMedia,
 };
 
 use crate::{
     active_jobs::ActiveJob,
-    fetch::{self, FetchError, Fetcher, Identity, Target, Transfer},
-    filename,
+    fetch::{FetchError, Fetcher, Identity, Target, Transfer},
 };
 
 /// How often one attempt starts over because the origin has other bytes than before.
 const MAX_RESTARTS: usize = 2;
 /// The number of a job's first attempt.
 const FIRST_ATTEMPT: i32 = 1;
+
+mod task;
+
+use task::{Head, Task, describe, read_arguments};
 
 /// Imports what a URL gives.
 #[derive(Clone)]
@@ -156,7 +152,6 @@ impl Importer {
             task.job.progress.announce(total);
         }
         task.job.progress.advance(kept);
-        task.job.resumed.store(true, Ordering::Relaxed);
         Ok(Source::Rest(transfer, intake))
     }
 
@@ -192,7 +187,7 @@ impl Importer {
                 let transient =
                     matches!(&error, IntakeError::Storage(error) if error.is_transient());
                 leave(&transfer, intake, transient).await;
-                return Err(task.broken(&error));
+                return Err(task.broken(&error, false));
             }
             Err(Broken::Fetch(error)) => {
                 let worth_it =
@@ -203,7 +198,9 @@ impl Importer {
         }
         let head = Head::of(transfer.head());
         let blob = intake.blob().clone();
-        let sealed = intake.seal().await.map_err(|error| task.broken(&error))?;
+        let resumed = intake.is_resumed();
+        let sealed = intake.seal().await;
+        let sealed = sealed.map_err(|error| task.broken(&error, resumed))?;
         if let Err(failure) = task.check_type(&head, &sealed.head) {
             self.disown(&blob).await;
             return Err(failure.into());
@@ -283,54 +280,6 @@ enum Source {
     Rest(Transfer, Intake),
 }
 
-/// One attempt at an import.
-struct Task<'t> {
-    arguments: &'t ImportArguments,
-    target: &'t Target,
-    expectation: Expectation,
-    lease: Lease,
-    job: &'t ActiveJob,
-}
-
-impl Task<'_> {
-    fn failure(&self, error: &IntakeError) -> Failure {
-        intake_failure(self.arguments, error)
-    }
-
-    /// What storage has forgotten in the middle is written anew; so is, once, what was put together
-    /// from two attempts and is not what was promised.
-    fn broken(&self, error: &IntakeError) -> FetchError {
-        let resumed = self.job.resumed.swap(false, Ordering::Relaxed);
-        match error {
-            IntakeError::Storage(StorageError::NotFound) => FetchError::Changed(None),
-            IntakeError::ChecksumMismatch { .. } if resumed => FetchError::Changed(None),
-            error => self.failure(error).into(),
-        }
-    }
-
-    /// Refuses bytes of a type that the client does not accept.
-    fn check_type(&self, head: &Head, bytes: &[u8]) -> Result<(), Failure> {
-        let Some(accepted) = &self.arguments.accept_types else {
-            return Ok(());
-        };
-        let named = self.arguments.filename.as_ref().or(head.filename.as_ref());
-        let found = head.media_type(bytes, named);
-        if accepted.iter().any(|range| range.covers(&found.mime)) {
-            return Ok(());
-        }
-        let accepted: Vec<&str> = accepted.iter().map(MediaRange::as_str).collect();
-        Err(Failure::new(
-            FailureCode::TypeNotAllowed,
-            format!(
-                "{} is {}, and `accept_types` takes {} only",
-                self.arguments.public_url(),
-                found.mime,
-                accepted.join(", ")
-            ),
-        ))
-    }
-}
-
 /// Why the bytes did not come to their end.
 enum Broken {
     Fetch(FetchError),
@@ -359,14 +308,11 @@ fn origin_of(transfer: &Transfer) -> Option<serde_json::Value> {
 
 /// Writes down how far an attempt has come. Only what the next one would gain depends on it, so the
 /// database may be away.
-async fn checkpoint(
-    intake: &mut Intake,
-    origin: &serde_json::Value,
-) -> Result<Option<u64>, IntakeError> {
+async fn checkpoint(intake: &mut Intake, origin: &serde_json::Value) -> Result<(), IntakeError> {
     match intake.checkpoint(origin).await {
         Err(IntakeError::Database(error)) => {
             tracing::warn!(%error, "a checkpoint was not written");
-            Ok(None)
+            Ok(())
         }
         written => written,
     }
@@ -382,109 +328,4 @@ async fn leave(transfer: &Transfer, mut intake: Intake, worth_it: bool) {
     if !(worth_it && intake.has_checkpoint()) {
         intake.abandon().await;
     }
-}
-
-/// What the head of the answer says about the bytes.
-struct Head {
-    declared_type: Option<String>,
-    filename: Option<Filename>,
-}
-
-impl Head {
-    fn of(head: &fetch::Head) -> Self {
-        Self {
-            declared_type: head.content_type.clone(),
-            filename: head
-                .content_disposition
-                .as_deref()
-                .and_then(filename::from_content_disposition)
-                .or_else(|| filename::from_url(&head.url)),
-        }
-    }
-
-    fn media_type(&self, bytes: &[u8], named: Option<&Filename>) -> MediaType {
-        let extension = named.and_then(Filename::extension);
-        media_type::detect(bytes, self.declared_type.as_deref(), extension)
-    }
-}
-
-fn describe(
-    arguments: ImportArguments,
-    head: &Head,
-    sealed: &Sealed,
-    job: &job::Model,
-) -> NewMedia {
-    let source_url = arguments.public_url();
-    let named = arguments.filename.clone().or_else(|| head.filename.clone());
-    let media_type = head.media_type(&sealed.head, named.as_ref());
-    NewMedia {
-        path: arguments.path,
-        filename: named.unwrap_or_else(|| filename::fallback(media_type.extension)),
-        metadata: media_metadata::read(&sealed.head, &media_type.mime),
-        mime_type: media_type.mime,
-        size: sealed.size,
-        sha256: sealed.sha256,
-        public: arguments.public,
-        source_url: Some(source_url),
-        creator: Creator {
-            created_by: job.created_by.clone(),
-            created_role: job.created_role.clone(),
-            project_id: job.project_id.clone(),
-        },
-        blob_id: sealed.blob_id,
-    }
-}
-
-/// Reads arguments of every version up to this program's own.
-fn read_arguments(job: &job::Model) -> Result<ImportArguments, Failure> {
-    if job.job_class != MediaImport::NAME || job.arguments_version > MediaImport::ARGUMENTS_VERSION
-    {
-        return Err(Failure::new(
-            FailureCode::InvalidArguments,
-            format!(
-                "this worker does not know the job class `{}` in version {}; update the workers, then send the signal `retry`",
-                job.job_class, job.arguments_version
-            ),
-        ));
-    }
-    serde_json::from_value(job.arguments.clone()).map_err(|error| {
-        Failure::new(
-            FailureCode::InvalidArguments,
-            format!("the job's arguments cannot be read: {error}"),
-        )
-    })
-}
-
-fn intake_failure(arguments: &ImportArguments, error: &IntakeError) -> Failure {
-    let url = redact_url(&arguments.url);
-    let (code, detail) = match error {
-        IntakeError::TooLarge { .. } => (
-            FailureCode::TooLarge,
-            format!("{url} {error}; raise `max_bytes`, or MEDIA_MAX_BYTES of the service"),
-        ),
-        IntakeError::SizeMismatch { .. } => (FailureCode::SizeMismatch, format!("{url} {error}")),
-        IntakeError::ChecksumMismatch { .. } => {
-            (FailureCode::ChecksumMismatch, format!("{url} {error}"))
-        }
-        IntakeError::Storage(StorageError::Full) => (
-            FailureCode::StorageFailed,
-            "there is no room left in storage; free some, or wait for the next attempt".to_owned(),
-        ),
-        IntakeError::Storage(error) if error.is_misconfiguration() => {
-            tracing::error!(%error, "an import could not be stored");
-            (
-                FailureCode::StorageFailed,
-                "storage refuses this service; its keys, bucket and permissions need a look"
-                    .to_owned(),
-            )
-        }
-        IntakeError::Storage(_) | IntakeError::Database(_) => {
-            tracing::error!(error = %error, "an import could not be stored");
-            (
-                FailureCode::StorageFailed,
-                "the bytes could not be stored; the service's log says why".to_owned(),
-            )
-        }
-    };
-    Failure::new(code, detail)
 }

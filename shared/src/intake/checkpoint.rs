@@ -22,6 +22,8 @@ const LEAST_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Checkpoints {
     /// How many bytes the last one was about.
     last: u64,
+    /// How many bytes there were at the beginning.
+    first: u64,
     tried_at: Instant,
     /// States of the hash at places where storage may keep bytes, of those after the last one.
     states: VecDeque<(u64, sha2::Sha256)>,
@@ -31,9 +33,14 @@ impl Checkpoints {
     pub(super) fn after(bytes: u64) -> Self {
         Self {
             last: bytes,
+            first: bytes,
             tried_at: Instant::now(),
             states: VecDeque::new(),
         }
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        self.first > 0
     }
 
     pub(super) fn last(&self) -> u64 {

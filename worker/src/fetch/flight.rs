@@ -57,8 +57,8 @@ impl Flight {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Begins to fetch parts, if more connections are wanted. `from` is where what the reader reads
-    /// now ends at the earliest, and `reading` whether that is still coming.
+    /// Begins to fetch parts, if more connections are wanted. The reader is at `position`; what it
+    /// reads now ends at `end`, if that is a part, and `reading` says whether it is still coming.
     pub(super) fn steer(&mut self, head: &Head, position: u64, end: Option<u64>, reading: bool) {
         let received = self.received.load(Ordering::Relaxed);
         let under_way = self.under_way(reading);
