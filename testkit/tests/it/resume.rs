@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use media_testkit::{
     origin::{Content, RangedOrigin},
-    production::{PREFIX, Production},
+    production::{PREFIX, Production, Program},
     wait_until,
 };
 
@@ -12,6 +12,10 @@ use media_testkit::{
 const SIZE: u64 = 40 << 20;
 /// The first three of them.
 const KEPT: u64 = 24 << 20;
+const CONTENT: Content = Content::Generated {
+    size: SIZE,
+    seed: 1,
+};
 
 /// One connection at a time, so that it is known where it was.
 async fn production() -> Production {
@@ -21,26 +25,27 @@ async fn production() -> Production {
         .with("MEDIA_FETCH_CONNECTIONS", "1")
 }
 
-#[tokio::test]
-async fn another_worker_goes_on_where_a_killed_one_was() {
-    let production = production().await;
-    let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
-    let content = Content::Generated {
-        size: SIZE,
-        seed: 1,
-    };
-    let url = origin.add("file", content.clone());
+/// Has a worker import a file, and kills it when nearly everything has come. Says which job that was.
+async fn kill_late(production: &Production, api: &Program, origin: &RangedOrigin) -> String {
+    let url = origin.add("file", CONTENT);
     origin.script(|script| script.rate = Some(6 << 20));
-    let killed = production.worker("worker-1").await;
+    let worker = production.worker("worker-1").await;
     let job = api.import(&url, "r").await;
     // A checkpoint comes at least every two seconds, of the parts that are there by then.
     wait_until("most has come", Duration::from_mins(1), async || {
         (origin.body_bytes() > SIZE - (1 << 20)).then_some(())
     })
     .await;
-    killed.kill();
-
+    worker.kill();
     origin.script(|script| script.rate = None);
+    job
+}
+
+#[tokio::test]
+async fn another_worker_goes_on_where_a_killed_one_was() {
+    let production = production().await;
+    let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
+    let job = kill_late(&production, &api, &origin).await;
     let _worker = production.worker("worker-2").await;
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 1, "{done}");
@@ -48,9 +53,9 @@ async fn another_worker_goes_on_where_a_killed_one_was() {
     assert_eq!(rest.status, 206, "{rest:?}");
     assert!(rest.sent <= SIZE - KEPT, "{rest:?}");
     let info: serde_json::Value = api.get("/medias/info/r").await.json().await.unwrap();
-    assert_eq!(info["data"]["attributes"]["sha256"], content.sha256());
+    assert_eq!(info["data"]["attributes"]["sha256"], CONTENT.sha256());
     let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
-    assert!(bytes[..] == content.read(0..SIZE));
+    assert!(bytes[..] == CONTENT.read(0..SIZE));
     let open = production.seaweed.open_uploads(PREFIX).await;
     assert_eq!(open, Vec::<String>::new());
 }
@@ -59,26 +64,12 @@ async fn another_worker_goes_on_where_a_killed_one_was() {
 async fn parts_that_storage_has_lost_are_fetched_anew() {
     let production = production().await;
     let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
-    let content = Content::Generated {
-        size: SIZE,
-        seed: 2,
-    };
-    let url = origin.add("file", content.clone());
-    origin.script(|script| script.rate = Some(6 << 20));
-    let killed = production.worker("worker-1").await;
-    let job = api.import(&url, "r").await;
-    wait_until("most has come", Duration::from_mins(1), async || {
-        (origin.body_bytes() > SIZE - (1 << 20)).then_some(())
-    })
-    .await;
-    killed.kill();
+    let job = kill_late(&production, &api, &origin).await;
     production.seaweed.abort_uploads(PREFIX).await;
-
-    origin.script(|script| script.rate = None);
     let _worker = production.worker("worker-2").await;
     api.wait_for(&job, "succeeded").await;
     let last = origin.requests().last().cloned().unwrap();
     assert_eq!((last.status, last.sent), (200, SIZE), "{last:?}");
     let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
-    assert!(bytes[..] == content.read(0..SIZE));
+    assert!(bytes[..] == CONTENT.read(0..SIZE));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media_testkit::{
-    origin::{Content, RangedOrigin},
+    origin::{Content, Origin, RangedOrigin},
     service::Installation,
 };
 use serde_json::json;
@@ -54,4 +54,19 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_
             "{pause:?}: {requests:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_origin_is_told_who_asks_and_where_to_write_to() {
+    let origin = Origin::start().await;
+    let installation = Installation::new(MEDIA).with("MEDIA_CONTACT", "ops@example.test");
+    let service = installation.serve().await;
+    service.import(&origin.url("echo"), "r", None).await;
+    let request = service.get("/medias/files/r").await.text().await.unwrap();
+    let expected = concat!(
+        "user-agent: media-importer/",
+        env!("CARGO_PKG_VERSION"),
+        " (+ops@example.test)"
+    );
+    assert!(request.contains(expected), "{request}");
 }
