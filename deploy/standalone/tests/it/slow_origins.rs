@@ -51,7 +51,12 @@ async fn parts_that_break_or_change_are_never_spliced() {
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("breaks").await["sha256"], content(1).sha256());
 
-    let url = origin.add("changes", content(2));
+    // So much that no number of connections has asked for all of it before it changes.
+    let large = |seed| Content::Generated {
+        size: 4 * SIZE,
+        seed,
+    };
+    let url = origin.add("changes", large(2));
     let entered = json!({ "url": url, "resource": "changes" });
     let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
     media_testkit::wait_until(
@@ -66,16 +71,13 @@ async fn parts_that_break_or_change_are_never_spliced() {
         },
     )
     .await;
-    origin.add("changes", content(3));
+    origin.add("changes", large(3));
     origin.script(|script| script.rate = None);
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["succeeded", "failed"])
         .await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
-    assert_eq!(
-        service.media("changes").await["sha256"],
-        content(3).sha256()
-    );
+    assert_eq!(service.media("changes").await["sha256"], large(3).sha256());
 }
 
 #[tokio::test]
