@@ -3,13 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use media_shared::{
+    access::{Belonging, Sight},
+    caller::Caller,
     entities::job,
     ids::JobId,
     job::{ImportArguments, JobClass, MediaImport, Priority, Unicity},
     job_ledger::{Created, LedgerError, NewJob, Reschedule, Signalled},
+    media::MediaPath,
     services::Services,
 };
-use poem::{Request, web::sse::SSE};
+use poem::{Request, http::header, web::sse::SSE};
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::{Header, Path},
@@ -20,6 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     Tags,
+    access::caller_of,
     jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
     medias::MediaResource,
     resource::{
@@ -118,7 +122,10 @@ impl JobsApi {
                 "must not be given: the service names its jobs itself",
             ));
         }
-        let job = new_job(body.0.data.attributes)?;
+        let caller = caller_of(request);
+        let (job, path) = new_job(body.0.data.attributes, caller)?;
+        let medias = &self.services.medias;
+        medias.check_place(&path, job.for_whom()).await?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
                 self.services.tickets.post(1);
@@ -138,9 +145,10 @@ impl JobsApi {
     /// A page at a time, in the order of creation unless `sort` says otherwise.
     #[oai(path = "/jobs", method = "get", operation_id = "listJobs")]
     async fn list(&self, request: &Request) -> Result<ListResponse, ApiError> {
+        let sight = caller_of(request).sees()?;
         let query = ListQuery::<JobResource>::of(request)?;
-        let page = self.services.jobs.list(query.request()).await?;
-        let included = self.included(&query.view, &page.items).await?;
+        let page = self.services.jobs.list(query.request(&sight)).await?;
+        let included = self.included(&query.view, &page.items, &sight).await?;
         let document = Many::new(&page, &query, included);
         Ok(ListResponse::Page(JsonApiResponse(document)))
     }
@@ -153,9 +161,11 @@ impl JobsApi {
         /// The job's id.
         resource_id: Path<String>,
     ) -> Result<JobResponse, ApiError> {
+        let sight = caller_of(request).sees()?;
         let view = View::of(request)?;
-        let job = self.find(&resource_id).await?;
-        let included = self.included(&view, std::slice::from_ref(&job)).await?;
+        let job = self.find(&resource_id, &sight).await?;
+        let shown = std::slice::from_ref(&job);
+        let included = self.included(&view, shown, &sight).await?;
         let document = One::new(&job, &view, included);
         Ok(JobResponse::Job(JsonApiResponse(document)))
     }
@@ -176,7 +186,7 @@ impl JobsApi {
         body: JsonApiBody<JobChangeDocument>,
     ) -> Result<JobResponse, ApiError> {
         refuse_parameters(request)?;
-        let id = job_id(&resource_id)?;
+        let id = self.find_own(request, &resource_id).await?;
         let change = checked_change(id, body.0)?;
         let jobs = &self.services.jobs;
         let job = jobs.reschedule(id, change).await.map_err(refused)?;
@@ -199,7 +209,8 @@ impl JobsApi {
         resource_id: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
         refuse_parameters(request)?;
-        if self.services.jobs.delete(job_id(&resource_id)?).await? {
+        let id = self.find_own(request, &resource_id).await?;
+        if self.services.jobs.delete(id).await? {
             Ok(DeleteResponse::Deleted)
         } else {
             Err(no_such_job())
@@ -223,7 +234,7 @@ impl JobsApi {
         body: JsonApiBody<SignalDocument>,
     ) -> Result<SignalResponse, ApiError> {
         refuse_parameters(request)?;
-        let id = job_id(&resource_id)?;
+        let id = self.find_own(request, &resource_id).await?;
         let signal = body.0.data.attributes.signal.into();
         match self
             .services
@@ -258,7 +269,7 @@ impl JobsApi {
         last_event_id: Header<Option<String>>,
     ) -> Result<EventStreamResponse, ApiError> {
         refuse_parameters(request)?;
-        let job = self.find(&resource_id).await?;
+        let job = self.find(&resource_id, &caller_of(request).sees()?).await?;
         let end = self.shutdown.clone();
         let events = events::events(&self.watch, &job, last_event_id.0, end);
         Ok(EventStreamResponse(SSE::new(events).keep_alive(KEEP_ALIVE)))
@@ -275,9 +286,20 @@ impl JobsApi {
         }
     }
 
-    async fn find(&self, id: &str) -> Result<job::Model, ApiError> {
+    async fn find(&self, id: &str, sight: &Sight) -> Result<job::Model, ApiError> {
         let found = self.services.jobs.find(job_id(id)?).await?;
-        found.ok_or_else(no_such_job)
+        found
+            .filter(|job| sight.covers(job.project_id.as_deref()))
+            .ok_or_else(no_such_job)
+    }
+
+    /// The job that a request changes, if it may. Whose a job is never changes, so this holds until
+    /// the change is made.
+    async fn find_own(&self, request: &Request, id: &str) -> Result<JobId, ApiError> {
+        let reach = caller_of(request).reaches()?;
+        let job = self.find(id, &reach.projects).await?;
+        reach.allows(job.created_by.as_deref())?;
+        Ok(job.id)
     }
 
     /// The media that these jobs made, where the view includes them.
@@ -285,6 +307,7 @@ impl JobsApi {
         &self,
         view: &View<JobResource>,
         jobs: &[job::Model],
+        sight: &Sight,
     ) -> Result<Vec<Json>, ApiError> {
         if !view.include.contains(&"media") {
             return Ok(Vec::new());
@@ -293,7 +316,7 @@ impl JobsApi {
         ids.sort();
         ids.dedup();
         let media_view = View::<MediaResource>::of_included(&view.other_fields)?;
-        let medias = self.services.medias.find_all(ids).await?;
+        let medias = self.services.medias.find_all(ids, sight).await?;
         Ok(medias
             .iter()
             .map(|media| resource_object::<MediaResource>(media, &media_view))
@@ -344,7 +367,7 @@ impl Faults {
 }
 
 /// Checks all attributes and reports all that is wrong with them at once.
-fn new_job(attributes: NewJobAttributes) -> Result<NewJob, ApiError> {
+fn new_job(attributes: NewJobAttributes, caller: &Caller) -> Result<(NewJob, MediaPath), ApiError> {
     let mut faults = Faults::default();
     if attributes.job_class != MediaImport::NAME {
         faults.add("job_class", format!("must be `{}`", MediaImport::NAME));
@@ -362,13 +385,25 @@ fn new_job(attributes: NewJobAttributes) -> Result<NewJob, ApiError> {
     if !(0..=MAX_RETRIES).contains(&max_retries) {
         faults.add("max_retries", format!("must be 0 to {MAX_RETRIES}"));
     }
+    let belonging = match attributes.project_id.as_deref().map(Belonging::parse) {
+        None => Belonging::Any,
+        Some(Ok(belonging)) => belonging,
+        Some(Err(reason)) => {
+            faults.add("project_id", reason);
+            Belonging::Any
+        }
+    };
     match ImportArguments::check(attributes.arguments.into()) {
-        Ok(arguments) if faults.0.is_empty() => Ok(NewJob::new::<MediaImport>(&arguments)
-            .map_err(|error| ApiError::internal("arguments", &error))?
-            .priority(priority)
-            .unicity(unicity)
-            .scheduled_at(attributes.scheduled_at)
-            .max_retries(max_retries)),
+        Ok(arguments) if faults.0.is_empty() => {
+            let job = NewJob::new::<MediaImport>(&arguments)
+                .map_err(|error| ApiError::internal("arguments", &error))?
+                .priority(priority)
+                .unicity(unicity)
+                .scheduled_at(attributes.scheduled_at)
+                .max_retries(max_retries)
+                .creator(caller.creates(&belonging)?);
+            Ok((job, arguments.path))
+        }
         arguments => {
             for error in arguments.err().unwrap_or_default() {
                 faults.add(&format!("arguments/{}", error.field), error.reason);
@@ -413,6 +448,12 @@ fn refused(error: LedgerError) -> ApiError {
         | LedgerError::NotWaiting { .. }
         | LedgerError::UnicityTaken
         | LedgerError::LeaseLost => ApiError::new(ErrorCode::Conflict, error.to_string()),
+        LedgerError::Denied(denied) => denied.into(),
+        LedgerError::TooManyOpen { .. } => ApiError::new(
+            ErrorCode::TooManyJobs,
+            format!("{error}; wait until some have ended, or cancel some"),
+        )
+        .with_header(header::RETRY_AFTER, "60"),
         LedgerError::Database(error) => error.into(),
         LedgerError::BlobLost => ApiError::internal("ledger", &error),
     }

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use media_shared::{config::Config, services::Services, telemetry::panic_message};
+use media_shared::{caller::Caller, config::Config, services::Services, telemetry::panic_message};
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse, Request, Response, Route, Server,
     error::MethodNotAllowedError, http::header, listener::TcpAcceptor, middleware::CatchPanic,
@@ -11,6 +11,7 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags as TagsDerive};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+mod access;
 mod allowed_methods;
 mod described;
 mod drain;
@@ -90,6 +91,7 @@ fn routes(
         .at("/docs", described::page(&service.swagger_ui_html(), &spec))
         .nest("/", service)
         .with(Negotiation)
+        .data(Caller::Trusted)
         // Without authentication, the service listens on loopback addresses alone.
         .with(OriginGuard)
         .around(move |endpoint, request| answer(endpoint, request, allowed.clone()))

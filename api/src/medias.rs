@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media_shared::{config::Config, entities::media, media::MediaPath, services::Services};
+use media_shared::{config::Config, services::Services};
 use poem::{Request, http::Method};
 use poem_openapi::{
     ApiResponse, Enum, OpenApi,
@@ -11,11 +11,11 @@ use poem_openapi::{
 
 use crate::{
     Tags,
-    jsonapi::{ApiError, ErrorCode, JsonApiResponse},
+    access::caller_of,
+    jsonapi::{ApiError, JsonApiResponse},
     resource::{
         document::{Many, One},
-        query::{ListQuery, View},
-        query_string::{QueryString, refuse_parameters},
+        query::ListQuery,
     },
 };
 
@@ -24,9 +24,10 @@ mod fields;
 mod frame_budget;
 mod headers;
 mod info;
+mod requests;
 mod upload;
 
-use download::{DownloadResponse, Source, download};
+use download::DownloadResponse;
 pub(crate) use fields::MediaResource;
 use info::InfoResponse;
 use upload::{UploadForm, Uploads};
@@ -77,8 +78,9 @@ impl MediasApi {
     /// A page at a time, in the order of creation unless `sort` says otherwise.
     #[oai(path = "/medias", method = "get", operation_id = "listMedias")]
     async fn list(&self, request: &Request) -> Result<ListResponse, ApiError> {
+        let sight = caller_of(request).sees()?;
         let query = ListQuery::<MediaResource>::of(request)?;
-        let page = self.services.medias.list(query.request()).await?;
+        let page = self.services.medias.list(query.request(&sight)).await?;
         let document = Many::new(&page, &query, Vec::new());
         Ok(ListResponse::Page(JsonApiResponse(document)))
     }
@@ -96,6 +98,9 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
     ) -> Result<InfoResponse, ApiError> {
         self.show(request, &resource, None).await
     }
@@ -115,6 +120,9 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
     ) -> Result<InfoResponse, ApiError> {
         self.show(request, &resource, Some(&key)).await
     }
@@ -133,6 +141,9 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -157,6 +168,9 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -176,6 +190,9 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
         /// As for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -197,6 +214,9 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
         /// As for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -218,6 +238,9 @@ impl MediasApi {
         request: &Request,
         /// Where to keep the media.
         resource: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
         self.keep(request, &resource, None, form).await
@@ -238,6 +261,9 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
         self.keep(request, &resource, Some(&key), form).await
@@ -254,6 +280,9 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
     ) -> Result<DeleteResponse, ApiError> {
         self.remove(request, &resource, None).await
     }
@@ -271,6 +300,9 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
+        /// The project that it belongs to; needed where several have it.
+        #[oai(name = "project_id")]
+        _project: Query<Option<String>>,
     ) -> Result<DeleteResponse, ApiError> {
         self.remove(request, &resource, Some(&key)).await
     }
@@ -287,83 +319,4 @@ impl MediasApi {
             redirect: config.download_redirect,
         }
     }
-
-    async fn show(
-        &self,
-        request: &Request,
-        resource: &str,
-        key: Option<&str>,
-    ) -> Result<InfoResponse, ApiError> {
-        let view = View::of(request)?;
-        let media = self.find(resource, key).await?;
-        Ok(InfoResponse::new(
-            media,
-            &view,
-            headers::wants_minimal(request),
-        ))
-    }
-
-    async fn send(
-        &self,
-        request: &Request,
-        method: Method,
-        resource: &str,
-        key: Option<&str>,
-        inline: bool,
-    ) -> Result<DownloadResponse, ApiError> {
-        let mut query = QueryString::of(request);
-        query.take("disposition")?;
-        query.finish()?;
-        let find = || self.find(resource, key);
-        let source = Source {
-            store: &*self.services.store,
-            redirect: self.redirect,
-        };
-        download(&source, find, request, &method, inline).await
-    }
-
-    async fn keep(
-        &self,
-        request: &Request,
-        resource: &str,
-        key: Option<&str>,
-        form: UploadForm,
-    ) -> Result<UploadResponse, ApiError> {
-        refuse_parameters(request)?;
-        let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
-            ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
-        })?;
-        let media = self.uploads.take(path, form).await?;
-        let document = One::new(&media, &View::full(), Vec::new());
-        Ok(UploadResponse::Kept(JsonApiResponse(document)))
-    }
-
-    async fn remove(
-        &self,
-        request: &Request,
-        resource: &str,
-        key: Option<&str>,
-    ) -> Result<DeleteResponse, ApiError> {
-        refuse_parameters(request)?;
-        let path = MediaPath::new(resource, key).map_err(|_| no_such_media())?;
-        if self.services.medias.delete(&path).await? {
-            Ok(DeleteResponse::Deleted)
-        } else {
-            Err(no_such_media())
-        }
-    }
-
-    async fn find(&self, resource: &str, key: Option<&str>) -> Result<media::Model, ApiError> {
-        // What could not be kept is not there.
-        let path = MediaPath::new(resource, key).map_err(|_| no_such_media())?;
-        self.services
-            .medias
-            .find(&path)
-            .await?
-            .ok_or_else(no_such_media)
-    }
-}
-
-fn no_such_media() -> ApiError {
-    ApiError::not_found("there is no media at this resource and key")
 }

@@ -27,6 +27,8 @@ pub(crate) trait Resource: Sized + Send + Sync + 'static {
     const PATH: &'static str;
     /// Relationships that can be included, by name.
     const INCLUDABLE: &'static [&'static str];
+    /// Whose the rows are.
+    const PROJECT: <Self::Entity as EntityTrait>::Column;
     /// The table. The first field is `id`.
     const FIELDS: &'static [Field<Self::Entity>];
 

@@ -3,6 +3,7 @@
 mod m20261123_000001_create_tables;
 mod m20261124_000001_checkpoints_and_metadata;
 mod m20261124_000002_origins;
+mod m20261124_000004_projects;
 
 use sea_orm_migration::{
     prelude::*,
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_create_tables::Migration),
             Box::new(m20261124_000001_checkpoints_and_metadata::Migration),
             Box::new(m20261124_000002_origins::Migration),
+            Box::new(m20261124_000004_projects::Migration),
         ]
     }
 }

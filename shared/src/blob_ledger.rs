@@ -1,21 +1,19 @@
 //! The book of stored objects, and the only writer of the table `blobs`: what is being written,
 //! what a media points to, and what the collector may remove.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::join_all;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    QueryOrder, QuerySelect, Statement, UpdateMany,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
 
 use crate::{
-    blob_store::{BlobKey, BlobStore, Prefix, StorageError},
+    blob_store::{BlobKey, Prefix},
     clock::Clock,
     database::Database,
     entities::blob::{self, BlobStatus},
@@ -23,26 +21,19 @@ use crate::{
     job_ledger::Lease,
 };
 
+mod charge;
+mod collector;
+
+pub use charge::ChargeError;
+pub use collector::{COLLECT_BATCH, CollectError};
+
 /// How long an upload holds its blob between two signs of life.
 const UPLOAD_HOLD: Duration = Duration::from_mins(2);
-/// The most blobs that one turn of the collector takes.
-pub const COLLECT_BATCH: u64 = 200;
-/// How long an object that could not be removed is left alone.
-const STUCK_DELAY: Duration = Duration::from_mins(1);
-/// How long what a job's attempts have left is kept for the next one: storage may have forgotten it by
-/// itself after that.
-const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// How many graces after a blob was given up its object is removed once more: a request of its writer
 /// may have been under way in the store, or its writer frozen for longer than a grace.
 const GRACES_UNTIL_SECOND_LOOK: u32 = 10;
 /// And no earlier than that: longer than a store may take over any one request.
 const SECOND_LOOK_MINIMUM: Duration = Duration::from_mins(3);
-/// How long one turn of the collector goes on taking more.
-const COLLECT_TIME: Duration = Duration::from_secs(45);
-/// How many objects are removed at once, and how long one may take.
-const REMOVALS_AT_ONCE: usize = 16;
-const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
-
 /// Who writes a blob, and so decides how long it stays staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobOwner {
@@ -61,6 +52,10 @@ pub struct StagedBlob {
     pub key: BlobKey,
     /// Who may write it: a blob that an attempt has left to the next one is no longer its own.
     pub owner: BlobOwner,
+    /// Whose bytes these are.
+    pub project: Option<String>,
+    /// How many of them were counted for the project when this was read.
+    pub charged: u64,
 }
 
 /// How far the attempts of a job have come with an object.
@@ -82,6 +77,8 @@ pub struct BlobLedger {
     /// How long an abandoned blob is left alone: its writer may be frozen rather than dead, and
     /// could create the file after it was removed.
     abandoned_grace: Duration,
+    /// The most bytes that one project may store.
+    most_stored: Option<u64>,
 }
 
 impl BlobLedger {
@@ -91,11 +88,25 @@ impl BlobLedger {
             database,
             clock,
             abandoned_grace,
+            most_stored: None,
+        }
+    }
+
+    /// Lets no project store more than so many bytes.
+    #[must_use]
+    pub fn most_stored(self, most_stored: Option<u64>) -> Self {
+        Self {
+            most_stored,
+            ..self
         }
     }
 
     /// Enters a new blob, before its first byte is written.
-    pub async fn stage(&self, owner: BlobOwner) -> Result<StagedBlob, DbErr> {
+    pub async fn stage(
+        &self,
+        owner: BlobOwner,
+        project: Option<&str>,
+    ) -> Result<StagedBlob, DbErr> {
         let id = BlobId::generate();
         let key = BlobKey::of(id);
         let now = self.clock.now();
@@ -112,13 +123,21 @@ impl BlobLedger {
             expires_at: Set(expires_at),
             collect_after: Set(None),
             checkpoint: Set(None),
+            project_id: Set(project.map(str::to_owned)),
+            charged: Set(0),
             created_at: Set(now),
             updated_at: Set(now),
         };
         blob::Entity::insert(entry)
             .exec_without_returning(self.database.writer())
             .await?;
-        Ok(StagedBlob { id, key, owner })
+        Ok(StagedBlob {
+            id,
+            key,
+            owner,
+            project: project.map(str::to_owned),
+            charged: 0,
+        })
     }
 
     /// Keeps an upload's blob from the collector for another while. To be called every
@@ -174,6 +193,8 @@ impl BlobLedger {
             id: row.id,
             key: BlobKey::from_stored(&row.storage_key),
             owner: BlobOwner::Attempt(lease),
+            project: row.project_id,
+            charged: u64::try_from(row.charged).unwrap_or_default(),
         };
         let checkpoint = row.checkpoint.map(serde_json::from_value::<Checkpoint>);
         match checkpoint.and_then(Result::ok) {
@@ -212,10 +233,22 @@ impl BlobLedger {
 
     async fn give_up(&self, blobs: UpdateMany<blob::Entity>) -> Result<u64, DbErr> {
         let now = self.clock.now();
-        let given_up = into_garbage(blobs, now, now, Some(self.second_look(now)))
-            .exec(self.database.writer())
-            .await?;
-        Ok(given_up.rows_affected)
+        self.throw_away(into_garbage(blobs, now, now, Some(self.second_look(now))))
+            .await
+    }
+
+    /// Makes blobs garbage, whose bytes then count for no project any more. Says how many.
+    async fn throw_away(&self, garbage: UpdateMany<blob::Entity>) -> Result<u64, DbErr> {
+        self.database
+            .transaction(|transaction| {
+                let garbage = garbage.clone();
+                Box::pin(async move {
+                    let blobs = garbage.exec_with_returning(transaction).await?;
+                    charge::discharge(transaction, &blobs).await?;
+                    Ok(blobs.len() as u64)
+                })
+            })
+            .await
     }
 
     /// When the object of a blob that is given up now is removed for good.
@@ -242,6 +275,9 @@ impl BlobLedger {
             expires_at: Set(Some(self.second_look(now))),
             collect_after: Set(Some(now)),
             checkpoint: Set(None),
+            // Nothing of it counts for its project.
+            project_id: Set(None),
+            charged: Set(0),
             created_at: Set(now),
             updated_at: Set(now),
         };
@@ -251,148 +287,6 @@ impl BlobLedger {
             .await?;
         Ok(())
     }
-
-    /// One turn of the collector: declares abandoned blobs garbage, then removes what garbage is
-    /// due, from storage first and from the table after; what was given up is looked for once more
-    /// before it leaves the table. Returns how many it dealt with; as many as [`COLLECT_BATCH`] mean
-    /// that there may be more. Safe to run in several programs at once.
-    pub async fn collect(&self, store: &Arc<dyn BlobStore>) -> Result<u64, CollectError> {
-        self.declare_abandoned().await?;
-        let now = self.clock.now();
-        let due = blob::Entity::find()
-            .filter(Expr::cust("status = 'garbage'"))
-            .filter(blob::Column::CollectAfter.lte(now))
-            .order_by_asc(blob::Column::CollectAfter)
-            .limit(COLLECT_BATCH)
-            .all(self.database.reader())
-            .await?;
-        let started = Instant::now();
-        let mut dealt_with = 0;
-        for blobs in due.chunks(REMOVALS_AT_ONCE) {
-            dealt_with += self.remove(blobs, store).await?;
-            if started.elapsed() > COLLECT_TIME {
-                break;
-            }
-        }
-        Ok(dealt_with)
-    }
-
-    /// Removes a few objects, and writes down at once what came of it. An error means that more would
-    /// fail now.
-    async fn remove(
-        &self,
-        blobs: &[blob::Model],
-        store: &Arc<dyn BlobStore>,
-    ) -> Result<u64, CollectError> {
-        let removals = blobs.iter().map(|blob| async move {
-            let key = BlobKey::from_stored(&blob.storage_key);
-            let deleted = timeout(REMOVAL_LIMIT, store.delete(&key)).await;
-            let slow = || StorageError::Unavailable("an object is not removed in time".to_owned());
-            (blob, deleted.unwrap_or_else(|_| Err(slow())))
-        });
-        let now = self.clock.now();
-        let (mut removed, mut watched, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
-        let mut result = Ok(());
-        for (blob, deleted) in join_all(removals).await {
-            match deleted {
-                Ok(()) if blob.expires_at.is_some_and(|until| until > now) => watched.push(blob.id),
-                Ok(()) => removed.push(blob.id),
-                Err(error) => {
-                    stuck.push(blob.id);
-                    result = result.and(Err(error));
-                }
-            }
-        }
-        self.put_off(stuck, Expr::value(now + STUCK_DELAY)).await?;
-        let second_look = Expr::col(blob::Column::ExpiresAt);
-        let watched = self.put_off(watched, second_look).await?;
-        let removed = self.forget(removed).await?;
-        result?;
-        Ok(watched + removed)
-    }
-
-    /// Takes removed objects out of the table.
-    async fn forget(&self, removed: Vec<BlobId>) -> Result<u64, DbErr> {
-        if removed.is_empty() {
-            return Ok(0);
-        }
-        let forgotten = blob::Entity::delete_many()
-            .filter(blob::Column::Id.is_in(removed))
-            .filter(blob::Column::Status.eq(BlobStatus::Garbage))
-            .exec(self.database.writer())
-            .await?;
-        Ok(forgotten.rows_affected)
-    }
-
-    /// Leaves garbage for later.
-    async fn put_off(&self, ids: Vec<BlobId>, until: impl Into<Expr>) -> Result<u64, DbErr> {
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let put_off = blob::Entity::update_many()
-            .col_expr(blob::Column::CollectAfter, until.into())
-            .filter(blob::Column::Id.is_in(ids))
-            .filter(blob::Column::Status.eq(BlobStatus::Garbage))
-            .exec(self.database.writer())
-            .await?;
-        Ok(put_off.rows_affected)
-    }
-
-    /// Finds staged blobs whose attempt is over or whose upload stopped renewing.
-    async fn declare_abandoned(&self) -> Result<(), DbErr> {
-        let now = self.clock.now();
-        let candidates = format!(
-            "SELECT b.id, b.updated_at FROM blobs b WHERE b.status = 'staged' AND ( \
-               (b.job_id IS NULL AND b.expires_at < $1) OR \
-               (b.job_id IS NOT NULL AND NOT EXISTS ( \
-                 SELECT 1 FROM jobs j WHERE j.id = b.job_id AND ( \
-                   (j.attempt = b.attempt AND j.status = 'running') OR \
-                   (b.checkpoint IS NOT NULL AND b.updated_at > $2 \
-                     AND j.status IN ('pending','running','scheduled','paused')))))) \
-             LIMIT {COLLECT_BATCH}"
-        );
-        // Read first: most turns find nothing, and then nothing waits for the write lock.
-        let backend = self.database.backend();
-        let found = self
-            .database
-            .reader()
-            .query_all_raw(Statement::from_sql_and_values(
-                backend,
-                &candidates,
-                [now.into(), (now - KEPT_FOR).into()],
-            ))
-            .await?;
-        if found.is_empty() {
-            return Ok(());
-        }
-        // As they were then: one may have been renewed or taken over since.
-        let mut unchanged = Condition::any();
-        for row in &found {
-            let id = blob::Column::Id.eq(row.try_get::<BlobId>("", "id")?);
-            let at = row.try_get::<DateTime<Utc>>("", "updated_at")?;
-            let same = Condition::all().add(id).add(blob::Column::UpdatedAt.eq(at));
-            unchanged = unchanged.add(same);
-        }
-        let abandoned = blob::Entity::update_many()
-            .filter(unchanged)
-            .filter(blob::Column::Status.eq(BlobStatus::Staged));
-        let collect_after = now + self.abandoned_grace;
-        into_garbage(abandoned, now, collect_after, Some(self.second_look(now)))
-            .exec(self.database.writer())
-            .await?;
-        Ok(())
-    }
-}
-
-/// Why the collector stopped early; it goes on where it was at its next turn.
-#[derive(Debug, thiserror::Error)]
-pub enum CollectError {
-    /// The tables could not be read or written.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-    /// An object could not be removed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 /// Makes a staged blob live, within the transaction that makes its media. Says whether it was
@@ -420,8 +314,9 @@ pub(crate) async fn retire(
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     let live = blob::Entity::update_many().filter(blob::Column::Id.eq(id));
-    into_garbage(live, now, now, None).exec(transaction).await?;
-    Ok(())
+    let garbage = into_garbage(live, now, now, None);
+    let blobs = garbage.exec_with_returning(transaction).await?;
+    charge::discharge(transaction, &blobs).await
 }
 
 /// The staged blobs of a writer, as it may write about them.

@@ -8,10 +8,12 @@ use clap::Args;
 
 mod check;
 mod egress;
+mod projects;
 mod storage;
 
 pub use check::ConfigErrors;
 pub use egress::{EgressConfig, HostList, HostSuffix};
+pub use projects::ProjectLimits;
 pub use storage::{S3Location, StorageUrl};
 
 /// The settings as text, before they are checked by [`Settings::check`].
@@ -216,6 +218,26 @@ pub struct Settings {
     )]
     pub max_bytes: String,
 
+    /// The most bytes that one project may store, such as 500GiB, or off
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_PROJECT_MAX_BYTES",
+        value_name = "BYTES",
+        default_value = "off"
+    )]
+    pub project_max_bytes: String,
+
+    /// The most unfinished jobs that one project may have, or off
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_PROJECT_MAX_JOBS",
+        value_name = "N",
+        default_value = "100000"
+    )]
+    pub project_max_jobs: String,
+
     /// How long an import waits for a connection
     #[arg(
         long,
@@ -311,6 +333,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The largest media, in bytes.
     pub max_bytes: ByteSize,
+    /// What one project may take up.
+    pub projects: ProjectLimits,
     /// How imports run.
     pub worker: WorkerConfig,
     /// How long running requests and imports may go on after the signal to stop.

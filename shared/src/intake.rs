@@ -10,15 +10,17 @@ use sha2::Digest as _;
 use tokio::time::timeout;
 
 use crate::{
-    blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
+    blob_ledger::{BlobLedger, BlobOwner, ChargeError, Checkpoint, StagedBlob},
     blob_store::{BlobKey, BlobStore, BlobWriter, Extent, StorageError},
     ids::BlobId,
     media::Sha256,
 };
 
 mod checkpoint;
+mod quota;
 
 use checkpoint::Checkpoints;
+use quota::Quota;
 
 /// How long the database has for a checkpoint.
 const LEDGER_LIMIT: Duration = Duration::from_secs(5);
@@ -62,12 +64,30 @@ pub enum IntakeError {
         /// What came.
         actual: Sha256,
     },
+    /// The project may not store so much.
+    #[error(
+        "does not fit into the {limit} bytes that its project may store; delete something of it"
+    )]
+    OverQuota {
+        /// What the project may store, in bytes.
+        limit: u64,
+    },
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The tables could not be read or written.
     #[error(transparent)]
     Database(#[from] DbErr),
+}
+
+impl From<ChargeError> for IntakeError {
+    fn from(error: ChargeError) -> Self {
+        match error {
+            ChargeError::OverLimit { limit } => Self::OverQuota { limit },
+            ChargeError::BlobLost => Self::Storage(StorageError::NotFound),
+            ChargeError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 /// Bytes on their way into storage. Dropped before [`Intake::seal`], it leaves a staged blob that
@@ -82,6 +102,7 @@ pub struct Intake {
     size: u64,
     head: Vec<u8>,
     checkpoints: Checkpoints,
+    quota: Quota,
 }
 
 /// Bytes that are stored, whole and as promised, and wait to be recorded.
@@ -98,20 +119,29 @@ pub struct Sealed {
 }
 
 impl Intake {
-    /// Enters a blob in the book and opens it in storage. `announced` is the size that the sender
-    /// named, if it did.
+    /// Enters a blob in the book, for a project if there is one, and opens it in storage. `announced`
+    /// is the size that the sender named, if it did.
     pub async fn open(
         blobs: &BlobLedger,
         store: &Arc<dyn BlobStore>,
-        owner: BlobOwner,
+        (owner, project): (BlobOwner, Option<&str>),
         expectation: Expectation,
         announced: Option<u64>,
     ) -> Result<Self, IntakeError> {
-        let blob = blobs.stage(owner).await?;
+        let blob = blobs.stage(owner, project).await?;
         let extent = Extent {
             announced: announced.or(expectation.size),
             most: expectation.max_bytes,
         };
+        let mut quota = Quota::of(&blob);
+        // What cannot fit is not even begun.
+        if let Err(error) = quota
+            .cover(blobs, &blob, extent.announced.unwrap_or(0))
+            .await
+        {
+            give_up(blobs, &blob).await;
+            return Err(error.into());
+        }
         let writer = match store.create(&blob.key, extent).await {
             Ok(writer) => writer,
             Err(error) => {
@@ -129,6 +159,7 @@ impl Intake {
             size: 0,
             head: Vec::new(),
             checkpoints: Checkpoints::after(0),
+            quota,
         })
     }
 
@@ -164,6 +195,7 @@ impl Intake {
         Ok(Some(Self {
             blobs: blobs.clone(),
             store: Arc::clone(store),
+            quota: Quota::of(&blob),
             blob,
             writer,
             expectation,
@@ -193,6 +225,9 @@ impl Intake {
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), IntakeError> {
         self.size += chunk.len() as u64;
         self.expectation.check_so_far(self.size)?;
+        self.quota
+            .cover_some(&self.blobs, &self.blob, self.size)
+            .await?;
         let before = self.size - chunk.len() as u64;
         if before == self.head.len() as u64 {
             let head = chunk.len().min(HEAD_BYTES - self.head.len());
@@ -258,6 +293,9 @@ impl Intake {
         if self.has_checkpoint() && !self.blobs.is_held(&self.blob).await? {
             return Err(StorageError::NotFound.into());
         }
+        self.quota
+            .settle(&self.blobs, &self.blob, self.size)
+            .await?;
         let can_go_on = self.has_checkpoint();
         if let Err(error) = self.writer.finish().await {
             if !can_go_on || !error.is_transient() {

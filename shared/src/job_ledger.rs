@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait as _, IntoActiveModel, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
 
 use crate::{
+    access::Denied,
     clock::Clock,
     database::{Database, LostRace},
     entities::job,
@@ -21,6 +22,7 @@ use crate::{
 mod backoff;
 mod claim;
 mod maintenance;
+mod open_jobs;
 mod settle;
 mod transition;
 
@@ -40,6 +42,8 @@ pub struct JobLedger {
     database: Database,
     clock: Clock,
     lease: Duration,
+    /// The most unfinished jobs that one project may have.
+    most_open: Option<u32>,
 }
 
 /// A worker's hold on a job: who writes about the job names it, and is refused once it is over.
@@ -110,6 +114,11 @@ impl NewJob {
     }
 
     /// Who asks for it.
+    pub fn for_whom(&self) -> &Creator {
+        &self.creator
+    }
+
+    /// Who asks for it.
     #[must_use]
     pub fn creator(self, creator: Creator) -> Self {
         Self { creator, ..self }
@@ -163,6 +172,15 @@ pub enum LedgerError {
     /// The stored bytes were given up before they could be recorded.
     #[error("the stored bytes were given up before they could be recorded")]
     BlobLost,
+    /// What is at the media's path may not be replaced by whoever asked for the job.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The project has as many unfinished jobs as it may.
+    #[error("the project may have {limit} unfinished jobs at once, and has them")]
+    TooManyOpen {
+        /// How many it may have.
+        limit: u32,
+    },
     /// The tables could not be read or written.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -178,6 +196,7 @@ impl From<PublishError> for LedgerError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::BlobLost => Self::BlobLost,
+            PublishError::Denied(denied) => Self::Denied(denied),
             PublishError::Database(error) => Self::Database(error),
         }
     }
@@ -190,27 +209,28 @@ impl JobLedger {
             database,
             clock,
             lease,
+            most_open: None,
         }
     }
 
-    /// Enters a job, unless an unfinished one holds its unicity.
+    /// Lets no project have more than so many unfinished jobs.
+    #[must_use]
+    pub fn most_open(self, most_open: Option<u32>) -> Self {
+        Self { most_open, ..self }
+    }
+
+    /// Enters a job, unless an unfinished one of its project holds its unicity.
     pub async fn create(&self, new: NewJob) -> Result<Created, LedgerError> {
         for _ in 0..CREATE_TRIES {
             let job = self.row_of(&new);
-            let conflict = OnConflict::column(job::Column::Unicity)
-                .target_and_where(Expr::cust(HOLDS_UNICITY))
-                .do_nothing()
-                .to_owned();
-            let inserted = job::Entity::insert(job.clone().into_active_model())
-                .on_conflict(conflict)
-                .exec_without_returning(self.database.writer())
-                .await?;
-            if inserted == 1 {
+            let inserted = match (&job.project_id, self.most_open) {
+                (Some(project), Some(most)) => self.insert_within(&job, project, most).await?,
+                _ => insert(self.database.writer(), &job).await?,
+            };
+            if inserted {
                 return Ok(Created::New(job));
             }
-            if let Some(unicity) = &new.unicity
-                && let Some(existing) = self.find_holder(unicity).await?
-            {
+            if let Some(existing) = self.find_holder(&new).await? {
                 return Ok(Created::Existing(existing));
             }
         }
@@ -251,10 +271,15 @@ impl JobLedger {
         self.lease
     }
 
-    async fn find_holder(&self, unicity: &Unicity) -> Result<Option<job::Model>, DbErr> {
+    async fn find_holder(&self, new: &NewJob) -> Result<Option<job::Model>, DbErr> {
+        let Some(unicity) = &new.unicity else {
+            return Ok(None);
+        };
+        let project = new.creator.project_id.as_deref().unwrap_or_default();
         // The writer: what made the insert stand back is there for certain.
         job::Entity::find()
             .filter(job::Column::Unicity.eq(unicity.as_str()))
+            .filter(Expr::cust("coalesce(project_id, '')").eq(project))
             .filter(Expr::cust(HOLDS_UNICITY))
             .one(self.database.writer())
             .await
@@ -318,4 +343,14 @@ impl std::fmt::Display for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}#{}", self.job_id, self.attempt)
     }
+}
+
+/// Says whether the job could be entered; not if another holds its unicity.
+async fn insert(database: &impl ConnectionTrait, job: &job::Model) -> Result<bool, DbErr> {
+    let inserted = job::Entity::insert(job.clone().into_active_model())
+        // Its identifier is new: all that can be in the way is its unicity.
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(database)
+        .await?;
+    Ok(inserted == 1)
 }

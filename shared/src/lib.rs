@@ -1,8 +1,10 @@
 //! The ground that the API and the worker stand on: the domain, the tables, storage, the queue and
 //! the configuration.
 
+pub mod access;
 pub mod blob_ledger;
 pub mod blob_store;
+pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod database;

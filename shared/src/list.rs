@@ -1,9 +1,9 @@
 //! One page of a list: which rows, in which order, from where.
 
 use sea_orm::{
-    Condition, DatabaseConnection, DbErr, EntityTrait, ExprTrait as _, Order, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Select, Value,
-    sea_query::{Expr, NullOrdering},
+    ColumnTrait as _, Condition, DatabaseConnection, DbErr, EntityTrait, ExprTrait as _, Order,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Select, Value,
+    sea_query::{Expr, NullOrdering, Query, UnionType},
 };
 
 /// How many items a page holds: 1…1000.
@@ -47,11 +47,32 @@ pub enum PageStart {
     After(Vec<Value>),
 }
 
+/// Groups of rows, by the value of a column: each is looked up by itself, so that an index that begins
+/// with the column gives its rows in their order.
+#[derive(Clone, Debug)]
+pub struct Groups<C> {
+    /// The column.
+    pub column: C,
+    /// Its values; a bounded number.
+    pub values: Vec<String>,
+}
+
+impl<C: sea_orm::ColumnTrait> Groups<C> {
+    fn condition(&self) -> Condition {
+        Condition::all().add(match self.values.as_slice() {
+            [only] => self.column.eq(only),
+            values => self.column.is_in(values),
+        })
+    }
+}
+
 /// What part of a list is wanted.
 #[derive(Clone, Debug)]
 pub struct ListRequest<C> {
     /// Which rows.
     pub filter: Condition,
+    /// Only those of one of these groups.
+    pub groups: Option<Groups<C>>,
     /// In which order; the last key is unique.
     pub order: Vec<SortKey<C>>,
     /// From where.
@@ -84,7 +105,10 @@ where
 {
     let size = request.size.get();
     let total = if request.count {
-        let all = E::find().filter(request.filter.clone());
+        let groups = request.groups.as_ref().map(Groups::condition);
+        let all = E::find()
+            .filter(request.filter.clone())
+            .filter(Condition::all().add_option(groups));
         Some(all.count(database).await?)
     } else {
         None
@@ -104,15 +128,57 @@ where
 /// The statement that reads a page, and one row more to know whether others follow. Public so that
 /// its plan can be looked at.
 pub fn select<E: EntityTrait>(request: ListRequest<E::Column>) -> Select<E> {
-    let size = request.size.get();
-    let mut rows = E::find().filter(request.filter).limit(size + 1);
-    match request.start {
+    let limit = request.size.get() + 1;
+    let (offset, after) = match request.start {
         PageStart::Number(number) => {
-            rows = rows.offset(number.saturating_sub(1).saturating_mul(size));
+            let before = number.saturating_sub(1);
+            (before.saturating_mul(request.size.get()), Condition::all())
         }
-        PageStart::After(values) => rows = rows.filter(after(&request.order, values)),
+        PageStart::After(values) => (0, after(&request.order, values)),
+    };
+    let wanted = |rows: Select<E>| rows.filter(request.filter.clone()).filter(after.clone());
+    let rows = match &request.groups {
+        Some(groups) if groups.values.len() > 1 => {
+            let first = |value: &String| {
+                let group = wanted(E::find()).filter(groups.column.eq(value));
+                ordered(group, &request.order).limit(limit.saturating_add(offset))
+            };
+            of_any(groups.values.iter().map(first))
+        }
+        groups => {
+            let group = groups.as_ref().map(Groups::condition);
+            wanted(E::find()).filter(Condition::all().add_option(group))
+        }
+    };
+    let rows = ordered(rows, &request.order).limit(limit);
+    if offset > 0 {
+        rows.offset(offset)
+    } else {
+        rows
     }
-    for key in request.order {
+}
+
+/// The rows of several statements, in the place of their table.
+fn of_any<E: EntityTrait>(several: impl Iterator<Item = Select<E>>) -> Select<E> {
+    // SQLite takes no limit within a union, but in a subquery.
+    let mut statements = several.map(|rows| {
+        Query::select()
+            .expr(Expr::cust("*"))
+            .from_subquery(rows.into_query(), "each")
+            .to_owned()
+    });
+    let mut rows = E::find();
+    if let Some(mut all) = statements.next() {
+        all.unions(statements.map(|more| (UnionType::All, more)));
+        QuerySelect::query(&mut rows)
+            .from_clear()
+            .from_subquery(all, E::default().table_name().to_owned());
+    }
+    rows
+}
+
+fn ordered<E: EntityTrait>(mut rows: Select<E>, order: &[SortKey<E::Column>]) -> Select<E> {
+    for key in order {
         // Written out only where it can matter: it keeps SQLite from using an index.
         rows = match (key.descending, key.nullable) {
             (false, false) => rows.order_by_asc(key.column),

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QuerySelect, Select,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
+    EntityTrait, ExprTrait as _, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::Expr,
 };
 
 use crate::{
+    access::{Belonging, Denied, MediaSight, Reach, Sight},
     blob_ledger,
     clock::Clock,
     database::{Database, LostRace},
@@ -59,12 +61,43 @@ pub enum PublishError {
     /// The collector had given the blob up: its writer was silent for too long.
     #[error("the stored bytes were given up before they could be recorded")]
     BlobLost,
+    /// What is there may not be replaced by this creator.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The tables could not be read or written.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
 
 impl LostRace for PublishError {
+    fn lost_race(&self) -> bool {
+        matches!(self, Self::Database(error) if error.lost_race())
+    }
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing that is seen.
+    Nothing,
+    /// This.
+    One(Box<media::Model>),
+    /// A media in each of several projects that are seen.
+    Several,
+}
+
+/// Why a media was not taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// It is not this caller's to take away.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The tables could not be read or written.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+impl LostRace for DeleteError {
     fn lost_race(&self) -> bool {
         matches!(self, Self::Database(error) if error.lost_race())
     }
@@ -83,9 +116,68 @@ impl MediaLedger {
         Self { database, clock }
     }
 
-    /// The media at a path.
-    pub async fn find(&self, path: &MediaPath) -> Result<Option<media::Model>, DbErr> {
-        at(path).one(self.database.reader()).await
+    /// The media at a path, as far as it is seen. What belongs to the projects that are seen comes
+    /// before what others have made public; of those, the one that was there first, so that nobody
+    /// gets in its place.
+    pub async fn find(
+        &self,
+        path: &MediaPath,
+        sight: &MediaSight,
+        belonging: &Belonging,
+    ) -> Result<Found, DbErr> {
+        let rows = |condition| {
+            at(path)
+                .filter(belonging.condition(media::Column::ProjectId))
+                .filter(condition)
+                .order_by_asc(media::Column::Id)
+        };
+        let nothing_seen = Sight::Projects(Vec::new());
+        if sight.projects != nothing_seen {
+            let own = rows(sight.projects.condition(media::Column::ProjectId));
+            let mut own = own.limit(2).all(self.database.reader()).await?;
+            match own.pop() {
+                Some(_) if !own.is_empty() => return Ok(Found::Several),
+                Some(only) => return Ok(Found::One(Box::new(only))),
+                None => {}
+            }
+        }
+        if !sight.public || sight.projects == Sight::All {
+            return Ok(Found::Nothing);
+        }
+        let public = rows(Condition::all().add(media::Column::Public.eq(true)));
+        let first = public.one(self.database.reader()).await?;
+        Ok(first.map_or(Found::Nothing, |media| Found::One(Box::new(media))))
+    }
+
+    /// The media that something new at a path would replace.
+    pub async fn find_in(
+        &self,
+        path: &MediaPath,
+        project: Option<&str>,
+    ) -> Result<Option<media::Model>, DbErr> {
+        in_project(path, project).one(self.database.reader()).await
+    }
+
+    /// Whether a creator may put something at a path now; it is asked again when that is done.
+    pub async fn check_place(
+        &self,
+        path: &MediaPath,
+        creator: &Creator,
+    ) -> Result<(), PublishError> {
+        // Most may replace anything.
+        if creator.may_replace(None).is_err()
+            && let Some(there) = self.find_in(path, creator.project_id.as_deref()).await?
+        {
+            creator.may_replace(there.created_by.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// The media with an identifier.
+    pub async fn find_by_id(&self, id: MediaId) -> Result<Option<media::Model>, DbErr> {
+        media::Entity::find_by_id(id)
+            .one(self.database.reader())
+            .await
     }
 
     /// A page of the media.
@@ -96,13 +188,18 @@ impl MediaLedger {
         list::read::<media::Entity>(self.database.reader(), request).await
     }
 
-    /// The media with these identifiers, in no order.
-    pub async fn find_all(&self, ids: Vec<MediaId>) -> Result<Vec<media::Model>, DbErr> {
+    /// The media with these identifiers, as far as they are seen, in no order.
+    pub async fn find_all(
+        &self,
+        ids: Vec<MediaId>,
+        sight: &Sight,
+    ) -> Result<Vec<media::Model>, DbErr> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         media::Entity::find()
             .filter(media::Column::Id.is_in(ids))
+            .filter(sight.condition(media::Column::ProjectId))
             .all(self.database.reader())
             .await
     }
@@ -115,16 +212,22 @@ impl MediaLedger {
             .await
     }
 
-    /// Takes a media away; its bytes go to the collector. Says whether there was one.
-    pub async fn delete(&self, path: &MediaPath) -> Result<bool, DbErr> {
+    /// Takes a media away, if that is within reach; its bytes go to the collector. Says whether there
+    /// was one.
+    pub async fn delete(&self, id: MediaId, reach: &Reach) -> Result<bool, DeleteError> {
         let now = self.clock.now();
         self.database
             .transaction(|transaction| {
-                let path = path.clone();
+                let reach = reach.clone();
                 Box::pin(async move {
-                    let Some(found) = at(&path).lock_exclusive().one(transaction).await? else {
+                    let found = media::Entity::find_by_id(id).lock_exclusive();
+                    let Some(found) = found.one(transaction).await? else {
                         return Ok(false);
                     };
+                    if !reach.projects.covers(found.project_id.as_deref()) {
+                        return Ok(false);
+                    }
+                    reach.allows(found.created_by.as_deref())?;
                     blob_ledger::retire(transaction, found.blob_id, now).await?;
                     media::Entity::delete_by_id(found.id)
                         .exec(transaction)
@@ -145,8 +248,12 @@ pub(crate) async fn publish(
     if !blob_ledger::make_live(transaction, new.blob_id, now).await? {
         return Err(PublishError::BlobLost);
     }
-    let previous = at(&new.path).lock_exclusive().one(transaction).await?;
+    let previous = in_project(&new.path, new.creator.project_id.as_deref())
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
     let row = if let Some(previous) = previous {
+        new.creator.may_replace(previous.created_by.as_deref())?;
         blob_ledger::retire(transaction, previous.blob_id, now).await?;
         filled(previous.into_active_model(), new, now)
             .update(transaction)
@@ -192,4 +299,10 @@ fn at(path: &MediaPath) -> Select<media::Entity> {
         Some(key) => found.filter(media::Column::Key.eq(key)),
         None => found.filter(media::Column::Key.is_null()),
     }
+}
+
+/// In one project, or in none: at most one.
+fn in_project(path: &MediaPath, project: Option<&str>) -> Select<media::Entity> {
+    // As the indexes have it.
+    at(path).filter(Expr::cust("coalesce(project_id, '')").eq(project.unwrap_or_default()))
 }

@@ -98,9 +98,11 @@ impl Services {
             (None, None) => Arc::new(Unheard),
         };
         Ok(Self {
-            jobs: JobLedger::new(database.clone(), clock.clone(), lease),
+            jobs: JobLedger::new(database.clone(), clock.clone(), lease)
+                .most_open(config.projects.open_jobs),
             medias: MediaLedger::new(database.clone(), clock.clone()),
-            blobs: BlobLedger::new(database.clone(), clock.clone(), lease),
+            blobs: BlobLedger::new(database.clone(), clock.clone(), lease)
+                .most_stored(config.projects.stored_bytes),
             origins: OriginLedger::new(database.clone(), clock),
             database,
             store,

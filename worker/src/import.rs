@@ -64,6 +64,7 @@ impl Importer {
             target: &target,
             expectation: self.expectation(&arguments),
             lease: claimed.lease,
+            project: claimed.job.project_id.as_deref(),
             job,
         };
         let mut source = self.go_on(&task).await?;
@@ -112,7 +113,7 @@ impl Importer {
         let intake = Intake::open(
             &self.blobs,
             &self.store,
-            BlobOwner::Attempt(task.lease),
+            (BlobOwner::Attempt(task.lease), task.project),
             task.expectation,
             total,
         )

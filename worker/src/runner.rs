@@ -147,7 +147,7 @@ impl Runner {
 
     /// Writes down how the attempt ended. While the database will not take it, tries again: by then
     /// the lease may be lost, and the job another's.
-    async fn settle(&self, lease: Lease, outcome: Outcome, guard: &ActiveGuard) {
+    async fn settle(&self, lease: Lease, mut outcome: Outcome, guard: &ActiveGuard) {
         let give_up = Instant::now() + REWRITE_LIMIT;
         while Instant::now() < give_up {
             match timeout(STATEMENT_LIMIT, self.write(lease, &outcome)).await {
@@ -155,6 +155,11 @@ impl Runner {
                 Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
                     return self.disown(guard).await;
+                }
+                Ok(Err(LedgerError::Denied(_))) => {
+                    self.disown(guard).await;
+                    outcome = Outcome::Failed(overwrite_denied());
+                    continue;
                 }
                 Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not written yet"),
                 Err(_) => tracing::warn!(%lease, "the database did not take the outcome"),
@@ -216,6 +221,14 @@ impl Runner {
         self.0.working.close();
         self.0.working.wait().await;
     }
+}
+
+fn overwrite_denied() -> Failure {
+    Failure::new(
+        FailureCode::OverwriteDenied,
+        "somebody else's media is at this resource and key, and whoever asked for the import may not \
+         replace it; choose another key",
+    )
 }
 
 fn panicked(lease: Lease, panic: &(dyn Any + Send)) -> Failure {

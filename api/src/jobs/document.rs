@@ -60,6 +60,10 @@ pub(super) struct NewJobAttributes {
     /// Attempts beyond the first, 0 to 100; default 5.
     #[oai(nullable, validator(minimum(value = "0"), maximum(value = "100")))]
     pub(super) max_retries: Option<i32>,
+    /// The project that the job and its media belong to, one of the token's; where that names only
+    /// one, it is that one.
+    #[oai(nullable, validator(max_length = 255))]
+    pub(super) project_id: Option<String>,
     /// What to import.
     pub(super) arguments: NewImportArguments,
 }
@@ -113,6 +117,7 @@ impl poem_openapi::types::Example for NewJobDocument {
                     unicity: None,
                     scheduled_at: None,
                     max_retries: None,
+                    project_id: None,
                     arguments: NewImportArguments {
                         url: "https://origin.example/portrait.jpg".to_owned(),
                         resource: "avatars".to_owned(),

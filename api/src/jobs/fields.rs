@@ -50,6 +50,7 @@ impl Resource for JobResource {
     const NAME: &'static str = "Job";
     const PATH: &'static str = "/jobs";
     const INCLUDABLE: &'static [&'static str] = &["media"];
+    const PROJECT: job::Column = job::Column::ProjectId;
 
     #[rustfmt::skip]
     const FIELDS: &'static [Field<job::Entity>] = &[

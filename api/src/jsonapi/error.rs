@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use media_shared::{blob_store::StorageError, database, intake::IntakeError};
+use media_shared::{
+    blob_store::StorageError, database, intake::IntakeError, media_ledger::PublishError,
+};
 use poem::{
     IntoResponse, Response,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
@@ -24,8 +26,16 @@ use super::MEDIA_TYPE;
 pub enum ErrorCode {
     /// There is no such route, job or media.
     NotFound,
-    /// The request comes from where it may not come from.
+    /// The request needs a token and has none.
+    Unauthenticated,
+    /// The token is not good for this.
+    InsufficientScope,
+    /// The caller may not do this, or not from where it comes.
     Forbidden,
+    /// The project would store more than it may.
+    QuotaExceeded,
+    /// The project has as many unfinished jobs as it may.
+    TooManyJobs,
     /// The route does not take this method.
     MethodNotAllowed,
     /// The client takes nothing that the route can give.
@@ -81,6 +91,27 @@ impl ErrorCode {
     fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
+            Self::Unauthenticated => (
+                "unauthenticated",
+                StatusCode::UNAUTHORIZED,
+                "Unauthenticated",
+            ),
+            Self::InsufficientScope => (
+                "insufficient_scope",
+                StatusCode::FORBIDDEN,
+                "Insufficient scope",
+            ),
+            // RFC 4331 §6.
+            Self::QuotaExceeded => (
+                "quota_exceeded",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "Quota exceeded",
+            ),
+            Self::TooManyJobs => (
+                "too_many_jobs",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many jobs",
+            ),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotAcceptable => (
                 "not_acceptable",
@@ -382,6 +413,19 @@ impl From<StorageError> for ApiError {
     }
 }
 
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Database(error) => error.into(),
+            PublishError::Denied(denied) => denied.into(),
+            PublishError::BlobLost => Self::new(
+                ErrorCode::Unavailable,
+                "the service lost sight of this upload and kept nothing of it; send it again",
+            ),
+        }
+    }
+}
+
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
         let detail = format!("the file {error}");
@@ -389,6 +433,7 @@ impl From<IntakeError> for ApiError {
             IntakeError::TooLarge { .. } => ErrorCode::TooLarge,
             IntakeError::SizeMismatch { .. } => ErrorCode::SizeMismatch,
             IntakeError::ChecksumMismatch { .. } => ErrorCode::ChecksumMismatch,
+            IntakeError::OverQuota { .. } => ErrorCode::QuotaExceeded,
             IntakeError::Storage(error) => return error.into(),
             IntakeError::Database(error) => return error.into(),
         };

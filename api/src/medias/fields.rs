@@ -34,6 +34,7 @@ impl Resource for MediaResource {
     const NAME: &'static str = "Media";
     const PATH: &'static str = "/medias";
     const INCLUDABLE: &'static [&'static str] = &[];
+    const PROJECT: media::Column = media::Column::ProjectId;
 
     #[rustfmt::skip]
     const FIELDS: &'static [Field<media::Entity>] = &[

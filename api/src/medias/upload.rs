@@ -74,7 +74,7 @@ impl Described {
         }
     }
 
-    fn with(self, path: MediaPath, sealed: &Sealed) -> NewMedia {
+    fn with(self, (path, creator): (MediaPath, Creator), sealed: &Sealed) -> NewMedia {
         let extension = self.filename.as_ref().and_then(Filename::extension);
         let media_type = media_type::detect(&sealed.head, self.declared.as_deref(), extension);
         NewMedia {
@@ -86,7 +86,7 @@ impl Described {
             sha256: sealed.sha256,
             public: self.fields.public,
             source_url: None,
-            creator: Creator::default(),
+            creator,
             blob_id: sealed.blob_id,
         }
     }
@@ -114,6 +114,7 @@ impl Uploads {
     pub(super) async fn take(
         &self,
         path: MediaPath,
+        creator: Creator,
         form: UploadForm,
     ) -> Result<media::Model, ApiError> {
         let mut parts = form.open(self.max_bytes)?;
@@ -123,7 +124,9 @@ impl Uploads {
                 return Err(missing_file());
             };
             if part.name() == Some(FILE_FIELD) {
-                return self.take_file(path, fields, part, &mut parts).await;
+                return self
+                    .take_file((path, creator), fields, part, &mut parts)
+                    .await;
             }
             fields.read(self.limited(part_text(part)).await?)?;
         }
@@ -131,7 +134,7 @@ impl Uploads {
 
     async fn take_file(
         &self,
-        path: MediaPath,
+        place: (MediaPath, Creator),
         fields: Fields,
         part: Field<'static>,
         parts: &mut Parts,
@@ -142,13 +145,14 @@ impl Uploads {
             sha256: fields.sha256,
         };
         let Services { blobs, store, .. } = &*self.services;
-        let intake = Intake::open(blobs, store, BlobOwner::Upload, expectation, None).await?;
+        let owner = (BlobOwner::Upload, place.1.project_id.as_deref());
+        let intake = Intake::open(blobs, store, owner, expectation, None).await?;
         let blob = intake.blob().clone();
         let keep = async {
             let described = Described::of(fields, &part);
             parts.budget.lift();
             let sealed = self.store(intake, part).await?;
-            self.record(described.with(path, &sealed), &blob, parts)
+            self.record(described.with(place, &sealed), &blob, parts)
                 .await
         };
         tokio::select! {
@@ -212,7 +216,12 @@ impl Uploads {
         parts: &mut Parts,
     ) -> Result<media::Model, ApiError> {
         let recorded = match self.next_part(parts).await {
-            Ok(None) => self.services.medias.publish(new).await.map_err(unpublished),
+            Ok(None) => self
+                .services
+                .medias
+                .publish(new)
+                .await
+                .map_err(ApiError::from),
             Ok(Some(part)) => Err(ApiError::at_pointer(
                 ErrorCode::InvalidValue,
                 pointer_to(part.name()),
@@ -328,18 +337,8 @@ fn pointer_to(name: Option<&str>) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-fn unpublished(error: PublishError) -> ApiError {
-    match error {
-        PublishError::Database(error) => error.into(),
-        PublishError::BlobLost => given_up_on(),
-    }
-}
-
 fn given_up_on() -> ApiError {
-    ApiError::new(
-        ErrorCode::Unavailable,
-        "the service lost sight of this upload and kept nothing of it; send it again",
-    )
+    PublishError::BlobLost.into()
 }
 
 fn unreadable(error: &multer::Error) -> ApiError {

@@ -1,6 +1,9 @@
 //! What a client asks of a resource: filter, sort, page, fields, include.
 
-use media_shared::list::{ListRequest, PageSize, PageStart, SortKey};
+use media_shared::{
+    access::Sight,
+    list::{Groups, ListRequest, PageSize, PageStart, SortKey},
+};
 use poem::Request;
 use sea_orm::{ColumnTrait as _, Condition, EntityTrait};
 
@@ -96,7 +99,8 @@ impl<R: Resource> View<R> {
         Ok(())
     }
 
-    fn take(query: &mut QueryString) -> Result<Self, ApiError> {
+    /// Takes what a query asks to be shown.
+    pub(crate) fn take(query: &mut QueryString) -> Result<Self, ApiError> {
         let mut view = Self::full();
         if let Some(names) = query.take_names("fields")? {
             view.select("fields", &names)?;
@@ -169,10 +173,17 @@ impl<R: Resource> ListQuery<R> {
         })
     }
 
-    /// What to read from the table.
-    pub(crate) fn request(&self) -> ListRequest<Column<R>> {
+    /// What to read from the table, of what is seen.
+    pub(crate) fn request(&self, sight: &Sight) -> ListRequest<Column<R>> {
         ListRequest {
             filter: self.filter.clone(),
+            groups: match sight {
+                Sight::All => None,
+                Sight::Projects(projects) => Some(Groups {
+                    column: R::PROJECT,
+                    values: projects.clone(),
+                }),
+            },
             order: self
                 .sort
                 .iter()

@@ -5,7 +5,8 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duratio
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig, egress, storage,
+    Config, DatabaseUrl, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig, egress, projects,
+    storage,
 };
 use crate::{blob_store::s3, database::ACQUIRE_TIMEOUT};
 
@@ -80,6 +81,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     );
     let contact = checker.keep("MEDIA_CONTACT", optional(&settings.contact, contact));
     let max_bytes = checker.keep("MEDIA_MAX_BYTES", max_bytes(&settings.max_bytes));
+    let projects = projects::check(settings, checker);
     let connect = checker.duration("MEDIA_CONNECT_TIMEOUT", &settings.connect_timeout);
     let response = checker.duration("MEDIA_RESPONSE_TIMEOUT", &settings.response_timeout);
     let stall = checker.duration("MEDIA_STALL_TIMEOUT", &settings.stall_timeout);
@@ -107,6 +109,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         download_redirect,
         listen: listen?,
         max_bytes: max_bytes?,
+        projects: projects?,
         worker: WorkerConfig {
             listen: worker_listen?,
             concurrency: concurrency?,
@@ -295,6 +298,10 @@ mod tests {
             "me and you",
             "--max-bytes",
             "lots",
+            "--project-max-bytes",
+            "0",
+            "--project-max-jobs",
+            "none",
             "--stall-timeout",
             "soon",
             "--lease",
@@ -323,6 +330,8 @@ mod tests {
             "MEDIA_FETCH_CONNECTIONS",
             "MEDIA_CONTACT",
             "MEDIA_MAX_BYTES",
+            "MEDIA_PROJECT_MAX_BYTES",
+            "MEDIA_PROJECT_MAX_JOBS",
             "MEDIA_STALL_TIMEOUT",
             "MEDIA_LEASE",
         ] {

@@ -42,6 +42,10 @@ pub struct Model {
     /// Staged: how far a job's attempts have come, for the next one to go on from.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub checkpoint: Option<Json>,
+    /// Whose bytes these are.
+    pub project_id: Option<String>,
+    /// How many of them count for the project, as long as they are staged or live.
+    pub charged: i64,
     /// When it was staged.
     pub created_at: DateTimeUtc,
     /// When its status last changed.

@@ -59,6 +59,10 @@ pub enum FailureCode {
     SizeMismatch,
     /// Not of the sha256 that the client had promised.
     ChecksumMismatch,
+    /// Larger than what is left of what its project may store.
+    QuotaExceeded,
+    /// Somebody else's media is in the place, and this one may not replace it.
+    OverwriteDenied,
     /// The bytes could not be stored.
     StorageFailed,
     /// The worker died or lost its lease.
@@ -69,7 +73,7 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code, for documentation and tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidArguments,
         Self::UnsupportedScheme,
         Self::EgressBlocked,
@@ -97,6 +101,8 @@ impl FailureCode {
         Self::TypeNotAllowed,
         Self::SizeMismatch,
         Self::ChecksumMismatch,
+        Self::QuotaExceeded,
+        Self::OverwriteDenied,
         Self::StorageFailed,
         Self::WorkerLost,
         Self::Internal,
@@ -132,6 +138,8 @@ impl FailureCode {
             Self::TypeNotAllowed => "type_not_allowed",
             Self::SizeMismatch => "size_mismatch",
             Self::ChecksumMismatch => "checksum_mismatch",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::OverwriteDenied => "overwrite_denied",
             Self::StorageFailed => "storage_failed",
             Self::WorkerLost => "worker_lost",
             Self::Internal => "internal",
@@ -170,7 +178,9 @@ impl FailureCode {
             | Self::TooLarge
             | Self::TypeNotAllowed
             | Self::SizeMismatch
-            | Self::ChecksumMismatch => false,
+            | Self::ChecksumMismatch
+            | Self::QuotaExceeded
+            | Self::OverwriteDenied => false,
         }
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
-    JobLedger, Lease, LedgerError, Reschedule, Signalled, backoff,
+    JobLedger, Lease, LedgerError, Reschedule, Signalled, backoff, open_jobs,
     transition::{self, Event},
 };
 use crate::{
@@ -66,7 +66,7 @@ impl JobLedger {
 
     /// Sends a signal to a job.
     pub async fn signal(&self, id: JobId, signal: Signal) -> Result<Signalled, LedgerError> {
-        let now = self.clock.now();
+        let (now, most) = (self.clock.now(), self.most_open);
         let job = self
             .database
             .transaction(|transaction| {
@@ -77,7 +77,12 @@ impl JobLedger {
                     let status = job.status;
                     let row = transition::apply(&job, Event::Signalled(signal), now)
                         .map_err(|_| LedgerError::SignalRefused { status, signal })?;
-                    row.update(transaction).await.map_err(unicity_taken)
+                    let job = row.update(transaction).await.map_err(unicity_taken)?;
+                    if status.is_final() && !job.status.is_final() {
+                        let project = job.project_id.as_deref();
+                        open_jobs::check_open(transaction, project, most).await?;
+                    }
+                    Ok::<_, LedgerError>(job)
                 })
             })
             .await?;

@@ -49,6 +49,8 @@ fn of_upload(id: BlobId) -> StagedBlob {
         id,
         key: BlobKey::of(id),
         owner: BlobOwner::Upload,
+        project: None,
+        charged: 0,
     }
 }
 
@@ -65,7 +67,7 @@ async fn stored(
     store: &Arc<dyn BlobStore>,
     owner: BlobOwner,
 ) -> media_shared::intake::Sealed {
-    let mut intake = Intake::open(&ledgers.blobs, store, owner, anything(), None)
+    let mut intake = Intake::open(&ledgers.blobs, store, (owner, None), anything(), None)
         .await
         .unwrap();
     intake.write(Bytes::from_static(b"some")).await.unwrap();
@@ -102,7 +104,7 @@ async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
     assert!(!exists(&store, first.blob_id).await);
     assert!(exists(&store, second.blob_id).await);
 
-    assert!(ledgers.medias.delete(&path("r")).await.unwrap());
+    assert!(ledgers.delete("r").await);
     assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
     assert!(!exists(&store, second.blob_id).await);
     assert_eq!(blobs(&database).await, 0);
@@ -223,8 +225,14 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
         ),
     ];
     for (expectation, kept) in cases {
-        let intake =
-            Intake::open(&ledgers.blobs, &store, BlobOwner::Upload, expectation, None).await;
+        let intake = Intake::open(
+            &ledgers.blobs,
+            &store,
+            (BlobOwner::Upload, None),
+            expectation,
+            None,
+        )
+        .await;
         let mut intake = intake.unwrap();
         let id = intake.blob().id;
         let result = match intake.write(Bytes::from_static(b"some")).await {
@@ -268,8 +276,8 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
         claimed.unwrap().unwrap().lease
     };
     let first = claim().await;
-    let bare = blobs.stage(BlobOwner::Attempt(first)).await.unwrap();
-    let left = blobs.stage(BlobOwner::Attempt(first)).await.unwrap();
+    let bare = blobs.stage(BlobOwner::Attempt(first), None).await.unwrap();
+    let left = blobs.stage(BlobOwner::Attempt(first), None).await.unwrap();
     assert!(blobs.keep(&left, &checkpoint()).await.unwrap());
     blobs.release(first).await.unwrap();
     ledgers.jobs.hand_back(first).await.unwrap();

@@ -203,7 +203,7 @@ async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Databa
     for error in refused {
         assert!(matches!(error, Some(LedgerError::LeaseLost)), "{error:?}");
     }
-    assert!(ledgers.medias.find(&path("r")).await.unwrap().is_none());
+    assert_eq!(ledgers.media("r").await, None);
     let job = ledgers.jobs.find(lost.job.id).await.unwrap().unwrap();
     assert_eq!(job, second.job);
 }
@@ -367,7 +367,7 @@ async fn success_is_one_with_the_media_and_the_blob(database: Database) {
     let new = ledgers.jobs.succeed(second.lease, media).await.unwrap();
     assert_eq!(new.id, old.id);
     assert_ne!(new.blob_id, old.blob_id);
-    assert_eq!(ledgers.medias.find(&path("r")).await.unwrap(), Some(new));
+    assert_eq!(ledgers.media("r").await, Some(new));
 }
 
 async fn deleting_a_running_job_takes_its_lease(database: Database) {

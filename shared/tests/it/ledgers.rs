@@ -11,8 +11,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner},
+    caller::Caller,
     clock::Clock,
     database::Database,
+    entities::media,
     ids::BlobId,
     job::{ImportArguments, KnownClass, MediaImport, arguments::RawImportArguments},
     job_ledger::{JobLedger, Lease, NewJob},
@@ -73,8 +75,24 @@ impl Ledgers {
 
     /// Stages a blob for an attempt and describes a media that points to it.
     pub async fn staged_media(&self, lease: Lease, path: MediaPath) -> NewMedia {
-        let blob = self.blobs.stage(BlobOwner::Attempt(lease)).await.unwrap();
+        let owner = BlobOwner::Attempt(lease);
+        let blob = self.blobs.stage(owner, None).await.unwrap();
         new_media(path, blob.id)
+    }
+
+    /// The media at a resource that belongs to no project.
+    pub async fn media(&self, resource: &str) -> Option<media::Model> {
+        let found = self.medias.find_in(&path(resource), None).await;
+        found.unwrap()
+    }
+
+    /// Takes it away.
+    pub async fn delete(&self, resource: &str) -> bool {
+        let Some(media) = self.media(resource).await else {
+            return false;
+        };
+        let reach = Caller::Trusted.reaches().unwrap();
+        self.medias.delete(media.id, &reach).await.unwrap()
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Task<'t> {
     pub(super) target: &'t Target,
     pub(super) expectation: Expectation,
     pub(super) lease: Lease,
+    pub(super) project: Option<&'t str>,
     pub(super) job: &'t ActiveJob,
 }
 
@@ -150,6 +151,7 @@ fn intake_failure(arguments: &ImportArguments, error: &IntakeError) -> Failure {
         IntakeError::ChecksumMismatch { .. } => {
             (FailureCode::ChecksumMismatch, format!("{url} {error}"))
         }
+        IntakeError::OverQuota { .. } => (FailureCode::QuotaExceeded, format!("{url} {error}")),
         IntakeError::Storage(StorageError::Full) => (
             FailureCode::StorageFailed,
             "there is no room left in storage; free some, or wait for the next attempt".to_owned(),

@@ -1,0 +1,125 @@
+//! What the operations do, whether the path of a media has one segment or two.
+
+use media_shared::{
+    access::{Belonging, MediaSight},
+    entities::media,
+    media::MediaPath,
+    media_ledger::{DeleteError, Found},
+};
+use poem::{Request, http::Method};
+
+use super::{
+    DeleteResponse, MediasApi, UploadResponse,
+    download::{DownloadResponse, Source, download},
+    headers,
+    info::InfoResponse,
+    upload::UploadForm,
+};
+use crate::{
+    access::{caller_of, project_of, take_project},
+    jsonapi::{ApiError, ErrorCode, JsonApiResponse},
+    resource::{document::One, query::View, query_string::QueryString},
+};
+
+impl MediasApi {
+    pub(super) async fn show(
+        &self,
+        request: &Request,
+        resource: &str,
+        key: Option<&str>,
+    ) -> Result<InfoResponse, ApiError> {
+        let mut query = QueryString::of(request);
+        let belonging = take_project(&mut query)?;
+        let view = View::take(&mut query)?;
+        query.finish()?;
+        let sight = caller_of(request).sees_media();
+        let media = self.find((resource, key), &sight, &belonging).await?;
+        Ok(InfoResponse::new(
+            media,
+            &view,
+            headers::wants_minimal(request),
+        ))
+    }
+
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        method: Method,
+        resource: &str,
+        key: Option<&str>,
+        inline: bool,
+    ) -> Result<DownloadResponse, ApiError> {
+        let mut query = QueryString::of(request);
+        query.take("disposition")?;
+        let belonging = take_project(&mut query)?;
+        query.finish()?;
+        let sight = caller_of(request).sees_media();
+        let find = || self.find((resource, key), &sight, &belonging);
+        let source = Source {
+            store: &*self.services.store,
+            redirect: self.redirect,
+        };
+        download(&source, find, request, &method, inline).await
+    }
+
+    pub(super) async fn keep(
+        &self,
+        request: &Request,
+        resource: &str,
+        key: Option<&str>,
+        form: UploadForm,
+    ) -> Result<UploadResponse, ApiError> {
+        let creator = caller_of(request).creates(&project_of(request)?)?;
+        let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
+            ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
+        })?;
+        self.services.medias.check_place(&path, &creator).await?;
+        let media = self.uploads.take(path, creator, form).await?;
+        let document = One::new(&media, &View::full(), Vec::new());
+        Ok(UploadResponse::Kept(JsonApiResponse(document)))
+    }
+
+    pub(super) async fn remove(
+        &self,
+        request: &Request,
+        resource: &str,
+        key: Option<&str>,
+    ) -> Result<DeleteResponse, ApiError> {
+        let belonging = project_of(request)?;
+        let reach = caller_of(request).reaches()?;
+        let sight = MediaSight {
+            projects: reach.projects.clone(),
+            public: false,
+        };
+        let media = self.find((resource, key), &sight, &belonging).await?;
+        match self.services.medias.delete(media.id, &reach).await {
+            Ok(true) => Ok(DeleteResponse::Deleted),
+            Ok(false) => Err(no_such_media()),
+            Err(DeleteError::Denied(denied)) => Err(denied.into()),
+            Err(DeleteError::Database(error)) => Err(error.into()),
+        }
+    }
+
+    async fn find(
+        &self,
+        (resource, key): (&str, Option<&str>),
+        sight: &MediaSight,
+        belonging: &Belonging,
+    ) -> Result<media::Model, ApiError> {
+        // What could not be kept is not there.
+        let path = MediaPath::new(resource, key).map_err(|_| no_such_media())?;
+        match self.services.medias.find(&path, sight, belonging).await? {
+            Found::One(media) => Ok(*media),
+            Found::Nothing => Err(no_such_media()),
+            Found::Several => Err(ApiError::at_parameter(
+                ErrorCode::Conflict,
+                "project_id",
+                "several projects have a media at this resource and key; say which one is meant",
+            )),
+        }
+    }
+}
+
+fn no_such_media() -> ApiError {
+    ApiError::not_found("there is no media at this resource and key")
+}

@@ -1,0 +1,79 @@
+//! What of a project's limit bytes on their way take up: always at least as many as were written.
+
+use crate::blob_ledger::{BlobLedger, ChargeError, StagedBlob};
+
+/// How many bytes are counted ahead where nobody says how many come.
+const STEP_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What is counted for one blob so far.
+pub(super) struct Quota {
+    charged: u64,
+    step: u64,
+}
+
+impl Quota {
+    pub(super) fn of(blob: &StagedBlob) -> Self {
+        Self {
+            charged: blob.charged,
+            step: STEP_BYTES,
+        }
+    }
+
+    /// Makes sure that so many bytes are counted.
+    pub(super) async fn cover(
+        &mut self,
+        blobs: &BlobLedger,
+        blob: &StagedBlob,
+        size: u64,
+    ) -> Result<(), ChargeError> {
+        if size > self.charged && blob.project.is_some() {
+            self.count(blobs, blob, size).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, and a step ahead as long as there is room for one.
+    pub(super) async fn cover_some(
+        &mut self,
+        blobs: &BlobLedger,
+        blob: &StagedBlob,
+        size: u64,
+    ) -> Result<(), ChargeError> {
+        while size > self.charged && blob.project.is_some() {
+            let ahead = size.max(self.charged.saturating_add(self.step));
+            match self.count(blobs, blob, ahead).await {
+                Err(ChargeError::OverLimit { .. }) if ahead > size => self.step /= 2,
+                counted => return counted,
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what there is, and no more.
+    pub(super) async fn settle(
+        &mut self,
+        blobs: &BlobLedger,
+        blob: &StagedBlob,
+        size: u64,
+    ) -> Result<(), ChargeError> {
+        if size != self.charged && blob.project.is_some() {
+            self.count(blobs, blob, size).await?;
+        }
+        Ok(())
+    }
+
+    async fn count(
+        &mut self,
+        blobs: &BlobLedger,
+        blob: &StagedBlob,
+        size: u64,
+    ) -> Result<(), ChargeError> {
+        // The configuration keeps sizes below 2^63.
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        blobs
+            .charge(blob, signed(size) - signed(self.charged))
+            .await?;
+        self.charged = size;
+        Ok(())
+    }
+}
