@@ -9,3 +9,4 @@ mod job_ledger;
 mod job_ledger_model;
 mod ledgers;
 mod plans;
+mod projects;
