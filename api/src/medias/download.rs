@@ -40,7 +40,10 @@ const VALIDATORS: [(&str, &str); 4] = [
         "Cache-Control",
         "Caches may keep it, and must ask before they use it",
     ),
-    ("Vary", "`Prefer` decides whether the bytes come along"),
+    (
+        "Vary",
+        "`Prefer` decides whether the bytes come along, `Authorization` which they are",
+    ),
 ];
 
 /// What a download answers.

@@ -49,8 +49,9 @@ pub(super) fn validators(response: ResponseBuilder, media: &media::Model) -> Res
     let response = response
         .header(header::ETAG, etag(media))
         .header(header::CACHE_CONTROL, cache)
-        // `return=minimal` answers without the bytes (RFC 7240 §2).
-        .header(header::VARY, "Prefer");
+        // `return=minimal` answers without the bytes (RFC 7240 §2), and what is at a path may be
+        // another media for somebody else.
+        .header(header::VARY, "Prefer, Authorization");
     match last_modified(media) {
         Some(date) => response.header(header::LAST_MODIFIED, &date.format()[..]),
         None => response,

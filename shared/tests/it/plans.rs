@@ -3,15 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use media_shared::{
+    access::{Belonging, MediaSight, Sight},
+    blob_ledger::BlobOwner,
     blob_store::{BlobStore, disk::DiskStore},
     database::Database,
     ids::WorkerId,
+    job::Unicity,
     job_ledger::Beat,
+    media::MediaPath,
+    media_ledger::{Creator, NewMedia},
 };
 use media_testkit::databases;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
-use crate::ledgers::{KNOWN, Ledgers, import_to, path};
+use crate::ledgers::{KNOWN, Ledgers, import_to, new_media, path};
 
 const JOBS: usize = 100_000;
 
@@ -40,14 +45,22 @@ async fn fill(database: &DatabaseConnection) {
          FROM generate_series(1, {JOBS}) n"
     );
     database.execute_unprepared(&blobs).await.unwrap();
-    let sql = "VACUUM ANALYZE jobs, blobs";
+    let medias = format!(
+        "INSERT INTO medias (id, resource, key, filename, size, mime_type, sha256, public, \
+           project_id, blob_id, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'r' || n % 10, n::text, 'f', 1, 'image/png', repeat('0', 64), \
+           n % 2 = 0, 'p' || n % 50, gen_random_uuid(), '2026-01-01', '2026-01-01' \
+         FROM generate_series(1, {JOBS}) n"
+    );
+    database.execute_unprepared(&medias).await.unwrap();
+    let sql = "VACUUM ANALYZE jobs, blobs, medias";
     database.execute_unprepared(sql).await.unwrap();
 }
 
 /// How often each table was read as a whole.
 async fn whole_reads(database: &DatabaseConnection) -> Vec<(String, i64)> {
     let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
-               WHERE relname IN ('jobs', 'blobs') ORDER BY relname";
+               WHERE relname IN ('jobs', 'blobs', 'medias') ORDER BY relname";
     let statement = Statement::from_string(database.get_database_backend(), sql);
     let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter()
@@ -93,7 +106,40 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
         ledgers.blobs.collect(&store).await.unwrap();
         ledgers.blobs.release(lease).await.unwrap();
         ledgers.blobs.take_over(lease).await.unwrap();
+        what_callers_ask(&ledgers).await;
     }
     database.close().await.unwrap();
     assert_eq!(whole_reads(watching.reader()).await, before);
+}
+
+/// What each request costs beside its own: where something is, and whether there is room for more.
+async fn what_callers_ask(ledgers: &Ledgers) {
+    let of_p7 = Creator {
+        project_id: Some("p7".to_owned()),
+        ..Creator::default()
+    };
+    let limited = ledgers.jobs.clone().most_open(Some(1000));
+    let unicity = Some(Unicity::new("one").unwrap());
+    let job = import_to(&path("r")).creator(of_p7.clone());
+    limited.create(job.unicity(unicity)).await.unwrap();
+    let medias = &ledgers.medias;
+    let there = MediaPath::new("r7", Some("57")).unwrap();
+    for projects in [Sight::All, Sight::Projects(vec!["p7".into(), "p8".into()])] {
+        for path in [&there, &path("r7")] {
+            let sight = MediaSight {
+                projects: projects.clone(),
+                public: true,
+            };
+            medias.find(path, &sight, &Belonging::Any).await.unwrap();
+            medias.find_in(path, Some("p7")).await.unwrap();
+        }
+    }
+    let owner = BlobOwner::Upload;
+    let blob = ledgers.blobs.stage(owner, Some("p7")).await.unwrap();
+    ledgers.blobs.charge(&blob, 10).await.unwrap();
+    let media = NewMedia {
+        creator: of_p7,
+        ..new_media(there, blob.id)
+    };
+    medias.publish(media).await.unwrap();
 }
