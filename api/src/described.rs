@@ -18,7 +18,9 @@ use serde_json::{Value as Json, json};
 use crate::{
     jobs::JobResource,
     medias::MediaResource,
-    resource::openapi::{ASKS_FOR_NULL, list_parameters, view_parameters},
+    resource::openapi::{
+        ASKS_FOR_NULL, link_parameters, list_parameters, project_parameter, view_parameters,
+    },
 };
 
 /// Operations with the parameters of their resources.
@@ -103,10 +105,11 @@ fn completed(document: &str) -> Result<String, serde_json::Error> {
 }
 
 /// What takes no members but its own; documents and resources take any (JSON:API 1.1 §7).
-const CLOSED_SCHEMAS: [&str; 4] = [
+const CLOSED_SCHEMAS: [&str; 5] = [
     "JobChangeAttributes",
     "NewImportArguments",
     "NewJobAttributes",
+    "NewLinkAttributes",
     "SignalAttributes",
 ];
 
@@ -122,7 +125,7 @@ fn named_example(name: &str) -> Option<Json> {
         "etag" => "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"",
         "last-modified" => "Mon, 23 Nov 2026 19:13:16 GMT",
         "cache-control" => "private, no-cache",
-        "vary" => "Prefer",
+        "vary" => "Prefer, Authorization",
         "preference-applied" => "return=minimal",
         "x-media-filename" => "portrait.jpg",
         "x-media-size" => "20258",
@@ -198,4 +201,11 @@ fn describe(operation: &mut MetaOperation) {
         Some("showMedia" | "showMediaByKey") => view_parameters::<MediaResource>(),
         _ => Vec::new(),
     });
+    let id = operation.operation_id.unwrap_or_default();
+    if id.ends_with("Media") || id.ends_with("MediaByKey") {
+        operation.params.push(project_parameter());
+    }
+    if id.starts_with("downloadMedia") || id.starts_with("probeMedia") {
+        operation.params.extend(link_parameters());
+    }
 }

@@ -8,15 +8,17 @@ use poem_openapi::{
     ApiResponse, Enum, OpenApi,
     param::{Path, Query},
 };
+use serde::Deserialize;
 
 use crate::{
     Tags,
     access::caller_of,
-    jsonapi::{ApiError, JsonApiResponse},
+    jsonapi::{ApiError, JsonApiBody, JsonApiResponse},
     resource::{
         document::{Many, One},
         query::ListQuery,
     },
+    signed_link::LinkSigner,
 };
 
 mod download;
@@ -24,22 +26,35 @@ mod fields;
 mod frame_budget;
 mod headers;
 mod info;
+mod links;
 mod requests;
 mod upload;
 
 use download::DownloadResponse;
 pub(crate) use fields::MediaResource;
 use info::InfoResponse;
+use links::{FormOrLink, LinkResponse, Links, NewLinkDocument, UploadOrLinkResponse};
 use upload::{UploadForm, Uploads};
 
 /// How a browser treats a download.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
 #[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 enum Disposition {
     /// Shows it, if it is of a type that cannot run there.
     Inline,
     /// Saves it.
     Attachment,
+}
+
+impl Disposition {
+    /// As a query has it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Attachment => "attachment",
+        }
+    }
 }
 
 /// The operations on media.
@@ -48,6 +63,7 @@ pub(crate) struct MediasApi {
     uploads: Uploads,
     /// How long a redirect of a download to storage is good for.
     redirect: Option<Duration>,
+    links: Links,
 }
 
 #[derive(ApiResponse)]
@@ -98,9 +114,6 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
     ) -> Result<InfoResponse, ApiError> {
         self.show(request, &resource, None).await
     }
@@ -120,9 +133,6 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
     ) -> Result<InfoResponse, ApiError> {
         self.show(request, &resource, Some(&key)).await
     }
@@ -141,9 +151,6 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -168,9 +175,6 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -190,9 +194,6 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
         /// As for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -214,9 +215,6 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
         /// As for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
@@ -238,17 +236,16 @@ impl MediasApi {
         request: &Request,
         /// Where to keep the media.
         resource: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
         self.keep(request, &resource, None, form).await
     }
 
-    /// Upload a media.
+    /// Upload a media, or make a link to one without a key.
     ///
-    /// Expects form data with a file field named `media`. What was there before is replaced.
+    /// Expects form data with a file field named `media`. What was there before is replaced. Where the
+    /// path ends in `links` and the body is a document instead, makes a signed link to the media
+    /// without a key: good for a while, for whoever has it.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "post",
@@ -259,14 +256,40 @@ impl MediasApi {
         request: &Request,
         /// Where to keep the media.
         resource: Path<String>,
+        /// Where within the resource, or `links`.
+        key: Path<String>,
+        body: FormOrLink,
+    ) -> Result<UploadOrLinkResponse, ApiError> {
+        match body {
+            FormOrLink::Form(form) => {
+                let kept = self.keep(request, &resource, Some(&key), form).await?;
+                Ok(kept.into())
+            }
+            FormOrLink::Link(link) => {
+                let made = self.link(request, &resource, None, link.0).await?;
+                Ok(made.into())
+            }
+        }
+    }
+
+    /// Make a link to a media.
+    ///
+    /// A signed link: good for a while, for whoever has it.
+    #[oai(
+        path = "/medias/files/:resource/:key/links",
+        method = "post",
+        operation_id = "linkMediaByKey"
+    )]
+    async fn link_by_key(
+        &self,
+        request: &Request,
+        /// Where the media is kept.
+        resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
-        form: UploadForm,
-    ) -> Result<UploadResponse, ApiError> {
-        self.keep(request, &resource, Some(&key), form).await
+        body: JsonApiBody<NewLinkDocument>,
+    ) -> Result<LinkResponse, ApiError> {
+        self.link(request, &resource, Some(&key), body.0).await
     }
 
     /// Delete a media without a key.
@@ -280,9 +303,6 @@ impl MediasApi {
         request: &Request,
         /// Where the media is kept.
         resource: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
     ) -> Result<DeleteResponse, ApiError> {
         self.remove(request, &resource, None).await
     }
@@ -300,9 +320,6 @@ impl MediasApi {
         resource: Path<String>,
         /// Where within the resource.
         key: Path<String>,
-        /// The project that it belongs to; needed where several have it.
-        #[oai(name = "project_id")]
-        _project: Query<Option<String>>,
     ) -> Result<DeleteResponse, ApiError> {
         self.remove(request, &resource, Some(&key)).await
     }
@@ -317,6 +334,10 @@ impl MediasApi {
             uploads: Uploads::new(Arc::clone(&services), max_bytes, config.worker.limits.stall),
             services,
             redirect: config.download_redirect,
+            links: Links {
+                signer: config.link_keys.as_ref().map(LinkSigner::new),
+                public_url: config.public_url.clone(),
+            },
         }
     }
 }

@@ -218,6 +218,16 @@ pub struct Settings {
     )]
     pub max_bytes: String,
 
+    /// The URL that clients reach the API at, which signed links begin with; without it, they are paths
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_PUBLIC_URL",
+        value_name = "URL",
+        default_value = ""
+    )]
+    pub public_url: String,
+
     /// The most bytes that one project may store, such as 500GiB, or off
     #[arg(
         long,
@@ -333,6 +343,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The largest media, in bytes.
     pub max_bytes: ByteSize,
+    /// The URL that clients reach the API at, if that is known.
+    pub public_url: Option<url::Url>,
     /// What one project may take up.
     pub projects: ProjectLimits,
     /// How imports run.

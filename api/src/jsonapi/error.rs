@@ -32,6 +32,10 @@ pub enum ErrorCode {
     InsufficientScope,
     /// The caller may not do this, or not from where it comes.
     Forbidden,
+    /// The link was not made here, or was changed.
+    InvalidLink,
+    /// The link was good once.
+    LinkExpired,
     /// The project would store more than it may.
     QuotaExceeded,
     /// The project has as many unfinished jobs as it may.
@@ -101,6 +105,8 @@ impl ErrorCode {
                 StatusCode::FORBIDDEN,
                 "Insufficient scope",
             ),
+            Self::InvalidLink => ("invalid_link", StatusCode::FORBIDDEN, "Invalid link"),
+            Self::LinkExpired => ("link_expired", StatusCode::FORBIDDEN, "Link expired"),
             // RFC 4331 §6.
             Self::QuotaExceeded => (
                 "quota_exceeded",

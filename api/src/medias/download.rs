@@ -1,6 +1,6 @@
 //! The bytes of a media: whole or in part, under conditions (RFC 9110 §13, §14).
 
-use std::{future::Future, io, ops::Range, time::Duration};
+use std::{io, ops::Range, time::Duration};
 
 use futures_util::StreamExt as _;
 use media_shared::{
@@ -68,16 +68,13 @@ pub(super) struct Source<'a> {
 }
 
 /// Answers a download. `find` looks up the media's record, again if it was replaced meanwhile.
-pub(super) async fn download<F>(
+pub(super) async fn download(
     source: &Source<'_>,
-    find: impl Fn() -> F,
+    find: impl AsyncFn() -> Result<media::Model, ApiError>,
     request: &Request,
     method: &Method,
     inline: bool,
-) -> Result<DownloadResponse, ApiError>
-where
-    F: Future<Output = Result<media::Model, ApiError>>,
-{
+) -> Result<DownloadResponse, ApiError> {
     let mut tries = 1;
     loop {
         let media = find().await?;

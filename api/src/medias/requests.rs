@@ -1,5 +1,7 @@
 //! What the operations do, whether the path of a media has one segment or two.
 
+use std::time::Duration;
+
 use media_shared::{
     access::{Belonging, MediaSight},
     entities::media,
@@ -13,6 +15,7 @@ use super::{
     download::{DownloadResponse, Source, download},
     headers,
     info::InfoResponse,
+    links::{Linked, leads_to},
     upload::UploadForm,
 };
 use crate::{
@@ -20,6 +23,9 @@ use crate::{
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
     resource::{document::One, query::View, query_string::QueryString},
 };
+
+/// The shortest time for which storage signs a URL.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 impl MediasApi {
     pub(super) async fn show(
@@ -50,14 +56,24 @@ impl MediasApi {
         inline: bool,
     ) -> Result<DownloadResponse, ApiError> {
         let mut query = QueryString::of(request);
+        let link = self.links.take(&mut query)?;
         query.take("disposition")?;
         let belonging = take_project(&mut query)?;
         query.finish()?;
         let sight = caller_of(request).sees_media();
-        let find = || self.find((resource, key), &sight, &belonging);
+        let place = (resource, key);
+        let find = async || match &link {
+            Some(link) => self.find_linked(link, place).await,
+            None => self.find(place, &sight, &belonging).await,
+        };
+        let left = link.as_ref().and_then(|link| link.left.to_std().ok());
         let source = Source {
             store: &*self.services.store,
-            redirect: self.redirect,
+            // What a link leads to is not good for longer than the link.
+            redirect: match (self.redirect, left) {
+                (Some(redirect), Some(left)) => Some(redirect.min(left.max(SHORTEST))),
+                (redirect, _) => redirect,
+            },
         };
         download(&source, find, request, &method, inline).await
     }
@@ -100,7 +116,18 @@ impl MediasApi {
         }
     }
 
-    async fn find(
+    async fn find_linked(
+        &self,
+        link: &Linked,
+        (resource, key): (&str, Option<&str>),
+    ) -> Result<media::Model, ApiError> {
+        let found = self.services.medias.find_by_id(link.media).await?;
+        found
+            .filter(|media| leads_to(media, resource, key))
+            .ok_or_else(no_such_media)
+    }
+
+    pub(super) async fn find(
         &self,
         (resource, key): (&str, Option<&str>),
         sight: &MediaSight,

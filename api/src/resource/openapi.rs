@@ -64,6 +64,38 @@ pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
     parameters
 }
 
+/// The parameter that says whose media is meant.
+pub(crate) fn project_parameter() -> MetaOperationParam {
+    let schema = MetaSchema {
+        max_length: Some(255),
+        ..example(MetaSchema::new("string"), json!("project-1"))
+    };
+    let description = "The project that the media belongs to, where several have one at this path, or where the token names several; empty for none";
+    parameter("project_id", schema, description)
+}
+
+/// The parameters of a signed link, which come and go together.
+pub(crate) fn link_parameters() -> Vec<MetaOperationParam> {
+    let text = |text: &str| example(MetaSchema::new("string"), json!(text));
+    vec![
+        parameter(
+            "media",
+            text("01a209d3-ac64-703f-91dc-9affcb76ba68"),
+            "Of a signed link: the media that it is good for",
+        ),
+        parameter(
+            "expires",
+            text("1795463456"),
+            "Of a signed link: until when, in seconds since 1970",
+        ),
+        parameter(
+            "signature",
+            text("6-3ecDKUOGAN389qhN3el6W2vM9STbDE0CaIZSe1S2k"),
+            "Of a signed link: that it was made here; `disposition` belongs to what is signed",
+        ),
+    ]
+}
+
 /// The parameters that say what to show.
 pub(crate) fn view_parameters<R: Resource>() -> Vec<MetaOperationParam> {
     let names: Vec<&str> = R::FIELDS.iter().map(|field| field.name).take(3).collect();

@@ -36,6 +36,14 @@ impl QueryString {
         }
     }
 
+    /// A parameter that is left for others to take, where it was given once.
+    pub(crate) fn peek(&self, name: &str) -> Option<&str> {
+        match self.0.get(name)?.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// Takes a parameter that is a list: `name=a,b`, `name=a&name=b` or, for values with commas in
     /// them, `name[]=a&name[]=b`.
     pub(crate) fn take_list(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {

@@ -81,6 +81,10 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     );
     let contact = checker.keep("MEDIA_CONTACT", optional(&settings.contact, contact));
     let max_bytes = checker.keep("MEDIA_MAX_BYTES", max_bytes(&settings.max_bytes));
+    let public_url = checker.keep(
+        "MEDIA_PUBLIC_URL",
+        optional(&settings.public_url, public_url),
+    );
     let projects = projects::check(settings, checker);
     let connect = checker.duration("MEDIA_CONNECT_TIMEOUT", &settings.connect_timeout);
     let response = checker.duration("MEDIA_RESPONSE_TIMEOUT", &settings.response_timeout);
@@ -109,6 +113,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         download_redirect,
         listen: listen?,
         max_bytes: max_bytes?,
+        public_url: public_url?,
         projects: projects?,
         worker: WorkerConfig {
             listen: worker_listen?,
@@ -195,6 +200,16 @@ fn number<T: FromStr + PartialOrd + fmt::Display>(
             let (least, most) = range.into_inner();
             format!("must be a number from {least} to {most}")
         })
+}
+
+/// What paths can be put behind.
+fn public_url(text: &str) -> Result<url::Url, String> {
+    url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .filter(|url| url.query().is_none() && url.fragment().is_none())
+        .filter(|url| url.username().is_empty() && url.password().is_none())
+        .ok_or_else(|| "must be an http or https URL such as https://media.example.org".to_owned())
 }
 
 /// What a header may carry: visible ASCII.
@@ -298,6 +313,8 @@ mod tests {
             "me and you",
             "--max-bytes",
             "lots",
+            "--public-url",
+            "media.example.org",
             "--project-max-bytes",
             "0",
             "--project-max-jobs",
@@ -330,6 +347,7 @@ mod tests {
             "MEDIA_FETCH_CONNECTIONS",
             "MEDIA_CONTACT",
             "MEDIA_MAX_BYTES",
+            "MEDIA_PUBLIC_URL",
             "MEDIA_PROJECT_MAX_BYTES",
             "MEDIA_PROJECT_MAX_JOBS",
             "MEDIA_STALL_TIMEOUT",

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines)]
 #![allow(clippy::disallowed_methods)]
 
+mod access;
 mod bad_requests;
 mod clients;
 mod command_line;

@@ -1,0 +1,155 @@
+//! The table of rules, over real HTTP: every operation, by every kind of caller.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use super::world::{Target, Who, World, form, waiting};
+
+/// What each caller gets, in the order of [`Who::ALL`].
+type Statuses = [u16; 11];
+
+/// How an operation is tried on a target.
+struct Row {
+    operation: &'static str,
+    method: Method,
+    path: fn(&Target) -> String,
+    body: Body,
+    on_private: Statuses,
+    on_public: Statuses,
+}
+
+enum Body {
+    None,
+    Document(fn(&Target) -> Value),
+    Form,
+}
+
+const NOTHING_BUT: Statuses = [401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200];
+/// Jobs, and media in lists.
+const LOOK: Statuses = [401, 200, 200, 200, 404, 404, 200, 200, 200, 403, 404];
+/// Media, one at a time.
+const LOOK_AT_MEDIA: Statuses = [404, 200, 200, 200, 404, 404, 200, 200, 200, 404, 404];
+const EVERYBODY: Statuses = [200; 11];
+
+/// What may be changed, and what the answer then is.
+const fn change(done: u16) -> Statuses {
+    [
+        401, done, 403, done, 404, 404, 403, done, 403, 403, 404,
+    ]
+}
+
+#[rustfmt::skip]
+fn table() -> Vec<Row> {
+    let row = |operation, method, path, body, on_private: Statuses, on_public: Statuses| Row { operation, method, path, body, on_private, on_public };
+    let job = |t: &Target| format!("/jobs/{}", t.job);
+    let signal = |t: &Target| format!("/jobs/{}/signal", t.job);
+    let events = |t: &Target| format!("/jobs/{}/events", t.job);
+    let file = |t: &Target| format!("/medias/files/{}", t.resource);
+    let file_by_key = |t: &Target| format!("/medias/files/{}/k", t.resource);
+    let info = |t: &Target| format!("/medias/info/{}", t.resource);
+    let info_by_key = |t: &Target| format!("/medias/info/{}/k", t.resource);
+    let links = |t: &Target| format!("/medias/files/{}/k/links", t.resource);
+    let new_job = |t: &Target| waiting(&t.resource, json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
+    let job_change = |t: &Target| json!({ "data": { "type": "media:jobs", "id": t.job, "attributes": { "priority": 1 } } });
+    let cancel = |_: &Target| json!({ "data": { "type": "media:signals", "attributes": { "signal": "cancel" } } });
+    let link = |_: &Target| json!({ "data": { "type": "media:links" } });
+    // Whoever belongs to several projects has to say which one is meant, and whoever to none is told so.
+    let create = |done| [401, done, done, done, done, done, 422, done, 403, 403, 403];
+    // A stranger's upload goes to its own project.
+    let upload = [401, 200, 403, 200, 200, 200, 422, 200, 403, 403, 403];
+    vec![
+        row("createJob", Method::POST, |_| "/jobs".to_owned(), Body::Document(new_job), create(201), create(201)),
+        row("listJobs", Method::GET, |_| "/jobs".to_owned(), Body::None, NOTHING_BUT, NOTHING_BUT),
+        row("showJob", Method::GET, job, Body::None, LOOK, LOOK),
+        row("changeJob", Method::PATCH, job, Body::Document(job_change), change(200), change(200)),
+        row("deleteJob", Method::DELETE, job, Body::None, change(204), change(204)),
+        row("signalJob", Method::POST, signal, Body::Document(cancel), change(200), change(200)),
+        row("listenToJob", Method::GET, events, Body::None, LOOK, LOOK),
+        row("listMedias", Method::GET, |_| "/medias".to_owned(), Body::None, NOTHING_BUT, NOTHING_BUT),
+        row("showMedia", Method::GET, info, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("showMediaByKey", Method::GET, info_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("downloadMedia", Method::GET, file, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("downloadMediaByKey", Method::GET, file_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("probeMedia", Method::HEAD, file, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("probeMediaByKey", Method::HEAD, file_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("uploadMedia", Method::POST, file, Body::Form, upload, upload),
+        row("uploadMediaByKey", Method::POST, file_by_key, Body::Form, upload, upload),
+        row("deleteMedia", Method::DELETE, file, Body::None, change(204), change(204)),
+        row("deleteMediaByKey", Method::DELETE, file_by_key, Body::None, change(204), change(204)),
+        row("linkMediaByKey", Method::POST, links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
+        row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, EVERYBODY, EVERYBODY),
+        row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, EVERYBODY, EVERYBODY),
+        row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, FIGURES, FIGURES),
+    ]
+}
+
+/// The figures of all projects together.
+const FIGURES: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 403, 403];
+
+fn made(status: u16) -> u16 {
+    if status == 200 { 201 } else { status }
+}
+
+impl Row {
+    async fn ask(&self, world: &World, who: Who, target: &Target) -> Response {
+        let request = world.ask(who, self.method.clone(), &(self.path)(target));
+        let request = match &self.body {
+            Body::None => request,
+            Body::Document(document) => request.json(&document(target)),
+            Body::Form => request.multipart(form(b"other bytes", false)),
+        };
+        request.send().await.unwrap()
+    }
+}
+
+/// What of a target can change.
+async fn state(world: &World, target: &Target) -> (Value, Value) {
+    let job = world.document(Who::Admin, &format!("/jobs/{}", target.job));
+    let media = format!("/medias?filter[id]={}", target.media);
+    (job.await, world.document(Who::Admin, &media).await)
+}
+
+#[tokio::test]
+async fn every_caller_may_what_the_table_says_and_no_more() {
+    let world = World::new().await;
+    let mut wrong = Vec::new();
+    for row in table() {
+        for (public, expected) in [(false, row.on_private), (true, row.on_public)] {
+            for (who, expected) in Who::ALL.into_iter().zip(expected) {
+                let target = world.target(public).await;
+                let before = state(&world, &target).await;
+                let answer = row.ask(&world, who, &target).await;
+                let status = answer.status().as_u16();
+                if status != expected {
+                    let place = if public { "public" } else { "private" };
+                    wrong.push(format!("{} {place} {who:?}: {status}, not {expected}", row.operation));
+                }
+                if matches!(status, 401 | 403 | 404) {
+                    let kind = answer.headers()["content-type"].clone();
+                    assert_eq!(kind, "application/vnd.api+json", "{}", row.operation);
+                    let after = state(&world, &target).await;
+                    assert_eq!(after, before, "{} by {who:?}", row.operation);
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn every_operation_has_a_row() {
+    let world = World::new().await;
+    let document = world.document(Who::Anonymous, "/openapi.json").await;
+    let operations: BTreeSet<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|path| path.as_object().unwrap().values())
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
+    let table = table();
+    let rows: BTreeSet<&str> = table.iter().map(|row| row.operation).collect();
+    assert_eq!(operations, rows);
+}
