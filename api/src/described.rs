@@ -16,6 +16,7 @@ use poem_openapi::{
 use serde_json::{Value as Json, json};
 
 use crate::{
+    authentication::{Access, access},
     jobs::JobResource,
     medias::MediaResource,
     resource::openapi::{
@@ -47,8 +48,7 @@ impl<T: OpenApi> OpenApi for Described<T> {
 }
 
 /// `/openapi.json`.
-pub(crate) fn document(spec: &str) -> impl Endpoint + use<> {
-    let document = complete(spec);
+pub(crate) fn document(document: String) -> impl Endpoint + use<> {
     make_sync(move |_| {
         Response::builder()
             .content_type("application/json; charset=utf-8")
@@ -56,9 +56,10 @@ pub(crate) fn document(spec: &str) -> impl Endpoint + use<> {
     })
 }
 
-/// `/docs`: the page, with everything that it needs in it.
-pub(crate) fn page(html: &str, spec: &str) -> impl Endpoint + use<> {
-    let page = html.replace(spec, &complete(spec));
+/// `/docs`: the page, with everything that it needs in it, and the completed document in the place of
+/// the framework's.
+pub(crate) fn page(html: &str, spec: &str, document: &str) -> impl Endpoint + use<> {
+    let page = html.replace(spec, document);
     make_sync(move |_| {
         Response::builder()
             .content_type("text/html; charset=utf-8")
@@ -66,18 +67,22 @@ pub(crate) fn page(html: &str, spec: &str) -> impl Endpoint + use<> {
     })
 }
 
-/// What the framework writes is JSON; were it not, its own document would serve.
-fn complete(document: &str) -> String {
-    completed(document).unwrap_or_else(|error| {
+/// Completes the framework's document, with who may use what where there is authentication. What the
+/// framework writes is JSON; were it not, its own document would serve.
+pub(crate) fn complete(document: &str, guarded: bool) -> String {
+    completed(document, guarded).unwrap_or_else(|error| {
         tracing::error!(%error, "the OpenAPI document could not be completed");
         document.to_owned()
     })
 }
 
 /// Completes the framework's document with what its types cannot say: empty values where null can be
-/// asked for, closed objects, and an example of everything.
-fn completed(document: &str) -> Result<String, serde_json::Error> {
+/// asked for, closed objects, an example of everything, and who may use what.
+fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error> {
     let mut document: Json = serde_json::from_str(document)?;
+    if guarded {
+        add_security(&mut document);
+    }
     for name in CLOSED_SCHEMAS {
         document["components"]["schemas"][name]["additionalProperties"] = json!(false);
     }
@@ -102,6 +107,28 @@ fn completed(document: &str) -> Result<String, serde_json::Error> {
         }
     }
     serde_json::to_string(&document)
+}
+
+/// Says which operations need a token (OpenAPI 3.0 §4.7.9, §4.7.30).
+fn add_security(document: &mut Json) {
+    document["components"]["securitySchemes"]["token"] = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A JSON Web Token that names the caller",
+    });
+    for (path, operations) in members(&mut document["paths"]) {
+        for (method, operation) in members(operations) {
+            let Ok(method) = method.to_ascii_uppercase().parse() else {
+                continue;
+            };
+            operation["security"] = match access(&method, path) {
+                Access::Open => json!([]),
+                Access::Public => json!([{}, { "token": [] }]),
+                Access::Guarded => json!([{ "token": [] }]),
+            };
+        }
+    }
 }
 
 /// What takes no members but its own; documents and resources take any (JSON:API 1.1 §7).

@@ -1,10 +1,12 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
 use media_shared::{metrics, services::Services};
+use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 
 use crate::{
     Tags,
+    access::caller_of,
     jsonapi::{ApiError, ErrorCode},
 };
 
@@ -52,8 +54,11 @@ impl HealthApi {
     }
 
     /// The figures that one steers by, in the text format that Prometheus reads.
+    ///
+    /// They count the things of all projects: with authentication, they are for admins.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(&self) -> Result<MetricsResponse, ApiError> {
+    async fn metrics(&self, request: &Request) -> Result<MetricsResponse, ApiError> {
+        caller_of(request).sees_figures()?;
         let exposition = metrics::exposition(&self.services).await?;
         Ok(MetricsResponse::Figures(PlainText(exposition)))
     }

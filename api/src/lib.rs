@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use media_shared::{caller::Caller, config::Config, services::Services, telemetry::panic_message};
+use media_shared::{config::Config, services::Services, telemetry::panic_message};
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse, Request, Response, Route, Server,
     error::MethodNotAllowedError, http::header, listener::TcpAcceptor, middleware::CatchPanic,
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 mod access;
 mod allowed_methods;
+mod authentication;
 mod described;
 mod drain;
 mod health;
@@ -22,8 +23,10 @@ mod medias;
 mod negotiation;
 mod origin_guard;
 mod resource;
+mod signed_link;
 
 use allowed_methods::AllowedMethods;
+use authentication::Authentication;
 use described::Described;
 use drain::Drain;
 use health::HealthApi;
@@ -56,15 +59,22 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let acceptor = TcpAcceptor::from_tokio(listener)?;
-    Server::new_with_acceptor(acceptor)
+    let (authentication, upkeep) = tokio::select! {
+        opened = Authentication::open(config.authentication.as_ref()) => opened?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let serving = Server::new_with_acceptor(acceptor)
         .name("media-api")
         .idle_timeout(IDLE_TIMEOUT)
         .run_with_graceful_shutdown(
-            routes(services, config, shutdown.clone()),
+            routes(services, config, authentication, shutdown.clone()),
             shutdown.cancelled_owned(),
             Some(config.shutdown_grace),
-        )
-        .await
+        );
+    tokio::select! {
+        served = serving => served,
+        never = upkeep.run() => match never {},
+    }
 }
 
 /// All operations.
@@ -74,6 +84,7 @@ type Operations = Described<(JobsApi, MediasApi, HealthApi)>;
 fn routes(
     services: Services,
     config: &Config,
+    authentication: Authentication,
     shutdown: CancellationToken,
 ) -> impl Endpoint + use<> {
     let operations: Operations = Described((
@@ -85,15 +96,17 @@ fn routes(
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from anywhere, keeps it, and serves it back.")
         .license(LicenseObject::new("MIT"));
-    let spec = service.spec();
+    let guarded = authentication.is_on();
+    let spec = described::complete(&service.spec(), guarded);
+    let page = described::page(&service.swagger_ui_html(), &service.spec(), &spec);
     Route::new()
-        .at("/openapi.json", described::document(&spec))
-        .at("/docs", described::page(&service.swagger_ui_html(), &spec))
+        .at("/openapi.json", described::document(spec))
+        .at("/docs", page)
         .nest("/", service)
+        .with(authentication)
         .with(Negotiation)
-        .data(Caller::Trusted)
         // Without authentication, the service listens on loopback addresses alone.
-        .with(OriginGuard)
+        .with_if(!guarded, OriginGuard)
         .around(move |endpoint, request| answer(endpoint, request, allowed.clone()))
         .with(Drain)
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))

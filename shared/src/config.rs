@@ -1,23 +1,30 @@
 //! Configuration: environment variables, also as flags, checked at the start with all mistakes
 //! reported at once.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::Args;
 
+mod authentication;
 mod check;
 mod egress;
 mod projects;
+mod secret;
 mod storage;
 
+pub use authentication::{
+    AuthenticationConfig, AuthenticationSettings, LinkKeys, TokenAlgorithm, TokenKeys,
+};
 pub use check::ConfigErrors;
 pub use egress::{EgressConfig, HostList, HostSuffix};
 pub use projects::ProjectLimits;
+pub use secret::Secret;
 pub use storage::{S3Location, StorageUrl};
 
-/// The settings as text, before they are checked by [`Settings::check`].
-#[derive(Args, Clone, Debug)]
+/// The settings as text, before they are checked by [`Settings::check`]. With secrets among them,
+/// they cannot be printed.
+#[derive(Args, Clone)]
 pub struct Settings {
     /// Where the tables are: sqlite://path or postgres://user:password@host/name
     #[arg(
@@ -95,7 +102,7 @@ pub struct Settings {
     )]
     pub download_redirect: String,
 
-    /// Where the API listens; only loopback addresses, as there is no authentication
+    /// Where the API listens; only loopback addresses unless there is authentication
     #[arg(
         long = "listen",
         global = true,
@@ -104,6 +111,10 @@ pub struct Settings {
         default_value = "127.0.0.1:8080"
     )]
     pub listen: String,
+
+    /// Who is believed.
+    #[command(flatten)]
+    pub authentication: AuthenticationSettings,
 
     /// Where `media-worker` answers /livez, /readyz and /metrics; nowhere by default
     #[arg(
@@ -339,8 +350,12 @@ pub struct Config {
     pub storage: StorageUrl,
     /// How long a redirect of a download to storage is good for; none streams instead.
     pub download_redirect: Option<Duration>,
-    /// Where the API listens: a loopback address.
+    /// Where the API listens: a loopback address if there is no authentication.
     pub listen: SocketAddr,
+    /// How tokens are checked; whoever reaches the service is trusted if none.
+    pub authentication: Option<AuthenticationConfig>,
+    /// What links are signed with; there are no signed links if none.
+    pub link_keys: Option<LinkKeys>,
     /// The largest media, in bytes.
     pub max_bytes: ByteSize,
     /// The URL that clients reach the API at, if that is known.
@@ -400,26 +415,4 @@ pub enum DatabaseUrl {
         /// With user and password.
         url: Secret,
     },
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps a text from being printed.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
 }

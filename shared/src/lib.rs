@@ -24,3 +24,4 @@ pub mod services;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tickets;
+pub mod tls;

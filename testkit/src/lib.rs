@@ -22,6 +22,7 @@ pub mod programs;
 pub mod redis;
 pub mod seaweed;
 pub mod service;
+pub mod tokens;
 pub mod wait;
 
 pub use wait::wait_until;

@@ -22,6 +22,7 @@ pub struct Installation {
     program: PathBuf,
     directory: TempDir,
     variables: Vec<(String, String)>,
+    logging: bool,
 }
 
 /// A running service.
@@ -39,6 +40,7 @@ impl Installation {
             program: PathBuf::from(program),
             directory: tempfile::tempdir().unwrap(),
             variables: Vec::new(),
+            logging: false,
         };
         installation.with("MEDIA_EGRESS_ALLOW", "127.0.0.1/32")
     }
@@ -48,6 +50,32 @@ impl Installation {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Keeps what the service logs, for [`Installation::log`].
+    #[must_use]
+    pub fn logging(self) -> Self {
+        let logging = true;
+        Self { logging, ..self }
+    }
+
+    /// All that services have logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn log_to(&self) -> Stdio {
+        if self.logging {
+            let mut options = std::fs::File::options();
+            let file = options.create(true).append(true).open(self.log_file());
+            file.unwrap().into()
+        } else {
+            Stdio::inherit()
+        }
     }
 
     /// The directory that it runs in; its data is below, in `data`.
@@ -75,12 +103,17 @@ impl Installation {
 
     /// Starts the service on a free port and waits until it is ready.
     pub async fn serve(&self) -> Service {
+        self.serve_at("127.0.0.1:0").await
+    }
+
+    /// Starts the service at an address and waits until it is ready.
+    pub async fn serve_at(&self, address: &str) -> Service {
         let lock = self.directory.path().join("data/media.db.lock");
         // What a killed service has left there is no news.
         let _ = std::fs::remove_file(&lock);
         let mut child = self
-            .command(&["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::inherit())
+            .command(&["serve", "--listen", address])
+            .stderr(self.log_to())
             .spawn()
             .unwrap();
         let limit = Duration::from_secs(30);

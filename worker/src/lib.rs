@@ -30,7 +30,8 @@ mod maintenance;
 mod readiness;
 mod runner;
 mod ticket_consumer;
-pub mod tls;
+
+pub use media_shared::tls;
 
 use active_jobs::{ActiveJobs, StopReason};
 use egress::{Dialer, EgressGate, NameResolver};

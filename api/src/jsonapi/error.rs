@@ -31,6 +31,8 @@ pub enum ErrorCode {
     /// The token is not good for this.
     InsufficientScope,
     /// The caller may not do this, or not from where it comes.
+    /// The token is not believed.
+    InvalidToken,
     Forbidden,
     /// The link was not made here, or was changed.
     InvalidLink,
@@ -118,6 +120,7 @@ impl ErrorCode {
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many jobs",
             ),
+            Self::InvalidToken => ("invalid_token", StatusCode::UNAUTHORIZED, "Invalid token"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotAcceptable => (
                 "not_acceptable",

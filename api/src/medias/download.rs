@@ -68,13 +68,16 @@ pub(super) struct Source<'a> {
 }
 
 /// Answers a download. `find` looks up the media's record, again if it was replaced meanwhile.
-pub(super) async fn download(
+pub(super) async fn download<F>(
     source: &Source<'_>,
-    find: impl AsyncFn() -> Result<media::Model, ApiError>,
+    find: impl Fn() -> F,
     request: &Request,
     method: &Method,
     inline: bool,
-) -> Result<DownloadResponse, ApiError> {
+) -> Result<DownloadResponse, ApiError>
+where
+    F: Future<Output = Result<media::Model, ApiError>>,
+{
     let mut tries = 1;
     loop {
         let media = find().await?;

@@ -210,7 +210,10 @@ impl Links {
         let now = Utc::now();
         let media = signer.verify(&link, now).map_err(refused)?;
         // It is good, so it has a time.
-        let ends = expires.parse().ok().and_then(|at| DateTime::from_timestamp(at, 0));
+        let ends = expires
+            .parse()
+            .ok()
+            .and_then(|at| DateTime::from_timestamp(at, 0));
         Ok(Some(Linked {
             media,
             left: ends.unwrap_or(now) - now,
@@ -278,7 +281,7 @@ impl<'a> ApiExtractor<'a> for FormOrLink {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        UploadForm::register(registry);
+        <UploadForm as ApiExtractor>::register(registry);
         <JsonApiBody<NewLinkDocument> as ApiExtractor>::register(registry);
     }
 
@@ -289,7 +292,8 @@ impl<'a> ApiExtractor<'a> for FormOrLink {
             schema: UploadForm::schema_ref(),
         };
         meta.content.insert(0, form);
-        meta.description = Some("A form uploads. A document makes a link, where the path ends in `links`");
+        meta.description =
+            Some("A form uploads. A document makes a link, where the path ends in `links`");
         Some(meta)
     }
 
@@ -299,12 +303,18 @@ impl<'a> ApiExtractor<'a> for FormOrLink {
         options: ExtractParamOptions<Self::ParamType>,
     ) -> poem::Result<Self> {
         let content_type = request.content_type().unwrap_or_default();
-        let is_link = request.uri().path().ends_with(SEGMENT) && !UploadForm::check_content_type(content_type);
+        let is_link = request.uri().path().ends_with(SEGMENT)
+            && !UploadForm::check_content_type(content_type);
         if is_link {
             let link = JsonApiBody::from_request(request, body, options).await?;
             return Ok(Self::Link(link));
         }
-        let form = <UploadForm as ApiExtractor>::from_request(request, body, ExtractParamOptions::default()).await?;
+        let form = <UploadForm as ApiExtractor>::from_request(
+            request,
+            body,
+            ExtractParamOptions::default(),
+        )
+        .await?;
         Ok(Self::Form(form))
     }
 }

@@ -62,10 +62,7 @@ impl MediasApi {
         query.finish()?;
         let sight = caller_of(request).sees_media();
         let place = (resource, key);
-        let find = async || match &link {
-            Some(link) => self.find_linked(link, place).await,
-            None => self.find(place, &sight, &belonging).await,
-        };
+        let find = || self.find_as(link.as_ref(), place, &sight, &belonging);
         let left = link.as_ref().and_then(|link| link.left.to_std().ok());
         let source = Source {
             store: &*self.services.store,
@@ -116,11 +113,17 @@ impl MediasApi {
         }
     }
 
-    async fn find_linked(
+    /// What a link leads to, or what the caller sees.
+    async fn find_as(
         &self,
-        link: &Linked,
+        link: Option<&Linked>,
         (resource, key): (&str, Option<&str>),
+        sight: &MediaSight,
+        belonging: &Belonging,
     ) -> Result<media::Model, ApiError> {
+        let Some(link) = link else {
+            return self.find((resource, key), sight, belonging).await;
+        };
         let found = self.services.medias.find_by_id(link.media).await?;
         found
             .filter(|media| leads_to(media, resource, key))

@@ -44,16 +44,21 @@ impl Checker {
             });
         self.keep(variable, result)
     }
+
+    /// The value, if there was no mistake.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(ConfigErrors(self.0)),
+        }
+    }
 }
 
 /// Checks every setting.
 pub(super) fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
     let mut checker = Checker::default();
     let config = assemble(settings, &mut checker);
-    match config {
-        Some(config) if checker.0.is_empty() => Ok(config),
-        _ => Err(ConfigErrors(checker.0)),
-    }
+    checker.finish(config)
 }
 
 fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
@@ -65,7 +70,10 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let redis = checker.keep("REDIS_URL", redis_url(&settings.redis_url));
     let storage = storage::check(settings, checker);
     let download_redirect = storage::download_redirect(settings, checker);
-    let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen));
+    let authentication = settings.authentication.check(checker);
+    let link_keys = settings.authentication.check_link_keys(checker);
+    let guarded = settings.authentication.is_wanted();
+    let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen, guarded));
     let worker_listen = checker.keep(
         "MEDIA_WORKER_LISTEN",
         optional(&settings.worker_listen, address),
@@ -112,6 +120,8 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         storage: storage?,
         download_redirect,
         listen: listen?,
+        authentication,
+        link_keys,
         max_bytes: max_bytes?,
         public_url: public_url?,
         projects: projects?,
@@ -169,7 +179,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Nothing where the text is empty.
-fn optional<T>(
+pub(super) fn optional<T>(
     text: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, String> {
@@ -180,12 +190,12 @@ fn optional<T>(
     }
 }
 
-fn listen(text: &str) -> Result<SocketAddr, String> {
+fn listen(text: &str, guarded: bool) -> Result<SocketAddr, String> {
     let address = address(text)?;
-    if address.ip().is_loopback() {
+    if guarded || address.ip().is_loopback() {
         Ok(address)
     } else {
-        Err("must be a loopback address: this service has no authentication yet, and anyone who reaches it may do all that it can".to_owned())
+        Err("must be a loopback address without authentication, as anyone who reaches the service may then do all that it can: set MEDIA_JWT_SECRET or MEDIA_JWKS_URL".to_owned())
     }
 }
 
@@ -293,6 +303,14 @@ mod tests {
             "here",
             "--listen",
             "0.0.0.0:80",
+            "--jwt-algorithms",
+            "HS256",
+            "--jwt-audience",
+            "media",
+            "--jwt-issuer",
+            "login",
+            "--url-signing-key",
+            "short",
             "--worker-concurrency",
             "0",
             "--egress-allow",
@@ -337,6 +355,10 @@ mod tests {
             "MEDIA_DOWNLOAD_REDIRECT",
             "MEDIA_WORKER_LISTEN",
             "MEDIA_LISTEN",
+            "MEDIA_JWT_ALGORITHMS",
+            "MEDIA_JWT_AUDIENCE",
+            "MEDIA_JWT_ISSUER",
+            "MEDIA_URL_SIGNING_KEY",
             "MEDIA_WORKER_CONCURRENCY",
             "MEDIA_EGRESS_ALLOW",
             "MEDIA_EGRESS_PORTS",
@@ -358,10 +380,37 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_printed() {
-        let config = settings(&["--database-url", "postgres://user:hunter2@db/media"])
-            .check()
-            .unwrap();
+    fn secrets_are_not_printed() {
+        let hunter = "hunter2".repeat(5);
+        let config = settings(&[
+            "--database-url",
+            "postgres://user:hunter2@db/media",
+            "--jwt-secret",
+            &hunter,
+            "--url-signing-key",
+            &format!("{hunter},{hunter}"),
+        ])
+        .check()
+        .unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn with_authentication_it_may_listen_anywhere() {
+        let secret = "s".repeat(32);
+        for authentication in [
+            ["--jwt-secret", &secret],
+            ["--jwks-url", "https://login.test/keys"],
+        ] {
+            let flags = [&["--listen", "0.0.0.0:80"], &authentication[..]].concat();
+            let config = settings(&flags).check().unwrap();
+            assert!(config.authentication.is_some());
+        }
+        let said = settings(&["--listen", "0.0.0.0:80", "--jwt-secret", "short"])
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("MEDIA_JWT_SECRET"), "{said}");
+        assert!(!said.contains("MEDIA_LISTEN"), "{said}");
     }
 }

@@ -22,6 +22,7 @@ mod readme;
 mod resume;
 mod signals;
 mod slow_origins;
+mod tokens;
 mod types;
 mod uploads;
 

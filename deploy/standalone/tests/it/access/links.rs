@@ -8,12 +8,17 @@ use super::world::{Target, Who, World, installation};
 
 async fn link(world: &World, who: Who, path: &str, attributes: Value) -> String {
     let document = json!({ "data": { "type": "media:links", "attributes": attributes } });
-    let answer = world.post(who, &format!("/medias/files/{path}/links"), &document).await;
+    let answer = world
+        .post(who, &format!("/medias/files/{path}/links"), &document)
+        .await;
     assert_eq!(answer.status(), StatusCode::CREATED);
     let document: Value = answer.json().await.unwrap();
     assert_eq!(document["data"]["type"], "media:links");
     assert!(document["data"]["attributes"]["expires_at"].is_string());
-    document["data"]["attributes"]["url"].as_str().unwrap().to_owned()
+    document["data"]["attributes"]["url"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 async fn refused(answer: Response, code: &str) {
@@ -43,7 +48,9 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
         }
         let head = world.ask(Who::Anonymous, Method::HEAD, &url).send().await;
         assert_eq!(head.unwrap().status(), StatusCode::OK);
-        let part = world.ask(Who::Anonymous, Method::GET, &url).header("range", "bytes=1-3");
+        let part = world
+            .ask(Who::Anonymous, Method::GET, &url)
+            .header("range", "bytes=1-3");
         let part = part.send().await.unwrap();
         assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
         assert_eq!(part.bytes().await.unwrap(), "PNG");
@@ -53,11 +60,26 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
             assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED);
         }
         let info = url.replace("/medias/files/", "/medias/info/");
-        assert!(world.get(Who::Anonymous, &info).await.status().is_client_error());
+        assert!(
+            world
+                .get(Who::Anonymous, &info)
+                .await
+                .status()
+                .is_client_error()
+        );
     }
-    let url = link(&world, Who::Owner, &by_key(&target), json!({ "disposition": "inline" })).await;
+    let url = link(
+        &world,
+        Who::Owner,
+        &by_key(&target),
+        json!({ "disposition": "inline" }),
+    )
+    .await;
     let answer = world.get(Who::Anonymous, &url).await;
-    let said = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+    let said = answer.headers()["content-disposition"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     assert!(said.starts_with("inline"), "{said}");
 }
 
@@ -65,25 +87,61 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
 async fn nothing_of_a_link_can_be_changed() {
     let world = World::new().await;
     let (target, other) = (world.target(false).await, world.target(false).await);
-    let url = link(&world, Who::Owner, &by_key(&target), json!({ "expires_in": 100 })).await;
+    let url = link(
+        &world,
+        Who::Owner,
+        &by_key(&target),
+        json!({ "expires_in": 100 }),
+    )
+    .await;
     let query = url.split_once('?').unwrap().1;
-    refused(world.get(Who::Anonymous, &format!("{url}&disposition=inline")).await, "invalid_link").await;
-    refused(world.get(Who::Anonymous, &url.replace("expires=1", "expires=2")).await, "invalid_link").await;
-    refused(world.get(Who::Anonymous, &url.replace(&target.media, &other.media)).await, "invalid_link").await;
+    refused(
+        world
+            .get(Who::Anonymous, &format!("{url}&disposition=inline"))
+            .await,
+        "invalid_link",
+    )
+    .await;
+    refused(
+        world
+            .get(Who::Anonymous, &url.replace("expires=1", "expires=2"))
+            .await,
+        "invalid_link",
+    )
+    .await;
+    refused(
+        world
+            .get(Who::Anonymous, &url.replace(&target.media, &other.media))
+            .await,
+        "invalid_link",
+    )
+    .await;
     let alone = format!("/medias/files/{}?signature=x", by_key(&target));
     refused(world.get(Who::Anonymous, &alone).await, "invalid_link").await;
     // It leads nowhere else.
     let elsewhere = format!("/medias/files/{}?{query}", by_key(&other));
-    assert_eq!(world.get(Who::Anonymous, &elsewhere).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        world.get(Who::Anonymous, &elsewhere).await.status(),
+        StatusCode::NOT_FOUND
+    );
     let unsigned = format!("/medias/files/{}?media={}", by_key(&target), target.media);
-    assert_eq!(world.get(Who::Owner, &unsigned).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        world.get(Who::Owner, &unsigned).await.status(),
+        StatusCode::BAD_REQUEST
+    );
 }
 
 #[tokio::test]
 async fn a_link_ends_with_its_time_and_with_its_media() {
     let world = World::new().await;
     let target = world.target(false).await;
-    let short = link(&world, Who::Owner, &by_key(&target), json!({ "expires_in": 1 })).await;
+    let short = link(
+        &world,
+        Who::Owner,
+        &by_key(&target),
+        json!({ "expires_in": 1 }),
+    )
+    .await;
     let limit = std::time::Duration::from_secs(10);
     wait_until("the link has expired", limit, async || {
         let answer = world.get(Who::Anonymous, &short).await;
@@ -94,12 +152,28 @@ async fn a_link_ends_with_its_time_and_with_its_media() {
 
     let url = link(&world, Who::Owner, &by_key(&target), json!({})).await;
     let path = format!("/medias/files/{}", by_key(&target));
-    let deleted = world.ask(Who::Owner, Method::DELETE, &path).send().await.unwrap();
+    let deleted = world
+        .ask(Who::Owner, Method::DELETE, &path)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
-    assert_eq!(world.get(Who::Anonymous, &url).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        world.get(Who::Anonymous, &url).await.status(),
+        StatusCode::NOT_FOUND
+    );
     // What is put there afterwards is another media.
-    assert_eq!(world.upload(Who::Owner, &by_key(&target), false).await.status(), StatusCode::OK);
-    assert_eq!(world.get(Who::Anonymous, &url).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        world
+            .upload(Who::Owner, &by_key(&target), false)
+            .await
+            .status(),
+        StatusCode::OK
+    );
+    assert_eq!(
+        world.get(Who::Anonymous, &url).await.status(),
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -120,8 +194,13 @@ async fn what_cannot_be_a_link_is_refused_and_a_key_may_be_called_links() {
         assert_eq!(answer.status(), status, "{document}");
     }
     let named = format!("{}/links", target.resource);
-    assert_eq!(world.upload(Who::Owner, &named, false).await.status(), StatusCode::OK);
-    let answer = world.get(Who::Owner, &format!("/medias/files/{named}")).await;
+    assert_eq!(
+        world.upload(Who::Owner, &named, false).await.status(),
+        StatusCode::OK
+    );
+    let answer = world
+        .get(Who::Owner, &format!("/medias/files/{named}"))
+        .await;
     assert_eq!(answer.status(), StatusCode::OK);
     // And it can be linked to.
     let url = link(&world, Who::Owner, &named, json!({})).await;
@@ -134,5 +213,8 @@ async fn links_begin_with_the_public_url_and_outlive_a_change_of_keys() {
     let world = World::of(first).await;
     let target = world.target(false).await;
     let url = link(&world, Who::Owner, &by_key(&target), json!({})).await;
-    assert!(url.starts_with("https://media.example.org/medias/files/"), "{url}");
+    assert!(
+        url.starts_with("https://media.example.org/medias/files/"),
+        "{url}"
+    );
 }

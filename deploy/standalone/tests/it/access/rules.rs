@@ -35,9 +35,7 @@ const EVERYBODY: Statuses = [200; 11];
 
 /// What may be changed, and what the answer then is.
 const fn change(done: u16) -> Statuses {
-    [
-        401, done, 403, done, 404, 404, 403, done, 403, 403, 404,
-    ]
+    [401, done, 403, done, 404, 404, 403, done, 403, 403, 404]
 }
 
 #[rustfmt::skip]
@@ -106,9 +104,10 @@ impl Row {
 
 /// What of a target can change.
 async fn state(world: &World, target: &Target) -> (Value, Value) {
-    let job = world.document(Who::Admin, &format!("/jobs/{}", target.job));
+    let job = format!("/jobs/{}", target.job);
     let media = format!("/medias?filter[id]={}", target.media);
-    (job.await, world.document(Who::Admin, &media).await)
+    let job = world.document(Who::Admin, &job).await;
+    (job, world.document(Who::Admin, &media).await)
 }
 
 #[tokio::test]
@@ -124,7 +123,10 @@ async fn every_caller_may_what_the_table_says_and_no_more() {
                 let status = answer.status().as_u16();
                 if status != expected {
                     let place = if public { "public" } else { "private" };
-                    wrong.push(format!("{} {place} {who:?}: {status}, not {expected}", row.operation));
+                    wrong.push(format!(
+                        "{} {place} {who:?}: {status}, not {expected}",
+                        row.operation
+                    ));
                 }
                 if matches!(status, 401 | 403 | 404) {
                     let kind = answer.headers()["content-type"].clone();

@@ -171,7 +171,10 @@ impl World {
 /// An import that waits for years.
 pub(crate) fn waiting(resource: &str, more: Value) -> Value {
     let arguments = json!({ "url": "http://origin.test/a.png", "resource": resource });
-    let mut document = import(&arguments, json!({ "scheduled_at": "2100-01-01T00:00:00Z" }));
+    let mut document = import(
+        &arguments,
+        json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
+    );
     let more = more.as_object().unwrap().clone();
     let attributes = document["data"]["attributes"].as_object_mut().unwrap();
     attributes.extend(more);
