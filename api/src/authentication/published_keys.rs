@@ -245,3 +245,79 @@ fn algorithm(name: TokenAlgorithm) -> Algorithm {
         TokenAlgorithm::EdDSA => Algorithm::EdDSA,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use media_testkit::{
+        tokens::{KeyServer, TokenKey},
+        wait_until,
+    };
+
+    use super::*;
+
+    fn of(server: &KeyServer) -> (PublishedKeys, KeyRefresh) {
+        let url = server.url().parse().unwrap();
+        open(&url, &[TokenAlgorithm::ES256]).unwrap()
+    }
+
+    fn found(keys: &PublishedKeys, id: &str) -> Option<NoKey> {
+        keys.look(id, Algorithm::ES256).err()
+    }
+
+    #[tokio::test]
+    async fn keys_are_believed_for_a_day_without_their_server() {
+        let mut server = KeyServer::with_keys(&[&TokenKey::es256("k")]).await;
+        let (keys, mut refresh) = of(&server);
+        assert_eq!(found(&keys, "k"), Some(NoKey::NoneYet));
+        refresh.refresh().await;
+        assert_eq!(found(&keys, "k"), None);
+        server.stop().await;
+        refresh.fetched = Instant::now().checked_sub(LIFETIME / 2);
+        refresh.refresh().await;
+        assert_eq!(found(&keys, "k"), None);
+        refresh.fetched = Instant::now().checked_sub(LIFETIME + Duration::from_mins(1));
+        refresh.refresh().await;
+        assert_eq!(found(&keys, "k"), Some(NoKey::NoneYet));
+        server.resume().await;
+        refresh.refresh().await;
+        assert_eq!(found(&keys, "k"), None);
+    }
+
+    #[tokio::test]
+    async fn a_failing_server_is_asked_again_soon_and_then_less_often() {
+        let mut server = KeyServer::with_keys(&[&TokenKey::es256("k")]).await;
+        let (_keys, mut refresh) = of(&server);
+        let mut pause = async || {
+            let before = Instant::now();
+            refresh.refresh().await;
+            refresh.due - before
+        };
+        assert!(pause().await >= INTERVAL);
+        server.stop().await;
+        let first = pause().await;
+        assert!(first >= LEAST_BACKOFF && first < INTERVAL, "{first:?}");
+        for _ in 0..40 {
+            assert!(pause().await < INTERVAL);
+        }
+        assert!(pause().await >= MOST_BACKOFF);
+        server.resume().await;
+        assert!(pause().await >= INTERVAL);
+    }
+
+    #[tokio::test]
+    async fn keys_are_fetched_when_it_is_time_without_being_asked_for() {
+        let server = KeyServer::with_keys(&[&TokenKey::es256("old")]).await;
+        let (keys, mut refresh) = of(&server);
+        refresh.refresh().await;
+        server.publish(&[&TokenKey::es256("new")]);
+        refresh.due = Instant::now();
+        let changed = wait_until("the keys change", FETCH_LIMIT * 2, async || {
+            found(&keys, "new").is_none().then_some(())
+        });
+        tokio::select! {
+            never = refresh.run() => match never {},
+            () = changed => {}
+        }
+        assert_eq!(found(&keys, "old"), Some(NoKey::Unknown));
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use media_worker::tls;
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct ApiClient {
     http: Client,
     base: Url,
+    token: Option<String>,
 }
 
 /// An import to be entered.
@@ -81,7 +82,23 @@ impl ApiClient {
             .no_proxy()
             .tls_backend_preconfigured(tls::client_config()?)
             .build()?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            token: None,
+        })
+    }
+
+    /// Shows a token, where there is one.
+    pub(crate) fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Enters an import.
@@ -102,6 +119,7 @@ impl ApiClient {
             },
         });
         let request = self.http.post(self.at(&["jobs"])?).json(&document);
+        let request = self.authorized(request);
         let answer: Document<Job> = read(request.send().await?).await?;
         Ok(answer.data)
     }
@@ -130,7 +148,7 @@ impl ApiClient {
 
     /// Looks a job up.
     async fn job(&self, id: &str) -> anyhow::Result<Job> {
-        let request = self.http.get(self.at(&["jobs", id])?);
+        let request = self.authorized(self.http.get(self.at(&["jobs", id])?));
         let answer: Document<Job> = read(request.send().await?).await?;
         Ok(answer.data)
     }
@@ -138,7 +156,8 @@ impl ApiClient {
     /// Looks a media up.
     pub(crate) async fn media(&self, resource: &str, key: &str) -> anyhow::Result<Value> {
         let url = self.at(&["medias", "info", resource, key])?;
-        let answer: Document<Value> = read(self.http.get(url).send().await?).await?;
+        let request = self.authorized(self.http.get(url));
+        let answer: Document<Value> = read(request.send().await?).await?;
         Ok(answer.data)
     }
 

@@ -46,4 +46,12 @@ pub(crate) struct ImportArguments {
     /// The service to hand the work to, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<Url>,
+    /// The token to show where there is authentication
+    #[arg(
+        long,
+        env = "MEDIA_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
 }

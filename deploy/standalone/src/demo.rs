@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::bail;
 use ipnet::IpNet;
 use media_shared::{
     config::Settings,
@@ -62,6 +63,11 @@ const SAMPLES: [(&str, &str, &[u8]); 5] = [
 /// Demonstrates.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut config = settings.check()?;
+    if config.authentication.is_some() {
+        bail!(
+            "the demonstration needs no authentication; unset MEDIA_JWT_SECRET and MEDIA_JWKS_URL"
+        );
+    }
     telemetry::start(Verbosity::Service);
     let shutdown = shutdown::on_signal()?;
     let origin = TaskTracker::new();

@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let Some(host) = found else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
-    let client = ApiClient::new(host.url()?)?;
+    let client = ApiClient::new(host.url()?)?.with_token(arguments.token.clone());
     let imports = imports_of(arguments);
     let all = tokio::select! {
         all = import_all(&client, &imports) => Some(all),

@@ -79,7 +79,8 @@ fn merged(mut all: Value, more: Value) -> Value {
 
 #[tokio::test]
 async fn good_tokens_are_believed() {
-    let service = guarded().serve().await;
+    let installation = guarded();
+    let service = installation.serve().await;
     for good in [
         json!({}),
         json!({ "role": "admin" }),
@@ -106,7 +107,8 @@ async fn good_tokens_are_believed() {
 
 #[tokio::test]
 async fn without_a_token_only_what_is_open_answers() {
-    let service = guarded().serve().await;
+    let installation = guarded();
+    let service = installation.serve().await;
     for (method, path) in [
         (Method::GET, "/jobs"),
         (Method::POST, "/jobs"),
@@ -135,7 +137,8 @@ async fn without_a_token_only_what_is_open_answers() {
 
 #[tokio::test]
 async fn a_token_is_looked_for_in_one_place_alone() {
-    let service = guarded().serve().await;
+    let installation = guarded();
+    let service = installation.serve().await;
     let good = secret_token(SECRET, &claims("ann"));
     let path = format!("/jobs?access_token={good}");
     assert_needs_token(service.get(&path).await, "in the query").await;
@@ -154,7 +157,8 @@ async fn a_token_is_looked_for_in_one_place_alone() {
 
 #[tokio::test]
 async fn forged_and_broken_tokens_are_refused() {
-    let service = guarded().serve().await;
+    let installation = guarded();
+    let service = installation.serve().await;
     let good = secret_token(SECRET, &claims("ann"));
     let none = |_: &[u8]| Vec::new();
     let (header, claimed) = (json!({ "alg": "HS256" }), claims("ann"));
@@ -266,7 +270,8 @@ async fn forged_and_broken_tokens_are_refused() {
 
 #[tokio::test]
 async fn claims_that_do_not_hold_are_refused() {
-    let service = guarded().serve().await;
+    let installation = guarded();
+    let service = installation.serve().await;
     let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
     for (more, why) in [
         (json!({ "exp": seconds_from_now(-60) }), "expired"),

@@ -1,6 +1,7 @@
 //! What the settings do: where the service listens, what it says of itself, and what it keeps quiet.
 
 use media_testkit::{
+    origin::Origin,
     service::Installation,
     tokens::{claims, secret_token},
 };
@@ -11,7 +12,8 @@ use crate::MEDIA;
 
 #[tokio::test]
 async fn the_network_is_listened_to_with_authentication_alone() {
-    let service = guarded().serve_at("0.0.0.0:0").await;
+    let installation = guarded();
+    let service = installation.serve_at("0.0.0.0:0").await;
     assert_accepted(&service, &secret_token(SECRET, &claims("ann"))).await;
     assert!(service.stop().await.success());
 
@@ -84,7 +86,8 @@ async fn without_authentication_the_log_says_so() {
 
 #[tokio::test]
 async fn the_description_says_who_may_use_what() {
-    let service = guarded().serve().await;
+    let installation = guarded();
+    let service = installation.serve().await;
     let document: Value = service.get("/openapi.json").await.json().await.unwrap();
     let scheme = &document["components"]["securitySchemes"]["token"];
     assert_eq!(scheme["scheme"], "bearer");
@@ -107,7 +110,39 @@ async fn the_description_says_who_may_use_what() {
     }
     let page = service.get("/docs").await.text().await.unwrap();
     assert!(page.contains("securitySchemes"));
-    let open = Installation::new(MEDIA).serve().await;
+    let installation = Installation::new(MEDIA);
+    let open = installation.serve().await;
     let document: Value = open.get("/openapi.json").await.json().await.unwrap();
     assert_eq!(document["components"]["securitySchemes"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_command_shows_its_token_to_the_service() {
+    let origin = Origin::start().await;
+    let url = origin.url("echo");
+    let installation = guarded();
+    let service = installation.serve().await;
+    let good = secret_token(SECRET, &with(json!({ "role": "admin" })));
+    let with_token = async |token: &str| {
+        let mut command = installation.command(&["import", &url, "--key", "k"]);
+        command.env("MEDIA_TOKEN", token).output().await.unwrap()
+    };
+    let output = with_token(&good).await;
+    assert!(output.status.success(), "{output:?}");
+    let output = with_token("garbage").await;
+    assert!(!output.status.success(), "{output:?}");
+    let output = installation.command(&["import", &url]).output().await;
+    let said = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(said.contains("this needs a token"), "{said}");
+    assert!(service.stop().await.success());
+
+    // A service of its own, for as long as the import takes, asks no less.
+    let output = with_token("garbage").await;
+    assert!(!output.status.success(), "{output:?}");
+    let output = with_token(&good).await;
+    assert!(output.status.success(), "{output:?}");
+
+    let output = installation.command(&["demo"]).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("needs no authentication"), "{said}");
 }
