@@ -123,18 +123,26 @@ async fn what_is_another_projects_is_as_if_it_were_not_there() {
     let world = World::new().await;
     let target = world.target(false).await;
     let nothing = uuid::Uuid::now_v7();
-    for (there, nowhere) in [
-        (format!("/jobs/{}", target.job), format!("/jobs/{nothing}")),
+    let (look, all) = (&[Method::GET][..], &[Method::GET, Method::DELETE][..]);
+    for (there, nowhere, methods) in [
+        (
+            format!("/jobs/{}", target.job),
+            format!("/jobs/{nothing}"),
+            all,
+        ),
         (
             format!("/medias/info/{}", target.resource),
             "/medias/info/nothing".to_owned(),
+            look,
         ),
         (
             format!("/medias/files/{}/k", target.resource),
             "/medias/files/nothing/k".to_owned(),
+            all,
         ),
     ] {
-        let text = async |method: Method, path: &str| {
+        let text = async |method: &Method, path: &str| {
+            let method = method.clone();
             let answer = world.ask(Who::Foreign, method, path).send().await.unwrap();
             let status = answer.status();
             let mut document: Value = answer.json().await.unwrap();
@@ -142,14 +150,10 @@ async fn what_is_another_projects_is_as_if_it_were_not_there() {
             document["errors"][0]["id"].take();
             (status, document)
         };
-        for method in [Method::GET, Method::DELETE] {
-            let said = text(method.clone(), &there).await;
+        for method in methods {
+            let said = text(method, &there).await;
             assert_eq!(said.0, StatusCode::NOT_FOUND);
-            assert_eq!(
-                said,
-                text(method.clone(), &nowhere).await,
-                "{method} {there}"
-            );
+            assert_eq!(said, text(method, &nowhere).await, "{method} {there}");
         }
     }
 }
