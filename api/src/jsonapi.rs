@@ -3,8 +3,28 @@
 pub mod body;
 pub mod error;
 
+use poem_openapi::Object;
+
 pub use body::{JsonApiBody, JsonApiResponse};
 pub use error::{ApiError, ErrorCode};
 
 /// The media type of JSON:API.
 pub const MEDIA_TYPE: &str = "application/vnd.api+json";
+/// The version of JSON:API that the documents are of.
+pub const VERSION: &str = "1.1";
+
+/// What a document says of JSON:API itself (its member `jsonapi`).
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "JsonApi")]
+pub struct Implementation {
+    /// The version.
+    version: String,
+}
+
+impl Default for Implementation {
+    fn default() -> Self {
+        Self {
+            version: VERSION.to_owned(),
+        }
+    }
+}

@@ -18,7 +18,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::fields::JobResource;
-use crate::resource::{document::One, query::View};
+use crate::{
+    jsonapi,
+    resource::{document::One, query::View},
+};
 
 /// How often the jobs that are listened to are read.
 const READ_EVERY: Duration = Duration::from_secs(1);
@@ -148,7 +151,7 @@ fn event_of(job: &job::Model, kind: &str) -> Event {
 }
 
 fn gone() -> Event {
-    let document = json!({ "jsonapi": { "version": "1.1" }, "data": null });
+    let document = json!({ "jsonapi": { "version": jsonapi::VERSION }, "data": null });
     Event::message(document.to_string()).event_type("end")
 }
 

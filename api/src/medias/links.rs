@@ -19,7 +19,7 @@ use url::Url;
 use super::{Disposition, MediasApi, UploadResponse, headers, upload::UploadForm};
 use crate::{
     access::{caller_of, project_of},
-    jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
+    jsonapi::{ApiError, ErrorCode, Implementation, JsonApiBody, JsonApiResponse},
     resource::query_string::QueryString,
     signed_link::{DEFAULT_LIFETIME, LinkError, LinkQuery, LinkSigner, MAX_LIFETIME},
 };
@@ -89,6 +89,8 @@ pub(super) struct NewLinkAttributes {
 pub(super) struct LinkDocument {
     /// The link.
     data: LinkResource,
+    /// What this is a document of.
+    jsonapi: Implementation,
 }
 
 /// A link that was made.
@@ -178,6 +180,7 @@ impl MediasApi {
         let query = signer.sign(media.id, disposition, expires);
         let path = format!("{}?{query}", headers::path_to("files", &media));
         Ok(LinkResponse::Made(JsonApiResponse(LinkDocument {
+            jsonapi: Implementation::default(),
             data: LinkResource {
                 kind: LinkType::Links,
                 id: media.id.to_string(),

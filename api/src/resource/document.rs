@@ -18,6 +18,7 @@ use super::{
 
 /// The rows behind a resource.
 type Model<R> = <<R as Resource>::Entity as EntityTrait>::Model;
+use crate::jsonapi;
 
 /// A resource object with the fields that a view shows.
 pub(crate) fn resource_object<R: Resource>(model: &Model<R>, view: &View<R>) -> Json {
@@ -69,7 +70,7 @@ impl<R: Resource> One<R> {
     /// A document with this resource, and others that it includes.
     pub(crate) fn new(model: &Model<R>, view: &View<R>, included: Vec<Json>) -> Self {
         let mut document = json!({
-            "jsonapi": { "version": "1.1" },
+            "jsonapi": { "version": jsonapi::VERSION },
             "data": resource_object::<R>(model, view),
         });
         if !view.include.is_empty() {
@@ -103,7 +104,7 @@ impl<R: Resource> Many<R> {
             .map(|model| resource_object::<R>(model, &query.view))
             .collect();
         let mut document = json!({
-            "jsonapi": { "version": "1.1" },
+            "jsonapi": { "version": jsonapi::VERSION },
             "data": data,
             "links": links(page, query),
         });

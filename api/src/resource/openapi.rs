@@ -10,6 +10,7 @@ use super::{Field, Operator, Resource};
 
 /// How the description of a filter ends that takes an empty value.
 pub(crate) const ASKS_FOR_NULL: &str = "Empty asks for null";
+use crate::jsonapi;
 
 /// The parameters of a list.
 pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
@@ -254,7 +255,7 @@ fn resource_schema<R: Resource>() -> MetaSchema {
 }
 
 fn jsonapi_member() -> (&'static str, MetaSchemaRef) {
-    let version = example(MetaSchema::new("string"), json!("1.1"));
+    let version = example(MetaSchema::new("string"), json!(jsonapi::VERSION));
     let schema = MetaSchema {
         required: vec!["version"],
         properties: vec![("version", inline(version))],

@@ -3,8 +3,12 @@
 use media_testkit::{
     bytes::pattern,
     production::{PREFIX, Production},
+    tokens::{claims, secret_token},
 };
-use reqwest::{StatusCode, header};
+use reqwest::{
+    StatusCode, header,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 
 /// More than one part, the last of them short.
@@ -76,6 +80,48 @@ async fn downloads_are_redirected_to_storage_where_that_is_configured() {
         .header(header::IF_RANGE, &head.headers()[header::ETAG]);
     let spliced = spliced.send().await.unwrap();
     assert_eq!(spliced.status(), StatusCode::PARTIAL_CONTENT);
+}
+
+/// Who has a link needs no token, neither here nor at the storage.
+#[tokio::test]
+async fn signed_links_lead_to_storage_where_that_is_configured() {
+    const SECRET: &str = "a secret that only the tests know";
+    let production = Production::start()
+        .await
+        .with("MEDIA_DOWNLOAD_REDIRECT", "1m")
+        .with("MEDIA_JWT_SECRET", SECRET)
+        .with("MEDIA_URL_SIGNING_KEY", "a key that signs the tests' links");
+    let api = production.api("api").await;
+    let http = media_testkit::http_client();
+    let mut claims = claims("owner");
+    claims["project_id"] = json!("a");
+    let token = secret_token(SECRET, &claims);
+    let file = Part::bytes(b"some plain text".to_vec()).file_name("a.txt");
+    let upload = http.post(api.url("/medias/files/r/k")).bearer_auth(&token);
+    let upload = upload.multipart(Form::new().part("media", file));
+    assert_eq!(upload.send().await.unwrap().status(), StatusCode::OK);
+    let document = json!({ "data": {
+        "type": "media:links",
+        "attributes": { "disposition": "inline", "expires_in": 600 },
+    } });
+    let request = http.post(api.url("/medias/files/r/k/links"));
+    let answer = request.bearer_auth(&token).json(&document).send().await;
+    let link: Value = answer.unwrap().json().await.unwrap();
+    let link = link["data"]["attributes"]["url"].as_str().unwrap();
+
+    let answer = api.get(link).await;
+    assert_eq!(answer.status(), StatusCode::FOUND);
+    let place = answer.headers()[header::LOCATION].to_str().unwrap();
+    let part = http.get(place).header(header::RANGE, "bytes=5-9");
+    let part = part.send().await.unwrap();
+    assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+    let disposition = part.headers()[header::CONTENT_DISPOSITION].to_str();
+    assert!(disposition.unwrap().starts_with("inline"));
+    assert_eq!(part.bytes().await.unwrap(), "plain");
+    let plain = api.get("/medias/files/r/k").await;
+    assert_eq!(plain.status(), StatusCode::NOT_FOUND);
+    let changed = link.replace("inline", "attachment");
+    assert_eq!(api.get(&changed).await.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ async fn the_readme_says_what_happens() {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
     let transcripts = transcripts(&std::fs::read_to_string(readme).unwrap());
     assert!(transcripts.len() > 20, "{} transcripts", transcripts.len());
-    let installation = Installation::new(MEDIA);
+    let key = "a key that signs the tests' links";
+    let installation = Installation::new(MEDIA).with("MEDIA_URL_SIGNING_KEY", key);
     let service = installation.serve().await;
     let commands: Vec<&str> = transcripts.iter().map(|t| t.command.as_str()).collect();
     let script = commands.join(&format!("\nprintf '%s' '{MARK}'\n"));

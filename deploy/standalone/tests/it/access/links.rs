@@ -4,7 +4,7 @@ use media_testkit::wait_until;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::{Target, Who, World, installation};
+use super::world::{SIGNING_KEY, Target, Who, World, installation};
 
 async fn link(world: &World, who: Who, path: &str, attributes: Value) -> String {
     let document = json!({ "data": { "type": "media:links", "attributes": attributes } });
@@ -208,7 +208,29 @@ async fn what_cannot_be_a_link_is_refused_and_a_key_may_be_called_links() {
 }
 
 #[tokio::test]
-async fn links_begin_with_the_public_url_and_outlive_a_change_of_keys() {
+async fn links_outlive_a_change_of_keys_as_long_as_the_old_one_is_named() {
+    const OTHER: &str = "another key that signs the tests' links";
+    let world = World::new().await;
+    let target = world.target(false).await;
+    let old = link(&world, Who::Owner, &by_key(&target), json!({})).await;
+    let both = format!("{OTHER},{SIGNING_KEY}");
+    let world = world.restarted_with("MEDIA_URL_SIGNING_KEY", &both).await;
+    let new = link(&world, Who::Owner, &by_key(&target), json!({})).await;
+    for url in [&old, &new] {
+        let answer = world.get(Who::Anonymous, url).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    let world = world.restarted_with("MEDIA_URL_SIGNING_KEY", OTHER).await;
+    refused(world.get(Who::Anonymous, &old).await, "invalid_link").await;
+    let answer = world.get(Who::Anonymous, &new).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    // Without a key there are no links.
+    let world = world.restarted_with("MEDIA_URL_SIGNING_KEY", "").await;
+    assert!(!world.get(Who::Anonymous, &new).await.status().is_success());
+}
+
+#[tokio::test]
+async fn links_begin_with_the_public_url() {
     let first = installation().with("MEDIA_PUBLIC_URL", "https://media.example.org/");
     let world = World::of(first).await;
     let target = world.target(false).await;

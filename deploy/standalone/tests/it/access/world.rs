@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::MEDIA;
 
 const SECRET: &str = "a secret that only the tests know";
+pub(crate) const SIGNING_KEY: &str = "a key that signs the tests' links";
 /// Some PNG.
 const BYTES: &[u8] = b"\x89PNG\r\n\x1a\n";
 
@@ -80,7 +81,7 @@ impl Who {
 /// The service, and how to ask it.
 pub(crate) struct World {
     pub(crate) service: Service,
-    _installation: Installation,
+    installation: Installation,
 }
 
 /// What an operation is tried on: a job and a media of the owner's.
@@ -93,7 +94,7 @@ pub(crate) struct Target {
 pub(crate) fn installation() -> Installation {
     Installation::new(MEDIA)
         .with("MEDIA_JWT_SECRET", SECRET)
-        .with("MEDIA_URL_SIGNING_KEY", "a key that signs the tests' links")
+        .with("MEDIA_URL_SIGNING_KEY", SIGNING_KEY)
         // What is tried here is who may, not how often.
         .with("MEDIA_RATE_LIMIT", "off")
 }
@@ -106,8 +107,14 @@ impl World {
     pub(crate) async fn of(installation: Installation) -> Self {
         Self {
             service: installation.serve().await,
-            _installation: installation,
+            installation,
         }
+    }
+
+    /// The service after a restart with another setting.
+    pub(crate) async fn restarted_with(self, name: &str, value: &str) -> Self {
+        self.service.stop().await;
+        Self::of(self.installation.with(name, value)).await
     }
 
     /// A request by a caller.
