@@ -50,9 +50,11 @@ impl From<Denied> for ApiError {
                 format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
             ),
             Denied::WhichProject => Self::new(ErrorCode::InvalidValue, detail),
-            Denied::NoProject | Denied::ForeignProject | Denied::NoProjects | Denied::NotOwn => {
-                Self::new(ErrorCode::Forbidden, detail)
-            }
+            Denied::NoProject
+            | Denied::ForeignProject
+            | Denied::NoProjects
+            | Denied::NotAdmin
+            | Denied::NotOwn => Self::new(ErrorCode::Forbidden, detail),
         }
     }
 }

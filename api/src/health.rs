@@ -25,7 +25,10 @@ enum HealthResponse {
 #[derive(ApiResponse)]
 enum MetricsResponse {
     /// The figures, a line each.
-    #[oai(status = 200)]
+    #[oai(
+        status = 200,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    )]
     Figures(PlainText<String>),
 }
 
@@ -53,13 +56,13 @@ impl HealthApi {
         }
     }
 
-    /// The figures that one steers by, in the text format that Prometheus reads.
+    /// The figures that one steers by, in the format of OpenMetrics, which Prometheus reads.
     ///
     /// They count the things of all projects: with authentication, they are for admins.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, request: &Request) -> Result<MetricsResponse, ApiError> {
         caller_of(request).sees_figures()?;
-        let exposition = metrics::exposition(&self.services).await?;
+        let exposition = metrics::exposition(&self.services).await;
         Ok(MetricsResponse::Figures(PlainText(exposition)))
     }
 }

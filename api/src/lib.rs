@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod access;
-mod allowed_methods;
 mod authentication;
 mod described;
 mod drain;
@@ -21,11 +20,12 @@ mod jobs;
 mod jsonapi;
 mod medias;
 mod negotiation;
+mod operation_paths;
 mod origin_guard;
+mod request_figures;
 mod resource;
 mod signed_link;
 
-use allowed_methods::AllowedMethods;
 use authentication::Authentication;
 use described::Described;
 use drain::Drain;
@@ -34,6 +34,7 @@ use jobs::JobsApi;
 use jsonapi::ApiError;
 use medias::MediasApi;
 use negotiation::Negotiation;
+use operation_paths::OperationPaths;
 use origin_guard::OriginGuard;
 
 /// How long a connection may be idle.
@@ -92,7 +93,8 @@ fn routes(
         MediasApi::new(services.clone(), config),
         HealthApi::new(services),
     ));
-    let allowed = AllowedMethods::of::<Operations>();
+    let paths = OperationPaths::of::<Operations>();
+    let counted = paths.clone();
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from anywhere, keeps it, and serves it back.")
         .license(LicenseObject::new("MIT"));
@@ -107,7 +109,8 @@ fn routes(
         .with(Negotiation)
         // Without authentication, the service listens on loopback addresses alone.
         .with_if(!guarded, OriginGuard)
-        .around(move |endpoint, request| answer(endpoint, request, allowed.clone()))
+        .around(move |endpoint, request| request_figures::count(endpoint, request, counted.clone()))
+        .around(move |endpoint, request| answer(endpoint, request, paths.clone()))
         .with(Drain)
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))
 }
@@ -116,7 +119,7 @@ fn routes(
 async fn answer<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request,
-    allowed: AllowedMethods,
+    paths: OperationPaths,
 ) -> poem::Result<Response> {
     let path = request.uri().path().to_owned();
     match endpoint.call(request).await {
@@ -124,7 +127,7 @@ async fn answer<E: Endpoint>(
         Err(error) if error.is::<MethodNotAllowedError>() => {
             let error = ApiError::from_framework(&error);
             Ok(error
-                .with_header(header::ALLOW, allowed.at(&path))
+                .with_header(header::ALLOW, paths.allowed_at(&path))
                 .into_response())
         }
         Err(error) => Ok(ApiError::from_framework(&error).into_response()),

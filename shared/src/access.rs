@@ -78,6 +78,9 @@ pub enum Denied {
     /// There is no authentication, and so there are no projects.
     #[error("there are no projects where there is no authentication")]
     NoProjects,
+    /// It concerns all projects.
+    #[error("this is for the role `admin`")]
+    NotAdmin,
     /// Somebody else has made it.
     #[error("somebody else has made it, and the role `user` changes its own things only")]
     NotOwn,
@@ -201,7 +204,7 @@ impl Caller {
     pub fn sees_figures(&self) -> Result<(), Denied> {
         match self.sees()? {
             Sight::All => Ok(()),
-            Sight::Projects(_) => Err(Denied::ForeignProject),
+            Sight::Projects(_) => Err(Denied::NotAdmin),
         }
     }
 }

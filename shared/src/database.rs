@@ -37,6 +37,17 @@ pub struct Database {
     reader: DatabaseConnection,
 }
 
+/// How a pool of connections is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Open, and free.
+    pub idle: u64,
+    /// In use.
+    pub used: u64,
+    /// The most that are opened.
+    pub most: u64,
+}
+
 /// A future that borrows a transaction for as long as it runs.
 pub type InTransaction<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
 
@@ -82,6 +93,20 @@ impl Database {
     /// Which database this is.
     pub fn backend(&self) -> DatabaseBackend {
         self.writer.get_database_backend()
+    }
+
+    /// How the pool of connections is used; nothing is known of SQLite's, which are files.
+    pub fn connections(&self) -> Option<Connections> {
+        if self.backend() != DatabaseBackend::Postgres {
+            return None;
+        }
+        let pool = self.writer.get_postgres_connection_pool();
+        let idle = pool.num_idle() as u64;
+        Some(Connections {
+            idle,
+            used: u64::from(pool.size()).saturating_sub(idle),
+            most: pool.options().get_max_connections().into(),
+        })
     }
 
     /// Runs `work` in a transaction and commits it; an error rolls it back. A transaction that

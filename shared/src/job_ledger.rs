@@ -17,6 +17,7 @@ use crate::{
     job::{JobClass, JobStatus, Priority, RetryCount, Signal, Unicity},
     list::{self, ListRequest, Page},
     media_ledger::{Creator, PublishError},
+    metrics::figures,
 };
 
 mod backoff;
@@ -27,7 +28,7 @@ mod settle;
 mod transition;
 
 pub use claim::{Beat, Pulse};
-pub use maintenance::{PRUNE_BATCH, QueueFigures};
+pub use maintenance::{ClassFigures, PRUNE_BATCH};
 pub use transition::Reschedule;
 
 /// The statuses in which a job holds its unicity, as the partial index `jobs_unicity` has them.
@@ -228,6 +229,7 @@ impl JobLedger {
                 _ => insert(self.database.writer(), &job).await?,
             };
             if inserted {
+                figures().job_entered(&job.job_class);
                 return Ok(Created::New(job));
             }
             if let Some(existing) = self.find_holder(&new).await? {

@@ -1,39 +1,37 @@
 //! The figures that one steers by, in the text format that Prometheus reads.
+//!
+//! What happens is counted where it happens, in [`figures`], which are one set for each process. What
+//! is the case, such as how many jobs wait, is looked up when somebody asks ([`exposition`]). Labels
+//! have few values, all of them known: classes, outcomes, error codes, routes; never what a client
+//! made up.
 
-use std::sync::atomic::AtomicU64;
+use prometheus_client::{encoding::text, registry::Registry};
 
-use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registry};
-use sea_orm::DbErr;
+use crate::services::Services;
 
-use crate::{job_ledger::QueueFigures, services::Services};
+mod figures;
+mod process;
+mod state;
 
-/// The figures as they are now.
-pub async fn exposition(services: &Services) -> Result<String, DbErr> {
-    let figures = services.jobs.figures().await?;
-    let mut registry = Registry::with_prefix("media");
-    enter(&mut registry, &figures);
+pub use figures::{AttemptOutcome, Figures, RequestGuard, Stored, Work, figures};
+
+/// The media type of [`exposition`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the names of all figures of the service begin with.
+const PREFIX: &str = "media";
+
+/// The figures as they are now, in the form of OpenMetrics 1.0. What the database does not tell in time
+/// is missing.
+pub async fn exposition(services: &Services) -> String {
+    let mut registry = Registry::with_prefix(PREFIX);
+    figures().enter(&mut registry);
+    state::enter(&mut registry, services).await;
+    let mut process = Registry::default();
+    process::enter(&mut process);
     let mut exposition = String::new();
     // Fails only where the text cannot take it, and a `String` takes everything.
-    let _ = text::encode(&mut exposition, &registry);
-    Ok(exposition)
-}
-
-fn enter(registry: &mut Registry, figures: &QueueFigures) {
-    let pending = Gauge::<i64>::default();
-    pending.set(i64::try_from(figures.pending).unwrap_or(i64::MAX));
-    registry.register(
-        "jobs_pending",
-        "Jobs that a free worker would take, counted up to 100,000",
-        pending,
-    );
-    let oldest = Gauge::<f64, AtomicU64>::default();
-    oldest.set(figures.oldest_pending.unwrap_or_default().as_secs_f64());
-    registry.register(
-        "jobs_oldest_pending_seconds",
-        "How long the oldest of them has been pending",
-        oldest,
-    );
-    let running = Gauge::<i64>::default();
-    running.set(i64::try_from(figures.running).unwrap_or(i64::MAX));
-    registry.register("jobs_running", "Jobs that a worker holds", running);
+    let _ = text::encode_registry(&mut exposition, &registry);
+    let _ = text::encode(&mut exposition, &process);
+    exposition
 }

@@ -13,6 +13,7 @@ pub mod databases;
 pub mod decoy;
 pub mod dns;
 pub mod faults;
+pub mod figures;
 pub mod nginx;
 pub mod origin;
 pub mod postgres;

@@ -52,10 +52,10 @@ async fn readyz(Data(services): Data<&Services>) -> Response {
 /// The figures that one steers by.
 #[handler]
 async fn figures(Data(services): Data<&Services>) -> Response {
-    match metrics::exposition(services).await {
-        Ok(exposition) => exposition.into_response(),
-        Err(error) => unavailable(&error),
-    }
+    let exposition = metrics::exposition(services).await;
+    exposition
+        .with_content_type(metrics::MEDIA_TYPE)
+        .into_response()
 }
 
 fn unavailable(error: &dyn std::fmt::Display) -> Response {

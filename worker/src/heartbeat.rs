@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use media_shared::job_ledger::{JobLedger, Pulse};
+use media_shared::{
+    job_ledger::{JobLedger, Pulse},
+    metrics::{Work, figures},
+};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +48,12 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
     let pulses = match timeout(jobs.lease() / BEATS_PER_LEASE, jobs.heartbeat(&beats)).await {
         Ok(Ok(pulses)) => pulses,
         Ok(Err(error)) => {
+            figures().troubled(Work::Heartbeat);
             tracing::warn!(%error, "a heartbeat failed");
             return false;
         }
         Err(_) => {
+            figures().troubled(Work::Heartbeat);
             tracing::warn!("the database did not answer a heartbeat");
             return false;
         }
@@ -62,7 +67,10 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
             continue;
         };
         match held.get(&beat.lease) {
-            None => job.stop(StopReason::LeaseLost),
+            None => {
+                figures().lease_lost();
+                job.stop(StopReason::LeaseLost);
+            }
             Some(Some(_)) => job.stop(StopReason::Signal),
             Some(None) => {}
         }

@@ -9,7 +9,9 @@ use media_shared::{
     job::{Failure, FailureCode, ImportArguments, arguments::redact_url},
     job_ledger::{Claimed, Lease},
     media_ledger::NewMedia,
+    metrics::figures,
 };
+use tokio::time::Instant;
 
 use crate::{
     active_jobs::ActiveJob,
@@ -216,8 +218,10 @@ impl Importer {
         intake: &mut Intake,
     ) -> Result<(), Broken> {
         let origin = origin_of(transfer);
+        let (begun, kept) = (Instant::now(), intake.size());
         let mut type_is_known = false;
         while let Some(chunk) = transfer.next().await? {
+            figures().fetched(chunk.len() as u64);
             intake.write(chunk).await?;
             task.job.progress.advance(intake.size());
             if !type_is_known && intake.head().len() == HEAD_BYTES {
@@ -233,6 +237,7 @@ impl Importer {
                 checkpoint(intake, origin).await?;
             }
         }
+        figures().fetched_at(intake.size() - kept, begun.elapsed());
         Ok(())
     }
 

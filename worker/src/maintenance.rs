@@ -9,6 +9,7 @@ use std::{
 use media_shared::{
     blob_ledger::COLLECT_BATCH,
     job_ledger::PRUNE_BATCH,
+    metrics::{Work, figures},
     services::Services,
     tickets::{MAX_WAITING, Tickets as _, local::LocalTickets},
 };
@@ -69,7 +70,7 @@ impl Maintenance {
 
     async fn move_jobs(&self, watch: &mut Watch) {
         let jobs = &self.services.jobs;
-        let Some(due) = attempt("schedule", jobs.promote_due()).await else {
+        let Some(due) = attempt(Work::Schedule, jobs.promote_due()).await else {
             return;
         };
         watch.succeeded();
@@ -79,10 +80,10 @@ impl Maintenance {
             self.services.tickets.post(due);
         }
         if watch.is_long_enough() {
-            attempt("rescue", jobs.rescue_expired()).await;
+            attempt(Work::Rescue, jobs.rescue_expired()).await;
         }
         let limit = self.concurrency as u64;
-        if let Some(pending) = attempt("reconcile", jobs.count_pending(limit)).await {
+        if let Some(pending) = attempt(Work::Reconcile, jobs.count_pending(limit)).await {
             let pending = usize::try_from(pending).unwrap_or(self.concurrency);
             self.local.post(pending);
         }
@@ -90,7 +91,8 @@ impl Maintenance {
 
     async fn collect(&self) {
         let Services { blobs, store, .. } = &self.services;
-        while let Some(removed @ 1..) = attempt("collect", blobs.collect(store)).await {
+        while let Some(removed @ 1..) = attempt(Work::Collect, blobs.collect(store)).await {
+            figures().collected(removed);
             tracing::debug!(removed, "collected garbage");
             if removed < COLLECT_BATCH {
                 return;
@@ -99,9 +101,10 @@ impl Maintenance {
     }
 
     async fn prune(&self) {
-        attempt("forget origins", self.services.origins.prune()).await;
+        attempt(Work::Prune, self.services.origins.prune()).await;
         let jobs = &self.services.jobs;
-        while let Some(removed @ 1..) = attempt("prune", jobs.prune(self.job_retention)).await {
+        while let Some(removed @ 1..) = attempt(Work::Prune, jobs.prune(self.job_retention)).await {
+            figures().pruned(removed);
             tracing::info!(removed, "pruned finished jobs");
             if removed < PRUNE_BATCH {
                 return;
@@ -156,15 +159,17 @@ fn turns(every: Duration) -> Interval {
 }
 
 /// Does one thing; a failure is logged, and the next turn tries again.
-async fn attempt<T, E: Display>(what: &str, work: impl Future<Output = Result<T, E>>) -> Option<T> {
+async fn attempt<T, E: Display>(what: Work, work: impl Future<Output = Result<T, E>>) -> Option<T> {
     match timeout(STEP_LIMIT, work).await {
         Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
-            tracing::warn!(what, %error, "maintenance failed");
+            figures().troubled(what);
+            tracing::warn!(?what, %error, "maintenance failed");
             None
         }
         Err(_) => {
-            tracing::warn!(what, "maintenance took too long");
+            figures().troubled(what);
+            tracing::warn!(?what, "maintenance took too long");
             None
         }
     }

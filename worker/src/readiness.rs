@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use media_shared::services::Services;
+use media_shared::{metrics::figures, services::Services};
 use tokio::{sync::Mutex, time::Instant};
 
 /// How often parts that are away are looked for.
@@ -91,10 +91,12 @@ impl Readiness {
                 };
                 known.outages = before.saturating_add(1);
                 known.away = true;
+                figures().waits_for_parts(true);
                 self.closed.store(true, Ordering::Relaxed);
             }
             Ok(()) if known.away => {
                 known.away = false;
+                figures().waits_for_parts(false);
                 known.back = Instant::now();
                 let wait = known.wait();
                 tracing::info!(?wait, "database and storage are back");

@@ -8,6 +8,7 @@ use media_shared::{
     job::{Failure, FailureCode, KnownClass, MediaImport},
     job_ledger::{Claimed, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
+    metrics::{AttemptOutcome, Stored, Work, figures},
     telemetry::panic_message,
 };
 use tokio::{
@@ -61,6 +62,31 @@ enum Outcome {
     Stopped(StopReason),
 }
 
+impl Outcome {
+    /// What is counted once it is written, with what it has brought.
+    fn settled(&self) -> AttemptOutcome {
+        match self {
+            Self::Stored(media) => {
+                figures().stored(Stored::Import, media.size);
+                AttemptOutcome::Succeeded
+            }
+            Self::Failed(failure) => {
+                figures().attempt_failed(failure.code);
+                if failure.postponed {
+                    AttemptOutcome::Postponed
+                } else {
+                    AttemptOutcome::Failed
+                }
+            }
+            Self::Stopped(StopReason::Signal) => AttemptOutcome::Stopped,
+            Self::Stopped(StopReason::Shutdown | StopReason::StorageAway) => {
+                AttemptOutcome::HandedBack
+            }
+            Self::Stopped(StopReason::LeaseLost) => AttemptOutcome::Lost,
+        }
+    }
+}
+
 impl Runner {
     pub(crate) fn new(
         jobs: JobLedger,
@@ -96,10 +122,12 @@ impl Runner {
                 Ok(Ok(None)) => return,
                 // The maintenance loop posts a ticket again when the database is back.
                 Ok(Err(error)) => {
+                    figures().troubled(Work::Claim);
                     tracing::warn!(%error, "no job could be claimed");
                     return;
                 }
                 Err(_) => {
+                    figures().troubled(Work::Claim);
                     tracing::warn!("the database did not answer a claim");
                     return;
                 }
@@ -108,6 +136,7 @@ impl Runner {
     }
 
     async fn run(&self, claimed: Claimed) {
+        let begun = Instant::now();
         let guard = self.0.active.enter(claimed.lease);
         let outcome = match self.attempt(&claimed, &guard).await {
             // No attempt is spent on what is not the import's fault.
@@ -124,7 +153,8 @@ impl Runner {
             // The collector finds what could not be given up in time.
             let _ = timeout(STATEMENT_LIMIT, discarded).await;
         }
-        self.settle(claimed.lease, outcome, &guard).await;
+        let outcome = self.settle(claimed.lease, outcome, &guard).await;
+        figures().attempt_ended(&claimed.job.job_class, outcome, begun.elapsed());
     }
 
     async fn attempt(&self, claimed: &Claimed, guard: &ActiveGuard) -> Outcome {
@@ -147,14 +177,21 @@ impl Runner {
 
     /// Writes down how the attempt ended. While the database will not take it, tries again: by then
     /// the lease may be lost, and the job another's.
-    async fn settle(&self, lease: Lease, mut outcome: Outcome, guard: &ActiveGuard) {
+    async fn settle(
+        &self,
+        lease: Lease,
+        mut outcome: Outcome,
+        guard: &ActiveGuard,
+    ) -> AttemptOutcome {
         let give_up = Instant::now() + REWRITE_LIMIT;
         while Instant::now() < give_up {
             match timeout(STATEMENT_LIMIT, self.write(lease, &outcome)).await {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) => return outcome.settled(),
                 Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
-                    return self.disown(guard).await;
+                    figures().write_fenced();
+                    self.disown(guard).await;
+                    return AttemptOutcome::Lost;
                 }
                 Ok(Err(LedgerError::Denied(_))) => {
                     self.disown(guard).await;
@@ -164,13 +201,16 @@ impl Runner {
                 Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not written yet"),
                 Err(_) => tracing::warn!(%lease, "the database did not take the outcome"),
             }
+            figures().troubled(Work::Settle);
             // A stop means nothing to an attempt that has ended, unless the job is another's.
             let lost = guard.job.lost();
             if timeout(REWRITE_DELAY, lost).await.is_ok() {
-                return self.disown(guard).await;
+                self.disown(guard).await;
+                return AttemptOutcome::Lost;
             }
         }
         tracing::error!(%lease, "the outcome could not be written; the job will be rescued");
+        AttemptOutcome::Lost
     }
 
     /// Gives up what an attempt has written whose job is another's by now.

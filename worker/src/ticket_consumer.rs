@@ -6,7 +6,10 @@ use std::time::Duration;
 use apalis::prelude::{
     BackendExt as _, Data, TaskId, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
 };
-use media_shared::tickets::{Ticket, Tickets as _, local::LocalTickets, redis::RedisQueue};
+use media_shared::{
+    metrics::{Work, figures},
+    tickets::{Ticket, Tickets as _, local::LocalTickets, redis::RedisQueue},
+};
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +55,7 @@ pub(crate) async fn run(
         let Some(reason) = consume(&taker, &shutdown).await else {
             return;
         };
+        figures().troubled(Work::Tickets);
         if started.elapsed() > STABLE_AFTER {
             pause = FIRST_PAUSE;
         }
@@ -100,6 +104,7 @@ async fn take_ticket(_: Ticket, id: TaskId, worker: WorkerContext, taker: Data<T
     if let Err(error) = taker.queue.forget(&id, &worker).await {
         tracing::debug!(%error, "a ticket is not forgotten yet; it will come again");
     }
+    figures().ticket_taken();
     taker.local.post(1);
     taker.local.all_taken().await;
     taker.runner.has_room().await;

@@ -12,6 +12,7 @@ use media_shared::{
     media::{Filename, MediaPath, Sha256},
     media_ledger::{Creator, NewMedia, PublishError},
     media_metadata, media_type,
+    metrics::{Stored, figures},
     services::Services,
 };
 use multer::{Constraints, Field, Multipart, SizeLimit};
@@ -229,8 +230,9 @@ impl Uploads {
             )),
             Err(error) => Err(error),
         };
-        if recorded.is_err() {
-            self.disown(blob).await;
+        match &recorded {
+            Ok(media) => figures().stored(Stored::Upload, media.size.unsigned_abs()),
+            Err(_) => self.disown(blob).await,
         }
         recorded
     }

@@ -1,5 +1,7 @@
 //! How a worker takes jobs and keeps them.
 
+use std::time::Instant;
+
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
 
 use super::{Claimed, JobLedger, Lease};
@@ -7,6 +9,7 @@ use crate::{
     entities::job,
     ids::{JobId, WorkerId},
     job::{KnownClass, Signal},
+    metrics::figures,
 };
 
 /// The most jobs that one heartbeat statement renews; more take several.
@@ -68,14 +71,22 @@ impl JobLedger {
                progress = 0, bytes_done = 0, bytes_total = NULL \
              WHERE id = (SELECT id FROM pick) RETURNING *"
         );
+        let asked = Instant::now();
         let rows = self
             .database
             .writer()
             .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
             .await?;
-        rows.first()
-            .map(|row| job::Model::from_query_result(row, "").map(Claimed::new))
-            .transpose()
+        figures().claimed(asked.elapsed());
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let job = job::Model::from_query_result(row, "")?;
+        if job.attempt == 1 {
+            let could_begin = job.scheduled_at.unwrap_or(job.created_at);
+            figures().picked_up((now - could_begin).to_std().unwrap_or_default());
+        }
+        Ok(Some(Claimed::new(job)))
     }
 
     /// Renews the leases, writes the progress and brings back the signals of all jobs that a worker

@@ -1,16 +1,16 @@
 //! What has to be done to jobs from time to time. Every turn is bounded, and safe to run in every
 //! worker at once.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement, Value, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, FromQueryResult,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value, sea_query::Expr,
 };
 
 use super::{JobLedger, Lease, LedgerError};
-use crate::{entities::job, ids::JobId};
+use crate::{entities::job, ids::JobId, job::JobStatus, metrics::figures};
 
 /// The most jobs that one turn moves or rescues.
 const BATCH: u64 = 500;
@@ -21,15 +21,38 @@ pub const PRUNE_BATCH: u64 = 500;
 /// the count stays cheap.
 const MAX_COUNTED: u64 = 100_000;
 
-/// What waits and what runs now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueFigures {
-    /// Jobs that a free worker would take, counted up to 100,000.
+/// What waits and what runs now of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassFigures {
+    /// The class.
+    pub class: String,
+    /// Jobs that a free worker would take, counted up to 100,000 of all classes.
     pub pending: u64,
-    /// How long the job that was created first among them has been pending.
+    /// How long the one of them has been pending that has been for longest.
     pub oldest_pending: Option<Duration>,
     /// Jobs that a worker holds.
     pub running: u64,
+}
+
+impl ClassFigures {
+    /// Those of a class without jobs.
+    pub fn nothing_of(class: &str) -> Self {
+        Self {
+            class: class.to_owned(),
+            pending: 0,
+            oldest_pending: None,
+            running: 0,
+        }
+    }
+}
+
+/// Jobs of one class and status.
+#[derive(FromQueryResult)]
+struct Counted {
+    job_class: String,
+    status: JobStatus,
+    jobs: i64,
+    since: DateTime<Utc>,
 }
 
 impl JobLedger {
@@ -77,6 +100,7 @@ impl JobLedger {
         for (job_id, attempt) in expired {
             match self.expire(Lease { job_id, attempt }).await {
                 Ok(job) => {
+                    figures().rescued(1);
                     let status = job.status.as_str();
                     tracing::warn!(%job_id, attempt, status, "rescued a job whose worker was lost");
                     rescued += 1;
@@ -113,23 +137,36 @@ impl JobLedger {
         self.count_by("status = 'pending'", limit).await
     }
 
-    /// What waits and what runs.
-    pub async fn figures(&self) -> Result<QueueFigures, DbErr> {
-        // The index on status holds the pending jobs in the order of their creation.
-        let oldest = job::Entity::find()
-            .select_only()
-            .column(job::Column::UpdatedAt)
-            .filter(Expr::cust("status = 'pending'"))
-            .order_by_asc(job::Column::Id)
-            .into_tuple::<DateTime<Utc>>()
-            .one(self.database.reader())
+    /// What waits and what runs, of each class that has any.
+    pub async fn figures(&self) -> Result<Vec<ClassFigures>, DbErr> {
+        // The index on status holds each in the order of their creation.
+        let counted = |status: &str| {
+            format!(
+                "SELECT job_class, '{status}' AS status, COUNT(*) AS jobs, MIN(updated_at) AS since \
+                 FROM (SELECT job_class, updated_at FROM jobs WHERE status = '{status}' \
+                   ORDER BY id LIMIT {MAX_COUNTED}) AS {status} GROUP BY job_class"
+            )
+        };
+        let sql = format!("{} UNION ALL {}", counted("pending"), counted("running"));
+        let statement = Statement::from_string(self.database.backend(), sql);
+        let rows = Counted::find_by_statement(statement)
+            .all(self.database.reader())
             .await?;
         let now = self.clock.now();
-        Ok(QueueFigures {
-            pending: self.count_pending(MAX_COUNTED).await?,
-            oldest_pending: oldest.map(|since| (now - since).to_std().unwrap_or_default()),
-            running: self.count_by("status = 'running'", MAX_COUNTED).await?,
-        })
+        let mut classes = BTreeMap::new();
+        for row in rows {
+            let figures = classes
+                .entry(row.job_class)
+                .or_insert_with_key(|class| ClassFigures::nothing_of(class));
+            let jobs = u64::try_from(row.jobs).unwrap_or_default();
+            if row.status == JobStatus::Pending {
+                figures.pending = jobs;
+                figures.oldest_pending = (now - row.since).to_std().ok().or(Some(Duration::ZERO));
+            } else {
+                figures.running = jobs;
+            }
+        }
+        Ok(classes.into_values().collect())
     }
 
     async fn count_by(&self, condition: &'static str, limit: u64) -> Result<u64, DbErr> {

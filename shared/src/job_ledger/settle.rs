@@ -13,6 +13,7 @@ use crate::{
     ids::JobId,
     job::{Failure, Signal},
     media_ledger::{self, NewMedia},
+    metrics::figures,
 };
 
 /// How long a job waits for a host that never lets it in before that costs attempts.
@@ -23,7 +24,8 @@ impl JobLedger {
     /// garbage, the media is recorded and the job has succeeded.
     pub async fn succeed(&self, lease: Lease, new: NewMedia) -> Result<media::Model, LedgerError> {
         let now = self.clock.now();
-        self.database
+        let (media, job) = self
+            .database
             .transaction(|transaction| {
                 let new = new.clone();
                 Box::pin(async move {
@@ -35,11 +37,13 @@ impl JobLedger {
                     };
                     let row =
                         transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
-                    row.update(transaction).await?;
-                    Ok(media)
+                    let job = row.update(transaction).await?;
+                    Ok::<_, LedgerError>((media, job))
                 })
             })
-            .await
+            .await?;
+        count_end(&job);
+        Ok(media)
     }
 
     /// The attempt failed: the job waits for another, or has failed if none is left or none can
@@ -86,6 +90,7 @@ impl JobLedger {
                 })
             })
             .await?;
+        count_end(&job);
         Ok(match job.signal {
             Some(_) => Signalled::Requested(job),
             None => Signalled::Done(job),
@@ -115,7 +120,8 @@ impl JobLedger {
 
     async fn settle(&self, lease: Lease, ending: Ending) -> Result<job::Model, LedgerError> {
         let now = self.clock.now();
-        self.database
+        let job = self
+            .database
             .transaction(|transaction| {
                 let ending = ending.clone();
                 Box::pin(async move {
@@ -123,10 +129,19 @@ impl JobLedger {
                     let event = ending.into_event(&job, now)?;
                     let row =
                         transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
-                    Ok(row.update(transaction).await?)
+                    Ok::<_, LedgerError>(row.update(transaction).await?)
                 })
             })
-            .await
+            .await?;
+        count_end(&job);
+        Ok(job)
+    }
+}
+
+/// Counts a job that has just come to an end.
+fn count_end(job: &job::Model) {
+    if job.status.is_final() {
+        figures().job_ended(&job.job_class, job.status.as_str());
     }
 }
 

@@ -23,7 +23,10 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{MAX_WAITING, Ticket, Tickets};
-use crate::config::Secret;
+use crate::{
+    config::Secret,
+    metrics::{Work, figures},
+};
 
 /// The first part of every key. A ticket of another form gets another name: one that cannot be read
 /// ends every worker that takes it.
@@ -90,6 +93,7 @@ impl RedisQueue {
         let count = count.min(room);
         if count > 0 {
             self.storage().push_bulk(vec![Ticket; count]).await?;
+            figures().tickets_posted(count as u64);
         }
         Ok(())
     }
@@ -218,6 +222,7 @@ impl RedisTickets {
                 }
                 Ok(()) => {}
                 Err(error) => {
+                    figures().troubled(Work::Tickets);
                     if !away {
                         tracing::warn!(%error, "tickets cannot be posted; workers look at the table each second");
                     }

@@ -174,8 +174,8 @@ fn open_jobs(ledgers: &Ledgers, most: u32) -> JobLedger {
 async fn open_jobs_never_exceed_what_a_project_may_have(database: Database) {
     let ledgers = Ledgers::open(&database);
     let jobs = open_jobs(&ledgers, 5);
-    let creates = (0..20).map(|_| jobs.create(job("a", "r")));
-    let created = join_all(creates).await;
+    let entering = (0..20).map(|_| jobs.create(job("a", "r")));
+    let created = join_all(entering).await;
     let refused = created
         .iter()
         .filter(|result| matches!(result, Err(LedgerError::TooManyOpen { limit: 5 })));

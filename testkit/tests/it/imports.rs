@@ -132,11 +132,17 @@ async fn the_figures_of_the_queue_are_shown_by_both_programs() {
         api.import(&production.origin.url("none"), "r").await;
     }
     let figures = api.get("/metrics").await.text().await.unwrap();
-    assert!(figures.contains("\nmedia_jobs_pending 3\n"), "{figures}");
-    assert!(figures.contains("\nmedia_jobs_running 0\n"), "{figures}");
+    assert!(
+        figures.contains("\nmedia_jobs_pending{class=\"media:import\"} 3\n"),
+        "{figures}"
+    );
+    assert!(
+        figures.contains("\nmedia_jobs_running{class=\"media:import\"} 0\n"),
+        "{figures}"
+    );
     let worker = production.worker("worker").await;
     let figures = worker.get("/metrics").await.text().await.unwrap();
-    assert!(figures.contains("\nmedia_jobs_oldest_pending_seconds "));
+    assert!(figures.contains("\nmedia_jobs_oldest_pending_seconds{class="));
 }
 
 /// One job holds a unicity, however many ask for it at once.

@@ -14,6 +14,7 @@ mod documents;
 mod downloads;
 mod egress;
 mod failures;
+mod figures;
 mod imports;
 mod lists;
 mod memory;

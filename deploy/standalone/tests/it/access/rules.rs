@@ -49,7 +49,7 @@ fn table() -> Vec<Row> {
     let info = |t: &Target| format!("/medias/info/{}", t.resource);
     let info_by_key = |t: &Target| format!("/medias/info/{}/k", t.resource);
     let links = |t: &Target| format!("/medias/files/{}/k/links", t.resource);
-    let new_job = |t: &Target| waiting(&t.resource, json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
+    let new_job = |t: &Target| waiting(&t.resource, &json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
     let job_change = |t: &Target| json!({ "data": { "type": "media:jobs", "id": t.job, "attributes": { "priority": 1 } } });
     let cancel = |_: &Target| json!({ "data": { "type": "media:signals", "attributes": { "signal": "cancel" } } });
     let link = |_: &Target| json!({ "data": { "type": "media:links" } });

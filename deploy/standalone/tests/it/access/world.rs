@@ -146,7 +146,7 @@ impl World {
 
     /// Enters an import that waits for years.
     pub(crate) async fn enter(&self, who: Who, resource: &str, more: Value) -> Response {
-        self.post(who, "/jobs", &waiting(resource, more)).await
+        self.post(who, "/jobs", &waiting(resource, &more)).await
     }
 
     pub(crate) async fn upload(&self, who: Who, path: &str, public: bool) -> Response {
@@ -176,7 +176,7 @@ impl World {
 }
 
 /// An import that waits for years.
-pub(crate) fn waiting(resource: &str, more: Value) -> Value {
+pub(crate) fn waiting(resource: &str, more: &Value) -> Value {
     let arguments = json!({ "url": "http://origin.test/a.png", "resource": resource });
     let mut document = import(
         &arguments,

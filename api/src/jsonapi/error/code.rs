@@ -1,0 +1,92 @@
+//! The table of errors.
+
+use poem::http::StatusCode;
+
+/// Makes the codes out of their table: what each means, its name, how clients see it, the HTTP status
+/// that goes with it, and its title.
+macro_rules! error_codes {
+    ($($(#[$meaning:meta])* $name:ident: $code:literal, $status:ident, $title:literal;)*) => {
+        /// The stable code of an error, for programs to switch on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ErrorCode {
+            $($(#[$meaning])* $name,)*
+        }
+
+        impl ErrorCode {
+            /// The code as clients see it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status that goes with it.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            /// What it is called, for people.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// There is no such route, job or media.
+    NotFound: "not_found", NOT_FOUND, "Not found";
+    /// The request needs a token and has none.
+    Unauthenticated: "unauthenticated", UNAUTHORIZED, "Unauthenticated";
+    /// The token is not good for this.
+    InsufficientScope: "insufficient_scope", FORBIDDEN, "Insufficient scope";
+    /// The caller may not do this, or not from where it comes.
+    Forbidden: "forbidden", FORBIDDEN, "Forbidden";
+    /// The token is not believed.
+    InvalidToken: "invalid_token", UNAUTHORIZED, "Invalid token";
+    /// The link was not made here, or was changed.
+    InvalidLink: "invalid_link", FORBIDDEN, "Invalid link";
+    /// The link was good once.
+    LinkExpired: "link_expired", FORBIDDEN, "Link expired";
+    /// The project would store more than it may.
+    // RFC 4331 §6.
+    QuotaExceeded: "quota_exceeded", INSUFFICIENT_STORAGE, "Quota exceeded";
+    /// The project has as many unfinished jobs as it may.
+    TooManyJobs: "too_many_jobs", TOO_MANY_REQUESTS, "Too many jobs";
+    /// The route does not take this method.
+    MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// The client takes nothing that the route can give.
+    NotAcceptable: "not_acceptable", NOT_ACCEPTABLE, "Not acceptable";
+    /// The body is of a type that the route does not take.
+    UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
+    /// The body cannot be read as what it says it is.
+    MalformedBody: "malformed_body", BAD_REQUEST, "Malformed body";
+    /// The body ended before it was whole.
+    IncompleteBody: "incomplete_body", BAD_REQUEST, "Incomplete body";
+    /// The body, or the media in it, is too large.
+    TooLarge: "too_large", PAYLOAD_TOO_LARGE, "Too large";
+    /// The query has a parameter that the route does not know.
+    UnknownParameter: "unknown_parameter", BAD_REQUEST, "Unknown parameter";
+    /// A value cannot be accepted.
+    InvalidValue: "invalid_value", UNPROCESSABLE_ENTITY, "Invalid value";
+    /// The bytes are not as many as was promised.
+    SizeMismatch: "size_mismatch", UNPROCESSABLE_ENTITY, "Size mismatch";
+    /// The bytes do not hash to what was promised.
+    ChecksumMismatch: "checksum_mismatch", UNPROCESSABLE_ENTITY, "Checksum mismatch";
+    /// No byte came for too long.
+    Stalled: "stalled", REQUEST_TIMEOUT, "Request stalled";
+    /// The requested range lies outside the media.
+    RangeNotSatisfiable: "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "Range not satisfiable";
+    /// `If-Match` or `If-Unmodified-Since` does not hold.
+    PreconditionFailed: "precondition_failed", PRECONDITION_FAILED, "Precondition failed";
+    /// The request cannot be understood.
+    BadRequest: "bad_request", BAD_REQUEST, "Bad request";
+    /// The present state does not allow it.
+    Conflict: "conflict", CONFLICT, "Conflict";
+    /// The database or storage cannot be reached; trying again later can help.
+    Unavailable: "unavailable", SERVICE_UNAVAILABLE, "Service unavailable";
+    /// A list took too long to read.
+    QueryTimeout: "query_timeout", SERVICE_UNAVAILABLE, "Query timeout";
+    /// There is no room left in storage.
+    StorageFull: "storage_full", INSUFFICIENT_STORAGE, "Storage full";
+    /// A defect of this service.
+    Internal: "internal", INTERNAL_SERVER_ERROR, "Internal error";
+}
