@@ -2,12 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{
-    config::Settings,
-    services::Services,
-    shutdown,
-    telemetry::{self, Verbosity},
-};
+use media_shared::{config::Settings, services::Services, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 /// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
@@ -21,7 +16,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Arguments::parse().settings.check()?;
-    telemetry::start(Verbosity::Service);
+    let telemetry = telemetry::start("media-api", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     // The workers are other programs: without Redis they find new jobs in the table.
     let services = Services::open(&config, None).await?;
@@ -32,5 +27,6 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!("listening on http://{}", listener.local_addr()?);
     media_api::serve(services.clone(), &config, listener, shutdown).await?;
     services.close().await?;
+    telemetry.finish().await;
     Ok(())
 }

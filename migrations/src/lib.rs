@@ -4,6 +4,7 @@ mod m20261123_000001_create_tables;
 mod m20261124_000001_checkpoints_and_metadata;
 mod m20261124_000002_origins;
 mod m20261124_000004_projects;
+mod m20261124_000005_traces;
 
 use sea_orm_migration::{
     prelude::*,
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000001_checkpoints_and_metadata::Migration),
             Box::new(m20261124_000002_origins::Migration),
             Box::new(m20261124_000004_projects::Migration),
+            Box::new(m20261124_000005_traces::Migration),
         ]
     }
 }

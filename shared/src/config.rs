@@ -12,6 +12,7 @@ mod egress;
 mod projects;
 mod secret;
 mod storage;
+mod telemetry;
 
 pub use authentication::{
     AuthenticationConfig, AuthenticationSettings, LinkKeys, TokenAlgorithm, TokenKeys,
@@ -21,6 +22,7 @@ pub use egress::{EgressConfig, HostList, HostSuffix};
 pub use projects::ProjectLimits;
 pub use secret::Secret;
 pub use storage::{S3Location, StorageUrl};
+pub use telemetry::{LogFormat, TelemetryConfig, TelemetrySettings};
 
 /// The settings as text, before they are checked by [`Settings::check`]. With secrets among them,
 /// they cannot be printed.
@@ -115,6 +117,10 @@ pub struct Settings {
     /// Who is believed.
     #[command(flatten)]
     pub authentication: AuthenticationSettings,
+
+    /// What the programs say about themselves.
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
 
     /// Where `media-worker` answers /livez, /readyz and /metrics; nowhere by default
     #[arg(
@@ -366,6 +372,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// How long running requests and imports may go on after the signal to stop.
     pub shutdown_grace: Duration,
+    /// What the programs say about themselves.
+    pub telemetry: TelemetryConfig,
 }
 
 /// How imports run.

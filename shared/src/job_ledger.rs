@@ -18,6 +18,7 @@ use crate::{
     list::{self, ListRequest, Page},
     media_ledger::{Creator, PublishError},
     metrics::figures,
+    telemetry::TraceParent,
 };
 
 mod backoff;
@@ -314,6 +315,7 @@ impl JobLedger {
             created_by: new.creator.created_by.clone(),
             created_role: new.creator.created_role.clone(),
             project_id: new.creator.project_id.clone(),
+            trace_parent: TraceParent::of_present_span().map(TraceParent::into_text),
             created_at: now,
             updated_at: now,
             started_at: None,

@@ -1,39 +1,110 @@
-//! What the programs say about themselves.
+//! What the programs say about themselves: lines of log, and traces.
 
-use std::any::Any;
+use std::{any::Any, io::IsTerminal as _, time::Duration};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt as _, registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
 
-/// How much the programs say unless `RUST_LOG` says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verbosity {
-    /// What a service should say: what happens to jobs, and what goes wrong.
-    Service,
-    /// What a command should say beside its own output: what goes wrong for good.
-    Command,
+use crate::config::{LogFormat, TelemetryConfig};
+
+mod trace_context;
+mod traces;
+
+pub use trace_context::{TraceParent, record_trace_id};
+pub use traces::TraceError;
+
+/// What the targets of the service's own lines and spans begin with.
+const OWN: &str = "media";
+/// How long what is left of the traces may take at the end.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a service says unless `RUST_LOG` says otherwise: what happens to jobs, and what goes wrong.
+const SERVICE_SAYS: &str = "warn,media=info,media_api=info,media_shared=info,media_worker=info";
+/// What a command says beside its own output: what goes wrong for good.
+const COMMAND_SAYS: &str = "error";
+
+/// What has been started; it wants to be [finished](Self::finish).
+#[must_use]
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+/// Writes a service's lines of log to standard error, and exports traces where that is configured, in
+/// the name of `program`.
+pub fn start(program: &'static str, config: &TelemetryConfig) -> Result<Telemetry, TraceError> {
+    let provider = match &config.otlp_endpoint {
+        Some(endpoint) => Some(traces::provider(program, endpoint)?),
+        None => None,
+    };
+    let traces = provider.as_ref().map(|provider| {
+        let own = Targets::new().with_target(OWN, LevelFilter::INFO);
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(program))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_filter(own)
+    });
+    tracing_subscriber::registry()
+        .with(lines(config.log_format).with_filter(filter(SERVICE_SAYS)))
+        .with(traces)
+        .init();
+    Ok(Telemetry(provider))
 }
 
-impl Verbosity {
-    fn directives(self) -> &'static str {
-        match self {
-            Self::Service => "warn,media=info,media_api=info,media_shared=info,media_worker=info",
-            Self::Command => "error",
+/// Writes a command's lines of log to standard error, for people.
+pub fn start_command() {
+    tracing_subscriber::registry()
+        .with(lines(LogFormat::Text).with_filter(filter(COMMAND_SAYS)))
+        .init();
+}
+
+fn filter(unless_told: &str) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told))
+}
+
+impl Telemetry {
+    /// Exports what is left of the traces, within five seconds.
+    pub async fn finish(self) {
+        let Some(provider) = self.0 else {
+            return;
+        };
+        // It blocks until its thread has ended.
+        let ended =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_LIMIT));
+        if let Ok(Err(error)) = ended.await {
+            tracing::warn!(%error, "the last traces could not be exported");
         }
     }
 }
 
-/// Writes log lines to standard error. Colours only on a terminal.
-pub fn start(verbosity: Verbosity) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(verbosity.directives()));
-    let lines = fmt::layer()
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let terminal = std::io::stderr().is_terminal();
+    let layer = fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_ansi(terminal)
         .with_target(false);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    if json {
+        // The span that a line belongs to is the last of its list.
+        layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed()
+    } else {
+        layer.boxed()
+    }
 }
 
 /// What a panic said.

@@ -24,6 +24,7 @@ pub mod redis;
 pub mod seaweed;
 pub mod service;
 pub mod tokens;
+pub mod trace_collector;
 pub mod wait;
 
 pub use wait::wait_until;

@@ -27,6 +27,7 @@ use tokio::{
     sync::{Notify, Semaphore},
     time::timeout,
 };
+use tracing::{Instrument as _, info_span};
 use url::{Position, Url};
 
 use crate::egress::Dialer;
@@ -245,7 +246,9 @@ impl Fetcher {
         let mut custom = target.headers.clone();
         let mut url = target.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.exchange(&url, &custom, &range, slot.take()).await?;
+            let span = info_span!("exchange", server.address = url.host_str());
+            let exchange = self.exchange(&url, &custom, &range, slot.take());
+            let answer = exchange.instrument(span).await?;
             let Some(next) = self.redirect_target(&url, &answer.response)? else {
                 return Ok(answer);
             };
@@ -284,7 +287,8 @@ impl Fetcher {
         };
         // With the slot in hand: others may have been told to wait while this one waited for it.
         self.courtesy.await_turn(url).await?;
-        let connecting = self.connector.connect(url, slot).await;
+        let connecting = self.connector.connect(url, slot);
+        let connecting = connecting.instrument(info_span!("connect")).await;
         let mut connection = connecting.map_err(|error| failure::of_connect(url, &error))?;
         let response = tokio::select! {
             answered = timeout(self.limits.response, connection.sender.send_request(request)) => answered,

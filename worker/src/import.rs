@@ -12,6 +12,7 @@ use media_shared::{
     metrics::figures,
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, info_span};
 
 use crate::{
     active_jobs::ActiveJob,
@@ -184,7 +185,8 @@ impl Importer {
         mut transfer: Transfer,
         mut intake: Intake,
     ) -> Result<(Head, Sealed), FetchError> {
-        match self.stream(task, &mut transfer, &mut intake).await {
+        let streaming = self.stream(task, &mut transfer, &mut intake);
+        match streaming.instrument(info_span!("stream")).await {
             Ok(()) => {}
             Err(Broken::Storage(error)) => {
                 let transient =
@@ -202,7 +204,7 @@ impl Importer {
         let head = Head::of(transfer.head());
         let blob = intake.blob().clone();
         let resumed = intake.is_resumed();
-        let sealed = intake.seal().await;
+        let sealed = intake.seal().instrument(info_span!("seal")).await;
         let sealed = sealed.map_err(|error| task.broken(&error, resumed))?;
         if let Err(failure) = task.check_type(&head, &sealed.head) {
             self.disown(&blob).await;

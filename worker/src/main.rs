@@ -3,13 +3,7 @@
 use std::sync::Arc;
 
 use clap::Parser;
-use media_shared::{
-    config::Settings,
-    services::Services,
-    shutdown,
-    telemetry::{self, Verbosity},
-    tickets::local,
-};
+use media_shared::{config::Settings, services::Services, shutdown, telemetry, tickets::local};
 use media_worker::egress::SystemResolver;
 
 /// Imports media: takes jobs from the database, fetches what they name, stores and records it.
@@ -23,7 +17,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Arguments::parse().settings.check()?;
-    telemetry::start(Verbosity::Service);
+    let telemetry = telemetry::start("media-worker", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     let tickets = local::local_tickets();
     let services = Services::open(&config, Some(tickets.0.clone())).await?;
@@ -31,5 +25,6 @@ async fn main() -> anyhow::Result<()> {
     let resolver = Arc::new(SystemResolver);
     media_worker::run(services.clone(), tickets, resolver, &config, shutdown).await?;
     services.close().await?;
+    telemetry.finish().await;
     Ok(())
 }

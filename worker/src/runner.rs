@@ -9,13 +9,14 @@ use media_shared::{
     job_ledger::{Claimed, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
     metrics::{AttemptOutcome, Stored, Work, figures},
-    telemetry::panic_message,
+    telemetry::{TraceParent, panic_message, record_trace_id},
 };
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
     active_jobs::{ActiveGuard, ActiveJobs, StopReason},
@@ -135,10 +136,29 @@ impl Runner {
         }
     }
 
+    /// Runs an attempt, as a part of the trace that the job was asked for in.
     async fn run(&self, claimed: Claimed) {
+        // Of the most urgent level, so that no line is without the job that it is about.
+        let span = tracing::error_span!(
+            "attempt",
+            otel.name = %claimed.job.job_class,
+            job = %claimed.lease.job_id,
+            attempt = claimed.lease.attempt,
+            trace_id = Empty,
+            outcome = Empty,
+        );
+        if let Some(parent) = claimed.job.trace_parent.clone() {
+            TraceParent::from_text(parent).adopt(&span);
+        }
+        record_trace_id(&span);
+        let outcome = self.run_attempt(&claimed).instrument(span.clone()).await;
+        span.record("outcome", outcome.label());
+    }
+
+    async fn run_attempt(&self, claimed: &Claimed) -> AttemptOutcome {
         let begun = Instant::now();
         let guard = self.0.active.enter(claimed.lease);
-        let outcome = match self.attempt(&claimed, &guard).await {
+        let outcome = match self.attempt(claimed, &guard).await {
             // No attempt is spent on what is not the import's fault.
             Outcome::Failed(failure)
                 if failure.code == FailureCode::StorageFailed && !self.0.readiness.look().await =>
@@ -153,8 +173,10 @@ impl Runner {
             // The collector finds what could not be given up in time.
             let _ = timeout(STATEMENT_LIMIT, discarded).await;
         }
-        let outcome = self.settle(claimed.lease, outcome, &guard).await;
+        let settling = self.settle(claimed.lease, outcome, &guard);
+        let outcome = settling.instrument(info_span!("record")).await;
         figures().attempt_ended(&claimed.job.job_class, outcome, begun.elapsed());
+        outcome
     }
 
     async fn attempt(&self, claimed: &Claimed, guard: &ActiveGuard) -> Outcome {

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use media_shared::{
     config::{Config, Settings},
-    shutdown,
-    telemetry::{self, Verbosity},
+    shutdown, telemetry,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,11 +17,12 @@ use crate::{
 /// Serves.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = settings.check()?;
-    telemetry::start(Verbosity::Service);
+    let telemetry = telemetry::start("media", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     let served = Served::start(&config, shutdown).await?;
     greet(&served.url());
     served.join().await?;
+    telemetry.finish().await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -94,6 +94,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         optional(&settings.public_url, public_url),
     );
     let projects = projects::check(settings, checker);
+    let telemetry = settings.telemetry.check(checker);
     let connect = checker.duration("MEDIA_CONNECT_TIMEOUT", &settings.connect_timeout);
     let response = checker.duration("MEDIA_RESPONSE_TIMEOUT", &settings.response_timeout);
     let stall = checker.duration("MEDIA_STALL_TIMEOUT", &settings.stall_timeout);
@@ -141,6 +142,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
             job_retention: job_retention?,
         },
         shutdown_grace: shutdown_grace?,
+        telemetry: telemetry?,
     })
 }
 

@@ -60,6 +60,8 @@ pub struct Model {
     pub created_role: Option<String>,
     /// For which project.
     pub project_id: Option<String>,
+    /// Where it belongs in the trace that it was asked for in: a `traceparent`.
+    pub trace_parent: Option<String>,
     /// When it was asked for.
     pub created_at: DateTimeUtc,
     /// When anything about it last changed.

@@ -39,7 +39,8 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    fn label(self) -> &'static str {
+    /// As figures and traces spell it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",

@@ -10,3 +10,4 @@ mod resume;
 mod schema;
 mod shutdown;
 mod tickets;
+mod traces;

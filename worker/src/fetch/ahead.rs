@@ -8,6 +8,7 @@ use std::sync::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::{FetchError, Fetcher, Identity, Part, Target, origin_slots::Slot};
 
@@ -76,7 +77,7 @@ impl Ahead {
             end,
             blocks,
             first: None,
-            task: AbortOnDropHandle::new(tokio::spawn(fetching)),
+            task: AbortOnDropHandle::new(tokio::spawn(fetching.in_current_span())),
             _memory: memory,
         }
     }
