@@ -278,7 +278,7 @@ fn filled(row: media::ActiveModel, new: NewMedia, now: DateTime<Utc>) -> media::
         size: Set(i64::try_from(new.size).unwrap_or(i64::MAX)),
         mime_type: Set(new.mime_type),
         sha256: Set(new.sha256.to_string()),
-        // Two numbers cannot fail to be written.
+        // Three numbers cannot fail to be written.
         metadata: Set(new
             .metadata
             .and_then(|known| serde_json::to_value(known).ok())),

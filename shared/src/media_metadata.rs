@@ -1,69 +1,215 @@
-//! What the bytes of a media say about it beside their type: the size of a picture.
+//! What the bytes of a media say about it beside their type: how large its picture is, how long it
+//! lasts. Nothing but headers is looked at, and of whatever they claim no more than some bytes, some
+//! reads and some seconds come of it.
 
-use serde::{Deserialize, Serialize};
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use serde::{Serialize, Serializer};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
+
+use crate::{
+    blob_store::{BlobKey, BlobStore, StorageError},
+    intake::Sealed,
+};
+
+mod containers;
+mod iso_media;
+mod window;
+
+use window::Window;
+
+/// How often storage is asked for bytes behind the head, and for how many at most each time.
+const MAX_READS: usize = 8;
+const READ_BYTES: u64 = 128 * 1024;
+/// How many files are looked at at once; each may take some 2 MiB.
+const MAX_AT_ONCE: usize = 4;
+/// How long one file may take, the wait for its turn included.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Whoever claims to last longer lies: ten years.
+const LONGEST: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
+
+static TURNS: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
 
 /// What is known of a media; what is not is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
-    /// The width of a picture, in pixels, as it is stored: a camera's note of how it was held is not
-    /// applied.
+    /// The size of a picture, or of the pictures of a video.
+    #[serde(flatten)]
+    pub dimensions: Option<Dimensions>,
+    /// How long sound or video lasts, to the millisecond. Written as a number of seconds.
+    #[serde(serialize_with = "as_seconds", skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Duration>,
+}
+
+/// The size of a picture in pixels, as it is stored: neither how the camera was held nor the shape
+/// of the pixels is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dimensions {
+    /// Pixels across; not 0.
     pub width: u32,
-    /// Its height.
+    /// Pixels down; not 0.
     pub height: u32,
 }
 
-/// Reads the head of a media of a type. It is never read further, whatever it says of itself.
-pub fn read(head: &[u8], mime: &str) -> Option<Metadata> {
-    // The reader of headers takes any file of the family of MP4 for a picture.
-    if !mime.starts_with("image/") {
-        return None;
+impl Dimensions {
+    /// Nothing if there is no pixel.
+    fn new(width: u32, height: u32) -> Option<Self> {
+        (width > 0 && height > 0).then_some(Self { width, height })
     }
-    let size = imagesize::blob_size(head).ok()?;
-    let width = u32::try_from(size.width).ok().filter(|width| *width > 0)?;
-    let height = u32::try_from(size.height)
-        .ok()
-        .filter(|height| *height > 0)?;
-    Some(Metadata { width, height })
+}
+
+/// What is looked for, by the type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Picture,
+    MpegAudio,
+    /// Any other sound or video.
+    Stream,
+}
+
+impl Kind {
+    fn of(mime: &str) -> Option<Self> {
+        match mime.split_once('/')? {
+            ("image", _) => Some(Self::Picture),
+            ("audio", "mpeg" | "mp3" | "mpeg3" | "x-mp3" | "x-mpeg") => Some(Self::MpegAudio),
+            ("audio" | "video", _) | ("application", "ogg" | "mp4") => Some(Self::Stream),
+            _ => None,
+        }
+    }
+}
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("a reader of headers broke down: {0}")]
+    Reader(#[from] JoinError),
+}
+
+/// Reads what stored bytes of a type say. Whatever goes wrong is no more than nothing known.
+pub async fn read(store: &Arc<dyn BlobStore>, sealed: &Sealed, mime: &str) -> Option<Metadata> {
+    let kind = Kind::of(mime)?;
+    let found = match timeout(TIME_LIMIT, look(store, sealed, kind)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, blob = %sealed.blob_id, "the metadata could not be read");
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!(blob = %sealed.blob_id, "the metadata was not read within {TIME_LIMIT:?}");
+            return None;
+        }
+    };
+    Some(found).filter(|found| *found != Metadata::default())
+}
+
+async fn look(
+    store: &Arc<dyn BlobStore>,
+    sealed: &Sealed,
+    kind: Kind,
+) -> Result<Metadata, ReadError> {
+    let key = BlobKey::of(sealed.blob_id);
+    // Nobody closes it.
+    let mut turn = TURNS.acquire().await.ok();
+    let mut file = File::new(sealed.head.clone().into(), sealed.size, kind);
+    loop {
+        let step;
+        // The turn goes with it: if a reader hangs, no more of them do than there are turns.
+        (file, turn, step) = spawn_blocking(move || {
+            let step = file.step();
+            (file, turn, step)
+        })
+        .await?;
+        match step {
+            Step::Found(found) => return Ok(found),
+            Step::Read(range) => {
+                let pieces: Vec<Bytes> = store.read(&key, range.clone()).await?.try_collect().await?;
+                file.window.add(range.start, pieces.concat().into());
+            }
+        }
+    }
+}
+
+/// A file that is being looked at. It asks for bytes and does not fetch them itself.
+struct File {
+    window: Window,
+    kind: Kind,
+    reads: usize,
+}
+
+/// What comes of a look at the bytes at hand.
+enum Step {
+    /// That is all.
+    Found(Metadata),
+    /// These bytes are needed as well.
+    Read(Range<u64>),
+}
+
+impl File {
+    fn new(head: Bytes, size: u64, kind: Kind) -> Self {
+        Self {
+            window: Window::new(head, size),
+            kind,
+            reads: 0,
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        let found = match self.kind {
+            Kind::Picture => return Step::Found(picture(self.window.from(0))),
+            kind => containers::read(&self.window, kind == Kind::MpegAudio),
+        };
+        match self.window.missed().filter(|_| self.reads < MAX_READS) {
+            Some(start) => {
+                self.reads += 1;
+                let end = start.saturating_add(READ_BYTES).min(self.window.size());
+                Step::Read(start..end)
+            }
+            None => Step::Found(found),
+        }
+    }
+}
+
+/// Reads the head of a picture. The rest of it is never looked at.
+fn picture(head: &[u8]) -> Metadata {
+    let dimensions = imagesize::blob_size(head).ok().and_then(|size| {
+        Dimensions::new(
+            u32::try_from(size.width).ok()?,
+            u32::try_from(size.height).ok()?,
+        )
+    });
+    Metadata {
+        dimensions,
+        duration: None,
+    }
+}
+
+/// How long so many units last, to the millisecond, if that can be.
+fn seconds(units: u64, in_a_second: u64) -> Option<Duration> {
+    let (units, rate) = (u128::from(units), u128::from(in_a_second));
+    let milliseconds = (units * 1000 + rate / 2).checked_div(rate)?;
+    let duration = Duration::from_millis(u64::try_from(milliseconds).ok()?);
+    (duration > Duration::ZERO && duration <= LONGEST).then_some(duration)
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "ten years have fewer milliseconds than a f64 has integers"
+)]
+fn as_seconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let seconds = duration.map(|duration| duration.as_millis() as f64 / 1000.0);
+    seconds.serialize(serializer)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0";
-    const GIF: &[u8] = b"GIF89a\x40\x01\xc8\0\0\0\0";
-
-    #[test]
-    fn a_picture_says_its_size() {
-        let size = |width, height| Some(Metadata { width, height });
-        assert_eq!(read(PNG, "image/png"), size(640, 480));
-        assert_eq!(read(GIF, "image/gif"), size(320, 200));
-    }
-
-    #[test]
-    fn nonsense_says_nothing() {
-        let mut none = b"GIF89a".to_vec();
-        none.extend([0; 7]);
-        for (head, mime) in [
-            (PNG, "text/plain"),
-            (&PNG[..20], "image/png"),
-            (&none, "image/gif"),
-            (b"", "image/jpeg"),
-            (b"\xff\xd8\xff\xc0", "image/jpeg"),
-        ] {
-            assert_eq!(read(head, mime), None, "{mime}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_make_it_fail(mut head: Vec<u8>, kind in 0..8_usize) {
-            const KINDS: [&[u8]; 8] = [
-                PNG, GIF, b"\xff\xd8\xff\xe1", b"RIFF\0\0\0\0WEBPVP8X", b"II*\0",
-                b"\0\0\0\x18ftypavif", b"\xff\x0a", b"BM",
-            ];
-            head.splice(0..0, KINDS[kind].iter().copied());
-            read(&head, "image/any");
-        }
-    }
-}
+mod tests;

@@ -78,7 +78,8 @@ impl Importer {
             };
             source = match self.store(&task, transfer, intake).await {
                 Ok((head, sealed)) => {
-                    return Ok(describe(arguments, &head, &sealed, &claimed.job));
+                    let job = &claimed.job;
+                    return Ok(describe(arguments, &head, &sealed, job, &self.store).await);
                 }
                 Err(FetchError::Failed(failure)) => return Err(failure),
                 Err(FetchError::Changed(whole)) => {

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
+    blob_store::BlobStore,
     entities::media,
     ids::BlobId,
     intake::{Expectation, Intake, IntakeError, Sealed},
@@ -75,13 +76,18 @@ impl Described {
         }
     }
 
-    fn with(self, (path, creator): (MediaPath, Creator), sealed: &Sealed) -> NewMedia {
+    async fn with(
+        self,
+        (path, creator): (MediaPath, Creator),
+        sealed: &Sealed,
+        store: &Arc<dyn BlobStore>,
+    ) -> NewMedia {
         let extension = self.filename.as_ref().and_then(Filename::extension);
         let media_type = media_type::detect(&sealed.head, self.declared.as_deref(), extension);
         NewMedia {
             path,
             filename: self.filename.unwrap_or_else(Filename::download),
-            metadata: media_metadata::read(&sealed.head, &media_type.mime),
+            metadata: media_metadata::read(store, sealed, &media_type.mime).await,
             mime_type: media_type.mime,
             size: sealed.size,
             sha256: sealed.sha256,
@@ -153,8 +159,8 @@ impl Uploads {
             let described = Described::of(fields, &part);
             parts.budget.lift();
             let sealed = self.store(intake, part).await?;
-            self.record(described.with(place, &sealed), &blob, parts)
-                .await
+            let new = described.with(place, &sealed, &self.services.store).await;
+            self.record(new, &blob, parts).await
         };
         tokio::select! {
             kept = keep => kept,

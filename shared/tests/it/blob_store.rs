@@ -61,11 +61,11 @@ on_every_store!(
 /// Room for three parts: many writers at once have to wait for each other.
 const BUFFER: ByteSize = ByteSize::mib(24);
 
-fn unique_prefix() -> String {
+pub fn unique_prefix() -> String {
     format!("{}/", media_testkit::service::unique("store"))
 }
 
-async fn open_s3(prefix: &str) -> S3Store {
+pub async fn open_s3(prefix: &str) -> S3Store {
     let location = S3Location {
         bucket: seaweed::BUCKET.to_owned(),
         prefix: prefix.to_owned(),
@@ -101,7 +101,7 @@ fn anything() -> Extent {
     }
 }
 
-async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chunk: usize) {
+pub async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chunk: usize) {
     let mut writer = store.create(key, anything()).await.unwrap();
     for piece in bytes.chunks(chunk) {
         writer.write(Bytes::copy_from_slice(piece)).await.unwrap();

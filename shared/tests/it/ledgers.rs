@@ -117,8 +117,8 @@ pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
         path,
         filename: Filename::new("file.png").unwrap(),
         metadata: Some(Metadata {
-            width: 640,
-            height: 480,
+            dimensions: None,
+            duration: Some(Duration::from_millis(7200)),
         }),
         mime_type: "image/png".into(),
         size: 4,

@@ -8,5 +8,6 @@ mod collector;
 mod job_ledger;
 mod job_ledger_model;
 mod ledgers;
+mod media_metadata;
 mod plans;
 mod projects;

@@ -1,7 +1,9 @@
 //! What one attempt at an import has to do, what it makes of the bytes, and how it says why not.
 
+use std::sync::Arc;
+
 use media_shared::{
-    blob_store::StorageError,
+    blob_store::{BlobStore, StorageError},
     entities::job,
     intake::{Expectation, IntakeError, Sealed},
     job::{
@@ -93,11 +95,12 @@ impl Head {
     }
 }
 
-pub(super) fn describe(
+pub(super) async fn describe(
     arguments: ImportArguments,
     head: &Head,
     sealed: &Sealed,
     job: &job::Model,
+    store: &Arc<dyn BlobStore>,
 ) -> NewMedia {
     let source_url = arguments.public_url();
     let named = arguments.filename.clone().or_else(|| head.filename.clone());
@@ -105,7 +108,7 @@ pub(super) fn describe(
     NewMedia {
         path: arguments.path,
         filename: named.unwrap_or_else(|| filename::fallback(media_type.extension)),
-        metadata: media_metadata::read(&sealed.head, &media_type.mime),
+        metadata: media_metadata::read(store, sealed, &media_type.mime).await,
         mime_type: media_type.mime,
         size: sealed.size,
         sha256: sealed.sha256,
