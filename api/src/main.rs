@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{config::Settings, services::Services, shutdown, telemetry};
+use media_shared::{config::Settings, probe, services::Services, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 /// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
@@ -11,11 +11,18 @@ use tokio::net::TcpListener;
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
+    /// Ask the program that listens at MEDIA_LISTEN whether it is ready, and start nothing
+    #[arg(long)]
+    probe: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = Arguments::parse().settings.check()?;
+    let arguments = Arguments::parse();
+    let config = arguments.settings.check()?;
+    if arguments.probe {
+        return probe::ready(config.listen).context("it is not ready");
+    }
     let telemetry = telemetry::start("media-api", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     // The workers are other programs: without Redis they find new jobs in the table.

@@ -1,11 +1,23 @@
-//! `media-migrate`: brings the schema up, down, or tells how it stands.
+//! `media-migrate`: brings the schema up, down, tells how it stands, or waits for it.
 
-use anyhow::Context;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
+use media_migrations::SchemaError;
 use sea_orm_migration::{
     MigratorTrait,
-    sea_orm::{ConnectOptions, Database},
+    sea_orm::{ConnectOptions, Database, DatabaseConnection},
 };
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
+
+/// How long `wait` waits before it says that it was in vain.
+const WAIT_LIMIT: Duration = Duration::from_mins(10);
+/// How often `wait` looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Migrates the database of the media importer.
 #[derive(Parser)]
@@ -31,6 +43,8 @@ enum Command {
     Down,
     /// List what is applied and what is missing.
     Status,
+    /// Wait until nothing is missing, for ten minutes at most; change nothing.
+    Wait,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,6 +55,27 @@ async fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .init();
+    tokio::select! {
+        done = run(&arguments) => done,
+        stopped = asked_to_stop() => {
+            stopped?;
+            bail!("told to stop")
+        }
+    }
+}
+
+/// Ends when the program is told to stop. The first process of a container hears of it in no other way.
+async fn asked_to_stop() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url)?);
     options.sqlx_logging(false);
     let database = Database::connect(options)
@@ -50,8 +85,28 @@ async fn main() -> anyhow::Result<()> {
         Command::Up => media_migrations::migrate_up(&database).await?,
         Command::Down => media_migrations::Migrator::down(&database, Some(1)).await?,
         Command::Status => media_migrations::Migrator::status(&database).await?,
+        Command::Wait => timeout(WAIT_LIMIT, wait(&database))
+            .await
+            .with_context(|| format!("the schema did not come up within {WAIT_LIMIT:?}"))??,
     }
     Ok(())
+}
+
+/// Looks until no migration is missing.
+async fn wait(database: &DatabaseConnection) -> Result<(), SchemaError> {
+    let mut said = false;
+    loop {
+        match media_migrations::check(database).await {
+            Err(missing @ SchemaError::Behind(_)) => {
+                if !said {
+                    eprintln!("waiting: {missing}");
+                    said = true;
+                }
+            }
+            decided => return decided,
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// A SQLite file that is not there yet is created, its directory too, as the programs do.

@@ -20,6 +20,7 @@ pub mod media_metadata;
 pub mod media_type;
 pub mod metrics;
 pub mod origin_ledger;
+pub mod probe;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;

@@ -130,7 +130,8 @@ async fn look(
         match step {
             Step::Found(found) => return Ok(found),
             Step::Read(range) => {
-                let pieces: Vec<Bytes> = store.read(&key, range.clone()).await?.try_collect().await?;
+                let pieces: Vec<Bytes> =
+                    store.read(&key, range.clone()).await?.try_collect().await?;
                 file.window.add(range.start, pieces.concat().into());
             }
         }

@@ -68,7 +68,7 @@ pub enum OpenError {
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long the parts may take to close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+pub const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the service cannot do its work now.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use apalis::prelude::{
 use futures_util::{StreamExt as _, stream::BoxStream};
 use media_shared::{
     config::Config,
-    services::Services,
+    services::{self, Services},
     tickets::{
         Ticket,
         local::{LocalTicketSource, LocalTickets},
@@ -43,6 +43,13 @@ use runner::Runner;
 
 /// How long jobs that were told to stop may take to write that down.
 const HAND_BACK_LIMIT: Duration = Duration::from_secs(10);
+
+/// How much longer than the configured grace `media-worker` may take to stop: handing jobs back, its
+/// runtime, its tasks and its connections each have their limit. Whoever kills it earlier leaves jobs to
+/// the rescue, which counts an attempt.
+pub const STOP_LIMIT: Duration = HAND_BACK_LIMIT
+    .saturating_mul(3)
+    .saturating_add(services::CLOSE_LIMIT);
 
 /// Why the worker could not run.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{config::Settings, services::Services, shutdown, telemetry, tickets::local};
+use media_shared::{
+    config::Settings, probe, services::Services, shutdown, telemetry, tickets::local,
+};
 use media_worker::egress::SystemResolver;
 
 /// Imports media: takes jobs from the database, fetches what they name, stores and records it.
@@ -12,11 +15,22 @@ use media_worker::egress::SystemResolver;
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
+    /// Ask the program that listens at MEDIA_WORKER_LISTEN whether it is ready, and start nothing
+    #[arg(long)]
+    probe: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = Arguments::parse().settings.check()?;
+    let arguments = Arguments::parse();
+    let config = arguments.settings.check()?;
+    if arguments.probe {
+        let listens = config
+            .worker
+            .listen
+            .context("MEDIA_WORKER_LISTEN is not set")?;
+        return probe::ready(listens).context("it is not ready");
+    }
     let telemetry = telemetry::start("media-worker", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     let tickets = local::local_tickets();

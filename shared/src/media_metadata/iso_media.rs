@@ -62,7 +62,10 @@ fn film_header(window: &Window, at: u64) -> Option<(u32, u64)> {
 /// ones stand for nothing known.
 fn unsigned(window: &Window, at: u64, short: u64, long: u64) -> Option<u64> {
     match window.array(at)? {
-        [0] => window.be32(at + short).filter(|n| *n != u32::MAX).map(u64::from),
+        [0] => window
+            .be32(at + short)
+            .filter(|n| *n != u32::MAX)
+            .map(u64::from),
         [1] => window.be64(at + long).filter(|n| *n != u64::MAX),
         _ => None,
     }

@@ -53,7 +53,8 @@ fn told(bytes: &[u8], mime: &str) -> (Metadata, Vec<Range<u64>>) {
         match file.step() {
             Step::Found(found) => return (found, reads),
             Step::Read(range) => {
-                let place = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+                let place =
+                    usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
                 file.window
                     .add(range.start, Bytes::copy_from_slice(&bytes[place]));
                 reads.push(range);
@@ -110,7 +111,11 @@ fn sound_and_video_say_their_duration() {
         ("no-count.mp3", known(None, None)),
         ("sound.aac", known(None, None)),
     ] {
-        assert_eq!(told(sample(name), type_of(name)), (expected, vec![]), "{name}");
+        assert_eq!(
+            told(sample(name), type_of(name)),
+            (expected, vec![]),
+            "{name}"
+        );
     }
 }
 
@@ -171,7 +176,10 @@ fn a_film_that_is_made_to_be_slow_ends_soon() {
         (deep, 0),
         // Ends before it begins; ends at the end of all numbers; goes to the end of the file.
         (b"\0\0\0\x07moov\0\0\0\x08mvhd".to_vec(), 0),
-        (b"\0\0\0\x01moov\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(), 0),
+        (
+            b"\0\0\0\x01moov\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+            0,
+        ),
         (b"\0\0\0\x01moov\0\0\0\0\0\0\0\0".to_vec(), 0),
         (b"\0\0\0\0moov\0\0\0\0trak\0\0\0\0mdia".repeat(100), 0),
     ] {
@@ -196,7 +204,10 @@ fn what_is_not_known_is_not_written() {
         r#"{"width":64,"height":48,"duration":7.223}"#
     );
     assert_eq!(written(known(None, 60_000)), r#"{"duration":60.0}"#);
-    assert_eq!(written(known(Some((1, 1)), None)), r#"{"width":1,"height":1}"#);
+    assert_eq!(
+        written(known(Some((1, 1)), None)),
+        r#"{"width":1,"height":1}"#
+    );
 }
 
 /// Holds that so little was read as is allowed, and that what was found can be.

@@ -84,7 +84,12 @@ impl BlobStore for Counting {
 }
 
 /// What bytes say once they are stored, and how much was read of them for it.
-async fn told(store: Arc<dyn BlobStore>, bytes: &[u8], mime: &str, broken: bool) -> (Json, u64, u64) {
+async fn told(
+    store: Arc<dyn BlobStore>,
+    bytes: &[u8],
+    mime: &str,
+    broken: bool,
+) -> (Json, u64, u64) {
     let blob_id = BlobId::generate();
     let key = BlobKey::of(blob_id);
     write(&store, &key, bytes, 64 * 1024).await;
@@ -112,10 +117,7 @@ async fn told(store: Arc<dyn BlobStore>, bytes: &[u8], mime: &str, broken: bool)
 
 async fn a_header_behind_the_head_is_found_with_one_short_read(store: Arc<dyn BlobStore>) {
     let (found, reads, bytes) = told(store, &film(), "video/mp4", false).await;
-    assert_eq!(
-        found,
-        json!({ "width": 64, "height": 48, "duration": 1.5 })
-    );
+    assert_eq!(found, json!({ "width": 64, "height": 48, "duration": 1.5 }));
     assert_eq!(reads, 1);
     assert!(bytes <= 128 * 1024, "{bytes}");
 }

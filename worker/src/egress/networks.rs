@@ -13,9 +13,10 @@ pub fn special_network(address: IpAddr) -> Option<&'static str> {
 }
 
 /// First address, prefix length, name.
-type Network<A> = (A, u32, &'static str);
+pub type Network<A> = (A, u32, &'static str);
 
-const V4: [Network<Ipv4Addr>; 19] = [
+/// Special networks of IPv4.
+pub const V4: [Network<Ipv4Addr>; 19] = [
     (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared address space"),
@@ -39,7 +40,7 @@ const V4: [Network<Ipv4Addr>; 19] = [
 ];
 
 /// Special networks within 2000::/3; all that lies outside it is special anyway.
-const V6: [Network<Ipv6Addr>; 4] = [
+pub const V6: [Network<Ipv6Addr>; 4] = [
     (
         Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
         23,
