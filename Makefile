@@ -33,6 +33,10 @@ install: target/clients/ready
 	test -x /usr/bin/redis-server || missing="$$missing redis-server"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	command -v strip >/dev/null || missing="$$missing binutils"; \
+	command -v buildah >/dev/null || missing="$$missing buildah"; \
+	command -v docker-compose >/dev/null || missing="$$missing docker-compose"; \
+	command -v kubectl >/dev/null || missing="$$missing kubernetes-client"; \
 	$(APT)
 
 CLIENTS = deploy/standalone/tests/clients

@@ -3,6 +3,7 @@
 // In tests a failure is a panic that says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+mod deploy;
 mod faults;
 mod imports;
 mod outages;

@@ -1,0 +1,158 @@
+#!/bin/sh
+# Builds every image from programs that are compiled already, on a root that holds nothing but what they
+# link with, and starts each the way a container would: as the image's user, with the image's variables,
+# on a root file system that cannot be written to. To be run by root in a network of its own.
+#
+#   images.sh REPOSITORY PROGRAMS
+set -eu
+repository=$1
+programs=$2
+work=$(mktemp -d)
+chmod 755 "$work"
+running=
+
+end() {
+    status=$?
+    for pid in $running; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    rm -rf "$work"
+    exit "$status"
+}
+trap end EXIT
+
+fail() {
+    echo "$*" >&2
+    cat "$work"/*.log >&2 || true
+    exit 1
+}
+
+images() {
+    buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run" "$@"
+}
+
+# What the images are built on.
+make_base() {
+    base=$work/base
+    mkdir -p "$base/etc/ssl/certs" "$base/tmp"
+    cp /etc/ssl/certs/ca-certificates.crt "$base/etc/ssl/certs/"
+    ldd "$programs/media" | grep -o '/[^ ]*' | while read -r library; do
+        cp -L --parents "$library" "$base/"
+    done
+    container=$(images from scratch)
+    images copy --quiet "$container" "$base" / >/dev/null
+    images commit --quiet "$container" localhost/base >/dev/null
+}
+
+build() {
+    context=$work/context
+    mkdir -p "$context/deploy/prebuilt"
+    cp -P "$repository/.containerignore" "$repository/.dockerignore" "$repository/LICENSE" "$context/"
+    for program in media media-api media-worker media-migrate; do
+        # Most of a program for tests is there for debuggers.
+        strip -o "$context/deploy/prebuilt/$program" "$programs/$program"
+    done
+    for target in media media-api media-worker media-migrate; do
+        images bud --quiet --layers --isolation chroot --build-arg BASE=localhost/base \
+            --build-arg PROGRAMS=prebuilt --target "$target" --tag "localhost/$target" \
+            --file "$repository/deploy/Containerfile" "$context" >/dev/null
+        root=$(images mount "$(images from "localhost/$target")")
+        ln -s "$root" "$work/root-$target"
+    done
+}
+
+# A field of an image's configuration.
+configured() {
+    images inspect --type image --format "{{range .OCIv1.Config.$2}}{{println .}}{{end}}" "localhost/$1"
+}
+
+# run IMAGE DIRECTORY [VARIABLE=VALUE…] -- [ARGUMENT…]: becomes the program of an image, which may write to
+# that directory alone.
+run() {
+    image=$1
+    directory=$2
+    shift 2
+    variables=$(configured "$image" Env)
+    while [ "$1" != -- ]; do
+        variables="$variables $1"
+        shift
+    done
+    shift
+    [ $# -gt 0 ] || set -- $(configured "$image" Cmd)
+    user=$(images inspect --type image --format '{{.OCIv1.Config.User}}' "localhost/$image")
+    exec env -i $variables directory="$directory" unshare --mount sh -eu -c '
+        root=$1 writable=$2 user=$3
+        shift 3
+        mount --bind "$root" "$root"
+        mount -o remount,bind,ro "$root"
+        mount --bind "$writable" "$root$directory"
+        exec chroot --userspec="$user" --groups= "$root" "$@"
+    ' sh "$(readlink "$work/root-$image")" "$work/writable" "$user" $(configured "$image" Entrypoint) "$@"
+}
+
+# Waits until a program of an image is ready, and looks at how it runs.
+ready() {
+    pid=$1
+    url=$2
+    tries=0
+    until curl --silent --fail --output "$work/answer" "$url"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 300 ] && kill -0 "$pid" 2>/dev/null || fail "$url does not answer"
+        sleep 0.1
+    done
+    [ "$(cat "$work/answer")" = ok ] || fail "$url answers $(cat "$work/answer")"
+    grep -q '^Uid:.65532.65532.65532.65532$' "/proc/$pid/status" || fail "$url: another user"
+    grep -q ' / ro,' "/proc/$pid/mountinfo" || fail "$url: its root can be written to"
+}
+
+stop() {
+    kill -TERM "$1"
+    wait "$1" || fail "a program ends with $? when it is told to stop"
+}
+
+ip link set lo up
+make_base
+build
+
+secret=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+fresh() {
+    rm -rf "$work/writable"
+    mkdir "$work/writable"
+    chown 65532:65532 "$work/writable"
+}
+
+# Everything in one, with nothing said but who is believed: without that it does not start.
+fresh
+if (run media /data --) 2>"$work/refusal.log"; then
+    fail "it serves everybody"
+fi
+grep -q MEDIA_JWT_SECRET "$work/refusal.log" || fail "it does not say what is missing"
+(run media /data MEDIA_JWT_SECRET="$secret" -- 2>"$work/media.log") &
+media=$!
+running="$running $media"
+ready "$media" http://127.0.0.1:8080/readyz
+stop "$media"
+
+# The programs apart, on one database and one directory.
+fresh
+parts="DATABASE_URL=sqlite:///tmp/media.db MEDIA_STORAGE_URL=file:/tmp/blobs"
+(run media-migrate /tmp $parts -- wait 2>"$work/wait.log") &
+waiting=$!
+running="$running $waiting"
+(run media-migrate /tmp $parts -- 2>"$work/migrate.log") || fail "the schema does not come up"
+wait "$waiting" || fail "nobody waits for the schema"
+(run media-api /tmp $parts MEDIA_JWT_SECRET="$secret" -- 2>"$work/api.log") &
+api=$!
+(run media-worker /tmp $parts -- 2>"$work/worker.log") &
+worker=$!
+running="$running $api $worker"
+ready "$api" http://127.0.0.1:8080/readyz
+ready "$worker" http://127.0.0.1:8081/readyz
+(run media-api /tmp $parts MEDIA_JWT_SECRET="$secret" -- --probe 2>"$work/probe.log") ||
+    fail "the API is not healthy"
+(run media-worker /tmp $parts -- --probe 2>>"$work/probe.log") || fail "the worker is not healthy"
+stop "$worker"
+if (run media-worker /tmp $parts -- --probe 2>>"$work/probe.log"); then
+    fail "a worker that has ended is healthy"
+fi
+stop "$api"

@@ -1,0 +1,123 @@
+//! What is deployed: manifests, compose and images, held against the programs.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use media_shared::services::CLOSE_LIMIT;
+use media_testkit::{databases, programs};
+use media_worker::{STOP_LIMIT, egress::networks};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use serde_json::json;
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Checks manifests and compose; `make install` puts Python and what it needs there.
+fn check(argument: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(here().join("../target/clients/python/bin/python"));
+    command.arg(here().join("tests/deploy/check.py"));
+    command.arg(argument.as_ref());
+    command
+}
+
+/// The directory of the programs.
+fn built() -> PathBuf {
+    programs::path("media").parent().unwrap().to_owned()
+}
+
+/// What a command prints when it succeeds, as it must.
+fn output(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(
+        output.status.success(),
+        "{}\n{stdout}\n{stderr}",
+        output.status
+    );
+    stdout
+}
+
+#[test]
+fn what_is_deployed_fits_the_programs() {
+    let v4 = networks::V4
+        .iter()
+        .map(|(first, prefix, _)| format!("{first}/{prefix}"));
+    let v6 = networks::V6
+        .iter()
+        .map(|(first, prefix, _)| format!("{first}/{prefix}"));
+    // The gate refuses 6to4 apart from its tables.
+    let special: Vec<String> = v4.chain(v6).chain(["2002::/16".to_owned()]).collect();
+    let facts = json!({
+        "programs": built(),
+        "stop": {
+            "media-api": CLOSE_LIMIT.as_secs_f64(),
+            "media-worker": STOP_LIMIT.as_secs_f64(),
+        },
+        "special": special,
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), facts.to_string()).unwrap();
+    output(check(file.path()));
+}
+
+/// How many jobs of each status [`fill`] enters.
+const EACH: i64 = 3;
+
+/// Enters jobs of every status that is named, as many of each as there is `count`.
+async fn fill(database: &DatabaseConnection, statuses: &str, count: i64) {
+    let sql = format!(
+        "INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, arguments, \
+           created_at, updated_at, scheduled_at, finished_at, lease_until, worker_id) \
+         SELECT gen_random_uuid(), 'media:import', 0, status, 5, 1, '{{}}', now(), now(), \
+           CASE WHEN status = 'scheduled' THEN now() END, \
+           CASE WHEN status IN ('succeeded', 'failed', 'cancelled') THEN now() END, \
+           CASE WHEN status = 'running' THEN now() END, \
+           CASE WHEN status = 'running' THEN gen_random_uuid() END \
+         FROM unnest(ARRAY[{statuses}]) AS status, generate_series(1, {count})"
+    );
+    database.execute_unprepared(&sql).await.unwrap();
+}
+
+async fn ask(database: &DatabaseConnection, sql: &str) -> i64 {
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let row = database.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+#[tokio::test]
+async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
+    let query = output(check("query"));
+    let test = databases::postgres().await;
+    let database = test.database.writer();
+    assert_eq!(ask(database, &query).await, 0);
+    let all = "'scheduled', 'pending', 'running', 'paused', 'succeeded', 'failed', 'cancelled'";
+    fill(database, all, EACH).await;
+    assert_eq!(ask(database, &query).await, 2 * EACH);
+    // More than any number of workers that it leads to.
+    fill(database, "'pending'", 2000).await;
+    assert_eq!(ask(database, &query).await, 1000 + EACH);
+}
+
+#[test]
+fn the_images_build_and_their_programs_start() {
+    let mut id = Command::new("id");
+    id.arg("-u");
+    // Others become root in a namespace of their own.
+    let mut command = if output(id).trim() == "0" {
+        Command::new("unshare")
+    } else {
+        let mut command = Command::new("buildah");
+        command.args(["unshare", "unshare"]);
+        command
+    };
+    command
+        .args(["--mount", "--net", "sh"])
+        .arg(here().join("tests/deploy/images.sh"))
+        .arg(here().join(".."))
+        .arg(built());
+    output(command);
+}
