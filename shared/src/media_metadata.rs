@@ -32,7 +32,7 @@ const MAX_AT_ONCE: usize = 4;
 /// How long one file may take, the wait for its turn included.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Whoever claims to last longer lies: ten years.
-const LONGEST: Duration = Duration::from_secs(3652 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(3652 * 24);
 
 static TURNS: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
 
@@ -204,6 +204,7 @@ fn seconds(units: u64, in_a_second: u64) -> Option<Duration> {
     clippy::cast_precision_loss,
     reason = "ten years have fewer milliseconds than a f64 has integers"
 )]
+#[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn as_seconds<S: Serializer>(
     duration: &Option<Duration>,
     serializer: S,

@@ -8,6 +8,8 @@ use tokio::{
     process::Command,
 };
 
+use crate::scratch;
+
 /// An address of the public internet, where an origin of the test's can listen.
 pub const PUBLIC_V4: &str = "93.184.215.14";
 /// Another one.
@@ -84,7 +86,7 @@ fn name_of<T>(body: &T) -> &'static str {
 }
 
 async fn run_inside(test: &str) {
-    let etc = tempfile::tempdir().unwrap();
+    let etc = scratch::directory();
     for (file, content) in ETC {
         std::fs::write(etc.path().join(file), content).unwrap();
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::postgres::Postgres;
+use crate::{postgres::Postgres, scratch};
 
 /// Connections to PostgreSQL that each test may open.
 const CONNECTIONS: u32 = 8;
@@ -60,7 +60,7 @@ async fn run_on(path: &Path, sql: &str) {
 
 /// A new SQLite database.
 pub async fn sqlite() -> TestDatabase {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch::directory();
     let url = DatabaseUrl::Sqlite {
         path: directory.path().join("media.db"),
     };

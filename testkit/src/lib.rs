@@ -21,6 +21,7 @@ pub mod process;
 pub mod production;
 pub mod programs;
 pub mod redis;
+pub mod scratch;
 pub mod seaweed;
 pub mod service;
 pub mod tokens;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Launch, Supervised},
+    scratch,
 };
 
 /// A PostgreSQL server with data of its own, which can be stopped and started again.
@@ -45,7 +46,7 @@ impl Postgres {
 
     fn start_as(durable: bool) -> Self {
         let programs = newest_postgres();
-        let data = tempfile::tempdir().unwrap();
+        let data = scratch::directory();
         let directory = data.path().join("data");
         std::fs::create_dir(&directory).unwrap();
         let root = is_root();

@@ -14,6 +14,7 @@ use crate::{
     process::{Launch, Supervised},
     programs,
     redis::Redis,
+    scratch,
     seaweed::{BUCKET, Seaweed},
     service::import,
     wait_until,
@@ -61,7 +62,7 @@ impl Production {
             redis,
             seaweed,
             origin,
-            directory: tempfile::tempdir().unwrap(),
+            directory: scratch::directory(),
             variables: Vec::new(),
         };
         let migrated = production.migrate("up");

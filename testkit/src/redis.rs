@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Launch, Supervised},
-    wait_until,
+    scratch, wait_until,
 };
 
 /// A Redis that can be stopped and started again on the same port.
@@ -23,7 +23,7 @@ impl Redis {
     pub async fn start() -> Self {
         let mut redis = Self {
             port: free_port(),
-            directory: tempfile::tempdir().unwrap(),
+            directory: scratch::directory(),
             process: None,
         };
         redis.start_again().await;

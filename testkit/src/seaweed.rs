@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     process::{Launch, Supervised},
-    wait_until,
+    scratch, wait_until,
 };
 
 /// The bucket that every server has.
@@ -38,7 +38,7 @@ impl Seaweed {
     pub async fn start() -> Self {
         let mut seaweed = Self {
             ports: [(); 5].map(|()| port_with_twin()),
-            directory: tempfile::tempdir().unwrap(),
+            directory: scratch::directory(),
             process: None,
         };
         seaweed.start_again().await;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::{http_client, wait_until};
+use crate::{http_client, scratch, wait_until};
 
 /// How long a job of a test may take.
 const JOB_LIMIT: Duration = Duration::from_mins(1);
@@ -38,7 +38,7 @@ impl Installation {
     pub fn new(program: &str) -> Self {
         let installation = Self {
             program: PathBuf::from(program),
-            directory: tempfile::tempdir().unwrap(),
+            directory: scratch::directory(),
             variables: Vec::new(),
             logging: false,
         };

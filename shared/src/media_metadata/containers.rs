@@ -4,7 +4,7 @@ use symphonia::{
     core::{
         codecs::{CodecParameters, audio::well_known::CODEC_ID_OPUS},
         formats::{FormatOptions, FormatReader, Track},
-        io::MediaSourceStream,
+        io::{MediaSourceStream, MediaSourceStreamOptions},
         units::{Duration as Ticks, TimeBase},
     },
     default::formats::{MkvReader, MpaReader, OggReader, WavReader},
@@ -109,7 +109,9 @@ fn mpeg_audio(file: Reader<'_>) -> Option<Metadata> {
 /// STREAMINFO comes first, whatever tags and pictures come behind it: a rate in 20 bits, eight bits
 /// of something else, and the number of samples in 36 (RFC 9639 §8.2).
 fn flac(window: &Window, start: u64) -> Option<Metadata> {
-    let is_first = window.array::<1>(start + 4)?[0] & 0x7f == 0;
+    // The highest bit only says whether another block comes.
+    let [header] = window.array(start + 4)?;
+    let is_first = matches!(header, 0 | 0x80);
     let packed = window.be64(start + 18).filter(|_| is_first)?;
     Some(Metadata {
         duration: seconds(packed & 0xf_ffff_ffff, packed >> 44),
@@ -118,7 +120,7 @@ fn flac(window: &Window, start: u64) -> Option<Metadata> {
 }
 
 fn buffered(file: Reader<'_>) -> MediaSourceStream<'_> {
-    MediaSourceStream::new(Box::new(file), Default::default())
+    MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default())
 }
 
 /// What a reader says of the whole.

@@ -71,7 +71,7 @@ fn known(dimensions: Option<(u32, u32)>, milliseconds: impl Into<Option<u64>>) -
 }
 
 /// A box of ISO/IEC 14496-12.
-fn atom(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn atom(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let size = u32::try_from(content.len() + 8).unwrap();
     [&size.to_be_bytes(), kind.as_slice(), content].concat()
 }
@@ -80,7 +80,7 @@ fn atom(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
 fn padded(name: &str, padding: usize) -> Vec<u8> {
     let film = sample(name);
     let (kind, rest) = film.split_at(32);
-    [kind, &atom(b"free", &vec![0; padding]), rest].concat()
+    [kind, &atom(*b"free", &vec![0; padding]), rest].concat()
 }
 
 #[test]
@@ -162,16 +162,16 @@ fn nonsense_says_nothing() {
 
 #[test]
 fn a_film_that_is_made_to_be_slow_ends_soon() {
-    let small = |kind: &[u8; 4], n: usize| atom(kind, b"").repeat(n);
-    let deep = (0..200).fold(Vec::new(), |inner, _| atom(b"moov", &inner));
+    let small = |kind: [u8; 4], n: usize| atom(kind, b"").repeat(n);
+    let deep = (0..200).fold(Vec::new(), |inner, _| atom(*b"moov", &inner));
     // Each is where the one before ends, far behind whatever was read.
-    let mut far = atom(b"ftyp", b"");
+    let mut far = atom(*b"ftyp", b"");
     while far.len() < 8 << 20 {
-        far.extend(atom(b"free", &vec![0; 200_000]));
+        far.extend(atom(*b"free", &vec![0; 200_000]));
     }
     for (hostile, reads) in [
-        (small(b"free", 2_000_000), MAX_READS),
-        (atom(b"moov", &small(b"trak", 2_000_000)), MAX_READS),
+        (small(*b"free", 2_000_000), MAX_READS),
+        (atom(*b"moov", &small(*b"trak", 2_000_000)), MAX_READS),
         (far, MAX_READS),
         (deep, 0),
         // Ends before it begins; ends at the end of all numbers; goes to the end of the file.

@@ -59,7 +59,7 @@ fn client() -> Result<Client, TraceError> {
             .tls_backend_preconfigured(tls)
             .build()
     };
-    let built = thread::spawn(build).join();
+    let client = thread::spawn(build).join();
     // A panic of the thread is this thread's.
-    Ok(built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+    Ok(client.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
 }

@@ -26,7 +26,12 @@ use crate::blob_store::{open_s3, unique_prefix, write};
 fn film() -> Vec<u8> {
     let film = include_bytes!("../samples/moov-last.mp4");
     let (kind, rest) = film.split_at(32);
-    let padding = [300_008_u32.to_be_bytes().as_slice(), b"free", &[0; 300_000]].concat();
+    let padding = [
+        300_008_u32.to_be_bytes().as_slice(),
+        b"free",
+        &vec![0; 300_000],
+    ]
+    .concat();
     [kind, &padding, rest].concat()
 }
 

@@ -59,7 +59,7 @@ async fn one_trace_goes_from_the_request_to_the_stored_bytes() {
     let attributes = &named("media:import").attributes;
     assert!(attributes.contains(&("job".to_owned(), job.to_owned())));
     assert!(attributes.contains(&("outcome".to_owned(), "succeeded".to_owned())));
-    println!("{}", collector.tree(TRACE));
+    eprintln!("{}", collector.tree(TRACE));
 
     // The lines of log say which trace they are about.
     let log = std::fs::read_to_string(production.logs().join("worker.log")).unwrap();
