@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test faults bench install
+.PHONY: run demo test faults bench bench-quick bench-queue install install-bench
 
 # The whole service on this machine, data under ./data.
 run:
@@ -18,10 +18,29 @@ test: install
 faults: install
 	cargo run --release -p media-testkit --bin media-faults -- $(if $(SEED),--seed $(SEED))
 
+# Every figure beside what a user would pick instead; `make bench ONLY=disk,s3` measures parts of it.
+# Results: target/bench/results.json and ratios.svg.
+bench: install install-bench
+	cargo build --release --workspace
+	target/release/media-bench $(if $(ONLY),--only $(ONLY))
+
+# The same in under 3 minutes, with smaller files and fewer runs.
+bench-quick: install install-bench
+	cargo build --release --workspace
+	target/release/media-bench --quick $(if $(ONLY),--only $(ONLY))
+
 # What the queue costs: claims, pick-up, idleness, Redis.
-bench: install
+bench-queue: install
 	cargo build --release --workspace
 	for what in claims pickup redis; do target/release/media-bench $$what || exit; done
+
+# What users would pick instead.
+install-bench:
+	@missing=""; \
+	command -v rclone >/dev/null || missing="$$missing rclone"; \
+	command -v aria2c >/dev/null || missing="$$missing aria2"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	$(APT)
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
 # that they try.

@@ -1,277 +1,138 @@
-//! Measurements of the queue, on real servers.
+//! The benchmark: what a user does with the service, measured beside what they would pick instead, on
+//! real servers. And measurements of the queue alone.
 
 #![allow(clippy::print_stdout, reason = "its tables are what it is for")]
-#![allow(clippy::cast_precision_loss, reason = "figures of three digits")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures of three digits"
+)]
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    time::Instant,
 };
 
-use chrono::{DateTime, Utc};
-use futures_util::{StreamExt as _, future::join_all, stream};
-use media_shared::{
-    clock::Clock,
-    config::{DatabaseUrl, Secret},
-    database::Database,
-    ids::WorkerId,
-    job::{KnownClass, MediaImport},
-    job_ledger::JobLedger,
-};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
-use serde_json::{Value, json};
+use clap::ValueEnum;
+use futures_util::FutureExt as _;
+use serde_json::json;
 
-use crate::{
-    postgres::Postgres,
-    production::{Production, Program},
-    service::import,
-};
+mod api;
+mod machine;
+mod measure;
+mod picture;
+mod queue;
+mod results;
+mod row;
+mod rows;
+mod setting;
+mod table;
+mod yardstick;
 
-/// How many claims a worker has under way at once.
-const CLAIMERS: usize = 4;
-/// How many claims are measured.
-const CLAIMS: usize = 4000;
-const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
+pub use queue::{claims, pickup, redis_memory};
 
-/// Claims a second: by 1, 2 and 4 workers, then by what waits, and by what else the table holds.
-/// PostgreSQL is as durable as it is in production.
-pub async fn claims() {
-    let server = Postgres::start_durable();
-    println!("{:<52} {:>10}", "table", "claims/s");
-    for workers in [1, 2, 4] {
-        let name = format!("100,000 pending, {workers} workers of {CLAIMERS}");
-        measure_claims(&server, &name, workers, &[("pending", 100_000)]).await;
-    }
-    for pending in [1000, 10_000, 100_000, 1_000_000] {
-        let name = format!("{pending} pending, 2 workers");
-        measure_claims(&server, &name, 2, &[("pending", pending)]).await;
-    }
-    for beside in ["scheduled", "succeeded"] {
-        let name = format!("100,000 pending beside 1,000,000 {beside}, 2 workers");
-        let table = [("pending", 100_000), (beside, 1_000_000)];
-        measure_claims(&server, &name, 2, &table).await;
-    }
+use row::Row;
+use setting::Setting;
+
+/// A part of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// One large import to disk
+    Disk,
+    /// One large import to S3
+    S3,
+    /// Sixteen large imports at once, to disk and to S3
+    AtOnce,
+    /// An origin that limits each connection
+    Slow,
+    /// A transfer that breaks five times
+    Cut,
 }
 
-async fn measure_claims(server: &Postgres, name: &str, workers: usize, table: &[(&str, usize)]) {
-    let admin = sea_orm::Database::connect(server.url("postgres"))
-        .await
-        .unwrap();
-    admin
-        .execute_unprepared("DROP DATABASE IF EXISTS bench")
-        .await
-        .unwrap();
-    admin
-        .execute_unprepared("CREATE DATABASE bench")
-        .await
-        .unwrap();
-    let database = open(server).await;
-    media_migrations::migrate_up(database.writer())
-        .await
-        .unwrap();
-    for (status, count) in table {
-        fill(database.writer(), status, *count).await;
-    }
-    // What autovacuum has done long before such a table is that large.
-    let vacuum = "VACUUM ANALYZE jobs";
-    database.writer().execute_unprepared(vacuum).await.unwrap();
-    database
-        .writer()
-        .execute_unprepared("CHECKPOINT")
-        .await
-        .unwrap();
-    let pending = table[0].1;
-    let claims = CLAIMS.min(pending * 9 / 10);
-
-    let left = Arc::new(AtomicUsize::new(claims));
-    let mut claimers = Vec::new();
-    let mut pools = Vec::new();
-    for _ in 0..workers {
-        let pool = open(server).await;
-        let worker = WorkerId::generate();
-        let ledger = JobLedger::new(pool.clone(), Clock::system(), Duration::from_mins(10));
-        for _ in 0..CLAIMERS {
-            claimers.push(tokio::spawn(claim(
-                ledger.clone(),
-                worker,
-                Arc::clone(&left),
-            )));
-        }
-        pools.push(pool);
-    }
-    let started = Instant::now();
-    join_all(claimers).await;
-    let rate = claims as f64 / started.elapsed().as_secs_f64();
-    println!("{name:<52} {rate:>10.0}");
-    for pool in pools {
-        pool.close().await.unwrap();
-    }
-    database.close().await.unwrap();
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Benchmark {
+    /// Which parts of the table; all if there are none.
+    pub parts: Vec<Part>,
+    /// How many runs of each side.
+    pub runs: usize,
+    /// How many MiB a large file has.
+    pub size: u64,
+    /// Whether everything else is smaller, too.
+    pub quick: bool,
+    /// Where the results go, and all data while it is needed: a directory on a real disk that any user
+    /// may enter.
+    pub directory: PathBuf,
 }
 
-async fn claim(ledger: JobLedger, worker: WorkerId, left: Arc<AtomicUsize>) {
-    let take = |left: usize| left.checked_sub(1);
-    while left
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-        .is_ok()
-    {
-        ledger.claim(worker, &KNOWN).await.unwrap().unwrap();
-    }
-}
-
-async fn open(server: &Postgres) -> Database {
-    let url = DatabaseUrl::Postgres {
-        url: Secret::new(server.url("bench")),
-    };
-    Database::connect(&url, 8).await.unwrap()
-}
-
-async fn fill(database: &DatabaseConnection, status: &str, count: usize) {
-    let (finished, scheduled) = match status {
-        "succeeded" => ("now()", "NULL"),
-        "scheduled" => ("NULL", "now() + interval '1 day'"),
-        _ => ("NULL", "NULL"),
-    };
-    // Of an hour ago, in the order of their creation, as UUIDv7 has it.
-    let sql = format!(
-        "INSERT INTO jobs (id, job_class, priority, status, max_retries, scheduled_at, finished_at, \
-           arguments_version, arguments, created_at, updated_at) \
-         SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - 3600000 + n / 1000), 12, '0') \
-             || '7' || lpad(to_hex(n % 4096), 3, '0') || '8' || substr(md5(n::text || '{status}'), 1, 15))::uuid, \
-           'media:import', n % 5 - 2, '{status}', 5, {scheduled}, {finished}, 1, \
-           '{{\"url\": \"https://origin.example/a\", \"resource\": \"r\"}}', now(), now() \
-         FROM generate_series(1, {count}) n"
-    );
-    database.execute_unprepared(&sql).await.unwrap();
-}
-
-/// How long a job waits for an idle worker, and what an idle worker costs.
-pub async fn pickup(idle: Duration) {
-    for redis in [true, false] {
-        let production = Production::start().await;
-        let production = if redis {
-            production
-        } else {
-            production.with("REDIS_URL", "")
+impl Benchmark {
+    /// Measures, prints the table, and writes `results.json` and `ratios.svg` beside it. Returns whether
+    /// every part could be measured.
+    pub async fn run(self) -> bool {
+        let directory = std::path::absolute(&self.directory).unwrap();
+        let data = directory.join("data");
+        // What an interrupted run has left.
+        let _ = std::fs::remove_dir_all(&data);
+        std::fs::create_dir_all(&data).unwrap();
+        // The servers keep their data there as well.
+        tempfile::env::override_temp_dir(&data).expect("set once");
+        let setting = Setting {
+            runs: self.runs,
+            size: self.size << 20,
+            quick: self.quick,
         };
-        let api = production.api("api").await;
-        let worker = production.worker("worker").await;
-        let with = if redis { "with Redis" } else { "without Redis" };
-        println!("{with}: pick-up {}", waits(&api, &production, redis).await);
-        println!(
-            "{with}: idle {}",
-            idleness(&worker, &production, idle).await
-        );
+        let parts = match self.parts.as_slice() {
+            [] => Part::value_variants(),
+            chosen => chosen,
+        };
+        let machine = machine::describe();
+        let (mut rows, mut failed) = (Vec::new(), Vec::new());
+        for part in parts {
+            let started = Instant::now();
+            match AssertUnwindSafe(part.measure(&setting))
+                .catch_unwind()
+                .await
+            {
+                Ok(measured) => rows.extend(measured),
+                // The panic has said what.
+                Err(_) => failed.push(part),
+            }
+            eprintln!("{part:?}: {:.0?}", started.elapsed());
+            let document = json!({
+                "date": chrono::Utc::now(),
+                "machine": machine,
+                "runs": setting.runs,
+                "large_file_bytes": setting.size,
+                "quick": setting.quick,
+                "rows": results::json(&rows),
+            });
+            write(&directory.join("results.json"), &format!("{document:#}\n"));
+            write(&directory.join("ratios.svg"), &picture::svg(&rows));
+        }
+        std::fs::remove_dir_all(&data).unwrap();
+        println!("{}", table::text(&rows));
+        println!("{}", directory.join("results.json").display());
+        if !failed.is_empty() {
+            println!("not measured: {failed:?}");
+        }
+        failed.is_empty()
     }
 }
 
-async fn waits(api: &Program, production: &Production, redis: bool) -> String {
-    let jobs = if redis { 400 } else { 60 };
-    let url = production.origin.url("missing");
-    let mut waits = Vec::new();
-    for number in 0..jobs {
-        let id = api.import(&url, "r").await;
-        let job = api.wait_for(&id, "failed").await;
-        waits.push(between(&job, "created_at", "started_at"));
-        // At no fixed distance from the worker's own rhythm.
-        tokio::time::sleep(Duration::from_millis(number % 23)).await;
+impl Part {
+    async fn measure(self, setting: &Setting) -> Vec<Row> {
+        match self {
+            Self::Disk => rows::imports::to_disk(setting).await,
+            Self::S3 => rows::imports::to_s3(setting).await,
+            Self::AtOnce => rows::at_once::measure(setting).await,
+            Self::Slow => rows::slow::measure(setting).await,
+            Self::Cut => rows::cut::measure(setting).await,
+        }
     }
-    waits.sort_unstable();
-    let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
-    format!(
-        "p50 {:.1?}, p90 {:.1?}, p99 {:.1?}, of {jobs} jobs",
-        at(50),
-        at(90),
-        at(99)
-    )
 }
 
-fn between(job: &Value, from: &str, to: &str) -> Duration {
-    let time = |name: &str| -> DateTime<Utc> { job[name].as_str().unwrap().parse().unwrap() };
-    (time(to) - time(from)).to_std().unwrap_or_default()
-}
-
-async fn idleness(worker: &Program, production: &Production, time: Duration) -> String {
-    let database = sea_orm::Database::connect(production.database_url())
-        .await
-        .unwrap();
-    let before = (
-        processor_time(worker),
-        production.redis.commands_done(),
-        transactions(&database).await,
-    );
-    tokio::time::sleep(time).await;
-    let seconds = time.as_secs_f64();
-    let processor = processor_time(worker)
-        .saturating_sub(before.0)
-        .as_secs_f64()
-        / seconds
-        * 100.0;
-    let commands = (production.redis.commands_done() - before.1) as f64 / seconds;
-    let transactions = (transactions(&database).await - before.2) as f64 / seconds;
-    format!(
-        "{processor:.2} % of a core, {commands:.0} commands/s to Redis, \
-         {transactions:.1} transactions/s on PostgreSQL (all clients)"
-    )
-}
-
-async fn transactions(database: &DatabaseConnection) -> i64 {
-    let sql = "SELECT pg_stat_clear_snapshot(), sum(xact_commit)::bigint FROM pg_stat_database";
-    let statement = Statement::from_string(database.get_database_backend(), sql);
-    let row = database.query_one_raw(statement).await.unwrap().unwrap();
-    row.try_get_by_index(1).unwrap()
-}
-
-/// The processor time that a program has used.
-fn processor_time(program: &Program) -> Duration {
-    const TICKS_PER_SECOND: u64 = 100;
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", program.process().pid())).unwrap();
-    let (_, rest) = stat.rsplit_once(')').unwrap();
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: u64 = [11, 12]
-        .iter()
-        .map(|n| fields[*n].parse::<u64>().unwrap())
-        .sum();
-    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
-}
-
-/// What Redis holds before and after many jobs, posted and run.
-pub async fn redis_memory(jobs: usize) {
-    let production = Production::start().await;
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
-    let document = import(
-        &json!({ "url": production.origin.url("missing"), "resource": "r" }),
-        json!({}),
-    );
-    post(&api, &document, 100).await;
-    let before = production.redis.memory();
-    println!("before: {before} bytes");
-    let started = Instant::now();
-    let mut most = before;
-    for _ in 0..10 {
-        post(&api, &document, jobs / 10).await;
-        most = most.max(production.redis.memory());
-    }
-    println!("posted in {:.0?}; at most {most} bytes", started.elapsed());
-    crate::wait_until("all jobs ended", Duration::from_mins(20), async || {
-        let figures = api.get("/metrics").await.text().await.unwrap();
-        figures.contains("media_jobs_pending 0\n").then_some(())
-    })
-    .await;
-    let after = production.redis.memory();
-    println!("all ended after {:.0?}: {after} bytes", started.elapsed());
-    println!("keys: {}", production.redis.ask(&["DBSIZE"]).unwrap());
-}
-
-async fn post(api: &Program, document: &Value, count: usize) {
-    stream::iter(0..count)
-        .for_each_concurrent(16, |_| async {
-            let answer = api.try_post("/jobs", document).await.unwrap();
-            assert!(answer.status().is_success());
-        })
-        .await;
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
 }

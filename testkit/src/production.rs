@@ -53,12 +53,21 @@ pub struct Program {
 }
 
 impl Production {
-    /// Starts the parts.
+    /// Starts the parts. What is tested is the service, not the disk: nothing waits for that.
     pub async fn start() -> Self {
+        Self::start_on(Postgres::start()).await
+    }
+
+    /// Starts the parts, with tables as durable as in production.
+    pub async fn start_durable() -> Self {
+        Self::start_on(Postgres::start_durable()).await
+    }
+
+    async fn start_on(postgres: Postgres) -> Self {
         let (redis, seaweed, origin) =
             tokio::join!(Redis::start(), Seaweed::start(), Nginx::start());
         let production = Self {
-            postgres: Postgres::start(),
+            postgres,
             redis,
             seaweed,
             origin,

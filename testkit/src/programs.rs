@@ -7,10 +7,14 @@ use std::{
 };
 
 /// The path of a program of this workspace, built first if it is not up to date, in the profile of
-/// the caller.
+/// the caller; or as it lies in `$TESTKIT_PROGRAMS`, if that is set.
 pub fn path(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(build).join(name)
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    let directory = PROGRAMS.get_or_init(|| {
+        let given = std::env::var_os("TESTKIT_PROGRAMS").map(PathBuf::from);
+        given.unwrap_or_else(build)
+    });
+    directory.join(name)
 }
 
 /// Builds all programs; says where they are.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::{
+    http_client,
     process::{Launch, Supervised},
     scratch, wait_until,
 };
@@ -179,6 +180,14 @@ impl Seaweed {
         let objects = self.objects(prefix).await.into_iter().map(|(key, _)| key);
         let uploads = self.open_uploads(prefix).await;
         objects.chain(uploads).collect()
+    }
+
+    /// Gives the disk back what was deleted, which it does by itself only now and then.
+    pub async fn vacuum(&self) {
+        let master = format!("http://127.0.0.1:{}", self.ports[1]);
+        let asked = http_client().get(format!("{master}/vol/vacuum?garbageThreshold=0.01"));
+        let answer = asked.send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// Asks it to end, and waits until it has.

@@ -1,17 +1,45 @@
-//! `media-bench`: what the queue costs. Each figure with what it stands beside, in one run.
+//! `media-bench`: every figure beside what a user would pick instead, in one run; and what the queue
+//! costs.
 
 #![allow(clippy::print_stdout, reason = "its tables are what it is for")]
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
-use clap::{Parser, Subcommand};
-use media_testkit::bench;
+use clap::{Args, Parser, Subcommand};
+use media_testkit::bench::{self, Benchmark, Part};
 
-/// Measures the queue.
+/// Measures the service beside what a user would pick instead: one table, `results.json` and
+/// `ratios.svg`.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    table: Table,
+}
+
+#[derive(Args)]
+struct Table {
+    /// Smaller sizes and fewer runs: under three minutes
+    #[arg(long)]
+    quick: bool,
+    /// How many runs of each side [default: 5, quick: 2]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// How many MiB a large file has; 36 times as much must be free on the disk [default: 1024, quick: 128]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..))]
+    size: Option<u64>,
+    /// Which parts of the table, comma-separated; all by default
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Where the results go, and all data while it is needed: on a real disk, where every user may enter
+    #[arg(long, default_value = "target/bench")]
+    directory: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -29,12 +57,34 @@ enum What {
 }
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let started = Instant::now();
-    match Arguments::parse().what {
-        What::Claims => bench::claims().await,
-        What::Pickup => bench::pickup(Duration::from_secs(20)).await,
-        What::Redis { jobs } => bench::redis_memory(jobs).await,
+    let Arguments { what, table } = Arguments::parse();
+    let mut complete = true;
+    match what {
+        None => complete = table.measure().await,
+        Some(What::Claims) => bench::claims().await,
+        Some(What::Pickup) => bench::pickup(Duration::from_secs(20)).await,
+        Some(What::Redis { jobs }) => bench::redis_memory(jobs).await,
     }
     println!("{:.0?} in all", started.elapsed());
+    if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+impl Table {
+    async fn measure(self) -> bool {
+        let or = |quick, full| if self.quick { quick } else { full };
+        let benchmark = Benchmark {
+            runs: usize::from(self.runs.unwrap_or(or(2, 5))),
+            size: self.size.unwrap_or(u64::from(or(128, 1024))),
+            parts: self.only,
+            quick: self.quick,
+            directory: self.directory,
+        };
+        benchmark.run().await
+    }
 }

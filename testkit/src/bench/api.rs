@@ -1,0 +1,88 @@
+//! The API of a running service, as its client in a measurement has it.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::{
+    http_client,
+    production::Program,
+    service::{Service, import},
+};
+
+/// How often it is asked whether all jobs have ended.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long jobs may take.
+const LIMIT: Duration = Duration::from_mins(30);
+
+/// A client of a service.
+pub(super) struct Api {
+    base: String,
+    http: Client,
+}
+
+impl Api {
+    /// Of the whole service in one process.
+    pub(super) fn of_service(service: &Service) -> Self {
+        Self {
+            base: service.url(""),
+            http: http_client(),
+        }
+    }
+
+    /// Of `media-api`.
+    pub(super) fn of_program(program: &Program) -> Self {
+        Self {
+            base: program.url(""),
+            http: http_client(),
+        }
+    }
+
+    /// The URL of a path.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Imports a URL once for each key, so many posts at once, and waits until all jobs have
+    /// succeeded.
+    pub(super) async fn import(&self, url: &str, keys: &[String], at_once: usize) {
+        stream::iter(keys)
+            .for_each_concurrent(at_once, |key| async move {
+                let arguments = json!({ "url": url, "resource": "bench", "key": key });
+                let document = import(&arguments, json!({}));
+                let answer = self.http.post(self.url("/jobs")).json(&document).send();
+                let answer = answer.await.unwrap();
+                let status = answer.status();
+                assert!(status.is_success(), "{status}: {:?}", answer.text().await);
+                let _ = answer.bytes().await;
+            })
+            .await;
+        let end = Instant::now() + LIMIT;
+        while let Some(job) = self.any("pending,scheduled,running").await {
+            assert!(Instant::now() < end, "not within {LIMIT:?}: {job}");
+            tokio::time::sleep(LOOK).await;
+        }
+        let failed = self.any("failed,cancelled,paused").await;
+        assert!(failed.is_none(), "{failed:?}");
+    }
+
+    /// A job in one of these statuses.
+    async fn any(&self, statuses: &str) -> Option<Value> {
+        let path = format!("/jobs?filter[status__in]={statuses}&page[size]=1");
+        let answer = self.http.get(self.url(&path)).send().await.unwrap();
+        let document: Value = answer.json().await.unwrap();
+        let jobs = document["data"].as_array().expect("a list");
+        jobs.first().cloned()
+    }
+
+    /// Deletes what was imported under these keys.
+    pub(super) async fn delete(&self, keys: &[String]) {
+        for key in keys {
+            let path = self.url(&format!("/medias/files/bench/{key}"));
+            let answer = self.http.delete(path).send().await.unwrap();
+            assert!(answer.status().is_success(), "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! How much is measured, and of which installations.
+
+use std::{path::PathBuf, time::Duration};
+
+use tempfile::TempDir;
+
+use super::{api::Api, measure, row::Run};
+use crate::{
+    bytes::write_large,
+    nginx::Nginx,
+    production::{Production, Program},
+    programs,
+    service::{Installation, Service},
+    wait_until,
+};
+
+/// How long the collector may take to remove what was deleted: it comes every five seconds.
+const COLLECT_LIMIT: Duration = Duration::from_mins(1);
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    /// How many runs of each side.
+    pub(super) runs: usize,
+    /// How many bytes a large file has.
+    pub(super) size: u64,
+    /// Whether everything else is smaller, too.
+    pub(super) quick: bool,
+}
+
+impl Setting {
+    /// For what takes long: one run of each side if it has to be quick.
+    pub(super) fn in_few_runs(self) -> Self {
+        let runs = self.quick_or(1, self.runs);
+        Self { runs, ..self }
+    }
+
+    /// One of two, by whether it has to be quick.
+    pub(super) fn quick_or<T>(&self, quick: T, full: T) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    /// A large file, as the rows call it.
+    pub(super) fn large(&self) -> String {
+        size_name(self.size)
+    }
+
+    /// Adds a large file to an origin; returns its name.
+    pub(super) fn add_large(&self, nginx: &Nginx) -> &'static str {
+        write_large(&nginx.path("large"), self.size >> 20);
+        "large"
+    }
+
+    /// Runs both sides in turn, each first as often as the other, after one run of each that does not
+    /// count.
+    pub(super) async fn alternate(
+        &self,
+        mut ours: impl AsyncFnMut() -> Run,
+        mut theirs: impl AsyncFnMut() -> Run,
+    ) -> (Vec<Run>, Vec<Run>) {
+        ours().await;
+        theirs().await;
+        self.alternate_cold(ours, theirs).await
+    }
+
+    /// The same, for what a first run does not warm.
+    pub(super) async fn alternate_cold(
+        &self,
+        mut ours: impl AsyncFnMut() -> Run,
+        mut theirs: impl AsyncFnMut() -> Run,
+    ) -> (Vec<Run>, Vec<Run>) {
+        let mut runs = (Vec::new(), Vec::new());
+        for number in 0..self.runs {
+            if number % 2 == 0 {
+                runs.0.push(ours().await);
+                runs.1.push(theirs().await);
+            } else {
+                runs.1.push(theirs().await);
+                runs.0.push(ours().await);
+            }
+        }
+        runs
+    }
+}
+
+/// A number of bytes as people say it.
+pub(super) fn size_name(bytes: u64) -> String {
+    let mebibytes = bytes >> 20;
+    if mebibytes.is_multiple_of(1024) {
+        format!("{} GiB", mebibytes >> 10)
+    } else {
+        format!("{mebibytes} MiB")
+    }
+}
+
+/// Keys that no other run has: so many.
+pub(super) fn new_keys(count: usize) -> Vec<String> {
+    let run = uuid::Uuid::now_v7().simple();
+    (0..count).map(|number| format!("{run}-{number}")).collect()
+}
+
+/// A directory for what a yardstick fetches.
+pub(super) struct Scratch(TempDir);
+
+impl Scratch {
+    /// A new one.
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    /// A file there.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Waits until the disk is idle.
+    pub(super) async fn settle(&self) {
+        measure::settle(self.0.path()).await;
+    }
+
+    /// Removes all files.
+    pub(super) fn clear(&self) {
+        for entry in std::fs::read_dir(self.0.path()).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+}
+
+/// `media`: the whole service in one process, on disk and SQLite.
+pub(super) struct Standalone {
+    pub(super) api: Api,
+    /// Its memory before it had done anything, in bytes.
+    pub(super) idle: u64,
+    service: Service,
+    installation: Installation,
+}
+
+impl Standalone {
+    /// Starts it, with nothing in it.
+    pub(super) async fn start() -> Self {
+        let program = programs::path("media");
+        let installation = Installation::new(program.to_str().unwrap()).with("RUST_LOG", "error");
+        let service = installation.serve().await;
+        Self {
+            api: Api::of_service(&service),
+            idle: measure::memory_now(&[service.pid()]),
+            service,
+            installation,
+        }
+    }
+
+    /// Its process.
+    pub(super) fn pids(&self) -> [u32; 1] {
+        [self.service.pid()]
+    }
+
+    /// Deletes what was imported under these keys, and waits until storage is empty.
+    pub(super) async fn clear(&self, keys: &[String]) {
+        self.api.delete(keys).await;
+        wait_until("storage is empty", COLLECT_LIMIT, async || {
+            self.installation.stored_files().is_empty().then_some(())
+        })
+        .await;
+    }
+}
+
+/// `media-api` and `media-worker` on PostgreSQL, as durable as in production, Redis and S3.
+pub(super) struct TwoPrograms {
+    pub(super) api: Api,
+    /// The memory of both before they had done anything, in bytes.
+    pub(super) idle: u64,
+    pub(super) production: Production,
+    programs: [Program; 2],
+}
+
+impl TwoPrograms {
+    /// Starts them, with nothing in them.
+    pub(super) async fn start() -> Self {
+        let production = Production::start_durable().await;
+        let programs = [
+            production.api("api").await,
+            production.worker("worker").await,
+        ];
+        let pids = [&programs[0], &programs[1]].map(|program| program.process().pid());
+        Self {
+            api: Api::of_program(&programs[0]),
+            idle: measure::memory_now(&pids),
+            production,
+            programs,
+        }
+    }
+
+    /// Their processes.
+    pub(super) fn pids(&self) -> [u32; 2] {
+        [&self.programs[0], &self.programs[1]].map(|program| program.process().pid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_sides_are_first_equally_often() {
+        let order = std::cell::RefCell::new(String::new());
+        let side = |name: char| {
+            let order = &order;
+            async move || {
+                order.borrow_mut().push(name);
+                Run {
+                    figure: 1.0,
+                    cost: None,
+                }
+            }
+        };
+        let setting = Setting {
+            runs: 4,
+            size: 1,
+            quick: true,
+        };
+        let (ours, theirs) = setting.alternate(side('o'), side('t')).await;
+        assert_eq!((ours.len(), theirs.len()), (4, 4));
+        assert_eq!(order.into_inner(), "ototto".to_owned() + "otto");
+    }
+
+    #[test]
+    fn sizes_are_called_by_their_names() {
+        assert_eq!(size_name(1 << 30), "1 GiB");
+        assert_eq!(size_name(128 << 20), "128 MiB");
+    }
+}
