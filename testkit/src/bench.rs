@@ -20,6 +20,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 
 mod api;
+mod load;
 mod machine;
 mod measure;
 mod picture;
@@ -49,6 +50,22 @@ pub enum Part {
     Slow,
     /// A transfer that breaks five times
     Cut,
+    /// Small imports, sixteen at once
+    Small,
+    /// How long a job waits for an idle worker
+    PickUp,
+    /// POST /jobs
+    Post,
+    /// Downloads from disk
+    Download,
+    /// One large upload
+    Upload,
+    /// GET /jobs, of few and many
+    Lists,
+    /// Claims, of few and many
+    Claims,
+    /// What an idle worker costs
+    Idle,
 }
 
 /// What to measure.
@@ -129,6 +146,14 @@ impl Part {
             Self::AtOnce => rows::at_once::measure(setting).await,
             Self::Slow => rows::slow::measure(setting).await,
             Self::Cut => rows::cut::measure(setting).await,
+            Self::Small => rows::small::measure(setting).await,
+            Self::PickUp => rows::pick_up::measure(setting).await,
+            Self::Post => rows::post::measure(setting).await,
+            Self::Download => rows::download::measure(setting).await,
+            Self::Upload => rows::upload::measure(setting).await,
+            Self::Lists => rows::lists::measure(setting).await,
+            Self::Claims => rows::claims::measure(setting).await,
+            Self::Idle => rows::idle::measure(setting).await,
         }
     }
 }

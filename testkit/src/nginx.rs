@@ -67,6 +67,11 @@ impl Nginx {
         self.process = None;
     }
 
+    /// Its process. Panics while it is stopped.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("nginx runs").pid()
+    }
+
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)

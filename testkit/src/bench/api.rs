@@ -70,11 +70,23 @@ impl Api {
 
     /// A job in one of these statuses.
     async fn any(&self, statuses: &str) -> Option<Value> {
-        let path = format!("/jobs?filter[status__in]={statuses}&page[size]=1");
-        let answer = self.http.get(self.url(&path)).send().await.unwrap();
-        let document: Value = answer.json().await.unwrap();
-        let jobs = document["data"].as_array().expect("a list");
-        jobs.first().cloned()
+        let query = format!("filter[status__in]={statuses}&page[size]=1");
+        self.jobs(&query).await.pop()
+    }
+
+    /// The last so many jobs that were posted; at most 1000.
+    pub(super) async fn newest_jobs(&self, count: usize) -> Vec<Value> {
+        self.jobs(&format!("sort=-id&page[size]={count}")).await
+    }
+
+    async fn jobs(&self, query: &str) -> Vec<Value> {
+        let path = self.url(&format!("/jobs?{query}"));
+        let answer = self.http.get(path).send().await.unwrap();
+        let mut document: Value = answer.json().await.unwrap();
+        match document["data"].take() {
+            Value::Array(jobs) => jobs,
+            _ => panic!("{query}: {document}"),
+        }
     }
 
     /// Deletes what was imported under these keys.

@@ -55,18 +55,23 @@ pub async fn claims() {
 }
 
 async fn measure_claims(server: &Postgres, name: &str, workers: usize, table: &[(&str, usize)]) {
+    new_table(server, "bench", table).await;
+    let claims = CLAIMS.min(table[0].1 * 9 / 10);
+    let rate = claim_rate(server, "bench", workers, claims).await;
+    println!("{name:<52} {rate:>10.0}");
+}
+
+/// Makes a database, in place of one of the same name, with so many jobs of each status.
+pub(super) async fn new_table(server: &Postgres, name: &str, table: &[(&str, usize)]) {
     let admin = sea_orm::Database::connect(server.url("postgres"))
         .await
         .unwrap();
-    admin
-        .execute_unprepared("DROP DATABASE IF EXISTS bench")
-        .await
-        .unwrap();
-    admin
-        .execute_unprepared("CREATE DATABASE bench")
-        .await
-        .unwrap();
-    let database = open(server).await;
+    for sql in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
+        let sql = format!("{sql} {name}");
+        admin.execute_unprepared(&sql).await.unwrap();
+    }
+    admin.close().await.unwrap();
+    let database = open(server, name).await;
     media_migrations::migrate_up(database.writer())
         .await
         .unwrap();
@@ -74,21 +79,24 @@ async fn measure_claims(server: &Postgres, name: &str, workers: usize, table: &[
         fill(database.writer(), status, *count).await;
     }
     // What autovacuum has done long before such a table is that large.
-    let vacuum = "VACUUM ANALYZE jobs";
-    database.writer().execute_unprepared(vacuum).await.unwrap();
-    database
-        .writer()
-        .execute_unprepared("CHECKPOINT")
-        .await
-        .unwrap();
-    let pending = table[0].1;
-    let claims = CLAIMS.min(pending * 9 / 10);
+    for sql in ["VACUUM ANALYZE jobs", "CHECKPOINT"] {
+        database.writer().execute_unprepared(sql).await.unwrap();
+    }
+    database.close().await.unwrap();
+}
 
+/// How many jobs a second so many workers claim, until so many are claimed.
+pub(super) async fn claim_rate(
+    server: &Postgres,
+    name: &str,
+    workers: usize,
+    claims: usize,
+) -> f64 {
     let left = Arc::new(AtomicUsize::new(claims));
     let mut claimers = Vec::new();
     let mut pools = Vec::new();
     for _ in 0..workers {
-        let pool = open(server).await;
+        let pool = open(server, name).await;
         let worker = WorkerId::generate();
         let ledger = JobLedger::new(pool.clone(), Clock::system(), Duration::from_mins(10));
         for _ in 0..CLAIMERS {
@@ -101,13 +109,14 @@ async fn measure_claims(server: &Postgres, name: &str, workers: usize, table: &[
         pools.push(pool);
     }
     let started = Instant::now();
-    join_all(claimers).await;
+    for claimer in join_all(claimers).await {
+        claimer.unwrap();
+    }
     let rate = claims as f64 / started.elapsed().as_secs_f64();
-    println!("{name:<52} {rate:>10.0}");
     for pool in pools {
         pool.close().await.unwrap();
     }
-    database.close().await.unwrap();
+    rate
 }
 
 async fn claim(ledger: JobLedger, worker: WorkerId, left: Arc<AtomicUsize>) {
@@ -120,27 +129,28 @@ async fn claim(ledger: JobLedger, worker: WorkerId, left: Arc<AtomicUsize>) {
     }
 }
 
-async fn open(server: &Postgres) -> Database {
+async fn open(server: &Postgres, name: &str) -> Database {
     let url = DatabaseUrl::Postgres {
-        url: Secret::new(server.url("bench")),
+        url: Secret::new(server.url(name)),
     };
     Database::connect(&url, 8).await.unwrap()
 }
 
 async fn fill(database: &DatabaseConnection, status: &str, count: usize) {
     let (finished, scheduled) = match status {
-        "succeeded" => ("now()", "NULL"),
+        "succeeded" | "failed" => ("now()", "NULL"),
         "scheduled" => ("NULL", "now() + interval '1 day'"),
         _ => ("NULL", "NULL"),
     };
-    // Of an hour ago, in the order of their creation, as UUIDv7 has it.
+    // From an hour ago on, a thousand in a millisecond, in the order of their creation, as UUIDv7 has it.
     let sql = format!(
         "INSERT INTO jobs (id, job_class, priority, status, max_retries, scheduled_at, finished_at, \
            arguments_version, arguments, created_at, updated_at) \
          SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - 3600000 + n / 1000), 12, '0') \
              || '7' || lpad(to_hex(n % 4096), 3, '0') || '8' || substr(md5(n::text || '{status}'), 1, 15))::uuid, \
            'media:import', n % 5 - 2, '{status}', 5, {scheduled}, {finished}, 1, \
-           '{{\"url\": \"https://origin.example/a\", \"resource\": \"r\"}}', now(), now() \
+           '{{\"url\": \"https://origin.example/a\", \"resource\": \"r\"}}', \
+           now() - interval '1 hour' + n * interval '1 microsecond', now() \
          FROM generate_series(1, {count}) n"
     );
     database.execute_unprepared(&sql).await.unwrap();
@@ -173,7 +183,7 @@ async fn waits(api: &Program, production: &Production, redis: bool) -> String {
     for number in 0..jobs {
         let id = api.import(&url, "r").await;
         let job = api.wait_for(&id, "failed").await;
-        waits.push(between(&job, "created_at", "started_at"));
+        waits.push(waited(&job));
         // At no fixed distance from the worker's own rhythm.
         tokio::time::sleep(Duration::from_millis(number % 23)).await;
     }
@@ -187,9 +197,12 @@ async fn waits(api: &Program, production: &Production, redis: bool) -> String {
     )
 }
 
-fn between(job: &Value, from: &str, to: &str) -> Duration {
+/// How long a job waited until it was started, by its attributes.
+pub(super) fn waited(job: &Value) -> Duration {
     let time = |name: &str| -> DateTime<Utc> { job[name].as_str().unwrap().parse().unwrap() };
-    (time(to) - time(from)).to_std().unwrap_or_default()
+    (time("started_at") - time("created_at"))
+        .to_std()
+        .unwrap_or_default()
 }
 
 async fn idleness(worker: &Program, production: &Production, time: Duration) -> String {

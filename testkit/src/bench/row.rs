@@ -9,6 +9,14 @@ use super::measure::Cost;
 pub(super) enum Unit {
     /// Megabytes (10^6 bytes) a second.
     MegabytesPerSecond,
+    /// What is done in a second.
+    PerSecond,
+    /// Milliseconds of waiting.
+    Milliseconds,
+    /// Hundredths of a processor's time.
+    PercentOfCore,
+    /// Statements to the database in a second.
+    StatementsPerSecond,
     /// Mebibytes of memory.
     Mebibytes,
     /// Bytes fetched for each byte of the file.
@@ -20,6 +28,10 @@ impl Unit {
     pub(super) fn symbol(self) -> &'static str {
         match self {
             Self::MegabytesPerSecond => "MB/s",
+            Self::PerSecond => "/s",
+            Self::Milliseconds => "ms",
+            Self::PercentOfCore => "% core",
+            Self::StatementsPerSecond => "stmt/s",
             Self::Mebibytes => "MiB",
             Self::TimesItsSize => "× size",
         }
@@ -27,7 +39,7 @@ impl Unit {
 
     /// Whether a larger figure is the better one.
     fn more_is_better(self) -> bool {
-        self == Self::MegabytesPerSecond
+        matches!(self, Self::MegabytesPerSecond | Self::PerSecond)
     }
 }
 
@@ -46,6 +58,23 @@ impl Run {
         Self {
             figure: bytes as f64 / 1e6 / time.as_secs_f64(),
             cost: Some(cost),
+        }
+    }
+
+    /// A run that did so many things.
+    pub(super) fn done(count: usize, time: Duration, cost: Cost) -> Self {
+        Self {
+            figure: count as f64 / time.as_secs_f64(),
+            cost: Some(cost),
+        }
+    }
+
+    /// A run in which 99 of 100 waited no longer than the figure.
+    pub(super) fn waited(waits: &[Duration], cost: Option<Cost>) -> Self {
+        let waits = Figures::new(waits.iter().map(|wait| wait.as_secs_f64() * 1000.0));
+        Self {
+            figure: waits.percentile(99),
+            cost,
         }
     }
 }
@@ -128,6 +157,11 @@ impl Figures {
         }
     }
 
+    /// The smallest that so many percent do not exceed. Panics if there is none.
+    pub(super) fn percentile(&self, percent: usize) -> f64 {
+        self.0[(self.0.len() * percent).div_ceil(100).saturating_sub(1)]
+    }
+
     /// The smallest and the largest. Panics if there is none.
     pub(super) fn spread(&self) -> (f64, f64) {
         (self.0[0], self.0[self.0.len() - 1])
@@ -139,8 +173,10 @@ impl Figures {
 pub(super) enum Aim {
     /// At least so many times as good as the yardstick.
     Ratio(f64),
-    /// No figure larger than this.
+    /// No larger figure than this.
     AtMost(f64),
+    /// No smaller figure than this.
+    AtLeast(f64),
 }
 
 /// What was measured.
@@ -179,6 +215,7 @@ impl Row {
         match aim {
             Aim::Ratio(least) => self.ratio().is_some_and(|ratio| ratio >= least),
             Aim::AtMost(most) => self.ours.figures().median() <= most,
+            Aim::AtLeast(least) => self.ours.figures().median() >= least,
         }
     }
 }
@@ -188,6 +225,7 @@ impl fmt::Display for Aim {
         match self {
             Self::Ratio(least) => write!(f, "≥ {least} ×"),
             Self::AtMost(most) => write!(f, "≤ {most}"),
+            Self::AtLeast(least) => write!(f, "≥ {least}"),
         }
     }
 }
@@ -226,6 +264,11 @@ pub(super) mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]).to_string(), "3");
         let spread = Figures::new([3.0, 1.0, 2.0].into_iter()).spread();
         assert_eq!(format!("{spread:?}"), "(1.0, 3.0)");
+        let of = |count: u32| Figures::new((1..=count).map(f64::from)).percentile(99);
+        assert_eq!(
+            [of(1), of(100), of(200)].map(|figure| figure.to_string()),
+            ["1", "99", "198"]
+        );
     }
 
     #[test]
@@ -244,6 +287,8 @@ pub(super) mod tests {
             (Aim::Ratio(2.1), false),
             (Aim::AtMost(50.0), true),
             (Aim::AtMost(49.0), false),
+            (Aim::AtLeast(50.0), true),
+            (Aim::AtLeast(51.0), false),
         ] {
             assert_eq!(row.reaches(aim), reached, "{aim}");
         }

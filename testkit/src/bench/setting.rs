@@ -51,6 +51,16 @@ impl Setting {
         "large"
     }
 
+    /// Runs one side that has no other, after one run that does not count.
+    pub(super) async fn repeat(&self, mut ours: impl AsyncFnMut() -> Run) -> Vec<Run> {
+        ours().await;
+        let mut runs = Vec::new();
+        for _ in 0..self.runs {
+            runs.push(ours().await);
+        }
+        runs
+    }
+
     /// Runs both sides in turn, each first as often as the other, after one run of each that does not
     /// count.
     pub(super) async fn alternate(

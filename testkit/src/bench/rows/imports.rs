@@ -41,27 +41,54 @@ pub(in super::super) async fn to_disk(setting: &Setting) -> Vec<Row> {
         Run::moved(setting.size, took, cost)
     };
     let (ours, theirs) = setting.alternate(ours, theirs).await;
-    // The first one was to warm up.
-    let on_disk = on_disk.into_inner().split_off(1);
-    let row = |name, yardstick, runs, note| Row {
+    beside_durable(Durable {
+        name: format!("{} to disk", setting.large()),
+        ours: Side::new("media", media.idle, ours),
+        yardstick: "rclone copyurl",
+        theirs,
+        // The first one was to warm up.
+        on_disk: on_disk.into_inner().split_off(1),
+    })
+}
+
+/// What has reached the disk when it ends, beside what has not, which was then waited for.
+pub(super) struct Durable {
+    pub(super) name: String,
+    pub(super) ours: Side,
+    pub(super) yardstick: &'static str,
+    /// As it is.
+    pub(super) theirs: Vec<Run>,
+    /// Until the file is on the disk.
+    pub(super) on_disk: Vec<Run>,
+}
+
+/// Two rows: the yardstick as it is, and until its file is on the disk.
+pub(super) fn beside_durable(runs: Durable) -> Vec<Row> {
+    let Durable {
+        name,
+        ours,
+        yardstick,
+        theirs,
+        on_disk,
+    } = runs;
+    let row = |name, yardstick: &str, runs, note| Row {
         name,
         unit: Unit::MegabytesPerSecond,
-        ours: Side::new("media", media.idle, ours.clone()),
+        ours: ours.clone(),
         yardstick: Some(Side::new(yardstick, 0, runs)),
         aims: vec![Aim::Ratio(1.0)],
         note,
     };
-    let name = format!("{} to disk", setting.large());
     vec![
         row(
             name.clone(),
-            "rclone copyurl",
+            yardstick,
             theirs,
             "ours has reached the disk when it ends, rclone's is in memory yet",
         ),
         row(
             name + ", synced",
-            "rclone copyurl; sync",
+            &format!("{yardstick}; sync"),
             on_disk,
             "rclone's until `sync FILE` has ended",
         ),
