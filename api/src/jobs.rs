@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::{
     Tags,
     access::caller_of,
+    audit::{self, Act},
     jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
     medias::MediaResource,
     resource::{
@@ -211,6 +212,7 @@ impl JobsApi {
         refuse_parameters(request)?;
         let id = self.find_own(request, &resource_id).await?;
         if self.services.jobs.delete(id).await? {
+            audit::note(Act::DeleteJob, id, caller_of(request));
             Ok(DeleteResponse::Deleted)
         } else {
             Err(no_such_job())
@@ -236,13 +238,10 @@ impl JobsApi {
         refuse_parameters(request)?;
         let id = self.find_own(request, &resource_id).await?;
         let signal = body.0.data.attributes.signal.into();
-        match self
-            .services
-            .jobs
-            .signal(id, signal)
-            .await
-            .map_err(refused)?
-        {
+        let jobs = &self.services.jobs;
+        let signalled = jobs.signal(id, signal).await.map_err(refused)?;
+        audit::note(Act::SignalJob(signal), id, caller_of(request));
+        match signalled {
             Signalled::Done(job) => {
                 self.services.tickets.post(1);
                 Ok(SignalResponse::Done(document(&job)))

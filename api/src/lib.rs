@@ -2,17 +2,24 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use media_shared::{config::Config, services::Services, telemetry::panic_message};
+use media_shared::{
+    config::Config,
+    services::{self, Services},
+    telemetry::{self, panic_message},
+};
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse, Request, Response, Route, Server,
-    error::MethodNotAllowedError, http::header, listener::TcpAcceptor, middleware::CatchPanic,
+    Endpoint, EndpointExt as _, IntoResponse, Request, Response, Route,
+    error::MethodNotAllowedError, http::header, middleware::CatchPanic,
 };
 use poem_openapi::{LicenseObject, OpenApiService, Tags as TagsDerive};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod access;
+mod audit;
 mod authentication;
+mod client_address;
+mod cors;
 mod described;
 mod drain;
 mod health;
@@ -20,13 +27,19 @@ mod jobs;
 mod jsonapi;
 mod medias;
 mod negotiation;
+mod observed;
 mod operation_paths;
 mod origin_guard;
-mod request_figures;
+mod rate_limit;
+mod request_head;
+mod request_id;
 mod resource;
+mod security_headers;
+mod server;
 mod signed_link;
 
 use authentication::Authentication;
+use cors::Cors;
 use described::Described;
 use drain::Drain;
 use health::HealthApi;
@@ -36,9 +49,15 @@ use medias::MediasApi;
 use negotiation::Negotiation;
 use operation_paths::OperationPaths;
 use origin_guard::OriginGuard;
+use rate_limit::{RateLimit, RefusalLimit};
+use request_head::RequestHead;
+use security_headers::SecurityHeaders;
 
-/// How long a connection may be idle.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How much longer than the configured grace `media-api` may take to stop: its clients' connections, its
+/// own and its traces each have their limit.
+pub const STOP_LIMIT: Duration = server::CLOSE_LIMIT
+    .saturating_add(services::CLOSE_LIMIT)
+    .saturating_add(telemetry::FLUSH_LIMIT);
 
 /// The parts of the API.
 #[derive(TagsDerive)]
@@ -59,22 +78,23 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let acceptor = TcpAcceptor::from_tokio(listener)?;
     let (authentication, upkeep) = tokio::select! {
         opened = Authentication::open(config.authentication.as_ref()) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let serving = Server::new_with_acceptor(acceptor)
-        .name("media-api")
-        .idle_timeout(IDLE_TIMEOUT)
-        .run_with_graceful_shutdown(
-            routes(services, config, authentication, shutdown.clone()),
-            shutdown.cancelled_owned(),
-            Some(config.shutdown_grace),
-        );
+    let rate_limit = RateLimit::new(&config.http);
+    let guards = (authentication, rate_limit.clone());
+    let serving = server::serve(
+        listener,
+        routes(services, config, guards, shutdown.clone()),
+        config.http.max_connections,
+        shutdown,
+        config.shutdown_grace,
+    );
     tokio::select! {
         served = serving => served,
         never = upkeep.run() => match never {},
+        never = rate_limit.forget() => match never {},
     }
 }
 
@@ -85,7 +105,7 @@ type Operations = Described<(JobsApi, MediasApi, HealthApi)>;
 fn routes(
     services: Services,
     config: &Config,
-    authentication: Authentication,
+    (authentication, rate_limit): (Authentication, RateLimit),
     shutdown: CancellationToken,
 ) -> impl Endpoint + use<> {
     let operations: Operations = Described((
@@ -94,7 +114,7 @@ fn routes(
         HealthApi::new(services),
     ));
     let paths = OperationPaths::of::<Operations>();
-    let counted = paths.clone();
+    let seen = paths.clone();
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from anywhere, keeps it, and serves it back.")
         .license(LicenseObject::new("MIT"));
@@ -105,14 +125,19 @@ fn routes(
         .at("/openapi.json", described::document(spec))
         .at("/docs", page)
         .nest("/", service)
+        .with(rate_limit.clone())
         .with(authentication)
+        .with(RefusalLimit(rate_limit))
         .with(Negotiation)
         // Without authentication, the service listens on loopback addresses alone.
         .with_if(!guarded, OriginGuard)
-        .around(move |endpoint, request| request_figures::count(endpoint, request, counted.clone()))
+        .with(RequestHead)
         .around(move |endpoint, request| answer(endpoint, request, paths.clone()))
-        .with(Drain)
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+        .around(move |endpoint, request| observed::observe(endpoint, request, seen.clone()))
+        .with(Drain)
+        .with(Cors(config.http.cors.clone()))
+        .with(SecurityHeaders)
 }
 
 /// Turns errors into documents.

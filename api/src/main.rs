@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{config::Settings, probe, services::Services, shutdown, telemetry};
+use media_shared::{config::Settings, open_files, probe, services::Services, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 /// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
@@ -24,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
         return probe::ready(config.listen).context("it is not ready");
     }
     let telemetry = telemetry::start("media-api", &config.telemetry)?;
+    open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
     // The workers are other programs: without Redis they find new jobs in the table.
     let services = Services::open(&config, None).await?;

@@ -9,6 +9,7 @@ use clap::Args;
 mod authentication;
 mod check;
 mod egress;
+mod http;
 mod projects;
 mod secret;
 mod storage;
@@ -19,6 +20,7 @@ pub use authentication::{
 };
 pub use check::ConfigErrors;
 pub use egress::{EgressConfig, HostList, HostSuffix};
+pub use http::{CorsOrigins, HttpConfig, HttpSettings};
 pub use projects::ProjectLimits;
 pub use secret::Secret;
 pub use storage::{S3Location, StorageUrl};
@@ -113,6 +115,10 @@ pub struct Settings {
         default_value = "127.0.0.1:8080"
     )]
     pub listen: String,
+
+    /// How the API serves.
+    #[command(flatten)]
+    pub http: HttpSettings,
 
     /// Who is believed.
     #[command(flatten)]
@@ -358,6 +364,8 @@ pub struct Config {
     pub download_redirect: Option<Duration>,
     /// Where the API listens: a loopback address if there is no authentication.
     pub listen: SocketAddr,
+    /// How the API serves.
+    pub http: HttpConfig,
     /// How tokens are checked; whoever reaches the service is trusted if none.
     pub authentication: Option<AuthenticationConfig>,
     /// What links are signed with; there are no signed links if none.

@@ -19,6 +19,7 @@ pub mod media_ledger;
 pub mod media_metadata;
 pub mod media_type;
 pub mod metrics;
+pub mod open_files;
 pub mod origin_ledger;
 pub mod probe;
 pub mod services;

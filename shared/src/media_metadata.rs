@@ -110,6 +110,16 @@ pub async fn read(store: &Arc<dyn BlobStore>, sealed: &Sealed, mime: &str) -> Op
     Some(found).filter(|found| *found != Metadata::default())
 }
 
+/// Reads what bytes of a type say that are at hand from the first to the last.
+pub fn read_whole(bytes: Bytes, mime: &str) -> Option<Metadata> {
+    let size = bytes.len() as u64;
+    match File::new(bytes, size, Kind::of(mime)?).step() {
+        Step::Found(found) => Some(found).filter(|found| *found != Metadata::default()),
+        // There is nothing more to read.
+        Step::Read(_) => None,
+    }
+}
+
 async fn look(
     store: &Arc<dyn BlobStore>,
     sealed: &Sealed,

@@ -21,7 +21,7 @@ pub use traces::TraceError;
 /// What the targets of the service's own lines and spans begin with.
 const OWN: &str = "media";
 /// How long what is left of the traces may take at the end.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+pub const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a service says unless `RUST_LOG` says otherwise: what happens to jobs, and what goes wrong.
 const SERVICE_SAYS: &str = "warn,media=info,media_api=info,media_shared=info,media_worker=info";

@@ -106,10 +106,11 @@ impl ActiveJob {
         staged.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells the job to stop; the first reason stands.
-    pub(crate) fn stop(&self, reason: StopReason) {
-        let _ = self.reason.set(reason);
+    /// Tells the job to stop; the first reason stands. Says whether this was the first.
+    pub(crate) fn stop(&self, reason: StopReason) -> bool {
+        let first = self.reason.set(reason).is_ok();
         self.stop.cancel();
+        first
     }
 
     /// Waits until the job is told to stop.

@@ -7,7 +7,7 @@ use url::Url;
 
 /// The name in `Content-Disposition`: `filename*` (RFC 8187) before `filename` (RFC 6266 §4.3). A
 /// header that breaks the grammar names nothing.
-pub(crate) fn from_content_disposition(value: &[u8]) -> Option<Filename> {
+pub fn from_content_disposition(value: &[u8]) -> Option<Filename> {
     let parsed = disposition::parse(value, &parse_net::Limits::DEFAULT).ok()?;
     let name = parsed.filename()?;
     let mut buffer = vec![0; name.max_decoded_len()];
@@ -27,13 +27,13 @@ fn latin1(parsed: &disposition::ContentDisposition<'_>) -> Option<String> {
 }
 
 /// The last segment of a URL's path, decoded.
-pub(crate) fn from_url(url: &Url) -> Option<Filename> {
+pub fn from_url(url: &Url) -> Option<Filename> {
     let segment = url.path_segments()?.next_back()?;
     Filename::from_untrusted(&percent_decode_str(segment).decode_utf8_lossy())
 }
 
 /// A name made of nothing but what the bytes are.
-pub(crate) fn fallback(extension: Option<&str>) -> Filename {
+pub fn fallback(extension: Option<&str>) -> Filename {
     let name = Filename::download();
     extension
         .and_then(|extension| Filename::new(&format!("{}.{extension}", name.as_str())).ok())

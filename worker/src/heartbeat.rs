@@ -4,6 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use media_shared::{
+    ids::JobId,
     job_ledger::{JobLedger, Pulse},
     metrics::{Work, figures},
 };
@@ -62,18 +63,28 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
         .into_iter()
         .map(|Pulse { lease, signal }| (lease, signal))
         .collect();
+    let mut lost = Vec::new();
     for beat in beats {
         let Some(job) = active.get(beat.lease) else {
             continue;
         };
         match held.get(&beat.lease) {
-            None => {
-                figures().lease_lost();
-                job.stop(StopReason::LeaseLost);
-            }
-            Some(Some(_)) => job.stop(StopReason::Signal),
-            Some(None) => {}
+            None if job.stop(StopReason::LeaseLost) => lost.push(beat.lease.job_id),
+            Some(Some(_)) => drop(job.stop(StopReason::Signal)),
+            None | Some(None) => {}
         }
     }
+    if !lost.is_empty() {
+        count_lost(jobs, lost).await;
+    }
     true
+}
+
+/// Counts the leases that others have now; a job that was deleted is nobody's.
+async fn count_lost(jobs: &JobLedger, lost: Vec<JobId>) {
+    // Only a figure: without an answer, all are counted.
+    let all = lost.len();
+    let found = timeout(jobs.lease() / BEATS_PER_LEASE, jobs.find_all(lost)).await;
+    let left = found.map_or(all, |found| found.map_or(all, |jobs| jobs.len()));
+    figures().leases_lost(left as u64);
 }

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use media_shared::{
     config::Config,
     services::{self, Services},
+    telemetry,
     tickets::{
         Ticket,
         local::{LocalTicketSource, LocalTickets},
@@ -22,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 mod active_jobs;
 pub mod egress;
 pub mod fetch;
-mod filename;
+pub mod filename;
 mod health;
 mod heartbeat;
 mod import;
@@ -45,11 +46,12 @@ use runner::Runner;
 const HAND_BACK_LIMIT: Duration = Duration::from_secs(10);
 
 /// How much longer than the configured grace `media-worker` may take to stop: handing jobs back, its
-/// runtime, its tasks and its connections each have their limit. Whoever kills it earlier leaves jobs to
+/// runtime, its tasks, its connections and its traces each have their limit. Whoever kills it earlier leaves jobs to
 /// the rescue, which counts an attempt.
 pub const STOP_LIMIT: Duration = HAND_BACK_LIMIT
     .saturating_mul(3)
-    .saturating_add(services::CLOSE_LIMIT);
+    .saturating_add(services::CLOSE_LIMIT)
+    .saturating_add(telemetry::FLUSH_LIMIT);
 
 /// Why the worker could not run.
 #[derive(Debug, thiserror::Error)]
@@ -113,11 +115,13 @@ pub async fn run(
         tasks.spawn(health::run(services.clone(), listener, end.clone()));
     }
     let draining = shutdown.child_token();
+    let readiness = Arc::new(Readiness::new(services.clone()));
+    tasks.spawn(Arc::clone(&readiness).keep_looking(end.clone()));
     let runner = Runner::new(
         services.jobs.clone(),
         importer,
         active.clone(),
-        Readiness::new(services.clone()),
+        readiness,
         config.worker.limits.total,
         config.worker.concurrency,
         draining.clone(),

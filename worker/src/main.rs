@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use media_shared::{
-    config::Settings, probe, services::Services, shutdown, telemetry, tickets::local,
+    config::Settings, open_files, probe, services::Services, shutdown, telemetry, tickets::local,
 };
 use media_worker::egress::SystemResolver;
 
@@ -32,6 +32,7 @@ async fn main() -> anyhow::Result<()> {
         return probe::ready(listens).context("it is not ready");
     }
     let telemetry = telemetry::start("media-worker", &config.telemetry)?;
+    open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
     let tickets = local::local_tickets();
     let services = Services::open(&config, Some(tickets.0.clone())).await?;

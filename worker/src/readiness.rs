@@ -2,12 +2,19 @@
 //! nothing: each import would fetch its bytes from the origin only to lose them.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use media_shared::{metrics::figures, services::Services};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
 
 /// How often parts that are away are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +72,18 @@ impl Readiness {
         let open = known.back.elapsed() >= known.wait();
         self.closed.store(!open, Ordering::Relaxed);
         open
+    }
+
+    /// Looks for parts that are away, until `end`: a worker that has nothing to do finds out as well
+    /// that they are back.
+    pub(crate) async fn keep_looking(self: Arc<Self>, end: CancellationToken) {
+        let looking = async {
+            loop {
+                sleep(LOOK_EVERY).await;
+                self.is_good().await;
+            }
+        };
+        end.run_until_cancelled(looking).await;
     }
 
     /// Looks now. To be asked when an import could not be stored: is it the import, or all of them?

@@ -45,7 +45,7 @@ struct Inner {
     jobs: JobLedger,
     importer: Importer,
     active: ActiveJobs,
-    readiness: Readiness,
+    readiness: Arc<Readiness>,
     /// How long one attempt may take.
     total: Duration,
     /// No more claims.
@@ -93,7 +93,7 @@ impl Runner {
         jobs: JobLedger,
         importer: Importer,
         active: ActiveJobs,
-        readiness: Readiness,
+        readiness: Arc<Readiness>,
         total: Duration,
         concurrency: usize,
         draining: CancellationToken,

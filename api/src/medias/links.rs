@@ -19,6 +19,7 @@ use url::Url;
 use super::{Disposition, MediasApi, UploadResponse, headers, upload::UploadForm};
 use crate::{
     access::{caller_of, project_of},
+    audit::{self, Act},
     jsonapi::{ApiError, ErrorCode, Implementation, JsonApiBody, JsonApiResponse},
     resource::query_string::QueryString,
     signed_link::{DEFAULT_LIFETIME, LinkError, LinkQuery, LinkSigner, MAX_LIFETIME},
@@ -175,6 +176,7 @@ impl MediasApi {
         let attributes = body.data.attributes.unwrap_or_default();
         let lifetime = lifetime(&attributes)?;
         let media = self.find((resource, key), &sight, &belonging).await?;
+        audit::note(Act::LinkMedia, media.id, caller_of(request));
         let expires = to_micros(Utc::now()) + lifetime;
         let disposition = attributes.disposition.map(Disposition::as_str);
         let query = signer.sign(media.id, disposition, expires);

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     access::{caller_of, project_of, take_project},
+    audit::{self, Act},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
     resource::{document::One, query::View, query_string::QueryString},
 };
@@ -106,7 +107,10 @@ impl MediasApi {
         };
         let media = self.find((resource, key), &sight, &belonging).await?;
         match self.services.medias.delete(media.id, &reach).await {
-            Ok(true) => Ok(DeleteResponse::Deleted),
+            Ok(true) => {
+                audit::note(Act::DeleteMedia, media.id, caller_of(request));
+                Ok(DeleteResponse::Deleted)
+            }
             Ok(false) => Err(no_such_media()),
             Err(DeleteError::Denied(denied)) => Err(denied.into()),
             Err(DeleteError::Database(error)) => Err(error.into()),

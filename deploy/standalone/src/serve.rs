@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use media_shared::{
     config::{Config, Settings},
-    shutdown, telemetry,
+    open_files, shutdown, telemetry,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::{
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = settings.check()?;
     let telemetry = telemetry::start("media", &config.telemetry)?;
+    open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
     let served = Served::start(&config, shutdown).await?;
     greet(&served.url());

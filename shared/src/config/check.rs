@@ -74,6 +74,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let link_keys = settings.authentication.check_link_keys(checker);
     let guarded = settings.authentication.is_wanted();
     let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen, guarded));
+    let http = settings.http.check(checker);
     let worker_listen = checker.keep(
         "MEDIA_WORKER_LISTEN",
         optional(&settings.worker_listen, address),
@@ -121,6 +122,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         storage: storage?,
         download_redirect,
         listen: listen?,
+        http: http?,
         authentication,
         link_keys,
         max_bytes: max_bytes?,
@@ -201,7 +203,7 @@ fn listen(text: &str, guarded: bool) -> Result<SocketAddr, String> {
     }
 }
 
-fn number<T: FromStr + PartialOrd + fmt::Display>(
+pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(
     text: &str,
     range: RangeInclusive<T>,
 ) -> Result<T, String> {

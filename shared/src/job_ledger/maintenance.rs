@@ -10,7 +10,12 @@ use sea_orm::{
 };
 
 use super::{JobLedger, Lease, LedgerError};
-use crate::{entities::job, ids::JobId, job::JobStatus, metrics::figures};
+use crate::{
+    entities::job,
+    ids::JobId,
+    job::{FailureCode, JobStatus},
+    metrics::figures,
+};
 
 /// The most jobs that one turn moves or rescues.
 const BATCH: u64 = 500;
@@ -101,6 +106,7 @@ impl JobLedger {
             match self.expire(Lease { job_id, attempt }).await {
                 Ok(job) => {
                     figures().rescued(1);
+                    figures().attempt_failed(FailureCode::WorkerLost);
                     let status = job.status.as_str();
                     tracing::warn!(%job_id, attempt, status, "rescued a job whose worker was lost");
                     rescued += 1;

@@ -13,11 +13,15 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::job::FailureCode;
+use crate::job::{FailureCode, JobClass as _, JobStatus, MediaImport};
 
 /// The figures of this process.
 pub fn figures() -> &'static Figures {
-    static FIGURES: LazyLock<Figures> = LazyLock::new(Figures::new);
+    static FIGURES: LazyLock<Figures> = LazyLock::new(|| {
+        let figures = Figures::new();
+        figures.begin_at_zero();
+        figures
+    });
     &FIGURES
 }
 
@@ -39,6 +43,15 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
+    const ALL: [Self; 6] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Postponed,
+        Self::Stopped,
+        Self::HandedBack,
+        Self::Lost,
+    ];
+
     /// As figures and traces spell it.
     pub fn label(self) -> &'static str {
         match self {
@@ -62,6 +75,8 @@ pub enum Stored {
 }
 
 impl Stored {
+    const ALL: [Self; 2] = [Self::Import, Self::Upload];
+
     fn label(self) -> &'static str {
         match self {
             Self::Import => "import",
@@ -94,6 +109,18 @@ pub enum Work {
 }
 
 impl Work {
+    const ALL: [Self; 9] = [
+        Self::Claim,
+        Self::Heartbeat,
+        Self::Settle,
+        Self::Schedule,
+        Self::Rescue,
+        Self::Reconcile,
+        Self::Collect,
+        Self::Prune,
+        Self::Tickets,
+    ];
+
     fn label(self) -> &'static str {
         match self {
             Self::Claim => "claim",
@@ -229,6 +256,40 @@ impl Figures {
         }
     }
 
+    /// Shows what is known to come before it does: from nothing to one is no increase for Prometheus.
+    fn begin_at_zero(&self) {
+        let class = || MediaImport::NAME.to_owned();
+        drop(self.entered.get_or_create(&OfClass { class: class() }));
+        for status in [
+            JobStatus::Succeeded,
+            JobStatus::Failed,
+            JobStatus::Cancelled,
+        ] {
+            let outcome = status.as_str();
+            drop(self.ended.get_or_create(&OfOutcome {
+                class: class(),
+                outcome,
+            }));
+        }
+        for outcome in AttemptOutcome::ALL.map(AttemptOutcome::label) {
+            let of = OfOutcome {
+                class: class(),
+                outcome,
+            };
+            drop(self.attempts.get_or_create(&of));
+            drop(self.duration.get_or_create(&of));
+        }
+        for code in FailureCode::ALL.iter().map(|code| code.as_str()) {
+            drop(self.failures.get_or_create(&OfCode { code }));
+        }
+        for by in Stored::ALL.map(Stored::label) {
+            drop(self.stored.get_or_create(&OfStored { by }));
+        }
+        for work in Work::ALL.map(Work::label) {
+            drop(self.trouble.get_or_create(&OfWork { work }));
+        }
+    }
+
     /// A job was entered.
     pub fn job_entered(&self, class: &str) {
         let class = class.to_owned();
@@ -294,8 +355,8 @@ impl Figures {
     }
 
     /// A heartbeat has found a job to be another's.
-    pub fn lease_lost(&self) {
-        self.leases_lost.inc();
+    pub fn leases_lost(&self, jobs: u64) {
+        self.leases_lost.inc_by(jobs);
     }
 
     /// What a past attempt wanted to write was refused.

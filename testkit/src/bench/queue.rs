@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use super::measure::processor_time;
 use crate::{
+    figures::Figures,
     postgres::Postgres,
     production::{Production, Program},
     service::import,
@@ -258,7 +259,9 @@ pub async fn redis_memory(jobs: usize) {
     println!("posted in {:.0?}; at most {most} bytes", started.elapsed());
     crate::wait_until("all jobs ended", Duration::from_mins(20), async || {
         let figures = api.get("/metrics").await.text().await.unwrap();
-        figures.contains("media_jobs_pending 0\n").then_some(())
+        let class = [("class", "media:import")];
+        let pending = Figures::read(&figures).of("media_jobs_pending", &class);
+        (pending == Some(0.0)).then_some(())
     })
     .await;
     let after = production.redis.memory();

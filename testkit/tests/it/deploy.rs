@@ -5,9 +5,8 @@ use std::{
     process::Command,
 };
 
-use media_shared::services::CLOSE_LIMIT;
 use media_testkit::{databases, programs};
-use media_worker::{STOP_LIMIT, egress::networks};
+use media_worker::egress::networks;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::json;
 
@@ -54,8 +53,8 @@ fn what_is_deployed_fits_the_programs() {
     let facts = json!({
         "programs": built(),
         "stop": {
-            "media-api": CLOSE_LIMIT.as_secs_f64(),
-            "media-worker": STOP_LIMIT.as_secs_f64(),
+            "media-api": media_api::STOP_LIMIT.as_secs_f64(),
+            "media-worker": media_worker::STOP_LIMIT.as_secs_f64(),
         },
         "special": special,
     });

@@ -6,6 +6,7 @@
 mod deploy;
 mod faults;
 mod imports;
+mod monitoring;
 mod outages;
 mod resume;
 mod schema;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media_testkit::{bytes::pattern, production::Production, wait_until};
+use media_testkit::{bytes::pattern, figures::Figures, production::Production, wait_until};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -26,11 +26,15 @@ async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
     assert!(refused.headers().contains_key(header::RETRY_AFTER));
     let refused: Value = refused.json().await.unwrap();
     assert_eq!(refused["errors"][0]["code"], "unavailable");
-    for path in ["/jobs", "/medias", "/medias/info/before", "/metrics"] {
+    for path in ["/jobs", "/medias", "/medias/info/before"] {
         let refused = api.get(path).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
     }
     assert_eq!(api.get("/livez").await.status(), StatusCode::OK);
+    let figures = api.get("/metrics").await;
+    assert_eq!(figures.status(), StatusCode::OK);
+    let figures = Figures::read(&figures.text().await.unwrap());
+    assert_eq!(figures.of("media_database_up", &[]), Some(0.0));
 
     production.postgres.start_again();
     api.ready().await;

@@ -51,6 +51,13 @@ error_codes! {
     QuotaExceeded: "quota_exceeded", INSUFFICIENT_STORAGE, "Quota exceeded";
     /// The project has as many unfinished jobs as it may.
     TooManyJobs: "too_many_jobs", TOO_MANY_REQUESTS, "Too many jobs";
+    /// The caller makes too many requests.
+    RateLimited: "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    /// The headers are too large.
+    // RFC 6585 §5.
+    HeadersTooLarge: "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large";
+    /// Path and query are too long.
+    UriTooLong: "uri_too_long", URI_TOO_LONG, "URI too long";
     /// The route does not take this method.
     MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// The client takes nothing that the route can give.

@@ -1,0 +1,43 @@
+//! Who did what that takes something away or hands it on, as lines of log with the target
+//! `media_api::audit`. Each stands in the span of its request, which has the request's id.
+
+use std::fmt::Display;
+
+use media_shared::{caller::Caller, job::Signal};
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A job was deleted.
+    DeleteJob,
+    /// A job was given a signal.
+    SignalJob(Signal),
+    /// A media was deleted.
+    DeleteMedia,
+    /// A link to a media was made.
+    LinkMedia,
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DeleteJob => "delete job",
+            Self::SignalJob(Signal::Cancel) => "cancel job",
+            Self::SignalJob(Signal::Pause) => "pause job",
+            Self::SignalJob(Signal::Resume) => "resume job",
+            Self::SignalJob(Signal::Retry) => "retry job",
+            Self::DeleteMedia => "delete media",
+            Self::LinkMedia => "link media",
+        }
+    }
+}
+
+/// Writes a line. Names of media are clients' text and do not stand here; the id does.
+pub(crate) fn note(act: Act, id: impl Display, caller: &Caller) {
+    let (subject, role) = match caller {
+        Caller::Known(principal) => (principal.subject.as_str(), principal.role.as_str()),
+        Caller::Trusted => ("", "trusted"),
+        Caller::Anonymous => ("", "anonymous"),
+    };
+    tracing::info!(act = act.name(), %id, caller = subject, role, "audit");
+}
