@@ -1,6 +1,6 @@
 //! The HTTP face: enters jobs, shows them, and takes and gives media.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
 
 use media_shared::{
     config::Config,
@@ -68,6 +68,11 @@ enum Tags {
     Medias,
     /// Whether the service lives and can serve.
     Health,
+}
+
+/// Listens at an address, for [`serve`].
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    server::listen(address)
 }
 
 /// Serves on a listener until `shutdown`, then lets running requests end within the configured

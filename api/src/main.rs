@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use clap::Parser;
 use media_shared::{config::Settings, open_files, probe, services::Services, shutdown, telemetry};
-use tokio::net::TcpListener;
 
 /// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
 #[derive(Parser)]
@@ -29,8 +28,7 @@ async fn main() -> anyhow::Result<()> {
     // The workers are other programs: without Redis they find new jobs in the table.
     let services = Services::open(&config, None).await?;
     media_migrations::check(services.database.reader()).await?;
-    let listener = TcpListener::bind(config.listen)
-        .await
+    let listener = media_api::listen(config.listen)
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     media_api::serve(services.clone(), &config, listener, shutdown).await?;

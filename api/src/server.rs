@@ -4,7 +4,7 @@
 //! The framework's own server has no limit of connections, none of the time that a request's head may
 //! take or that a client may leave an answer unread, and copies every body once more on its way out.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -20,7 +20,7 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
@@ -43,6 +43,22 @@ const MAX_HEADERS: usize = 100;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection may take to notice that it is over.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many connections the system may keep until they are accepted; it has a limit of its own.
+const BACKLOG: u32 = 4096;
+
+/// Listens at an address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // Connections of an earlier run that are not over yet keep nobody from the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until `shutdown`, then lets requests under way end within `grace`.
 pub(crate) async fn serve<E>(

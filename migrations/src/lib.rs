@@ -5,6 +5,8 @@ mod m20261124_000001_checkpoints_and_metadata;
 mod m20261124_000002_origins;
 mod m20261124_000004_projects;
 mod m20261124_000005_traces;
+mod m20261126_000006_origin_guests;
+mod m20261126_000007_public_since;
 
 use sea_orm_migration::{
     prelude::*,
@@ -26,6 +28,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_origins::Migration),
             Box::new(m20261124_000004_projects::Migration),
             Box::new(m20261124_000005_traces::Migration),
+            Box::new(m20261126_000006_origin_guests::Migration),
+            Box::new(m20261126_000007_public_since::Migration),
         ]
     }
 }

@@ -4,3 +4,4 @@ pub mod blob;
 pub mod job;
 pub mod media;
 pub mod origin;
+pub mod origin_guest;

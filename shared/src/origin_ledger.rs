@@ -1,5 +1,5 @@
-//! The book of origins, and the only writer of the table `origins`: which hosts asked to be left
-//! alone, and until when. All workers keep to it.
+//! The book of origins, and the only writer of the tables `origins` and `origin_guests`: which hosts
+//! asked to be left alone, and until when, and which workers are there. All workers keep to it.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use sea_orm::{
 };
 
 use crate::{clock::Clock, database::Database, entities::origin};
+
+mod guests;
 
 /// The longest that a host is left alone for asking, whatever it asks.
 pub const LONGEST: Duration = Duration::from_hours(24);
@@ -58,7 +60,7 @@ impl OriginLedger {
         Ok(found.map(|row| row.not_before).filter(|until| *until > now))
     }
 
-    /// Forgets hosts that may be asked again. Returns how many.
+    /// Forgets hosts that may be asked again, and workers that are gone. Returns how many.
     pub async fn prune(&self) -> Result<u64, DbErr> {
         let over = origin::Entity::find()
             .select_only()
@@ -68,14 +70,15 @@ impl OriginLedger {
             .into_tuple::<String>()
             .all(self.database.reader())
             .await?;
+        let gone = self.forget_guests().await?;
         if over.is_empty() {
-            return Ok(0);
+            return Ok(gone);
         }
         let forgotten = origin::Entity::delete_many()
             .filter(origin::Column::Host.is_in(over))
             .filter(origin::Column::NotBefore.lt(self.clock.now()))
             .exec(self.database.writer())
             .await?;
-        Ok(forgotten.rows_affected)
+        Ok(gone + forgotten.rows_affected)
     }
 }

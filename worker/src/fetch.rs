@@ -18,6 +18,7 @@ use hyper::{
 };
 use media_shared::{
     config::FetchLimits,
+    ids::WorkerId,
     job::{Failure, FailureCode, arguments::redact_url},
     origin_ledger::OriginLedger,
 };
@@ -27,6 +28,7 @@ use tokio::{
     sync::{Notify, Semaphore},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 use url::{Position, Url};
 
@@ -149,12 +151,12 @@ struct Answer {
 }
 
 impl Fetcher {
-    /// Makes a fetcher whose connections the dialler makes, so many at once to each host, of which one
-    /// import may have half. `contact` is where origins can write to.
+    /// Makes a fetcher whose connections the dialler makes, so many at once to each host by all workers
+    /// together, of which one import may have half. `contact` is where origins can write to.
     pub fn new(
         dialer: Dialer,
         limits: FetchLimits,
-        origins: OriginLedger,
+        (origins, worker): (OriginLedger, WorkerId),
         connections: usize,
         contact: Option<&str>,
     ) -> Result<Self, rustls::Error> {
@@ -164,11 +166,16 @@ impl Fetcher {
             connector: Connector::new(dialer, limits.connect)?,
             limits,
             user_agent: user_agent.unwrap_or(HeaderValue::from_static(PRODUCT)),
-            slots: OriginSlots::new(connections),
+            slots: OriginSlots::new(origins.clone(), worker, connections),
             courtesy: Courtesy::new(origins),
             memory: Arc::new(Semaphore::new(AHEAD_MEBIBYTES)),
             most_at_once: connections.div_ceil(2),
         })
+    }
+
+    /// Keeps to what the other workers leave of each host, until `end`.
+    pub async fn keep_shares(self, end: CancellationToken) {
+        self.slots.keep(end).await;
     }
 
     /// Begins to fetch all the bytes.
@@ -281,9 +288,16 @@ impl Fetcher {
             .prepare(url, custom, range)
             .ok_or_else(|| failure::unsendable(url))?;
         let flooded = watch_interim(&mut request);
+        // Beside another connection of the same import.
+        let is_extra = slot.is_some();
         let slot = match slot {
             Some(slot) => Some(slot),
-            None => self.slots.take(url).await,
+            None => Some(
+                self.slots
+                    .take(url)
+                    .await
+                    .ok_or_else(|| failure::crowded(url))?,
+            ),
         };
         // With the slot in hand: others may have been told to wait while this one waited for it.
         self.courtesy.await_turn(url).await?;
@@ -297,7 +311,10 @@ impl Fetcher {
         match response {
             Ok(Ok(response)) => {
                 let (status, headers) = (response.status(), response.headers());
-                self.courtesy.note(url, status, headers).await;
+                // That it takes no more connections of ours is no trouble of the host's.
+                if !is_extra || headers.contains_key(header::RETRY_AFTER) {
+                    self.courtesy.note(url, status, headers).await;
+                }
                 Ok(Answer {
                     url: url.clone(),
                     custom: custom.clone(),
@@ -337,6 +354,8 @@ impl Fetcher {
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
         );
+        // One exchange for each connection; what follows the answer is looked at.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         Some(request)
     }
 

@@ -139,9 +139,9 @@ impl Importer {
         task.job.stage(blob.clone());
         let transfer = match self.fetch_rest(task, &checkpoint).await {
             Ok(transfer) => transfer,
-            // It may refuse parts only.
-            Err(FetchError::Failed(failure)) if failure.code == FailureCode::OriginRefused => {
-                return Ok(self.start_over(&blob, None).await);
+            Err(FetchError::Failed(failure)) if may_refuse_parts_only(task.lease, &failure) => {
+                let whole = self.fetcher.start(task.target).await.map_err(|_| failure)?;
+                return Ok(self.start_over(&blob, Some(Box::new(whole))).await);
             }
             Err(FetchError::Failed(failure)) => return Err(failure),
             Err(FetchError::Changed(whole)) => return Ok(self.start_over(&blob, whole).await),
@@ -287,6 +287,21 @@ enum Source {
     Whole(Option<Transfer>),
     /// Where an earlier attempt stopped.
     Rest(Transfer, Intake),
+}
+
+/// From this attempt on, an origin that fails at parts is asked for the whole: earlier, it is more likely
+/// to be in trouble than unable, and what has come is worth more.
+const DOUBTFUL_ATTEMPT: i32 = 4;
+
+/// Whether an origin that refuses a part may give the whole all the same.
+fn may_refuse_parts_only(lease: Lease, failure: &Failure) -> bool {
+    match failure.code {
+        FailureCode::OriginRefused => true,
+        FailureCode::OriginError | FailureCode::InvalidResponse => {
+            lease.attempt >= DOUBTFUL_ATTEMPT
+        }
+        _ => false,
+    }
 }
 
 /// Why the bytes did not come to their end.

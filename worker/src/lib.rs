@@ -8,6 +8,7 @@ use apalis::prelude::{
 use futures_util::{StreamExt as _, stream::BoxStream};
 use media_shared::{
     config::Config,
+    ids::WorkerId,
     services::{self, Services},
     telemetry,
     tickets::{
@@ -85,17 +86,18 @@ pub async fn run(
     config: &Config,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
+    let worker = WorkerId::generate();
     let dialer = Dialer::new(EgressGate::new(&config.worker.egress), resolver);
     let contact = config.worker.contact.as_deref();
     let fetcher = Fetcher::new(
         dialer,
         config.worker.limits,
-        services.origins.clone(),
+        (services.origins.clone(), worker),
         config.worker.fetch_connections,
         contact,
     )?;
     let importer = Importer::new(
-        fetcher,
+        fetcher.clone(),
         services.blobs.clone(),
         Arc::clone(&services.store),
         config.max_bytes.as_u64(),
@@ -106,6 +108,7 @@ pub async fn run(
     let active = ActiveJobs::default();
     let end = CancellationToken::new();
     let tasks = TaskTracker::new();
+    tasks.spawn(fetcher.keep_shares(end.clone()));
     tasks.spawn(heartbeat::run(
         services.jobs.clone(),
         active.clone(),
@@ -118,7 +121,7 @@ pub async fn run(
     let readiness = Arc::new(Readiness::new(services.clone()));
     tasks.spawn(Arc::clone(&readiness).keep_looking(end.clone()));
     let runner = Runner::new(
-        services.jobs.clone(),
+        (worker, services.jobs.clone()),
         importer,
         active.clone(),
         readiness,

@@ -90,7 +90,7 @@ impl Outcome {
 
 impl Runner {
     pub(crate) fn new(
-        jobs: JobLedger,
+        (worker, jobs): (WorkerId, JobLedger),
         importer: Importer,
         active: ActiveJobs,
         readiness: Arc<Readiness>,
@@ -99,7 +99,7 @@ impl Runner {
         draining: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
-            worker: WorkerId::generate(),
+            worker,
             jobs,
             importer,
             active,

@@ -67,7 +67,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::start("media", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     let origin = TaskTracker::new();
-    let listener = listen((ORIGIN, 0).into()).await?;
+    let listener = listen((ORIGIN, 0).into())?;
     let address = format!("http://{}", listener.local_addr()?);
     start_origin(&origin, listener, shutdown.clone())?;
     // The origin is on this machine, which imports otherwise never reach.

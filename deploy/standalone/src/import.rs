@@ -176,7 +176,7 @@ impl Host {
         loop {
             match DataLock::try_acquire(config)? {
                 Locking::Acquired(lock) => {
-                    let listener = service::listen((Ipv4Addr::LOCALHOST, 0).into()).await?;
+                    let listener = service::listen((Ipv4Addr::LOCALHOST, 0).into())?;
                     // Not the signal's token: imports may end before the service is told to stop.
                     // And not announced: it is gone when these imports are done.
                     let service = Service::start(config, listener, shutdown.child_token()).await?;

@@ -47,7 +47,7 @@ impl Served {
                 url.map(|url| format!(" (at {url})")).unwrap_or_default()
             ),
         };
-        let listener = service::listen(config.listen).await?;
+        let listener = service::listen(config.listen)?;
         let service = Service::start(config, listener, shutdown.clone()).await?;
         lock.announce(&service.url())?;
         Ok(Self {

@@ -75,8 +75,8 @@ impl Service {
 }
 
 /// Listens where the configuration says.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    media_api::listen(address).with_context(|| {
         format!("cannot listen on {address}; choose another address with MEDIA_LISTEN or --listen")
     })
 }

@@ -141,6 +141,10 @@ fn plan_for(request: &Request) -> Plan {
              HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged",
             Then::Close,
         ),
+        "long-later" => plan(
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            Then::Repeat(b"more".into(), Duration::from_millis(2)),
+        ),
         "range" => ranges::wrong_plan(argument, request),
 
         command => whole_plan(command, argument, query, request),

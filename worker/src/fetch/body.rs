@@ -9,7 +9,10 @@ use media_shared::job::Failure;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{connect::Connection, failure};
+use super::{
+    connect::{Connection, Ending},
+    failure,
+};
 
 /// An origin that sends less than this over the length of a stall holds a worker for nothing.
 const LEAST_BYTES_PER_SECOND: u64 = 256;
@@ -21,7 +24,7 @@ pub(super) struct Body {
     stall: Duration,
     pace: Pace,
     /// Closed with the body.
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Body {
@@ -36,7 +39,14 @@ impl Body {
             incoming,
             stall,
             pace: Pace::default(),
-            _connection: connection,
+            connection,
+        }
+    }
+
+    async fn end(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self.connection.ending().await {
+            Ending::Clean => Ok(None),
+            Ending::Excess => Err(failure::excess(&self.url)),
         }
     }
 
@@ -45,7 +55,7 @@ impl Body {
         let asked = Instant::now();
         loop {
             let frame = match timeout(self.stall, self.incoming.frame()).await {
-                Ok(None) => return Ok(None),
+                Ok(None) => return self.end().await,
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => return Err(failure::of_body(&self.url, &error)),
                 Err(_) => return Err(failure::stalled(&self.url, self.stall)),

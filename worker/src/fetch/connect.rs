@@ -5,18 +5,18 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::{
-    client::conn::http1::{self, SendRequest},
-    rt::{Read, Write},
-};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
-use super::origin_slots::Slot;
+use super::{failure, origin_slots::Slot};
 use crate::{
     egress::{DialError, Dialer},
     tls,
@@ -27,6 +27,8 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// What one read may bring, and so what a connection may hold.
 const READ_BYTES: usize = 256 * 1024;
+/// How long the end of a connection is waited for after its answer.
+const ENDING_LIMIT: Duration = Duration::from_millis(20);
 
 /// Makes connections.
 #[derive(Clone)]
@@ -36,11 +38,29 @@ pub(super) struct Connector {
     limit: Duration,
 }
 
-/// An open connection. Dropping it closes it.
+/// An open connection, good for one exchange. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Empty<Bytes>>,
-    _driver: AbortOnDropHandle<()>,
+    driver: AbortOnDropHandle<Ending>,
     _slot: Option<Slot>,
+}
+
+/// What came after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Nothing, as far as one can tell.
+    Clean,
+    /// More bytes, which belong to nothing.
+    Excess,
+}
+
+impl Connection {
+    /// What follows the answer, once it was read to its end. The origin was asked to close the
+    /// connection then; one that does not is not waited for.
+    pub(super) async fn ending(&mut self) -> Ending {
+        let ended = timeout(ENDING_LIMIT, &mut self.driver).await;
+        ended.map_or(Ending::Clean, |ending| ending.unwrap_or(Ending::Clean))
+    }
 }
 
 /// Why there is no connection.
@@ -102,8 +122,17 @@ impl Connector {
     }
 }
 
+/// Reads on behind an answer.
+async fn ending_of(stream: TokioIo<impl AsyncRead + Unpin>) -> Ending {
+    match stream.into_inner().read(&mut [0; 1]).await {
+        Ok(1..) => Ending::Excess,
+        // Closed, however well.
+        Ok(0) | Err(_) => Ending::Clean,
+    }
+}
+
 async fn speak(
-    stream: impl Read + Write + Unpin + Send + 'static,
+    stream: TokioIo<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     slot: Option<Slot>,
 ) -> Result<Connection, ConnectError> {
     let (sender, connection) = http1::Builder::new()
@@ -113,12 +142,17 @@ async fn speak(
         .handshake(stream)
         .await?;
     let driver = tokio::spawn(async move {
-        // Whoever waits for the answer hears of it.
-        let _ = connection.await;
+        match connection.without_shutdown().await {
+            Ok(parts) if parts.read_buf.is_empty() => ending_of(parts.io).await,
+            Ok(_) => Ending::Excess,
+            Err(error) if failure::is_nameless(&error) => Ending::Excess,
+            // Whoever waits for the answer hears of it.
+            Err(_) => Ending::Clean,
+        }
     });
     Ok(Connection {
         sender,
-        _driver: AbortOnDropHandle::new(driver),
+        driver: AbortOnDropHandle::new(driver),
         _slot: slot,
     })
 }

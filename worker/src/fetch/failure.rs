@@ -1,16 +1,20 @@
 //! From an HTTP client's errors to failures that a client of ours can act on.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, ops::Range, time::Duration};
 
 use hyper::{HeaderMap, StatusCode, header};
 use media_shared::{
     clock::Clock,
     job::{Failure, FailureCode, arguments::redact_url},
 };
+use rand::RngExt as _;
 use url::Url;
 
 use super::connect::ConnectError;
 use crate::egress::{DialError, EgressDenied};
+
+/// When an import comes back that found no room at its host.
+const CROWD_WAIT: Range<Duration> = Duration::from_secs(2)..Duration::from_secs(10);
 
 /// The gate said no.
 pub(super) fn denied(url: &Url, denied: &EgressDenied) -> Failure {
@@ -58,6 +62,20 @@ pub(super) fn postponed(url: &Url, wait: Duration) -> Failure {
         code: FailureCode::OriginBusy,
         detail: format!(
             "{host} asks all to leave it alone; the import goes on when it may be asked again, and no attempt is spent on the wait"
+        ),
+        retry_after: Some(wait),
+        postponed: true,
+    }
+}
+
+/// As many connections to the host are in use as all workers may have together.
+pub(super) fn crowded(url: &Url) -> Failure {
+    let host = url.host_str().unwrap_or_default();
+    let wait = rand::rng().random_range(CROWD_WAIT);
+    Failure {
+        code: FailureCode::OriginBusy,
+        detail: format!(
+            "as many connections to {host} are in use as MEDIA_FETCH_CONNECTIONS allows; the import goes on when some have ended, and no attempt is spent on the wait"
         ),
         retry_after: Some(wait),
         postponed: true,
@@ -113,18 +131,29 @@ pub(super) fn of_connect(url: &Url, error: &ConnectError) -> Failure {
 /// The request brought no answer.
 pub(super) fn of_request(url: &Url, error: &hyper::Error) -> Failure {
     let url = redact_url(url);
-    let banner = |error: &hyper::Error| {
-        // What came before it was asked for has no name in hyper.
-        !(error.is_canceled() || error.is_closed() || error.is_incomplete_message())
-            && error.source().is_none()
-    };
     let mut found = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
-    if found.any(|error| error.is_parse() || banner(error)) {
+    if found.any(|error| error.is_parse() || is_nameless(error)) {
         let detail = format!("{url} answered with something that is not HTTP");
         return Failure::new(FailureCode::InvalidResponse, detail);
     }
     let detail = format!("{url} closed the connection without an answer");
     Failure::new(FailureCode::ConnectionLost, detail)
+}
+
+/// Whether bytes came that nobody had asked for: before a request, or after an answer. hyper has no name
+/// for that.
+pub(super) fn is_nameless(error: &hyper::Error) -> bool {
+    let named = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
+    !named && !error.is_parse() && error.source().is_none()
+}
+
+/// More came than the answer said.
+pub(super) fn excess(url: &Url) -> Failure {
+    let detail = format!(
+        "{} sent more bytes than it said; the origin has to be set right",
+        redact_url(url)
+    );
+    Failure::new(FailureCode::InvalidResponse, detail)
 }
 
 /// The body broke off.

@@ -89,6 +89,12 @@ impl Flight {
         self.ahead.pop_front()
     }
 
+    /// The origin refuses a connection more, without saying that it is broken: it is asked for no more
+    /// of them than it has taken.
+    pub(super) fn take_the_hint(&mut self) {
+        self.pilot.settle_for(self.under_way(true), Instant::now());
+    }
+
     fn under_way(&self, reading: bool) -> usize {
         let ahead = self.ahead.iter().filter(|part| !part.is_fetched()).count();
         ahead + usize::from(reading)

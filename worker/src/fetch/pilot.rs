@@ -68,6 +68,13 @@ impl Pilot {
         })
     }
 
+    /// So many are all that can be had, for a while.
+    pub(super) fn settle_for(&mut self, number: usize, now: Instant) {
+        self.wanted = number.clamp(1, self.wanted);
+        self.before = None;
+        self.settled_until = Some(now + SETTLED);
+    }
+
     fn decide(&mut self, rate: f64, now: Instant) {
         if self.settled_until.is_some_and(|until| until > now) {
             return;

@@ -40,8 +40,10 @@ pub struct Transfer {
 enum Reading {
     /// All the rest.
     Rest(Body),
-    /// A part.
+    /// A part that was fetched ahead.
     Part(Ahead),
+    /// What is missing before the part that was fetched ahead.
+    Gap { body: Body, end: u64 },
 }
 
 /// How often a connection broke without bringing enough.
@@ -83,7 +85,9 @@ impl Transfer {
             self.steer();
             let asked = Instant::now();
             let read = match &mut self.reading {
-                Some(Reading::Rest(body)) => body.next().await.map_err(FetchError::from),
+                Some(Reading::Rest(body) | Reading::Gap { body, .. }) => {
+                    body.next().await.map_err(FetchError::from)
+                }
                 Some(Reading::Part(part)) => part.next().await,
                 None => Ok(None),
             };
@@ -93,8 +97,7 @@ impl Transfer {
                 Ok(None) if self.is_part_read() => self.read_on().await?,
                 Ok(None) => self.reconnect(failure::incomplete(&self.head.url)).await?,
                 Err(error) if matches!(self.reading, Some(Reading::Part(_))) => {
-                    tracing::debug!(%error, "a part broke; going on over one connection");
-                    self.flight = None;
+                    self.falter(&error);
                     self.read_on().await?;
                 }
                 Err(FetchError::Failed(failure)) => self.reconnect(failure).await?,
@@ -107,6 +110,7 @@ impl Transfer {
         let (end, is_coming) = match &self.reading {
             Some(Reading::Rest(_)) => (None, true),
             Some(Reading::Part(part)) => (Some(part.end), !part.is_fetched()),
+            Some(Reading::Gap { end, .. }) => (Some(*end), true),
             None => return,
         };
         if let Some(flight) = &mut self.flight {
@@ -119,7 +123,7 @@ impl Transfer {
         let end = self.position + bytes.len() as u64;
         if let Some(flight) = &mut self.flight {
             let counted = match &self.reading {
-                Some(Reading::Rest(_)) => bytes.len(),
+                Some(Reading::Rest(_) | Reading::Gap { .. }) => bytes.len(),
                 // Counted when they came.
                 _ => 0,
             };
@@ -142,6 +146,7 @@ impl Transfer {
         }
         let limit = match &self.reading {
             Some(Reading::Part(part)) => Some(part.end),
+            Some(Reading::Gap { end, .. }) => Some(*end),
             _ => self.head.identity.total,
         };
         if limit.is_some_and(|limit| end > limit) {
@@ -157,10 +162,27 @@ impl Transfer {
     }
 
     fn is_part_read(&self) -> bool {
-        matches!(&self.reading, Some(Reading::Part(part)) if part.end == self.position)
+        match &self.reading {
+            Some(Reading::Part(part)) => part.end == self.position,
+            Some(Reading::Gap { end, .. }) => *end == self.position,
+            _ => false,
+        }
     }
 
-    /// Goes on after a part that no other follows: over one connection again.
+    /// A part did not come whole. Those that were fetched ahead of it are good all the same, unless the
+    /// bytes have changed.
+    fn falter(&mut self, error: &FetchError) {
+        tracing::debug!(%error, position = self.position, "a part broke");
+        match (error, &mut self.flight) {
+            (FetchError::Changed(_), _) => self.flight = None,
+            (FetchError::Failed(failure), Some(flight)) if !breaks(failure) => {
+                flight.take_the_hint();
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on after a part, with the one that follows it or whatever is missing before that.
     async fn read_on(&mut self) -> Result<(), FetchError> {
         // Its slot is needed for the next one.
         self.reading = None;
@@ -170,16 +192,26 @@ impl Transfer {
             self.reading = flight.take_first().map(Reading::Part);
             return Ok(());
         }
-        match self.open_rest().await {
+        let mut opened = self.open_missing().await;
+        if let Err(FetchError::Failed(failure)) = &opened
+            && !breaks(failure)
+            && self.flight.take().is_some()
+        {
+            // The connections beside it may be what it was refused for.
+            opened = self.open_missing().await;
+        }
+        match opened {
             Err(FetchError::Failed(failure)) => self.reconnect(failure).await,
             opened => opened,
         }
     }
 
-    async fn open_rest(&mut self) -> Result<(), FetchError> {
+    /// Asks for what comes next and was not fetched ahead.
+    async fn open_missing(&mut self) -> Result<(), FetchError> {
+        let end = self.flight.as_ref().and_then(Flight::begins_at);
         let part = Part {
             start: self.position,
-            end: None,
+            end,
         };
         let identity = &self.head.identity;
         let opened = self
@@ -187,7 +219,11 @@ impl Transfer {
             .part(&self.target, identity, part, None)
             .await?;
         self.head.identity.total = opened.head.identity.total;
-        self.reading = Some(Reading::Rest(opened.body));
+        let body = opened.body;
+        self.reading = Some(match end {
+            Some(end) => Reading::Gap { body, end },
+            None => Reading::Rest(body),
+        });
         Ok(())
     }
 
@@ -195,7 +231,6 @@ impl Transfer {
     async fn reconnect(&mut self, mut failure: Failure) -> Result<(), FetchError> {
         // Its slot is needed for the next one.
         self.reading = None;
-        self.flight = None;
         let identity = &self.head.identity;
         if self.position == 0 || !identity.can_be_resumed() || self.is_whole() {
             return Err(failure.into());
@@ -206,7 +241,7 @@ impl Transfer {
         {
             tracing::debug!(%failure, position = self.position, "going on where the connection broke");
             sleep(pause).await;
-            match self.open_rest().await {
+            match self.open_missing().await {
                 Err(FetchError::Failed(next)) => {
                     failure = Failure {
                         postponed: false,

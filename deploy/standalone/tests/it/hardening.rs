@@ -57,7 +57,7 @@ async fn every_answer_tells_browsers_to_keep_it_apart() {
             policy.contains("frame-ancestors 'none'"),
             "{path}: {policy}"
         );
-        assert_eq!(policy.contains("script"), false, "{path}: {policy}");
+        assert!(!policy.contains("script"), "{path}: {policy}");
         assert!(header(&answer, "cache-control").is_some(), "{path}");
         assert!(
             header(&answer, "access-control-allow-origin").is_none(),
