@@ -1,6 +1,9 @@
 //! `/jobs`: enter, look up, list, change, signal, listen and delete.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use futures_util::StreamExt as _;
 
 use media_shared::{
     access::{Belonging, Sight},
@@ -18,6 +21,7 @@ use poem_openapi::{
     param::{Header, Path},
 };
 use serde_json::{Value as Json, json};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -50,6 +54,9 @@ const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 const MAX_RETRIES: i32 = 100;
 /// How often a silent event stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The longest that an event stream goes on, for a caller whose token ends later.
+const LONGEST_STREAM: Duration = Duration::from_hours(24);
 
 /// The operations on jobs.
 pub(crate) struct JobsApi {
@@ -148,7 +155,7 @@ impl JobsApi {
     async fn list(&self, request: &Request) -> Result<ListResponse, ApiError> {
         let sight = caller_of(request).sees()?;
         let query = ListQuery::<JobResource>::of(request)?;
-        let page = self.services.jobs.list(query.request(&sight)).await?;
+        let page = self.services.jobs.list(query.request(&sight)?).await?;
         let included = self.included(&query.view, &page.items, &sight).await?;
         let document = Many::new(&page, &query, included);
         Ok(ListResponse::Page(JsonApiResponse(document)))
@@ -271,6 +278,8 @@ impl JobsApi {
         let job = self.find(&resource_id, &caller_of(request).sees()?).await?;
         let end = self.shutdown.clone();
         let events = events::events(&self.watch, &job, last_event_id.0, end);
+        // Whoever still may can go on with a new token.
+        let events = events.take_until(expiry(caller_of(request)));
         Ok(EventStreamResponse(SSE::new(events).keep_alive(KEEP_ALIVE)))
     }
 }
@@ -286,10 +295,8 @@ impl JobsApi {
     }
 
     async fn find(&self, id: &str, sight: &Sight) -> Result<job::Model, ApiError> {
-        let found = self.services.jobs.find(job_id(id)?).await?;
-        found
-            .filter(|job| sight.covers(job.project_id.as_deref()))
-            .ok_or_else(no_such_job)
+        let found = self.services.jobs.find_seen(job_id(id)?, sight).await?;
+        found.ok_or_else(no_such_job)
     }
 
     /// The job that a request changes, if it may. Whose a job is never changes, so this holds until
@@ -320,6 +327,23 @@ impl JobsApi {
             .iter()
             .map(|media| resource_object::<MediaResource>(media, &media_view))
             .collect())
+    }
+}
+
+/// Ends when the caller's token does.
+fn expiry(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+    let left = match caller {
+        Caller::Known(principal) => Some(principal.expires.saturating_sub(Utc::now().timestamp())),
+        Caller::Trusted | Caller::Anonymous => None,
+    };
+    async move {
+        match left {
+            Some(left) => {
+                let left = Duration::from_secs(left.max(0).unsigned_abs());
+                sleep(left.min(LONGEST_STREAM)).await;
+            }
+            None => pending().await,
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl MediasApi {
     async fn list(&self, request: &Request) -> Result<ListResponse, ApiError> {
         let sight = caller_of(request).sees()?;
         let query = ListQuery::<MediaResource>::of(request)?;
-        let page = self.services.medias.list(query.request(&sight)).await?;
+        let page = self.services.medias.list(query.request(&sight)?).await?;
         let document = Many::new(&page, &query, Vec::new());
         Ok(ListResponse::Page(JsonApiResponse(document)))
     }

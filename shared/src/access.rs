@@ -15,6 +15,7 @@ use sea_orm::{ColumnTrait, Condition};
 
 use crate::{
     caller::{Caller, Principal, Role},
+    entities::media,
     media_ledger::Creator,
 };
 
@@ -102,6 +103,22 @@ impl Sight {
         match self {
             Self::All => Condition::all(),
             Self::Projects(seen) => Condition::all().add(project.is_in(seen)),
+        }
+    }
+}
+
+impl MediaSight {
+    /// A media that is seen, without what is for its own project alone if it is seen as a public one: who
+    /// put it there, and where it came from.
+    pub fn shown(&self, media: media::Model) -> media::Model {
+        if self.projects.covers(media.project_id.as_deref()) {
+            return media;
+        }
+        media::Model {
+            created_by: None,
+            created_role: None,
+            source_url: None,
+            ..media
         }
     }
 }
@@ -245,6 +262,7 @@ mod tests {
             role,
             projects: projects.iter().map(|&project| project.to_owned()).collect(),
             scope,
+            expires: i64::MAX,
         })
     }
 

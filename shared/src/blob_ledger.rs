@@ -128,8 +128,11 @@ impl BlobLedger {
             created_at: Set(now),
             updated_at: Set(now),
         };
-        blob::Entity::insert(entry)
-            .exec_without_returning(self.database.writer())
+        self.database
+            .write(|database| {
+                let entry = blob::Entity::insert(entry.clone());
+                Box::pin(async move { entry.exec_without_returning(&database).await })
+            })
             .await?;
         Ok(StagedBlob {
             id,
@@ -165,10 +168,12 @@ impl BlobLedger {
         let kept = staged(blob.owner)
             .col_expr(blob::Column::Checkpoint, Expr::value(document))
             .col_expr(blob::Column::UpdatedAt, Expr::value(self.clock.now()))
-            .filter(blob::Column::Id.eq(blob.id))
-            .exec(self.database.writer())
-            .await?;
-        Ok(kept.rows_affected == 1)
+            .filter(blob::Column::Id.eq(blob.id));
+        let kept = self.database.write(|database| {
+            let kept = kept.clone();
+            Box::pin(async move { kept.exec(&database).await })
+        });
+        Ok(kept.await?.rows_affected == 1)
     }
 
     /// Takes over what an earlier attempt at the same job has left, if it left anything to go on

@@ -25,6 +25,8 @@ pub struct Principal {
     pub projects: Vec<String>,
     /// What the token is good for: the claim `scope`.
     pub scope: Scope,
+    /// Until when it is: the claim `exp`, in seconds since 1970.
+    pub expires: i64,
 }
 
 impl Principal {

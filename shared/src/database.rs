@@ -1,10 +1,11 @@
 //! The connection to the tables: SQLite or PostgreSQL behind one type.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait as _, DatabaseBackend, DatabaseConnection,
+    DatabaseExecutor, DatabaseTransaction, DbErr, QueryResult, RuntimeErr, Statement,
+    TransactionTrait,
     sqlx::{
         self,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
@@ -12,6 +13,10 @@ use sea_orm::{
 };
 
 use crate::config::DatabaseUrl;
+
+mod group_commit;
+
+use group_commit::GroupCommit;
 
 /// How long a statement may wait for a connection, or for SQLite's write lock.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +40,8 @@ const TRANSACTION_TRIES: u32 = 5;
 pub struct Database {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// On SQLite.
+    group: Option<Arc<GroupCommit>>,
 }
 
 /// How a pool of connections is used.
@@ -66,7 +73,12 @@ impl Database {
                 let writer = sea_orm::Database::connect(sqlite_options(&url, 1, false)).await?;
                 let reader =
                     sea_orm::Database::connect(sqlite_options(&url, MAX_READERS, true)).await?;
-                Ok(Self { writer, reader })
+                let group = Some(Arc::new(GroupCommit::new(writer.clone())));
+                Ok(Self {
+                    writer,
+                    reader,
+                    group,
+                })
             }
             DatabaseUrl::Postgres { url } => {
                 let pool =
@@ -74,6 +86,7 @@ impl Database {
                 Ok(Self {
                     writer: pool.clone(),
                     reader: pool,
+                    group: None,
                 })
             }
         }
@@ -84,7 +97,7 @@ impl Database {
         &self.reader
     }
 
-    /// For statements that write. Never while a transaction of one's own is open: on SQLite that
+    /// For statements that write and are few; others share commits by [`Database::write`]. Never while a transaction of one's own is open: on SQLite that
     /// waits for itself.
     pub fn writer(&self) -> &DatabaseConnection {
         &self.writer
@@ -107,6 +120,26 @@ impl Database {
             used: u64::from(pool.size()).saturating_sub(idle),
             most: pool.options().get_max_connections().into(),
         })
+    }
+
+    /// Runs `work`, which is one statement that writes, and returns once it is committed.
+    pub async fn write<T, E: From<DbErr>>(
+        &self,
+        work: impl for<'t> Fn(DatabaseExecutor<'t>) -> InTransaction<'t, T, E>,
+    ) -> Result<T, E> {
+        match &self.group {
+            Some(group) => group.run(|unit| work(unit.into())).await,
+            None => work((&self.writer).into()).await,
+        }
+    }
+
+    /// Runs a statement that writes and brings rows back, and returns once it is committed.
+    pub async fn write_returning(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.write(|database| {
+            let statement = statement.clone();
+            Box::pin(async move { database.query_all_raw(statement).await })
+        })
+        .await
     }
 
     /// Runs `work` in a transaction and commits it; an error rolls it back. A transaction that
@@ -132,13 +165,10 @@ impl Database {
         &self,
         work: &impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
-        // Immediate: a deferred transaction that reads before it writes fails at once, whatever
-        // the busy timeout, if another connection wrote in between.
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        let transaction = self.writer.begin_with_options(options).await?;
+        if let Some(group) = &self.group {
+            return group.run(work).await;
+        }
+        let transaction = self.writer.begin().await?;
         match work(&transaction).await {
             Ok(value) => {
                 transaction.commit().await?;

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
-    access::Denied,
+    access::{Denied, Sight},
     clock::Clock,
     database::{Database, LostRace},
     entities::job,
@@ -225,9 +225,14 @@ impl JobLedger {
     pub async fn create(&self, new: NewJob) -> Result<Created, LedgerError> {
         for _ in 0..CREATE_TRIES {
             let job = self.row_of(&new);
-            let inserted = match (&job.project_id, self.most_open) {
-                (Some(project), Some(most)) => self.insert_within(&job, project, most).await?,
-                _ => insert(self.database.writer(), &job).await?,
+            let inserted = if let (Some(project), Some(most)) = (&job.project_id, self.most_open) {
+                self.insert_within(&job, project, most).await?
+            } else {
+                let entered = self.database.write(|database| {
+                    let job = job.clone();
+                    Box::pin(async move { insert(&database, &job).await })
+                });
+                entered.await?
             };
             if inserted {
                 figures().job_entered(&job.job_class);
@@ -243,6 +248,14 @@ impl JobLedger {
     /// The job with an identifier.
     pub async fn find(&self, id: JobId) -> Result<Option<job::Model>, DbErr> {
         job::Entity::find_by_id(id)
+            .one(self.database.reader())
+            .await
+    }
+
+    /// The job with an identifier, if it is seen.
+    pub async fn find_seen(&self, id: JobId, sight: &Sight) -> Result<Option<job::Model>, DbErr> {
+        job::Entity::find_by_id(id)
+            .filter(sight.condition(job::Column::ProjectId))
             .one(self.database.reader())
             .await
     }

@@ -117,7 +117,7 @@ impl MediaLedger {
     }
 
     /// The media at a path, as far as it is seen. What belongs to the projects that are seen comes
-    /// before what others have made public; of those, the one that was there first, so that nobody
+    /// before what others have made public; of those, the one that was public first, so that nobody
     /// gets in its place.
     pub async fn find(
         &self,
@@ -129,11 +129,11 @@ impl MediaLedger {
             at(path)
                 .filter(belonging.condition(media::Column::ProjectId))
                 .filter(condition)
-                .order_by_asc(media::Column::Id)
         };
         let nothing_seen = Sight::Projects(Vec::new());
         if sight.projects != nothing_seen {
             let own = rows(sight.projects.condition(media::Column::ProjectId));
+            let own = own.order_by_asc(media::Column::Id);
             let mut own = own.limit(2).all(self.database.reader()).await?;
             match own.pop() {
                 Some(_) if !own.is_empty() => return Ok(Found::Several),
@@ -145,6 +145,9 @@ impl MediaLedger {
             return Ok(Found::Nothing);
         }
         let public = rows(Condition::all().add(media::Column::Public.eq(true)));
+        let public = public
+            .order_by_asc(media::Column::PublicSince)
+            .order_by_asc(media::Column::Id);
         let first = public.one(self.database.reader()).await?;
         Ok(first.map_or(Found::Nothing, |media| Found::One(Box::new(media))))
     }
@@ -255,7 +258,8 @@ pub(crate) async fn publish(
     let row = if let Some(previous) = previous {
         new.creator.may_replace(previous.created_by.as_deref())?;
         blob_ledger::retire(transaction, previous.blob_id, now).await?;
-        filled(previous.into_active_model(), new, now)
+        let since = previous.public_since.or(Some(now)).filter(|_| new.public);
+        filled(previous.into_active_model(), new, since, now)
             .update(transaction)
             .await?
     } else {
@@ -266,12 +270,18 @@ pub(crate) async fn publish(
             created_at: Set(now),
             ..Default::default()
         };
-        filled(row, new, now).insert(transaction).await?
+        let since = new.public.then_some(now);
+        filled(row, new, since, now).insert(transaction).await?
     };
     Ok(row)
 }
 
-fn filled(row: media::ActiveModel, new: NewMedia, now: DateTime<Utc>) -> media::ActiveModel {
+fn filled(
+    row: media::ActiveModel,
+    new: NewMedia,
+    public_since: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> media::ActiveModel {
     media::ActiveModel {
         filename: Set(new.filename.as_str().to_owned()),
         // The configuration keeps sizes below 2^63.
@@ -283,6 +293,7 @@ fn filled(row: media::ActiveModel, new: NewMedia, now: DateTime<Utc>) -> media::
             .metadata
             .and_then(|known| serde_json::to_value(known).ok())),
         public: Set(new.public),
+        public_since: Set(public_since),
         created_by: Set(new.creator.created_by),
         created_role: Set(new.creator.created_role),
         project_id: Set(new.creator.project_id),

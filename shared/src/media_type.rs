@@ -16,11 +16,18 @@ pub struct MediaType {
 }
 
 /// Tells what bytes are by their head, what was declared about them and the extension of their
-/// name. Declarations that say nothing (`application/octet-stream`) are passed over.
+/// name. Declarations that say nothing (`application/octet-stream`) are passed over; one that plain
+/// text refutes leaves plain text.
 pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> MediaType {
-    sniff(&head[..head.len().min(SNIFFED_BYTES)])
-        .or_else(|| declared.and_then(believable))
-        .or_else(|| extension.and_then(by_extension))
+    let head = &head[..head.len().min(SNIFFED_BYTES)];
+    let said = declared
+        .and_then(believable)
+        .or_else(|| extension.and_then(by_extension));
+    sniff(head)
+        .or_else(|| match said {
+            Some(said) if is_refuted(&said.mime, head) => Some(known("text/plain", "txt")),
+            said => said,
+        })
         .unwrap_or_else(|| MediaType {
             mime: UNKNOWN.to_owned(),
             extension: None,
@@ -44,6 +51,24 @@ fn sniff(head: &[u8]) -> Option<MediaType> {
     infer::get(head)
         .filter(|kind| !(is_weak_evidence(kind.mime_type()) && is_text(head)))
         .map(|kind| known(kind.mime_type(), kind.extension()))
+}
+
+/// Whether bytes that are plain text are said to be something that no text is: an error page, say, in
+/// the place of a picture.
+fn is_refuted(mime: &str, head: &[u8]) -> bool {
+    const TEXTUAL: [&str; 7] = [
+        "svg", "xml", "mpegurl", "portable", "pixmap", "bitmap", "x-xbm",
+    ];
+    let never_text = match mime.split_once('/') {
+        Some(("image" | "audio" | "video", subtype)) => {
+            !TEXTUAL.iter().any(|part| subtype.contains(part))
+        }
+        _ => matches!(
+            mime,
+            "application/pdf" | "application/zip" | "application/gzip"
+        ),
+    };
+    never_text && !head.is_empty() && is_text(head)
 }
 
 /// Types that are told by two letters, which a text may begin with as well.
@@ -174,6 +199,29 @@ mod tests {
         );
         // WHATWG takes a comment for HTML, which is never shown inline: the safe side.
         assert_eq!(detect(b"<!-- no end", None, None).mime, "text/html");
+    }
+
+    #[test]
+    fn plain_text_is_no_picture_whatever_is_said_of_it() {
+        for (declared, extension) in [
+            (Some("image/png"), None),
+            (Some("video/mp4"), Some("txt")),
+            (None, Some("jpg")),
+            (Some("application/pdf"), None),
+        ] {
+            let head = br#"{"error": "sign in first"}"#;
+            assert_eq!(detect(head, declared, extension).mime, "text/plain");
+        }
+        let list = b"#EXTM3U\n";
+        assert_eq!(
+            detect(list, Some("audio/mpegurl"), None).mime,
+            "audio/mpegurl"
+        );
+        assert_eq!(detect(b"", Some("image/png"), None).mime, "image/png");
+        assert_eq!(
+            detect(b"\0\x01", Some("image/x-raw"), None).mime,
+            "image/x-raw"
+        );
     }
 
     #[test]

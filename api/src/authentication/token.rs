@@ -53,6 +53,10 @@ struct Claims {
     scope: Option<Value>,
     #[serde(default)]
     aud: Value,
+    #[serde(default)]
+    iss: Value,
+    #[serde(default)]
+    exp: Value,
 }
 
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
@@ -102,6 +106,10 @@ impl TokenVerifier {
         // RFC 7519 §4.1.3: who has no name must refuse what is meant for somebody.
         if self.audience.is_none() && !claims.aud.is_null() {
             return Err(Refusal::Invalid(reason(&ErrorKind::InvalidAudience.into())));
+        }
+        // RFC 7519 §4.1.1: one, not several of which one fits.
+        if self.issuer.is_some() && !claims.iss.is_string() {
+            return Err(Refusal::Invalid(reason(&ErrorKind::InvalidIssuer.into())));
         }
         principal(claims).map_err(Refusal::Invalid)
     }
@@ -173,7 +181,18 @@ fn principal(claims: Claims) -> Result<Principal, &'static str> {
         role: role(claims.role)?,
         projects: projects(&claims.project_id)?,
         scope: scope(claims.scope.as_ref())?,
+        expires: seconds(&claims.exp),
     })
+}
+
+/// A time that was found to be one (RFC 7519 §2: NumericDate).
+fn seconds(claim: &Value) -> i64 {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "fractions do not count; what is too large stays so"
+    )]
+    let whole = claim.as_f64().map(|seconds| seconds as i64);
+    claim.as_i64().or(whole).unwrap_or_default()
 }
 
 fn role(claim: Value) -> Result<Role, &'static str> {

@@ -45,7 +45,7 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
 fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     if error.inner().is_data() {
         let pointer = pointer_to(error.path());
-        let detail = error.inner().to_string();
+        let detail = without_value(error.inner().to_string());
         // JSON:API 1.1 §7.1, §7.2: a type that the path does not hold is a conflict.
         let code = if pointer == "/data/type" && detail.starts_with("unknown variant") {
             ErrorCode::Conflict
@@ -58,6 +58,17 @@ fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
             ErrorCode::MalformedBody,
             format!("the body is not JSON: {}", error.inner()),
         )
+    }
+}
+
+/// What serde says of a value of the wrong type repeats it, and it may be a secret that stands in the
+/// wrong place.
+fn without_value(detail: String) -> String {
+    match detail.split_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => {
+            format!("does not fit: expected {expected}")
+        }
+        _ => detail,
     }
 }
 

@@ -3,7 +3,7 @@
 use media_shared::entities::media;
 use serde_json::{Value as Json, json};
 
-use super::headers::path_to;
+use super::headers::link_to;
 use crate::resource::{
     Field, Kind,
     Operator::{AtLeast, AtMost, Equal, In},
@@ -44,7 +44,7 @@ impl Resource for MediaResource {
         Field { name: "filename", column: media::Column::Filename, show: |media| json!(media.filename), description: "The name it is offered under", example: "\"portrait.jpg\"", ..PLAIN },
         Field { name: "size", column: media::Column::Size, kind: Kind::Integer, operators: &[Equal, AtLeast, AtMost], show: |media| json!(media.size), description: "Bytes", example: "20258", ..PLAIN },
         Field { name: "mime_type", column: media::Column::MimeType, operators: &[Equal, In], show: |media| json!(media.mime_type), description: "What the bytes are", example: "\"image/jpeg\"", ..PLAIN },
-        Field { name: "metadata", column: media::Column::Metadata, kind: Kind::Object, nullable: true, operators: &[], sortable: false, show: |media| json!(media.metadata), description: "What the bytes say of themselves: `width` and `height` of a picture, in pixels; null if nothing", example: "{\"width\":640,\"height\":480}" },
+        Field { name: "metadata", column: media::Column::Metadata, kind: Kind::Object, nullable: true, operators: &[], sortable: false, show: |media| json!(media.metadata), description: "What the bytes say of themselves: `width` and `height` of pictures and film, in pixels, `duration` of sound and film, in seconds; null if nothing", example: "{\"width\":640,\"height\":480}" },
         Field { name: "sha256", column: media::Column::Sha256, operators: &[], sortable: false, show: |media| json!(media.sha256), description: "64 hexadecimal digits", example: "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"", ..PLAIN },
         Field { name: "public", column: media::Column::Public, kind: Kind::Boolean, show: |media| json!(media.public), description: "Whether anyone may download it", example: "true", ..PLAIN },
         Field { name: "created_by", column: media::Column::CreatedBy, nullable: true, show: |media| json!(media.created_by), description: "Who put the present bytes there", example: "\"user-7\"", ..PLAIN },
@@ -61,8 +61,8 @@ impl Resource for MediaResource {
 
     fn links(media: &media::Model) -> Json {
         json!({
-            "self": path_to("info", media),
-            "download": path_to("files", media),
+            "self": link_to("info", media),
+            "download": link_to("files", media),
         })
     }
 }

@@ -22,6 +22,16 @@ pub(super) fn path_to(what: &str, media: &media::Model) -> String {
     path
 }
 
+/// The same for documents, where it says as well of which project the media is: others may have one at
+/// the same path.
+pub(super) fn link_to(what: &str, media: &media::Model) -> String {
+    let path = path_to(what, media);
+    match &media.project_id {
+        Some(project) => format!("{path}?project_id={}", encoded(project)),
+        None => path,
+    }
+}
+
 /// Text as a header or a path can carry it.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()

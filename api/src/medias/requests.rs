@@ -41,6 +41,7 @@ impl MediasApi {
         query.finish()?;
         let sight = caller_of(request).sees_media();
         let media = self.find((resource, key), &sight, &belonging).await?;
+        let media = sight.shown(media);
         Ok(InfoResponse::new(
             media,
             &view,

@@ -55,6 +55,8 @@ pub(super) struct Uploads {
 struct Parts {
     form: Multipart<'static>,
     budget: FrameBudget,
+    /// How large the file is at least, if the client has said how large the form is.
+    least: Option<u64>,
 }
 
 /// What is known of the file before its bytes.
@@ -153,7 +155,9 @@ impl Uploads {
         };
         let Services { blobs, store, .. } = &*self.services;
         let owner = (BlobOwner::Upload, place.1.project_id.as_deref());
-        let intake = Intake::open(blobs, store, owner, expectation, None).await?;
+        // What cannot fit is refused before its first byte.
+        let announced = fields.size.or(parts.least);
+        let intake = Intake::open(blobs, store, owner, expectation, announced).await?;
         let blob = intake.blob().clone();
         let keep = async {
             let described = Described::of(fields, &part);
@@ -328,7 +332,14 @@ impl UploadForm {
             self.boundary,
             Constraints::new().size_limit(limits),
         );
-        Ok(Parts { form, budget })
+        let least = self
+            .announced
+            .and_then(|length| length.checked_sub(MAX_FRAME_BYTES));
+        Ok(Parts {
+            form,
+            budget,
+            least,
+        })
     }
 }
 

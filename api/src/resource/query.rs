@@ -11,7 +11,13 @@ use super::{
     Field, Operator, Resource, cursor, field,
     query_string::{QueryString, invalid, unknown},
 };
-use crate::jsonapi::ApiError;
+use crate::jsonapi::{ApiError, ErrorCode};
+
+/// The most values that are bound to a statement; SQLite takes 32,766. A list over several projects has
+/// its filter once for each.
+const MAX_BOUND: usize = 30_000;
+/// What a statement has beside the lists of its filter, at most.
+const OTHER_VALUES: usize = 60;
 
 /// The column type of a resource.
 type Column<R> = <<R as Resource>::Entity as EntityTrait>::Column;
@@ -34,6 +40,8 @@ pub(crate) struct View<R: Resource> {
 /// What list a client asks for.
 pub(crate) struct ListQuery<R: Resource> {
     filter: Condition,
+    /// How many values the lists in the filter have.
+    values: usize,
     /// The fields to sort by, `id` last.
     pub(crate) sort: Vec<SortField<R>>,
     start: PageStart,
@@ -138,7 +146,7 @@ impl<R: Resource> ListQuery<R> {
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let mut query = QueryString::of(request);
         let rest = rest_of(request);
-        let filter = take_filter::<R>(&mut query)?;
+        let (filter, values) = take_filter::<R>(&mut query)?;
         let sort = take_sort::<R>(&mut query)?;
         let size = take_size(&mut query)?;
         let number = take_number(&mut query)?;
@@ -163,6 +171,7 @@ impl<R: Resource> ListQuery<R> {
         };
         Ok(Self {
             filter,
+            values,
             sort,
             start,
             number,
@@ -174,8 +183,20 @@ impl<R: Resource> ListQuery<R> {
     }
 
     /// What to read from the table, of what is seen.
-    pub(crate) fn request(&self, sight: &Sight) -> ListRequest<Column<R>> {
-        ListRequest {
+    pub(crate) fn request(&self, sight: &Sight) -> Result<ListRequest<Column<R>>, ApiError> {
+        if let Sight::Projects(projects) = sight
+            && projects.len() * (self.values + OTHER_VALUES) > MAX_BOUND
+        {
+            return Err(ApiError::new(
+                ErrorCode::InvalidValue,
+                format!(
+                    "the lists of the filters have {} values, too many for a token of {} projects; ask for fewer at a time",
+                    self.values,
+                    projects.len()
+                ),
+            ));
+        }
+        Ok(ListRequest {
             filter: self.filter.clone(),
             groups: match sight {
                 Sight::All => None,
@@ -196,12 +217,14 @@ impl<R: Resource> ListQuery<R> {
             start: self.start.clone(),
             size: self.size,
             count: self.count,
-        }
+        })
     }
 }
 
-fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Condition, ApiError> {
+/// And how many values its lists have.
+fn take_filter<R: Resource>(query: &mut QueryString) -> Result<(Condition, usize), ApiError> {
     let mut all = Condition::all();
+    let mut listed = 0;
     for field in R::FIELDS {
         for operator in field.operators {
             let parameter = field.parameter(*operator);
@@ -218,6 +241,7 @@ fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Condition, ApiErr
                     Some(texts) => {
                         let values: Result<Vec<_>, _> =
                             texts.iter().map(|text| parse(text)).collect();
+                        listed += texts.len();
                         all.add(column.is_in(values?))
                     }
                 },
@@ -237,7 +261,7 @@ fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Condition, ApiErr
             };
         }
     }
-    Ok(all)
+    Ok((all, listed))
 }
 
 /// The fields to sort by. `id` ends the list, so that the order is total; it goes the way of the

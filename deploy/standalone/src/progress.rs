@@ -3,6 +3,8 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use media_shared::job::arguments::redact_url;
+use url::Url;
 
 use crate::api_client::Job;
 
@@ -41,15 +43,17 @@ impl Display {
 
     /// Adds an import.
     pub(crate) fn add(&self, url: &str) -> Line {
+        // What stands on a screen is seen by others.
+        let url = Url::parse(url).map_or_else(|_| url.to_owned(), |url| redact_url(&url));
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(0));
             bar.set_style(style(false));
-            bar.set_prefix(shortened(url));
+            bar.set_prefix(shortened(&url));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
         Line {
-            url: url.to_owned(),
+            url,
             bars: self.bars.clone(),
             bar,
             last_error: None,

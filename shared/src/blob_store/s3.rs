@@ -43,11 +43,15 @@ pub struct S3Store {
     budget: Budget,
 }
 
-/// A share of the memory for bytes on their way.
+/// The memory for bytes on their way. Most of the time some of it is enough: writers that wait for a share
+/// for a moment do not even become slower. The rest is for when shares are filled so slowly that others
+/// would stand still.
 #[derive(Clone, Debug)]
 struct Budget {
+    /// The largest share.
     mebibytes: u32,
-    free: Arc<Semaphore>,
+    usual: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
 }
 
 impl S3Store {
@@ -72,10 +76,7 @@ impl S3Store {
             client,
             bucket: location.bucket.clone(),
             prefix: location.prefix.clone(),
-            budget: Budget {
-                mebibytes,
-                free: Arc::new(Semaphore::new(mebibytes as usize)),
-            },
+            budget: Budget::of(mebibytes),
         }
     }
 
@@ -238,7 +239,14 @@ pub(crate) fn needed_buffer(imports: usize, max_bytes: ByteSize) -> ByteSize {
         announced: None,
         most: max_bytes.as_u64(),
     };
-    ByteSize::b(writer::part_bytes(extent) as u64 * imports as u64)
+    let part = writer::part_bytes(extent) as u64;
+    // The usual memory and the reserve may each have a rest that is too small for a share.
+    let rests = if part > writer::PART_BYTES {
+        2 * part
+    } else {
+        0
+    };
+    ByteSize::b(part * imports as u64 + rests)
 }
 
 async fn next_piece(mut body: ByteStream) -> Result<Option<(Bytes, ByteStream)>, StorageError> {

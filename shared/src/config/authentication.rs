@@ -30,6 +30,7 @@ pub struct AuthenticationSettings {
         long,
         global = true,
         env = "MEDIA_JWKS_URL",
+        hide_env_values = true,
         value_name = "URL",
         default_value = ""
     )]

@@ -13,6 +13,7 @@ pub struct TelemetrySettings {
         long,
         global = true,
         env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        hide_env_values = true,
         value_name = "URL",
         default_value = ""
     )]

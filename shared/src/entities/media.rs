@@ -28,6 +28,8 @@ pub struct Model {
     pub metadata: Option<Json>,
     /// Whether anyone may download it.
     pub public: bool,
+    /// Since when anyone may, without a break; nothing while it is private.
+    pub public_since: Option<DateTimeUtc>,
     /// Who put the present bytes there.
     pub created_by: Option<String>,
     /// In which role.

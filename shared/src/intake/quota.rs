@@ -2,20 +2,23 @@
 
 use crate::blob_ledger::{BlobLedger, ChargeError, StagedBlob};
 
-/// How many bytes are counted ahead where nobody says how many come.
-const STEP_BYTES: u64 = 16 * 1024 * 1024;
+/// How many bytes are counted ahead where nobody says how many come: as many as have come, within these
+/// bounds, so that small ones that fit together do not keep each other out.
+const LEAST_STEP: u64 = 64 * 1024;
+const MOST_STEP: u64 = 16 * 1024 * 1024;
 
 /// What is counted for one blob so far.
 pub(super) struct Quota {
     charged: u64,
-    step: u64,
+    /// No more than this is counted ahead.
+    most_ahead: u64,
 }
 
 impl Quota {
     pub(super) fn of(blob: &StagedBlob) -> Self {
         Self {
             charged: blob.charged,
-            step: STEP_BYTES,
+            most_ahead: MOST_STEP,
         }
     }
 
@@ -40,9 +43,10 @@ impl Quota {
         size: u64,
     ) -> Result<(), ChargeError> {
         while size > self.charged && blob.project.is_some() {
-            let ahead = size.max(self.charged.saturating_add(self.step));
+            let step = size.max(LEAST_STEP).min(self.most_ahead);
+            let ahead = size.saturating_add(step);
             match self.count(blobs, blob, ahead).await {
-                Err(ChargeError::OverLimit { .. }) if ahead > size => self.step /= 2,
+                Err(ChargeError::OverLimit { .. }) if step > 0 => self.most_ahead = step / 2,
                 counted => return counted,
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
+use sea_orm::{DbErr, FromQueryResult, Statement, Value};
 
 use super::{Claimed, JobLedger, Lease};
 use crate::{
@@ -72,11 +72,8 @@ impl JobLedger {
              WHERE id = (SELECT id FROM pick) RETURNING *"
         );
         let asked = Instant::now();
-        let rows = self
-            .database
-            .writer()
-            .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
-            .await?;
+        let claim = Statement::from_sql_and_values(backend, sql, values);
+        let rows = self.database.write_returning(claim).await?;
         figures().claimed(asked.elapsed());
         let Some(row) = rows.first() else {
             return Ok(None);
@@ -126,11 +123,8 @@ impl JobLedger {
             rows.join(", ")
         );
         let backend = self.database.backend();
-        let answers = self
-            .database
-            .writer()
-            .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
-            .await?;
+        let beat = Statement::from_sql_and_values(backend, sql, values);
+        let answers = self.database.write_returning(beat).await?;
         answers
             .iter()
             .map(|row| {

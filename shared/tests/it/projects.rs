@@ -29,6 +29,8 @@ on_every_database!(
     a_job_that_is_open_again_needs_room,
     no_number_of_writers_stores_more_than_a_project_may,
     what_is_announced_and_cannot_fit_is_refused_before_its_first_byte,
+    small_ones_that_fit_together_do_not_keep_each_other_out,
+    who_was_public_first_stays_at_a_path_that_the_public_knows,
     bytes_count_until_nothing_needs_them,
 );
 
@@ -48,6 +50,7 @@ fn caller(projects: &[&str], role: Role, name: &str) -> Caller {
         role,
         projects: projects.iter().map(|&name| name.to_owned()).collect(),
         scope: Scope::ALL,
+        expires: i64::MAX,
     })
 }
 
@@ -256,8 +259,9 @@ async fn no_number_of_writers_stores_more_than_a_project_may(database: Database)
     let writers = (0..60).map(|_| write(&blobs, &store, 70_000));
     let written = join_all(writers).await;
     let kept = written.iter().filter(|result| result.is_ok()).count();
+    // What is counted ahead keeps some out that would have fitted alone, but not most of them.
     let most = usize::try_from(LIMIT).unwrap() / 70_000;
-    assert!((1..=most).contains(&kept), "{kept} were kept");
+    assert!((most / 2..=most).contains(&kept), "{kept} were kept");
     for refused in written.iter().filter_map(|result| result.as_ref().err()) {
         assert!(
             matches!(refused, IntakeError::OverQuota { limit: LIMIT }),
@@ -304,6 +308,56 @@ async fn what_is_announced_and_cannot_fit_is_refused_before_its_first_byte(datab
     let owner = (BlobOwner::Upload, None);
     let free = Intake::open(&blobs, &store, owner, anything(), Some(2 * LIMIT)).await;
     assert!(free.is_ok());
+}
+
+async fn small_ones_that_fit_together_do_not_keep_each_other_out(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let (_directory, blobs, store) = limited(&ledgers).await;
+    let owner = (BlobOwner::Upload, Some("a"));
+    // Twelve of 70,000 bytes, all half done at the same time.
+    let mut intakes = Vec::new();
+    for _ in 0..12 {
+        let mut intake = Intake::open(&blobs, &store, owner, anything(), None)
+            .await
+            .unwrap();
+        intake.write(Bytes::from(vec![7; 10_000])).await.unwrap();
+        intakes.push(intake);
+    }
+    for mut intake in intakes {
+        intake.write(Bytes::from(vec![7; 60_000])).await.unwrap();
+        intake.seal().await.unwrap();
+    }
+    assert_eq!(blobs.stored_by("a").await.unwrap(), 12 * 70_000);
+}
+
+async fn who_was_public_first_stays_at_a_path_that_the_public_knows(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let of = |project: &str| creator(project, Role::Service, "s");
+    let seen = async |caller: Caller| {
+        let (path, sight) = (path("r"), caller.sees_media());
+        let found = ledgers.medias.find(&path, &sight, &Belonging::Any);
+        match found.await.unwrap() {
+            Found::One(media) => media.project_id.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    // Kept in private before anybody else was there, and published after.
+    publish(&ledgers, &of("b"), false).await.unwrap();
+    ledgers.clock.advance(std::time::Duration::from_secs(1));
+    publish(&ledgers, &of("a"), true).await.unwrap();
+    ledgers.clock.advance(std::time::Duration::from_secs(1));
+    publish(&ledgers, &of("b"), true).await.unwrap();
+    assert_eq!(seen(Caller::Anonymous).await, "a");
+    assert_eq!(seen(caller(&["b"], Role::User, "u")).await, "b");
+    // Whoever goes on publishing keeps its place, whoever stops loses it.
+    ledgers.clock.advance(std::time::Duration::from_secs(1));
+    publish(&ledgers, &of("a"), true).await.unwrap();
+    assert_eq!(seen(Caller::Anonymous).await, "a");
+    publish(&ledgers, &of("a"), false).await.unwrap();
+    assert_eq!(seen(Caller::Anonymous).await, "b");
+    ledgers.clock.advance(std::time::Duration::from_secs(1));
+    publish(&ledgers, &of("a"), true).await.unwrap();
+    assert_eq!(seen(Caller::Anonymous).await, "b");
 }
 
 async fn bytes_count_until_nothing_needs_them(database: Database) {

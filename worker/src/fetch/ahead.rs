@@ -116,7 +116,17 @@ async fn fetch(
     let mut body = fetcher.part(target, identity, part, Some(slot)).await?.body;
     let mut block = BytesMut::new();
     let mut left = part.end.map_or(u64::MAX, |end| end - part.start);
-    while let Some(bytes) = body.next().await? {
+    loop {
+        let bytes = match body.next().await {
+            Ok(Some(bytes)) => bytes,
+            ended => {
+                // What has come is good, however it ended.
+                if !block.is_empty() {
+                    let _ = sender.send(Ok(block.freeze())).await;
+                }
+                return ended.map(drop).map_err(FetchError::from);
+            }
+        };
         left = match left.checked_sub(bytes.len() as u64) {
             Some(left) => left,
             None => return Err(FetchError::Changed(None)),
@@ -134,8 +144,4 @@ async fn fetch(
             }
         }
     }
-    if !block.is_empty() {
-        let _ = sender.send(Ok(block.freeze())).await;
-    }
-    Ok(())
 }

@@ -164,7 +164,7 @@ async fn every_filter_on_media_finds_what_it_names_and_nothing_else() {
         ("filter[size]", "3", 1),
         ("filter[size__gte]", "3", 2),
         ("filter[size__lte]", "1", 1),
-        ("filter[mime_type]", "text/plain", 2),
+        ("filter[mime_type]", "text/plain", 3),
         ("filter[created_by]", "", 3),
         ("filter[created_by]", "somebody", 0),
         ("filter[created_role]", "", 3),

@@ -50,6 +50,10 @@ async fn parts_that_break_or_change_are_never_spliced() {
     let job = service.import(&url, "breaks", None).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("breaks").await["sha256"], content(1).sha256());
+    // What came before a break is kept, and so is what was fetched ahead; several go on.
+    let fetched = origin.body_bytes();
+    assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
+    assert!(origin.most_open() >= 4, "{}", origin.most_open());
 
     // So much that no number of connections has asked for all of it before it changes.
     let large = |seed| Content::Generated {

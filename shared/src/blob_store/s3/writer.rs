@@ -1,6 +1,6 @@
 //! Writing one object to S3: whole if it is small, else in parts, several on their way at once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -8,14 +8,18 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart},
 };
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
 
 use super::{Budget, MEBIBYTE, S3Store, classify, connect::within, parts::Parts, time_for};
 use crate::blob_store::{BlobWriter, Extent, Kept, Prefix, StorageError};
 
 /// The size of a part, unless the object would then have too many. All parts of an object but the
 /// last are of one size, which some stores insist on.
-const PART_BYTES: u64 = 8 * MEBIBYTE;
+pub(super) const PART_BYTES: u64 = 8 * MEBIBYTE;
 /// The most parts of one object (Amazon S3 User Guide, «multipart upload limits»).
 const MAX_PARTS: u64 = 10_000;
 /// The most parts of one object on their way at once.
@@ -24,6 +28,10 @@ const PARTS_IN_FLIGHT: usize = 4;
 const FREE_BYTES: usize = 256 * 1024;
 /// How long the store may take to put an object together from its parts.
 const COMPLETE_TIMEOUT: Duration = Duration::from_mins(2);
+/// What of the budget is enough where parts fill and leave at the pace of a network, in mebibytes.
+const USUAL_MEBIBYTES: u32 = 32;
+/// How long a writer waits for its share of that before it takes one of the rest.
+const USUAL_WAIT: Duration = Duration::from_millis(500);
 /// How long a writer waits for a share: others that fill theirs slowly may have taken them all.
 const SHARE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -242,13 +250,40 @@ impl Upload {
 }
 
 impl Budget {
+    /// So many mebibytes, of which those beyond the usual are held in reserve.
+    pub(super) fn of(mebibytes: u32) -> Self {
+        // One that does not fit into the reserve has to fit into the usual.
+        let usual = if mebibytes < 2 * USUAL_MEBIBYTES {
+            mebibytes
+        } else {
+            USUAL_MEBIBYTES
+        };
+        let semaphore = |mebibytes: u32| Arc::new(Semaphore::new(mebibytes as usize));
+        Self {
+            mebibytes: usual.max(mebibytes - usual),
+            usual: semaphore(usual),
+            reserve: semaphore(mebibytes - usual),
+        }
+    }
+
     /// Waits for a share for a part.
     async fn share(&self, part_bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
         let mebibytes = u32::try_from(part_bytes as u64 / MEBIBYTE).unwrap_or(u32::MAX);
         let share = mebibytes.min(self.mebibytes);
-        let free = std::sync::Arc::clone(&self.free).acquire_many_owned(share);
-        match timeout(SHARE_TIMEOUT, free).await {
-            // The semaphore is never closed.
+        // Where there are not so many, that waits for good, and the other has them.
+        let mut usual = std::pin::pin!(Arc::clone(&self.usual).acquire_many_owned(share));
+        let taken = async {
+            if let Ok(taken) = timeout(USUAL_WAIT, &mut usual).await {
+                return taken;
+            }
+            let reserve = Arc::clone(&self.reserve).acquire_many_owned(share);
+            tokio::select! {
+                taken = usual => taken,
+                taken = reserve => taken,
+            }
+        };
+        match timeout(SHARE_TIMEOUT, taken).await {
+            // The semaphores are never closed.
             Ok(share) => Ok(share.map_err(std::io::Error::other)?),
             Err(_) => Err(StorageError::Unavailable(
                 "all of MEDIA_S3_BUFFER_BYTES is in use".to_owned(),
@@ -344,10 +379,14 @@ async fn put_part(
 }
 
 /// Parts as small as they can be: what is announced is not to be relied on, but an object that
-/// becomes larger than announced is refused anyway.
+/// becomes larger than announced is refused anyway, or larger by the frame of a form at most.
 pub(super) fn part_bytes(extent: Extent) -> usize {
     let most = extent.announced.unwrap_or(extent.most).min(extent.most);
-    let least = most.div_ceil(MAX_PARTS).div_ceil(MEBIBYTE) * MEBIBYTE;
+    let least = most
+        .saturating_add(MEBIBYTE)
+        .div_ceil(MAX_PARTS)
+        .div_ceil(MEBIBYTE)
+        * MEBIBYTE;
     usize::try_from(least.max(PART_BYTES)).unwrap_or(usize::MAX)
 }
 

@@ -1,0 +1,263 @@
+//! SQLite's writers, several to a commit. Each commit waits for the disk, and there is one at a time: what
+//! is written while one is under way shares the next.
+//!
+//! A unit of work runs in a savepoint of a transaction that the units beside it share. Whoever finishes
+//! last commits; nobody hears of a success before that. A unit that fails takes its own writes back and
+//! no others'.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
+
+use super::InTransaction;
+
+/// The most units of one commit.
+const MAX_UNITS: usize = 64;
+/// How long a unit waits for those that were to follow it; one may have been given up.
+const STRAGGLE: Duration = Duration::from_millis(2);
+
+/// The writers of one file.
+#[derive(Debug)]
+pub(super) struct GroupCommit {
+    connection: DatabaseConnection,
+    open: Mutex<Option<Group>>,
+    /// How many wait for their turn.
+    queued: AtomicUsize,
+}
+
+/// Units that will be committed together.
+#[derive(Debug)]
+struct Group {
+    transaction: DatabaseTransaction,
+    units: usize,
+    /// What becomes of them, once that is known.
+    outcome: watch::Sender<Option<Result<(), DbErr>>>,
+}
+
+type Outcome = watch::Receiver<Option<Result<(), DbErr>>>;
+
+/// A unit that waits for its turn.
+struct Queued<'g>(&'g AtomicUsize);
+
+impl<'g> Queued<'g> {
+    fn enter(queued: &'g AtomicUsize) -> Self {
+        queued.fetch_add(1, Ordering::AcqRel);
+        Self(queued)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl GroupCommit {
+    pub(super) fn new(connection: DatabaseConnection) -> Self {
+        Self {
+            connection,
+            open: Mutex::new(None),
+            queued: AtomicUsize::new(0),
+        }
+    }
+
+    /// Runs a unit of work, and returns once it is committed. A unit whose caller goes away while it waits
+    /// for that may be committed all the same.
+    pub(super) async fn run<T, E: From<DbErr>>(
+        &self,
+        work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
+    ) -> Result<T, E> {
+        let queued = Queued::enter(&self.queued);
+        let mut open = self.open.lock().await;
+        drop(queued);
+        let group = match &mut *open {
+            Some(group) => group,
+            none => none.insert(Group::begin(&self.connection).await?),
+        };
+        let outcome = group.outcome.subscribe();
+        let done = group.run(work).await;
+        if let Err(Failed::Group(error)) = &done {
+            // Nobody knows what of it would be committed.
+            if let Some(group) = open.take() {
+                group.give_up(error.clone()).await;
+            }
+        } else if group.units >= MAX_UNITS || self.queued.load(Ordering::Acquire) == 0 {
+            commit(open.take());
+        }
+        drop(open);
+        match done {
+            Ok(value) => {
+                self.committed(outcome).await?;
+                Ok(value)
+            }
+            Err(Failed::Unit(error)) => Err(error),
+            Err(Failed::Group(error)) => Err(error.into()),
+        }
+    }
+
+    async fn committed(&self, mut outcome: Outcome) -> Result<(), DbErr> {
+        loop {
+            match timeout(STRAGGLE, outcome.wait_for(Option::is_some)).await {
+                Ok(Ok(known)) => return known.clone().unwrap_or_else(|| Err(unknown())),
+                Ok(Err(_)) => return Err(unknown()),
+                Err(_) => {}
+            }
+            self.commit_stragglers(&outcome);
+        }
+    }
+
+    /// Commits the group that an outcome belongs to, if all that were to follow have gone away.
+    fn commit_stragglers(&self, outcome: &Outcome) {
+        // Otherwise somebody is at work, and sees to it.
+        let Ok(mut open) = self.open.try_lock() else {
+            return;
+        };
+        let is_ours = |group: &mut Group| outcome.same_channel(&group.outcome.subscribe());
+        if self.queued.load(Ordering::Acquire) == 0 {
+            commit(open.take_if(is_ours));
+        }
+    }
+}
+
+/// Why a unit was not done.
+enum Failed<E> {
+    /// For a reason of its own; its writes are taken back.
+    Unit(E),
+    /// The connection failed, and all that was to be committed with it.
+    Group(DbErr),
+}
+
+impl Group {
+    async fn begin(connection: &DatabaseConnection) -> Result<Self, DbErr> {
+        // Immediate: a deferred transaction that reads before it writes fails at once, whatever the busy
+        // timeout, if another connection wrote in between.
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        Ok(Self {
+            transaction: connection.begin_with_options(options).await?,
+            units: 0,
+            outcome: watch::Sender::new(None),
+        })
+    }
+
+    async fn run<T, E>(
+        &mut self,
+        work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
+    ) -> Result<T, Failed<E>> {
+        self.units += 1;
+        let unit = self.transaction.begin().await.map_err(Failed::Group)?;
+        match work(&unit).await {
+            Ok(value) => {
+                unit.commit().await.map_err(Failed::Group)?;
+                Ok(value)
+            }
+            Err(error) => {
+                unit.rollback().await.map_err(Failed::Group)?;
+                Err(Failed::Unit(error))
+            }
+        }
+    }
+
+    async fn give_up(self, error: DbErr) {
+        // What is left of it goes with the connection.
+        let _ = self.transaction.rollback().await;
+        self.outcome.send_replace(Some(Err(error)));
+    }
+}
+
+/// Commits in a task of its own, so that no unit that goes away takes the others with it. Closing the
+/// connection waits for it.
+fn commit(group: Option<Group>) {
+    let Some(group) = group else {
+        return;
+    };
+    tokio::spawn(async move {
+        let committed = group.transaction.commit().await;
+        group.outcome.send_replace(Some(committed));
+    });
+}
+
+fn unknown() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(
+        "the commit was broken off; it is not known whether it was made".to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{config::DatabaseUrl, database::Database};
+    use futures_util::future::join_all;
+    use sea_orm::{ConnectionTrait as _, Statement};
+
+    async fn database() -> (tempfile::TempDir, Database) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let database = Database::connect(&DatabaseUrl::Sqlite { path }, 1).await;
+        let database = database.unwrap();
+        let table = "CREATE TABLE numbers (number integer PRIMARY KEY)";
+        database.writer().execute_unprepared(table).await.unwrap();
+        (directory, database)
+    }
+
+    fn insert(
+        number: u32,
+    ) -> impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, (), DbErr> {
+        move |transaction| {
+            let sql = format!("INSERT INTO numbers VALUES ({number})");
+            Box::pin(async move { transaction.execute_unprepared(&sql).await.map(drop) })
+        }
+    }
+
+    async fn count(database: &Database) -> i64 {
+        let sql = "SELECT count(*) FROM numbers";
+        let statement = Statement::from_string(database.backend(), sql);
+        let row = database.reader().query_one_raw(statement).await.unwrap();
+        row.unwrap().try_get_by_index(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_done_is_committed_and_what_fails_takes_nothing_along() {
+        let (_directory, database) = database().await;
+        let group = GroupCommit::new(database.writer().clone());
+        // Each number twice: the second of each fails.
+        let units = (0..100).map(|number| group.run(insert(number / 2)));
+        let results = join_all(units).await;
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 50);
+        assert_eq!(count(&database).await, 50);
+        assert!(group.open.lock().await.is_none());
+        // One alone is committed at once, and seen by others.
+        group.run(insert(1000)).await.unwrap();
+        assert_eq!(count(&database).await, 51);
+    }
+
+    #[tokio::test]
+    async fn a_unit_that_goes_away_holds_nobody_up() {
+        let (_directory, database) = database().await;
+        let group = Arc::new(GroupCommit::new(database.writer().clone()));
+        for number in 0..50 {
+            // Some are given up while they wait, some while they run.
+            let given_up = timeout(Duration::from_micros(number * 20), group.run(insert(2000)));
+            let kept = group.run(insert(u32::try_from(number).unwrap()));
+            let (_, kept) = tokio::join!(given_up, kept);
+            kept.unwrap();
+            let remove = "DELETE FROM numbers WHERE number = 2000";
+            database.writer().execute_unprepared(remove).await.unwrap();
+        }
+        assert_eq!(count(&database).await, 50);
+    }
+}
