@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test faults bench bench-quick bench-queue install install-bench
+.PHONY: run demo test faults fuzz bench bench-quick bench-queue install install-bench
 
 # The whole service on this machine, data under ./data.
 run:
@@ -80,6 +80,15 @@ target/clients/kubectl: target/clients/ready
 	python3 -m zipfile -e target/clients/package/lib/layer.zip target/clients/layer
 	install -m 755 target/clients/layer/kubectl/kubectl $@
 	rm -r target/clients/aws-cdk-*.tgz target/clients/package target/clients/layer
+
+# Whatever comes in from outside, against what must hold; a minute for each target.
+FUZZ_SECONDS = 60
+
+fuzz:
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	cd fuzz && for target in url_to_verdict header_to_filename bytes_to_metadata; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit; \
+	done
 
 # Installs the Debian packages in $$missing.
 APT = if [ -n "$$missing" ]; then \

@@ -58,7 +58,7 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
+    let [a, b, c, _] = address.octets();
     !(address.is_loopback()
         || address.is_private()
         || address.is_link_local()
@@ -68,7 +68,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_unspecified()
         || a == 0
         || a >= 240
-        || (a == 100 && b & 0xc0 == 64))
+        || (a == 100 && b & 0xc0 == 64)
+        || (a == 198 && b & 0xfe == 18)
+        || matches!((a, b, c), (192, 0, 0) | (192, 88, 99) | (192, 31, 196) | (192, 52, 193) | (192, 175, 48)))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
@@ -76,7 +78,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         || address.is_unspecified()
         || address.is_multicast()
         || address.is_unique_local()
-        || address.is_unicast_link_local())
+        || address.is_unicast_link_local()
+        // Teredo and the other protocol assignments, documentation, 6to4.
+        || matches!(address.segments(), [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..])
+        // ISATAP.
+        || matches!(address.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, ..]))
 }
 
 /// The address inside one of NAT64's well-known prefix (RFC 6052) or of 6to4 (RFC 3056).

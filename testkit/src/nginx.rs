@@ -101,6 +101,8 @@ http {{
     default_type application/octet-stream;
     access_log off;
     sendfile on;
+    # Its default of a thousand closes connections that a load is on.
+    keepalive_requests 100000000;
     limit_conn_zone $server_port zone=alone:1m;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use media_shared::config::EgressConfig;
 use url::{Host, Url};
 
@@ -67,7 +68,13 @@ impl std::error::Error for EgressDenied {}
 impl EgressGate {
     /// A gate with the operator's lists.
     pub fn new(config: &EgressConfig) -> Self {
-        Self(Arc::new(config.clone()))
+        let canonical =
+            |networks: &[IpNet]| networks.iter().map(|n| networks::canonical(*n)).collect();
+        Self(Arc::new(EgressConfig {
+            allow: canonical(&config.allow),
+            deny: canonical(&config.deny),
+            ..config.clone()
+        }))
     }
 
     /// Judges a URL before anything is done about it: its scheme, its host, its port, and its
@@ -94,7 +101,12 @@ impl EgressGate {
             return Err(EgressDenied::DeniedAddress);
         }
         if self.is_listed(ip) {
-            return Ok(());
+            // Whoever lists a network that leads to others has not listed those.
+            let beyond = inner.filter(|inner| !self.is_listed(*inner));
+            return match beyond.and_then(networks::special_network) {
+                Some(name) => Err(EgressDenied::Address(name)),
+                None => Ok(()),
+            };
         }
         match networks::special_network(ip) {
             Some(name) => Err(EgressDenied::Address(name)),
@@ -201,6 +213,40 @@ mod tests {
                 matches!(verdict(&gate, url), Err(EgressDenied::Address(_))),
                 "{url}: {:?}",
                 verdict(&gate, url)
+            );
+        }
+    }
+
+    #[test]
+    fn networks_are_what_they_are_however_they_are_written() {
+        let of = |allow: &str, deny: &str| {
+            EgressGate::new(&EgressConfig {
+                allow: vec![allow.parse().unwrap()],
+                deny: vec![deny.parse().unwrap()],
+                ports: vec![80],
+                ..EgressConfig::default()
+            })
+        };
+        let gate = of("::ffff:10.0.0.0/104", "::ffff:10.1.0.0/112");
+        assert_eq!(verdict(&gate, "http://10.2.0.1/"), Ok(()));
+        assert_eq!(
+            verdict(&gate, "http://10.1.0.1/"),
+            Err(EgressDenied::DeniedAddress)
+        );
+        // RFC 8215: what an operator's own NAT64 leads to is not listed with it.
+        let gate = of("64:ff9b:1::/48", "192.0.2.0/24");
+        assert_eq!(verdict(&gate, "http://[64:ff9b:1::808:808]/"), Ok(()));
+        for inside in [
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1::7f00:1",
+            "64:ff9b:1::a00:1",
+        ] {
+            assert!(
+                matches!(
+                    verdict(&gate, &format!("http://[{inside}]/")),
+                    Err(EgressDenied::Address(_))
+                ),
+                "{inside}"
             );
         }
     }

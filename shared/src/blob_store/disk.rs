@@ -88,15 +88,14 @@ impl BlobStore for DiskStore {
 
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {
         let path = self.path(key);
-        let start = range.start;
-        let file = blocking(move || {
+        let left = range.end.saturating_sub(range.start);
+        let first = blocking(move || {
             let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(start))?;
-            Ok(file)
+            file.seek(SeekFrom::Start(range.start))?;
+            read_piece(file, left)
         })
         .await?;
-        let left = range.end.saturating_sub(range.start);
-        Ok(stream::try_unfold((file, left), read_piece).boxed())
+        Ok(stream::try_unfold(Some(Reading::Done(first)), Reading::next).boxed())
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
@@ -114,22 +113,48 @@ impl BlobStore for DiskStore {
     }
 }
 
-/// Reads the next piece of a file; the file moves to the blocking thread and back.
-async fn read_piece(
-    (mut file, left): (File, u64),
-) -> Result<Option<(Bytes, (File, u64))>, StorageError> {
-    if left == 0 {
-        return Ok(None);
+/// A piece of a file, and the rest.
+struct Piece {
+    bytes: Bytes,
+    file: File,
+    left: u64,
+}
+
+/// A piece that was read, or is being read while the one before it goes out.
+enum Reading {
+    Done(Piece),
+    UnderWay(JoinHandle<io::Result<Piece>>),
+}
+
+impl Reading {
+    async fn next(this: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, StorageError> {
+        let piece = match this {
+            None => return Ok(None),
+            Some(Self::Done(piece)) => piece,
+            Some(Self::UnderWay(task)) => task.await.map_err(io::Error::other).flatten()?,
+        };
+        let Piece { bytes, file, left } = piece;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let next = (left > 0).then(|| Self::UnderWay(spawn_blocking(move || read_piece(file, left))));
+        Ok(Some((bytes, next)))
     }
-    blocking(move || {
-        let size = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
-        let mut buffer = vec![0; size];
-        // A file that is shorter than its record must break the answer off, never end it early.
-        file.read_exact(&mut buffer)?;
-        let left = left - size as u64;
-        Ok(Some((Bytes::from(buffer), (file, left))))
+}
+
+fn read_piece(mut file: File, left: u64) -> io::Result<Piece> {
+    let size = left.min(BUFFER_BYTES as u64);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(BUFFER_BYTES));
+    let read = (&mut file).take(size).read_to_end(&mut bytes)?;
+    // A file that is shorter than its record must break the answer off, never end it early.
+    if read as u64 != size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Piece {
+        bytes: bytes.into(),
+        file,
+        left: left - size,
     })
-    .await
 }
 
 /// Writes one object, a buffer at a time: while one is on its way to the disk, the next fills.

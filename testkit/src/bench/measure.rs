@@ -77,7 +77,8 @@ pub(super) async fn run(command: &mut Command) -> (Duration, Cost) {
     let mut cost = Cost::default();
     // Until it is waited for, an ended process still says what it has used.
     while let Some(stat) = Stat::read(pid).filter(|stat| stat.state != 'Z') {
-        cost.peak = cost.peak.max(memory(&[pid], "VmHWM:"));
+        // Of the command alone: to look for children costs more than some commands do.
+        cost.peak = cost.peak.max(memory_of(pid, "VmHWM:").unwrap_or(0) * 1024);
         cost.processor = stat.processor;
         tokio::time::sleep(LOOK).await;
     }
@@ -108,13 +109,16 @@ pub(super) async fn settle_file(file: &Path) {
 }
 
 fn memory(programs: &[u32], line: &str) -> u64 {
-    let one = |pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let value = status.lines().find_map(|l| l.strip_prefix(line))?;
-        value.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    };
-    let kibibytes: u64 = with_children(programs).into_iter().filter_map(one).sum();
+    let programs = with_children(programs).into_iter();
+    let kibibytes: u64 = programs.filter_map(|pid| memory_of(pid, line)).sum();
     kibibytes * 1024
+}
+
+/// In kibibytes.
+fn memory_of(pid: u32, line: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|l| l.strip_prefix(line))?;
+    value.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// What `/proc/PID/stat` says.

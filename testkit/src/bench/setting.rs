@@ -8,7 +8,7 @@ use super::{api::Api, measure, row::Run};
 use crate::{
     bytes::write_large,
     nginx::Nginx,
-    production::{Production, Program},
+    production::{PREFIX, Production, Program},
     programs,
     service::{Installation, Service},
     wait_until,
@@ -191,7 +191,7 @@ pub(super) struct TwoPrograms {
 impl TwoPrograms {
     /// Starts them, with nothing in them.
     pub(super) async fn start() -> Self {
-        let production = Production::start_durable().await;
+        let production = Production::start_durable().await.with("RUST_LOG", "error");
         let programs = [
             production.api("api").await,
             production.worker("worker").await,
@@ -203,6 +203,16 @@ impl TwoPrograms {
             production,
             programs,
         }
+    }
+
+    /// Deletes what was imported under these keys, and waits until the bucket has nothing of it.
+    pub(super) async fn clear(&self, keys: &[String]) {
+        self.api.delete(keys).await;
+        wait_until("the bucket is empty", COLLECT_LIMIT, async || {
+            let objects = self.production.seaweed.objects(PREFIX).await;
+            objects.is_empty().then_some(())
+        })
+        .await;
     }
 
     /// Their processes.

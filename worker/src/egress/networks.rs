@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv4Net};
+
 /// The special network that an address lies in, or nothing if it is an ordinary public address. An
 /// IPv4 address inside an IPv6 one is judged by the inner address.
 pub fn special_network(address: IpAddr) -> Option<&'static str> {
@@ -63,6 +65,9 @@ pub const V6: [Network<Ipv6Addr>; 4] = [
     ),
 ];
 
+/// What stands before the IPv4 address in a mapped one.
+const MAPPED_BITS: u8 = 96;
+
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     let address = u32::from(address);
     V4.iter()
@@ -113,6 +118,19 @@ fn outside_global_unicast(address: Ipv6Addr) -> &'static str {
     }
 }
 
+/// A network of mapped addresses (RFC 4291 §2.5.5.2) as the network of IPv4 that it is.
+pub fn canonical(network: IpNet) -> IpNet {
+    match network {
+        IpNet::V6(mapped) if mapped.prefix_len() >= MAPPED_BITS => {
+            let inner = mapped.network().to_ipv4_mapped();
+            let inner =
+                inner.and_then(|v4| Ipv4Net::new(v4, mapped.prefix_len() - MAPPED_BITS).ok());
+            inner.map_or(network, IpNet::V4)
+        }
+        network => network,
+    }
+}
+
 /// The IPv4 address inside an IPv6 one, if it is of a kind that has one.
 pub fn embedded_v4(address: IpAddr) -> Option<IpAddr> {
     match address {
@@ -128,7 +146,7 @@ fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let tail = || Some(join(s[6], s[7]));
     match s {
         [0, 0, 0, 0, 0, 0 | 0xffff, _, _] => tail(),
-        _ if is_nat64(address) || is_isatap(address) => tail(),
+        _ if is_nat64(address) || is_local_nat64(address) || is_isatap(address) => tail(),
         [0x2002, high, low, ..] => Some(join(high, low)),
         [0x2001, 0, ..] => Some(join(!s[6], !s[7])),
         _ => None,
@@ -141,6 +159,11 @@ fn join(high: u16, low: u16) -> Ipv4Addr {
 
 fn is_nat64(address: Ipv6Addr) -> bool {
     matches!(address.segments(), [0x64, 0xff9b, 0, 0, 0, 0, _, _])
+}
+
+/// A translator's own prefix (RFC 8215), cut to the 96 bits that leave an address at the end.
+fn is_local_nat64(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [0x64, 0xff9b, 1, ..])
 }
 
 fn is_isatap(address: Ipv6Addr) -> bool {

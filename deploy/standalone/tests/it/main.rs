@@ -13,6 +13,7 @@ mod crashes;
 mod documents;
 mod downloads;
 mod egress;
+mod egress_settings;
 mod failures;
 mod figures;
 mod hardening;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media_testkit::{
-    origin::{Content, Origin, RangedOrigin},
+    origin::{Content, Origin, RangedOrigin, http_date},
     service::Installation,
 };
 use serde_json::json;
@@ -51,6 +51,39 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_
         let pause = later.began - requests[0].began;
         assert!(
             pause >= Duration::from_millis(3900),
+            "{pause:?}: {requests:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_date_and_a_503_are_understood_as_well() {
+    let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let url = origin.add("file", Content::Bytes([1; 1000].into()));
+    let date = http_date(chrono::Utc::now() + chrono::TimeDelta::seconds(5));
+    origin.script(|script| script.busy = [(503, date)].into());
+    let arguments = |key: &str| json!({ "url": url, "resource": "r", "key": key });
+    let first = service.enter(&arguments("first"), json!({})).await;
+    let first = first["id"].as_str().unwrap();
+    let refused = service.wait_for(first, &["scheduled"]).await;
+    assert_eq!(refused["attributes"]["error"], "origin_error", "{refused}");
+    // The whole host is left alone.
+    let second = service
+        .enter(&arguments("second"), json!({ "max_retries": 0 }))
+        .await;
+    let second = second["id"].as_str().unwrap();
+    for id in [first, second] {
+        let job = service.wait_for(id, &["succeeded", "failed"]).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    }
+    let requests = origin.requests();
+    assert_eq!(requests.len(), 3, "{requests:?}");
+    for later in &requests[1..] {
+        // A date has whole seconds.
+        let pause = later.began - requests[0].began;
+        assert!(
+            pause >= Duration::from_millis(3500),
             "{pause:?}: {requests:?}"
         );
     }

@@ -176,3 +176,44 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
+    for forgets in [false, true] {
+        let (origin, installation) = (RangedOrigin::start().await, installation());
+        let service = installation.serve().await;
+        let url = origin.add("file", content(1));
+        origin.script(|script| script.rate = Some(4 << 20));
+        let entered = json!({ "url": url, "resource": "r" });
+        let entered = service.enter(&entered, json!({})).await;
+        let id = entered["id"].as_str().unwrap();
+        wait_until("most has come", Duration::from_secs(30), async || {
+            (origin.body_bytes() > SIZE * 3 / 4).then_some(())
+        })
+        .await;
+        signal(&service, id, "pause").await;
+        service.wait_for(id, &["paused"]).await;
+        // Meanwhile the origin says that they are others, or gives no parts any more.
+        if forgets {
+            origin.forget_ranges();
+        } else {
+            origin.change_etag("file");
+        }
+        origin.script(|script| script.rate = None);
+        let before = origin.requests().len();
+        signal(&service, id, "resume").await;
+        let job = service.wait_for(id, &["succeeded", "failed"]).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+        assert_eq!(service.media("r").await["sha256"], content(1).sha256());
+        let after = origin.requests().split_off(before);
+        assert!(after.iter().all(|seen| seen.status == 200), "{after:?}");
+        assert!(
+            after.iter().any(|seen| seen.if_range.is_some()),
+            "{after:?}"
+        );
+        wait_until("one object is left", Duration::from_secs(30), async || {
+            (installation.stored_files().len() == 1).then_some(())
+        })
+        .await;
+    }
+}

@@ -107,7 +107,7 @@ pub(in super::super) async fn to_s3(setting: &Setting) -> Vec<Row> {
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(setting.size, started.elapsed(), watch.end());
-        media.api.delete(&keys).await;
+        media.clear(&keys).await;
         run
     };
     let theirs = async || {

@@ -1,0 +1,73 @@
+//! What an operator's lists do to imports.
+
+use media_testkit::{
+    nginx::Nginx,
+    origin::{Authority, Origin, Tls},
+    service::Installation,
+};
+
+use crate::MEDIA;
+
+#[tokio::test]
+async fn lists_of_networks_and_hosts_are_kept_to() {
+    let nginx = Nginx::start().await;
+    nginx.add("file", b"bytes");
+    let by_address = nginx.url("file");
+    let by_name = by_address.replace("127.0.0.1", "localhost");
+    let allow = ("MEDIA_EGRESS_ALLOW", "127.0.0.1/32,::1/128");
+    for (variable, value, url, blocked) in [
+        ("MEDIA_EGRESS_DENY", "", &by_address, false),
+        (
+            "MEDIA_EGRESS_DENY",
+            "127.0.0.0/8,::1/128",
+            &by_address,
+            true,
+        ),
+        ("MEDIA_EGRESS_DENY", "127.0.0.0/8,::1/128", &by_name, true),
+        (
+            "MEDIA_EGRESS_DENY",
+            "::ffff:127.0.0.0/104",
+            &by_address,
+            true,
+        ),
+        ("MEDIA_EGRESS_ALLOW_HOSTS", "*", &by_name, false),
+        ("MEDIA_EGRESS_ALLOW_HOSTS", "localhost", &by_name, false),
+        ("MEDIA_EGRESS_ALLOW_HOSTS", "example.test", &by_name, true),
+        // None, and not all.
+        ("MEDIA_EGRESS_ALLOW_HOSTS", "", &by_name, true),
+        ("MEDIA_EGRESS_DENY_HOSTS", "", &by_name, false),
+        ("MEDIA_EGRESS_DENY_HOSTS", "localhost", &by_name, true),
+        ("MEDIA_EGRESS_DENY_HOSTS", "127.0.0.1", &by_address, true),
+    ] {
+        let installation = Installation::new(MEDIA)
+            .with(allow.0, allow.1)
+            .with(variable, value);
+        let service = installation.serve().await;
+        let job = service.import(url, "r", None).await;
+        let (status, error) = (&job["attributes"]["status"], &job["attributes"]["error"]);
+        if blocked {
+            assert_eq!(error, "egress_blocked", "{variable}={value} {url}: {job}");
+        } else {
+            assert_eq!(status, "succeeded", "{variable}={value} {url}: {job}");
+        }
+        assert!(service.stop().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_from_https_to_http_is_followed_where_that_is_allowed_alone() {
+    let (plain, authority) = (Origin::start().await, Authority::generate());
+    let secure = authority.origin(Tls::Good).await;
+    let url = secure.url(&format!("redirect?{}", plain.url("status/200")));
+    for (allowed, expected) in [("false", "failed"), ("true", "succeeded")] {
+        let installation = Installation::new(MEDIA)
+            .with("SSL_CERT_FILE", authority.file().to_str().unwrap())
+            .with("MEDIA_EGRESS_DOWNGRADE", allowed);
+        let service = installation.serve().await;
+        let job = service.import(&url, "r", None).await;
+        assert_eq!(job["attributes"]["status"], expected, "{job}");
+        if expected == "failed" {
+            assert_eq!(job["attributes"]["error"], "bad_redirect", "{job}");
+        }
+    }
+}
