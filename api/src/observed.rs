@@ -38,6 +38,9 @@ pub(crate) async fn observe<E: Endpoint>(
     let mut answer = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
     let status = answer.status().as_u16();
     span.record("http.response.status_code", status);
+    if answer.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     figures().answered(method, &route, status, begun.elapsed());
     answer
         .headers_mut()
@@ -57,6 +60,7 @@ fn span(request: &Request, method: &str, route: &str, id: &RequestId) -> Span {
         http.request.method = method,
         http.route = route,
         http.response.status_code = Empty,
+        otel.status_code = Empty,
     );
     if let Some(parent) = request.header(TRACE_PARENT) {
         TraceParent::from_text(parent).adopt(&span);

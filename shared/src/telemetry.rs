@@ -33,26 +33,27 @@ const COMMAND_SAYS: &str = "error";
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 /// Writes a service's lines of log to standard error, and exports traces where that is configured, in
-/// the name of `program`.
+/// the name of `program`. Lines have the id of their trace in any case: it joins those about a request to
+/// those about the job that came of it.
 pub fn start(program: &'static str, config: &TelemetryConfig) -> Result<Telemetry, TraceError> {
     let provider = match &config.otlp_endpoint {
-        Some(endpoint) => Some(traces::provider(program, endpoint)?),
-        None => None,
+        Some(endpoint) => traces::provider(program, endpoint)?,
+        None => traces::unexported(),
     };
-    let traces = provider.as_ref().map(|provider| {
-        let own = Targets::new().with_target(OWN, LevelFilter::INFO);
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(program))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_filter(own)
-    });
+    let own = Targets::new().with_target(OWN, LevelFilter::INFO);
+    let traces = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer(program))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_filter(own);
     tracing_subscriber::registry()
         .with(lines(config.log_format).with_filter(filter(SERVICE_SAYS)))
         .with(traces)
         .init();
-    Ok(Telemetry(provider))
+    Ok(Telemetry(
+        config.otlp_endpoint.is_some().then_some(provider),
+    ))
 }
 
 /// Writes a command's lines of log to standard error, for people.

@@ -15,6 +15,7 @@ use crate::{production::Production, wait_until};
 mod chaos;
 mod check;
 mod load;
+mod scrape;
 
 use chaos::{Chaos, Fault};
 use load::{Load, Origin};
@@ -44,7 +45,8 @@ pub struct FaultRun {
 /// What happened.
 #[derive(Debug)]
 pub struct Report {
-    faults: Vec<(Fault, usize)>,
+    /// Each kind, how often it was made, and whether the figures showed it.
+    faults: Vec<(Fault, usize, bool)>,
     found: check::Findings,
     took: Duration,
 }
@@ -79,9 +81,13 @@ impl FaultRun {
         load.cancel_scheduled(&posted).await;
         wait_for_the_collector(&database, self.second_look).await;
         let found = check::check(&production, &database, &load, &posted, &outages).await;
+        let seen = chaos.seen();
+        let counts = faults.counts.into_iter();
+        let shown = counts.map(|(fault, count)| (fault, count, seen.show(fault)));
+        let shown = shown.collect();
         chaos.stop();
         Report {
-            faults: faults.counts,
+            faults: shown,
             found: found.with_logs(&production.logs()),
             took: started.elapsed(),
         }
@@ -89,6 +95,15 @@ impl FaultRun {
 }
 
 impl Report {
+    /// The kinds of faults that were made and that no figure has shown.
+    pub fn not_shown(&self) -> Vec<String> {
+        let hidden = self
+            .faults
+            .iter()
+            .filter(|(_, count, shown)| *count > 0 && !shown);
+        hidden.map(|(fault, ..)| fault.to_string()).collect()
+    }
+
     /// How often a past attempt tried to write and was refused.
     pub fn refused_writes(&self) -> usize {
         self.found.refused_writes
@@ -126,8 +141,13 @@ async fn count(database: &DatabaseConnection, sql: &str) -> i64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:.0?} in all", self.took)?;
-        for (fault, count) in &self.faults {
-            writeln!(f, "{count:>7} × {fault}")?;
+        for (fault, count, shown) in &self.faults {
+            let shown = if *shown {
+                "shown by figures"
+            } else {
+                "NOT SHOWN"
+            };
+            writeln!(f, "{count:>7} × {fault}: {shown}")?;
         }
         write!(f, "{}", self.found)
     }

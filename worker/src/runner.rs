@@ -146,6 +146,7 @@ impl Runner {
             attempt = claimed.lease.attempt,
             trace_id = Empty,
             outcome = Empty,
+            otel.status_code = Empty,
         );
         if let Some(parent) = claimed.job.trace_parent.clone() {
             TraceParent::from_text(parent).adopt(&span);
@@ -153,6 +154,9 @@ impl Runner {
         record_trace_id(&span);
         let outcome = self.run_attempt(&claimed).instrument(span.clone()).await;
         span.record("outcome", outcome.label());
+        if outcome == AttemptOutcome::Failed {
+            span.record("otel.status_code", "ERROR");
+        }
     }
 
     async fn run_attempt(&self, claimed: &Claimed) -> AttemptOutcome {

@@ -17,8 +17,6 @@ use uuid::Uuid;
 
 use crate::runner::Runner;
 
-/// How often an idle worker asks Redis for a ticket: a new job waits half of it on average.
-const POLL_EVERY: Duration = Duration::from_millis(20);
 /// The pause before a consumer that ended is started again: doubled each time, with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -86,7 +84,7 @@ async fn consume(taker: &Taker, shutdown: &CancellationToken) -> Option<String> 
         return Some(error.to_string());
     }
     let worker = WorkerBuilder::new(&context)
-        .backend(taker.queue.storage().poll_with_interval(POLL_EVERY))
+        .backend(taker.queue.storage().poll_with_stream(taker.queue.wakes()))
         .concurrency(1)
         .data(taker.clone())
         .build(take_ticket);

@@ -137,7 +137,8 @@ impl Reading {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let next = (left > 0).then(|| Self::UnderWay(spawn_blocking(move || read_piece(file, left))));
+        let next =
+            (left > 0).then(|| Self::UnderWay(spawn_blocking(move || read_piece(file, left))));
         Ok(Some((bytes, next)))
     }
 }

@@ -15,11 +15,15 @@ use std::{
 
 use apalis::prelude::{BoxDynError, TaskId, TaskSink as _, WorkerContext};
 use apalis_redis::{Config, RedisStorage};
+use futures_util::{Stream, StreamExt as _, stream};
 use redis::{
-    Client, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncCommands as _, AsyncConnectionConfig, Client, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{MAX_WAITING, Ticket, Tickets};
@@ -37,6 +41,13 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const POST_LIMIT: Duration = Duration::from_secs(3);
 /// How long a Redis that failed is left alone. What would be posted meanwhile is dropped.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The list that idle workers wait at: an entry for each ticket that was posted. apalis itself asks again
+/// and again.
+const WAKE: &str = "media-tickets-v1:wake";
+/// How long a worker waits there before it asks for a ticket all the same.
+const WAKE_LIMIT: Duration = Duration::from_secs(1);
+/// After a burst of posts, tickets are posted together: so long after the one before.
+const POST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a worker tells apalis that it lives, and after how many times without that it is dead.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 const MISSED_HEARTBEATS: usize = 6;
@@ -93,9 +104,48 @@ impl RedisQueue {
         let count = count.min(room);
         if count > 0 {
             self.storage().push_bulk(vec![Ticket; count]).await?;
+            self.wake(count).await?;
             figures().tickets_posted(count as u64);
         }
         Ok(())
+    }
+
+    /// Wakes as many idle workers as there are new tickets.
+    async fn wake(&self, count: usize) -> Result<(), RedisError> {
+        let longest = isize::try_from(MAX_WAITING).unwrap_or(isize::MAX);
+        redis::pipe()
+            .rpush(WAKE, vec![1; count])
+            .ignore()
+            // No more than there can be tickets, and none for workers of another day.
+            .ltrim(WAKE, -longest, -1)
+            .ignore()
+            .expire(WAKE, NOTE_SECONDS)
+            .ignore()
+            .exec_async(&mut self.connection())
+            .await
+    }
+
+    /// When to ask for a ticket: whenever one was posted, and once a second in any case. Waits on a
+    /// connection of its own.
+    pub fn wakes(&self) -> impl Stream<Item = ()> + Send + Unpin + 'static {
+        let client = self.client.clone();
+        let wakes = stream::unfold(None, move |connection| {
+            let client = client.clone();
+            async move {
+                let asked = Instant::now();
+                let connection = match wait_for_wake(&client, connection).await {
+                    Ok(connection) => Some(connection),
+                    Err(error) => {
+                        tracing::debug!(%error, "no wake from Redis");
+                        // Not again and again.
+                        sleep(WAKE_LIMIT.saturating_sub(asked.elapsed())).await;
+                        None
+                    }
+                };
+                Some(((), connection))
+            }
+        });
+        wakes.boxed()
     }
 
     /// Says that a worker is about to start; fails if Redis does not answer.
@@ -169,6 +219,25 @@ impl RedisQueue {
     }
 }
 
+/// Waits at the list, for a while; gives the connection back for the next time.
+async fn wait_for_wake(
+    client: &Client,
+    connection: Option<MultiplexedConnection>,
+) -> Result<MultiplexedConnection, RedisError> {
+    let mut connection = if let Some(connection) = connection {
+        connection
+    } else {
+        let limits = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWER_LIMIT))
+            .set_response_timeout(Some(WAKE_LIMIT + ANSWER_LIMIT));
+        let connecting = client.get_multiplexed_async_connection_with_config(&limits);
+        connecting.await?
+    };
+    let seconds = WAKE_LIMIT.as_secs_f64();
+    let _: Option<(String, i64)> = connection.blpop(WAKE, seconds).await?;
+    Ok(connection)
+}
+
 /// Connects at the first command, and fails fast: every caller has a way without Redis.
 fn connect(client: &Client) -> Result<ConnectionManager, RedisError> {
     let config = ConnectionManagerConfig::new()
@@ -220,7 +289,8 @@ impl RedisTickets {
                     away = false;
                     tracing::info!("tickets go through Redis again");
                 }
-                Ok(()) => {}
+                // What comes now goes together.
+                Ok(()) => sleep(POST_PAUSE).await,
                 Err(error) => {
                     figures().troubled(Work::Tickets);
                     if !away {

@@ -13,7 +13,10 @@ use std::{
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
 use tokio::time::sleep;
 
-use super::load::Load;
+use super::{
+    load::Load,
+    scrape::{Scraper, Seen},
+};
 use crate::production::{Production, Program};
 
 const WORKERS: usize = 3;
@@ -72,6 +75,7 @@ pub(super) struct Chaos {
     addresses: [String; 2],
     random: StdRng,
     started: usize,
+    scraper: Scraper,
 }
 
 impl Chaos {
@@ -87,10 +91,12 @@ impl Chaos {
             addresses: addresses.clone(),
             random,
             started: 0,
+            scraper: Scraper::start(),
         };
         for address in addresses {
             let api = production.launch_api(&chaos.name("api"), address);
             api.ready().await;
+            chaos.scraper.add(&api);
             chaos.apis.push(api);
         }
         chaos
@@ -100,6 +106,7 @@ impl Chaos {
     pub(super) async fn start_workers(&mut self, production: &Production) {
         for _ in 0..WORKERS {
             let worker = production.worker(&self.name("worker")).await;
+            self.scraper.add(&worker);
             self.workers.push(worker);
         }
     }
@@ -244,6 +251,7 @@ impl Chaos {
         }
         let address = self.addresses[index].clone();
         let api = production.launch_api(&self.name("api"), &address);
+        self.scraper.add(&api);
         self.apis.insert(index, api);
     }
 
@@ -254,12 +262,18 @@ impl Chaos {
 
     fn replace_worker(&mut self, production: &Production) {
         let worker = production.launch_worker(&self.name("worker"));
+        self.scraper.add(&worker);
         self.workers.push(worker);
     }
 
     async fn pause(&mut self, milliseconds: std::ops::Range<u64>) {
         let milliseconds = self.random.random_range(milliseconds);
         sleep(Duration::from_millis(milliseconds)).await;
+    }
+
+    /// What the figures have shown so far.
+    pub(super) fn seen(&self) -> Seen {
+        self.scraper.seen()
     }
 
     /// Ends the programs.

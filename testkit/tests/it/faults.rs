@@ -15,4 +15,5 @@ async fn every_promise_is_kept_whatever_fails() {
     };
     let report = run.run().await;
     assert!(report.refused_writes() > 0, "{report}");
+    assert_eq!(report.not_shown(), [""; 0], "{report}");
 }

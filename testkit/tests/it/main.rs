@@ -9,6 +9,7 @@ mod imports;
 mod monitoring;
 mod outages;
 mod resume;
+mod scaling;
 mod schema;
 mod shutdown;
 mod tickets;
