@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test faults fuzz bench bench-quick bench-queue install install-bench
+.PHONY: run demo test faults fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
 
 # The whole service on this machine, data under ./data.
 run:
@@ -24,6 +24,11 @@ bench: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench $(if $(ONLY),--only $(ONLY))
 
+# Small imports beside Directus and Uppy Companion as well, which npm brings in minutes.
+bench-peers: install install-bench install-peers
+	cargo build --release --workspace
+	target/release/media-bench --peers --only small
+
 # The same in under 3 minutes, with smaller files and fewer runs.
 bench-quick: install install-bench
 	cargo build --release --workspace
@@ -41,6 +46,15 @@ install-bench:
 	command -v aria2c >/dev/null || missing="$$missing aria2"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	$(APT)
+
+install-peers: target/peers/ready
+
+target/peers/ready: testkit/peers/package.json
+	@missing=""; command -v npm >/dev/null || missing="nodejs npm"; $(APT)
+	mkdir -p target/peers
+	cp $< target/peers/
+	cd target/peers && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
 # that they try.

@@ -23,6 +23,7 @@ mod api;
 mod load;
 mod machine;
 mod measure;
+mod peers;
 mod picture;
 mod queue;
 mod results;
@@ -79,6 +80,8 @@ pub struct Benchmark {
     pub size: u64,
     /// Whether everything else is smaller, too.
     pub quick: bool,
+    /// Whether Directus and Companion are there to be measured as well.
+    pub peers: bool,
     /// Where the results go, and all data while it is needed: a directory on a real disk that any user
     /// may enter.
     pub directory: PathBuf,
@@ -99,6 +102,7 @@ impl Benchmark {
             runs: self.runs,
             size: self.size << 20,
             quick: self.quick,
+            peers: self.peers,
         };
         let parts = match self.parts.as_slice() {
             [] => Part::value_variants(),

@@ -26,6 +26,8 @@ pub(super) struct Setting {
     pub(super) size: u64,
     /// Whether everything else is smaller, too.
     pub(super) quick: bool,
+    /// Whether what comes from npm is measured, too.
+    pub(super) peers: bool,
 }
 
 impl Setting {
@@ -242,6 +244,7 @@ mod tests {
             runs: 4,
             size: 1,
             quick: true,
+            peers: false,
         };
         let (ours, theirs) = setting.alternate(side('o'), side('t')).await;
         assert_eq!((ours.len(), theirs.len()), (4, 4));

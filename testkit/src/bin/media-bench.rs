@@ -28,6 +28,9 @@ struct Table {
     /// Smaller sizes and fewer runs: under three minutes
     #[arg(long)]
     quick: bool,
+    /// Beside Directus and Uppy Companion, too; `make install-peers` installs them
+    #[arg(long)]
+    peers: bool,
     /// How many runs of each side [default: 5, quick: 2]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
@@ -83,6 +86,7 @@ impl Table {
             size: self.size.unwrap_or(u64::from(or(128, 1024))),
             parts: self.only,
             quick: self.quick,
+            peers: self.peers,
             directory: self.directory,
         };
         benchmark.run().await
