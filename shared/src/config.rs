@@ -58,7 +58,7 @@ pub struct Settings {
         global = true,
         env = "MEDIA_DATABASE_CONNECTIONS",
         value_name = "N",
-        default_value = "8"
+        default_value = "16"
     )]
     pub database_connections: String,
 

@@ -16,7 +16,7 @@ use crate::config::DatabaseUrl;
 
 mod group_commit;
 
-use group_commit::GroupCommit;
+use group_commit::{GroupCommit, Unit};
 
 /// How long a statement may wait for a connection, or for SQLite's write lock.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +28,8 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "4s";
 /// How long a connection may be unused before it is tested first: when PostgreSQL was restarted, the
 /// connections that rested are replaced instead of failing whoever takes them.
 const TEST_AFTER: Duration = Duration::from_secs(1);
+/// What one connection to SQLite keeps of the file: 8 MiB, which SQLite takes as a negative number of KiB.
+const SQLITE_CACHE: &str = "-8192";
 /// Readers of SQLite.
 const MAX_READERS: u32 = 8;
 /// How often a transaction that lost a race is tried again.
@@ -128,7 +130,7 @@ impl Database {
         work: impl for<'t> Fn(DatabaseExecutor<'t>) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
         match &self.group {
-            Some(group) => group.run(|unit| work(unit.into())).await,
+            Some(group) => group.run(Unit::Statement, |unit| work(unit.into())).await,
             None => work((&self.writer).into()).await,
         }
     }
@@ -166,7 +168,7 @@ impl Database {
         work: &impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
         if let Some(group) = &self.group {
-            return group.run(work).await;
+            return group.run(Unit::Several, work).await;
         }
         let transaction = self.writer.begin().await?;
         match work(&transaction).await {
@@ -276,7 +278,9 @@ fn sqlite_options(url: &str, connections: u32, query_only: bool) -> ConnectOptio
                 .journal_mode(SqliteJournalMode::Wal)
                 // An accepted job survives a power cut, too.
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(ACQUIRE_TIMEOUT);
+                .busy_timeout(ACQUIRE_TIMEOUT)
+                // What a page of the tables costs to read again is more than it takes to keep.
+                .pragma("cache_size", SQLITE_CACHE);
             if query_only {
                 sqlite.pragma("query_only", "ON")
             } else {

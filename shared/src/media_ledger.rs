@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
-    EntityTrait, ExprTrait as _, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
-    sea_query::Expr,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait as _, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, Select, TryIntoModel as _,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::{
@@ -251,29 +253,50 @@ pub(crate) async fn publish(
     if !blob_ledger::make_live(transaction, new.blob_id, now).await? {
         return Err(PublishError::BlobLost);
     }
+    // Most have nothing to replace.
+    if let Some(row) = insert(transaction, &new, now).await? {
+        return Ok(row);
+    }
     let previous = in_project(&new.path, new.creator.project_id.as_deref())
         .lock_exclusive()
         .one(transaction)
         .await?;
-    let row = if let Some(previous) = previous {
-        new.creator.may_replace(previous.created_by.as_deref())?;
-        blob_ledger::retire(transaction, previous.blob_id, now).await?;
-        let since = previous.public_since.or(Some(now)).filter(|_| new.public);
-        filled(previous.into_active_model(), new, since, now)
-            .update(transaction)
-            .await?
-    } else {
-        let row = media::ActiveModel {
-            id: Set(MediaId::generate()),
-            resource: Set(new.path.resource().to_owned()),
-            key: Set(new.path.key().map(str::to_owned)),
-            created_at: Set(now),
-            ..Default::default()
-        };
-        let since = new.public.then_some(now);
-        filled(row, new, since, now).insert(transaction).await?
+    let Some(previous) = previous else {
+        // It was deleted just now: the same once more.
+        let gone = DbErr::RecordNotInserted;
+        return insert(transaction, &new, now).await?.ok_or(gone.into());
     };
-    Ok(row)
+    new.creator.may_replace(previous.created_by.as_deref())?;
+    blob_ledger::retire(transaction, previous.blob_id, now).await?;
+    let since = previous.public_since.or(Some(now)).filter(|_| new.public);
+    let row = filled(previous.into_active_model(), new, since, now);
+    Ok(row.update(transaction).await?)
+}
+
+/// Records a media where none is; nothing if one is.
+async fn insert(
+    transaction: &impl ConnectionTrait,
+    new: &NewMedia,
+    now: DateTime<Utc>,
+) -> Result<Option<media::Model>, DbErr> {
+    let row = media::ActiveModel {
+        id: Set(MediaId::generate()),
+        resource: Set(new.path.resource().to_owned()),
+        key: Set(new.path.key().map(str::to_owned)),
+        created_at: Set(now),
+        ..Default::default()
+    };
+    let since = new.public.then_some(now);
+    let row = filled(row, new.clone(), since, now);
+    let inserted = media::Entity::insert(row.clone())
+        // Its blob is new: all that can be in the way is another at its path.
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(transaction)
+        .await?;
+    if inserted == 0 {
+        return Ok(None);
+    }
+    row.try_into_model().map(Some)
 }
 
 fn filled(

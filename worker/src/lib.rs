@@ -191,7 +191,8 @@ fn take_tickets(
         source.into_stream().map(Ok).boxed();
     let worker = WorkerBuilder::new(context)
         .backend(tickets)
-        .concurrency(config.worker.concurrency)
+        // As many again may be written down.
+        .concurrency(config.worker.concurrency.saturating_mul(2))
         .catch_panic()
         .data(runner)
         .parallelize(tokio::spawn)

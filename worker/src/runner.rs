@@ -12,7 +12,7 @@ use media_shared::{
     telemetry::{TraceParent, panic_message, record_trace_id},
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -50,7 +50,7 @@ struct Inner {
     total: Duration,
     /// No more claims.
     draining: CancellationToken,
-    /// As many permits as jobs may run at once.
+    /// As many permits as imports may move bytes at once.
     slots: Semaphore,
     /// Open while somebody works: a claim that is under way counts before its job is known.
     working: TaskTracker,
@@ -114,12 +114,13 @@ impl Runner {
     /// Works until nothing is pending.
     pub(crate) async fn work(&self) {
         let _working = self.0.working.token();
-        let Ok(_slot) = self.0.slots.acquire().await else {
-            return;
-        };
-        while !self.0.draining.is_cancelled() && self.0.readiness.is_good().await {
+        // The semaphore is never closed.
+        while let Ok(slot) = self.0.slots.acquire().await {
+            if self.0.draining.is_cancelled() || !self.0.readiness.is_good().await {
+                return;
+            }
             match timeout(STATEMENT_LIMIT, self.0.jobs.claim(self.0.worker, &KNOWN)).await {
-                Ok(Ok(Some(claimed))) => self.run(claimed).await,
+                Ok(Ok(Some(claimed))) => self.run(claimed, slot).await,
                 Ok(Ok(None)) => return,
                 // The maintenance loop posts a ticket again when the database is back.
                 Ok(Err(error)) => {
@@ -137,7 +138,7 @@ impl Runner {
     }
 
     /// Runs an attempt, as a part of the trace that the job was asked for in.
-    async fn run(&self, claimed: Claimed) {
+    async fn run(&self, claimed: Claimed, slot: SemaphorePermit<'_>) {
         // Of the most urgent level, so that no line is without the job that it is about.
         let span = tracing::error_span!(
             "attempt",
@@ -152,14 +153,15 @@ impl Runner {
             TraceParent::from_text(parent).adopt(&span);
         }
         record_trace_id(&span);
-        let outcome = self.run_attempt(&claimed).instrument(span.clone()).await;
+        let attempt = self.run_attempt(&claimed, slot);
+        let outcome = attempt.instrument(span.clone()).await;
         span.record("outcome", outcome.label());
         if outcome == AttemptOutcome::Failed {
             span.record("otel.status_code", "ERROR");
         }
     }
 
-    async fn run_attempt(&self, claimed: &Claimed) -> AttemptOutcome {
+    async fn run_attempt(&self, claimed: &Claimed, slot: SemaphorePermit<'_>) -> AttemptOutcome {
         let begun = Instant::now();
         let guard = self.0.active.enter(claimed.lease);
         let outcome = match self.attempt(claimed, &guard).await {
@@ -177,6 +179,8 @@ impl Runner {
             // The collector finds what could not be given up in time.
             let _ = timeout(STATEMENT_LIMIT, discarded).await;
         }
+        // Its bytes are where they belong: the next import may begin while this one is written down.
+        drop(slot);
         let settling = self.settle(claimed.lease, outcome, &guard);
         let outcome = settling.instrument(info_span!("record")).await;
         figures().attempt_ended(&claimed.job.job_class, outcome, begun.elapsed());

@@ -1,7 +1,8 @@
 //! SQLite's writers, several to a commit. Each commit waits for the disk, and there is one at a time: what
 //! is written while one is under way shares the next.
 //!
-//! A unit of work runs in a savepoint of a transaction that the units beside it share. Whoever finishes
+//! A unit of work runs in a transaction that the units beside it share, in a savepoint if it has several
+//! statements. Whoever finishes
 //! last commits; nobody hears of a success before that. A unit that fails takes its own writes back and
 //! no others'.
 
@@ -33,6 +34,15 @@ pub(super) struct GroupCommit {
     open: Mutex<Option<Group>>,
     /// How many wait for their turn.
     queued: AtomicUsize,
+}
+
+/// What a unit is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// One statement, which SQLite takes back itself if it fails (“Transactions”, §2.2).
+    Statement,
+    /// Several, in a savepoint.
+    Several,
 }
 
 /// Units that will be committed together.
@@ -75,6 +85,7 @@ impl GroupCommit {
     /// for that may be committed all the same.
     pub(super) async fn run<T, E: From<DbErr>>(
         &self,
+        unit: Unit,
         work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
         let queued = Queued::enter(&self.queued);
@@ -85,7 +96,7 @@ impl GroupCommit {
             none => none.insert(Group::begin(&self.connection).await?),
         };
         let outcome = group.outcome.subscribe();
-        let done = group.run(work).await;
+        let done = group.run(unit, work).await;
         if let Err(Failed::Group(error)) = &done {
             // Nobody knows what of it would be committed.
             if let Some(group) = open.take() {
@@ -154,9 +165,13 @@ impl Group {
 
     async fn run<T, E>(
         &mut self,
+        unit: Unit,
         work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
     ) -> Result<T, Failed<E>> {
         self.units += 1;
+        if unit == Unit::Statement {
+            return work(&self.transaction).await.map_err(Failed::Unit);
+        }
         let unit = self.transaction.begin().await.map_err(Failed::Group)?;
         match work(&unit).await {
             Ok(value) => {
@@ -235,13 +250,17 @@ mod tests {
         let (_directory, database) = database().await;
         let group = GroupCommit::new(database.writer().clone());
         // Each number twice: the second of each fails.
-        let units = (0..100).map(|number| group.run(insert(number / 2)));
+        let kind = |number| match number % 4 {
+            0 | 3 => Unit::Statement,
+            _ => Unit::Several,
+        };
+        let units = (0..100).map(|number| group.run(kind(number), insert(number / 2)));
         let results = join_all(units).await;
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 50);
         assert_eq!(count(&database).await, 50);
         assert!(group.open.lock().await.is_none());
         // One alone is committed at once, and seen by others.
-        group.run(insert(1000)).await.unwrap();
+        group.run(Unit::Several, insert(1000)).await.unwrap();
         assert_eq!(count(&database).await, 51);
     }
 
@@ -251,8 +270,11 @@ mod tests {
         let group = Arc::new(GroupCommit::new(database.writer().clone()));
         for number in 0..50 {
             // Some are given up while they wait, some while they run.
-            let given_up = timeout(Duration::from_micros(number * 20), group.run(insert(2000)));
-            let kept = group.run(insert(u32::try_from(number).unwrap()));
+            let given_up = timeout(
+                Duration::from_micros(number * 20),
+                group.run(Unit::Several, insert(2000)),
+            );
+            let kept = group.run(Unit::Several, insert(u32::try_from(number).unwrap()));
             let (_, kept) = tokio::join!(given_up, kept);
             kept.unwrap();
             let remove = "DELETE FROM numbers WHERE number = 2000";

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sea_orm::{DbErr, FromQueryResult, Statement, Value};
+use sea_orm::{DatabaseBackend, DbErr, FromQueryResult, Statement, Value};
 
 use super::{Claimed, JobLedger, Lease};
 use crate::{
@@ -50,6 +50,11 @@ impl JobLedger {
         }
         let backend = self.database.backend();
         let skip_locked = self.skip_locked();
+        // SQLite keeps no statistics, and would read all jobs of a class that there ever were.
+        let by_urgency = match backend {
+            DatabaseBackend::Sqlite => "INDEXED BY jobs_claim",
+            _ => "",
+        };
         let now = self.clock.now();
         let mut values: Vec<Value> = vec![worker.into(), (now + self.lease).into(), now.into()];
         let mut runnable = Vec::with_capacity(known.len());
@@ -64,7 +69,7 @@ impl JobLedger {
         let runnable = runnable.join(" OR ");
         let sql = format!(
             "WITH pick AS MATERIALIZED ( \
-               SELECT id FROM jobs WHERE status = 'pending' AND ({runnable}) \
+               SELECT id FROM jobs {by_urgency} WHERE status = 'pending' AND ({runnable}) \
                ORDER BY priority DESC, id LIMIT 1 {skip_locked}) \
              UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = $1, \
                lease_until = $2, updated_at = $3, started_at = COALESCE(started_at, $3), \
