@@ -63,6 +63,8 @@ pub(crate) struct MediasApi {
     uploads: Uploads,
     /// How long a redirect of a download to storage is good for.
     redirect: Option<Duration>,
+    /// Whether browsers may show PDF files in place.
+    inline_pdf: bool,
     links: Links,
 }
 
@@ -334,6 +336,7 @@ impl MediasApi {
             uploads: Uploads::new(Arc::clone(&services), max_bytes, config.worker.limits.stall),
             services,
             redirect: config.download_redirect,
+            inline_pdf: config.http.inline_pdf,
             links: Links {
                 signer: config.link_keys.as_ref().map(LinkSigner::new),
                 public_url: config.public_url.clone(),

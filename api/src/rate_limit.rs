@@ -239,6 +239,7 @@ mod tests {
             max_connections: 16,
             trusted_proxies: Vec::new(),
             cors: CorsOrigins::Listed(Vec::new()),
+            inline_pdf: false,
         };
         RateLimit::new(&config).0.unwrap()
     }

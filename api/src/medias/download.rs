@@ -65,6 +65,8 @@ pub(super) struct Source<'a> {
     pub(super) store: &'a dyn BlobStore,
     /// How long a redirect to storage is good for, where clients fetch from there themselves.
     pub(super) redirect: Option<Duration>,
+    /// Whether browsers may show PDF files in place.
+    pub(super) inline_pdf: bool,
 }
 
 /// Answers a download. `find` looks up the media's record, again if it was replaced meanwhile.
@@ -136,6 +138,8 @@ async fn answer(
             .header(header::CACHE_CONTROL, "no-store")
             .finish());
     }
+    // Storage sends no sandbox along, so only what comes from here may be a PDF.
+    let inline = inline && headers::may_be_inline(media, source.inline_pdf);
     let response = content(response, media, inline);
     if headers::wants_minimal(request) {
         return Ok(response
@@ -177,7 +181,10 @@ async fn elsewhere(
     }
     let answer = PresignedAnswer {
         content_type: media.mime_type.clone(),
-        content_disposition: headers::content_disposition(media, inline),
+        content_disposition: headers::content_disposition(
+            media,
+            inline && headers::may_be_inline(media, false),
+        ),
         valid_for,
     };
     source

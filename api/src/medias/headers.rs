@@ -88,7 +88,14 @@ pub(super) fn content(
         )
 }
 
-/// RFC 6266, with the name in RFC 8187 where ASCII does not suffice.
+/// Whether a browser may show it in place: what cannot run there; and, where that is wanted, PDF, whose
+/// scripts the sandbox keeps in.
+pub(super) fn may_be_inline(media: &media::Model, pdf: bool) -> bool {
+    media_type::is_passive(&media.mime_type) || pdf && media.mime_type == "application/pdf"
+}
+
+/// RFC 6266, with the name in RFC 8187 where ASCII does not suffice. Inline only what
+/// [may be](may_be_inline).
 pub(super) fn content_disposition(media: &media::Model, inline: bool) -> String {
     let mut value = Vec::new();
     // Names hold no control characters, the only thing that cannot be written.
@@ -96,7 +103,7 @@ pub(super) fn content_disposition(media: &media::Model, inline: bool) -> String 
         value = b"attachment".to_vec();
     }
     let value = String::from_utf8_lossy(&value);
-    if inline && media_type::is_passive(&media.mime_type) {
+    if inline {
         value.replacen("attachment", "inline", 1)
     } else {
         value.into_owned()

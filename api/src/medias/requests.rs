@@ -68,6 +68,7 @@ impl MediasApi {
         let left = link.as_ref().and_then(|link| link.left.to_std().ok());
         let source = Source {
             store: &*self.services.store,
+            inline_pdf: self.inline_pdf,
             // What a link leads to is not good for longer than the link.
             redirect: match (self.redirect, left) {
                 (Some(redirect), Some(left)) => Some(redirect.min(left.max(SHORTEST))),

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +23,11 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// How often, and at what distance, a file is tried that another writer holds.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// What is left free, or a hundredth of the disk if that is less.
+const RESERVE: u64 = 256 * 1024 * 1024;
+/// After how many bytes it is looked again whether there is room: nobody may have said how many come, and
+/// others write as well.
+const LOOK_AGAIN: u64 = 16 * 1024 * 1024;
 /// What an object's file is called until it is whole.
 const PARTIAL_SUFFIX: &str = ".partial";
 
@@ -165,6 +171,7 @@ struct DiskWriter {
     output: Output,
     /// Bytes in the file, those on their way included.
     flushed: u64,
+    early: EarlySync,
     /// Whether the partial file outlasts the writer.
     kept: bool,
 }
@@ -175,6 +182,50 @@ enum Output {
     Writing(JoinHandle<io::Result<(File, Vec<u8>)>>),
     /// A write failed, or the writer was dropped in the middle of one.
     Broken,
+}
+
+/// Brings what was written to the disk while more comes, so that little is left to wait for at the end.
+struct EarlySync {
+    /// The same open file: what the disk refuses is told once, here or at the end.
+    file: io::Result<Arc<File>>,
+    under_way: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl EarlySync {
+    fn of(file: &File) -> Self {
+        Self {
+            file: file.try_clone().map(Arc::new),
+            under_way: None,
+        }
+    }
+
+    /// Begins another, once the one before has ended well.
+    async fn begin(&mut self) -> io::Result<()> {
+        if self
+            .under_way
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
+            return Ok(());
+        }
+        self.end().await?;
+        if let Ok(file) = &self.file {
+            let file = Arc::clone(file);
+            self.under_way = Some(spawn_blocking(move || file.sync_data()));
+        }
+        Ok(())
+    }
+
+    /// Waits for the one under way, and says what became of it.
+    async fn end(&mut self) -> io::Result<()> {
+        let Some(task) = &mut self.under_way else {
+            return Ok(());
+        };
+        // In place: whoever waits here may be dropped, and the writer be used again.
+        let ended = task.await.map_err(io::Error::other).flatten();
+        self.under_way = None;
+        ended
+    }
 }
 
 impl DiskWriter {
@@ -210,6 +261,7 @@ impl DiskWriter {
     fn at(path: PathBuf, file: File, flushed: u64) -> Self {
         Self {
             path,
+            early: EarlySync::of(&file),
             buffer: Vec::new(),
             output: Output::Idle(file, Vec::new()),
             flushed,
@@ -238,13 +290,23 @@ impl DiskWriter {
     async fn flush(&mut self) -> Result<(), StorageError> {
         let (mut file, spare) = self.take_output().await?;
         let full = std::mem::replace(&mut self.buffer, spare);
+        let before = self.flushed;
         self.flushed += full.len() as u64;
+        let look = before / LOOK_AGAIN != self.flushed / LOOK_AGAIN;
+        let path = self.path.clone();
         self.output = Output::Writing(spawn_blocking(move || {
+            let root = path.parent().filter(|_| look);
+            if root.is_some_and(|root| !has_room(root, 0)) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             file.write_all(&full)?;
             let mut spare = full;
             spare.clear();
             Ok((file, spare))
         }));
+        if look {
+            self.early.begin().await?;
+        }
         Ok(())
     }
 }
@@ -276,6 +338,7 @@ impl BlobWriter for DiskWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
         let (mut file, _) = self.take_output().await?;
+        self.early.end().await?;
         let rest = std::mem::take(&mut self.buffer);
         let path = self.path.clone();
         blocking(move || {
@@ -350,10 +413,15 @@ fn create_directories(root: &Path) -> io::Result<()> {
     File::open(root)?.sync_all()
 }
 
-/// Whether so many bytes fit; yes, if the file system does not say.
+/// Whether so many bytes fit and leave some room for the tables, which may be on the same disk; yes, if
+/// the file system does not say.
 fn has_room(root: &Path, bytes: u64) -> bool {
     match rustix::fs::statvfs(root) {
-        Ok(space) => space.f_bavail.saturating_mul(space.f_frsize) >= bytes,
+        Ok(space) => {
+            let all = space.f_blocks.saturating_mul(space.f_frsize);
+            let free = space.f_bavail.saturating_mul(space.f_frsize);
+            free >= bytes.saturating_add(RESERVE.min(all / 100))
+        }
         Err(_) => true,
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use ipnet::IpNet;
 use url::Url;
 
-use super::check::{Checker, list, number};
+use super::check::{Checker, list, number, truth};
 
 /// The settings as text.
 #[derive(Args, Clone)]
@@ -53,6 +53,17 @@ pub struct HttpSettings {
         default_value = ""
     )]
     pub cors_origins: String,
+
+    /// Whether browsers may show PDF files in place, in a sandbox, where that is asked for: true or false.
+    /// Otherwise they save them
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_INLINE_PDF",
+        value_name = "BOOL",
+        default_value = "false"
+    )]
+    pub inline_pdf: String,
 }
 
 /// How the API serves.
@@ -66,6 +77,8 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Pages that may use the API from a browser.
     pub cors: CorsOrigins,
+    /// Whether browsers may show PDF files in place.
+    pub inline_pdf: bool,
 }
 
 /// Origins (RFC 6454) of pages that may use the API from a browser.
@@ -99,11 +112,13 @@ impl HttpSettings {
             list(&self.trusted_proxies, "networks such as 10.0.0.0/8"),
         );
         let cors = checker.keep("MEDIA_CORS_ORIGINS", cors_origins(&self.cors_origins));
+        let inline_pdf = checker.keep("MEDIA_INLINE_PDF", truth(&self.inline_pdf));
         Some(HttpConfig {
             rate_limit: rate_limit?,
             max_connections: max_connections?,
             trusted_proxies: trusted_proxies?,
             cors: cors?,
+            inline_pdf: inline_pdf?,
         })
     }
 }

@@ -15,13 +15,15 @@ const RETRY_AFTER_CAP: Duration = Duration::from_hours(24);
 const SPREAD: Duration = Duration::from_mins(1);
 
 /// Exponential back-off with full jitter: a random time between one second and 2ⁿ seconds, at most
-/// ten minutes, and no less than the origin asked for (up to a day).
+/// ten minutes, and no less than the origin asked for (up to a day), spread out.
 pub(super) fn delay(retry_count: i32, retry_after: Option<Duration>) -> Duration {
     let exponent = retry_count.clamp(0, 16).unsigned_abs() + 1;
     let ceiling = BASE.saturating_mul(2_u32.saturating_pow(exponent)).min(CAP);
     let jittered = rand::rng().random_range(BASE..=ceiling);
-    let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_CAP);
-    jittered.max(asked)
+    match retry_after {
+        Some(asked) => jittered.max(after(asked)),
+        None => jittered,
+    }
 }
 
 /// A while after so long, so that all who wait for the same do not come at once.
@@ -48,6 +50,12 @@ mod tests {
     #[test]
     fn the_origin_is_obeyed_up_to_a_day() {
         assert!(delay(0, Some(Duration::from_hours(1))) >= Duration::from_hours(1));
-        assert_eq!(delay(0, Some(Duration::MAX)), RETRY_AFTER_CAP);
+        let longest = RETRY_AFTER_CAP..=RETRY_AFTER_CAP + SPREAD;
+        assert!(longest.contains(&delay(0, Some(Duration::MAX))));
+        // Many that were told the same do not come back at once.
+        let many: Vec<_> = (0..20)
+            .map(|_| delay(0, Some(Duration::from_mins(2))))
+            .collect();
+        assert!(many.iter().max() > many.iter().min());
     }
 }

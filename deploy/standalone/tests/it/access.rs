@@ -2,5 +2,6 @@
 
 mod links;
 mod projects;
+mod public;
 mod rules;
 mod world;

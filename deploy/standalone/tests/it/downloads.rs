@@ -168,11 +168,22 @@ async fn a_browser_runs_nothing_that_it_downloads() {
     upload(&service, "html", "page.html", html).await;
     upload(&service, "svg", "circle.svg", file("circle.svg")).await;
     upload(&service, "pdf", "page.pdf", file("page.pdf")).await;
+    let xhtml = "<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'/>";
+    upload(&service, "xhtml", "page.xhtml", xhtml.into()).await;
+    upload(
+        &service,
+        "xml",
+        "feed.xml",
+        b"<?xml version='1.0'?><rss/>".to_vec(),
+    )
+    .await;
     upload(&service, "png", "naïve \"name\".png", file("swirl.png")).await;
     for (path, inline) in [
         ("html", false),
         ("svg", false),
         ("pdf", false),
+        ("xhtml", false),
+        ("xml", false),
         ("png", true),
     ] {
         let path = format!("/medias/files/{path}?disposition=inline");
@@ -192,6 +203,11 @@ async fn a_browser_runs_nothing_that_it_downloads() {
                 .contains_key(header::CONTENT_SECURITY_POLICY)
         );
     }
+    // None of the clients' words names a file.
+    for stored in installation.stored_files() {
+        let name = stored.file_name().unwrap().to_str().unwrap();
+        assert!(name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    }
     let answer = ask(&service, Method::GET, "/medias/files/png", &[]).await;
     let disposition = answer.headers()[header::CONTENT_DISPOSITION]
         .to_str()
@@ -201,4 +217,23 @@ async fn a_browser_runs_nothing_that_it_downloads() {
         disposition.contains("filename*=UTF-8''na%C3%AFve%20%22name%22.png"),
         "{disposition}"
     );
+}
+
+#[tokio::test]
+async fn a_pdf_is_shown_in_a_sandbox_where_that_is_wanted() {
+    let installation = Installation::new(MEDIA).with("MEDIA_INLINE_PDF", "true");
+    let service = installation.serve().await;
+    upload(&service, "pdf", "page.pdf", file("page.pdf")).await;
+    for (query, expected) in [("?disposition=inline", "inline;"), ("", "attachment;")] {
+        let answer = ask(
+            &service,
+            Method::GET,
+            &format!("/medias/files/pdf{query}"),
+            &[],
+        )
+        .await;
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert!(header("content-disposition").starts_with(expected));
+        assert!(header("content-security-policy").contains("sandbox"));
+    }
 }

@@ -251,5 +251,7 @@ async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
         let text = job["attributes"][name].as_str().unwrap();
         chrono::DateTime::parse_from_rfc3339(text).unwrap()
     };
-    assert_eq!((at("scheduled_at") - at("updated_at")).num_seconds(), 3600);
+    // And a little later, so that not all come back at once.
+    let wait = (at("scheduled_at") - at("updated_at")).num_seconds();
+    assert!((3600..=3660).contains(&wait), "{wait}");
 }

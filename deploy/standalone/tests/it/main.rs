@@ -24,6 +24,7 @@ mod memory;
 mod politeness;
 mod readme;
 mod resume;
+mod secrets;
 mod signals;
 mod slow_origins;
 mod tokens;

@@ -52,6 +52,7 @@ fn table() -> Vec<Row> {
     let new_job = |t: &Target| waiting(&t.resource, &json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
     let job_change = |t: &Target| json!({ "data": { "type": "media:jobs", "id": t.job, "attributes": { "priority": 1 } } });
     let cancel = |_: &Target| json!({ "data": { "type": "media:signals", "attributes": { "signal": "cancel" } } });
+    let keyless_links = |target: &Target| format!("/medias/files/{}/links", target.resource);
     let link = |_: &Target| json!({ "data": { "type": "media:links" } });
     // Whoever belongs to several projects has to say which one is meant, and whoever to none is told so.
     let create = |done| [401, done, done, done, done, done, 422, done, 403, 403, 403];
@@ -76,6 +77,8 @@ fn table() -> Vec<Row> {
         row("uploadMediaByKey", Method::POST, file_by_key, Body::Form, upload, upload),
         row("deleteMedia", Method::DELETE, file, Body::None, change(204), change(204)),
         row("deleteMediaByKey", Method::DELETE, file_by_key, Body::None, change(204), change(204)),
+        // The same path, by what its body is.
+        row("uploadMediaByKey", Method::POST, keyless_links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
         row("linkMediaByKey", Method::POST, links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
         row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, EVERYBODY, EVERYBODY),
         row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, EVERYBODY, EVERYBODY),

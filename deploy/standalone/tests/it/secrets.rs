@@ -1,0 +1,63 @@
+//! What is told of an import that fails: where and why, and none of the secrets that it was given.
+
+use media_testkit::{origin::Origin, service::Installation};
+use serde_json::json;
+
+use crate::MEDIA;
+
+const SECRETS: [&str; 4] = [
+    "s3cr3t-user",
+    "s3cr3t-password",
+    "s3cr3t-query",
+    "s3cr3t-header",
+];
+
+#[tokio::test]
+async fn no_secret_of_an_import_is_written_down_or_shown() {
+    let origin = Origin::start().await;
+    let installation = Installation::new(MEDIA)
+        .with("RUST_LOG", "debug,hyper=info,h2=info")
+        .with("MEDIA_LOG_FORMAT", "json")
+        .logging();
+    let service = installation.serve().await;
+    let with_secrets = |path: &str| {
+        let url = origin.url(path);
+        let url = url.replace("http://", "http://s3cr3t-user:s3cr3t-password@");
+        let mark = if path.contains('?') { '&' } else { '?' };
+        format!("{url}{mark}token=s3cr3t-query")
+    };
+    let beyond = with_secrets("status/404").replace('&', "%26");
+    for (number, path) in ["status/404", "reset", "gzip", &format!("redirect?{beyond}")]
+        .into_iter()
+        .enumerate()
+    {
+        let arguments = json!({
+            "url": with_secrets(path),
+            "resource": "secret",
+            "key": number.to_string(),
+            "headers": { "Authorization": "Bearer s3cr3t-header" },
+        });
+        let job = service.enter(&arguments, json!({ "max_retries": 0 })).await;
+        let id = job["id"].as_str().unwrap();
+        let job = service.wait_for(id, &["failed"]).await;
+        let events = service.get(&format!("/jobs/{id}/events")).await;
+        let told = [job.to_string(), events.text().await.unwrap()].concat();
+        for secret in SECRETS {
+            assert!(!told.contains(secret), "{path}: {told}");
+        }
+    }
+    // Nor is what stands in the wrong place.
+    let wrong = json!({ "url": with_secrets("x"), "resource": "r", "headers": "s3cr3t-header" });
+    let refused = service
+        .post("/jobs", &media_testkit::service::import(&wrong, json!({})))
+        .await;
+    assert_eq!(refused.status(), 422);
+    let refused = refused.text().await.unwrap();
+    assert!(service.stop().await.success());
+    let log = installation.log();
+    assert!(log.contains("not imported"), "{log}");
+    for secret in SECRETS {
+        assert!(!refused.contains(secret), "{refused}");
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
