@@ -249,9 +249,12 @@ pub fn redact_url(url: &Url) -> String {
     shown.into()
 }
 
-/// Hides a parameter's value; a parameter without a name is a value as a whole.
+/// Hides a parameter's value; a parameter without a name is a value as a whole, and so is one whose name
+/// could be anything: another URL, say, with a password in it.
 fn redact_parameter(parameter: &str) -> String {
-    match parameter.split_once('=') {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~[]%+".contains(&byte);
+    let named = parameter.split_once('=');
+    match named.filter(|(name, _)| name.len() <= 64 && name.bytes().all(plain)) {
         Some((name, "")) => format!("{name}="),
         Some((name, _)) => format!("{name}=redacted"),
         None if parameter.is_empty() => String::new(),
@@ -344,6 +347,10 @@ mod tests {
                 "http://h.test/a?b=redacted&d=&redacted",
             ),
             ("http://h.test/a?eyJhbGciOi", "http://h.test/a?redacted"),
+            (
+                "http://h.test/a?http://u:p@i.test/?t=1",
+                "http://h.test/a?redacted",
+            ),
             (
                 "http://h.test/a?X-Sig=a%26b=c",
                 "http://h.test/a?X-Sig=redacted",

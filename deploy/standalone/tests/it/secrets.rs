@@ -22,7 +22,7 @@ async fn no_secret_of_an_import_is_written_down_or_shown() {
     let service = installation.serve().await;
     let with_secrets = |path: &str| {
         let url = origin.url(path);
-        let url = url.replace("http://", "http://s3cr3t-user:s3cr3t-password@");
+        let url = url.replacen("http://", "http://s3cr3t-user:s3cr3t-password@", 1);
         let mark = if path.contains('?') { '&' } else { '?' };
         format!("{url}{mark}token=s3cr3t-query")
     };
