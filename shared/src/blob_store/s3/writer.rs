@@ -31,7 +31,7 @@ const COMPLETE_TIMEOUT: Duration = Duration::from_mins(2);
 /// What of the budget is enough where parts fill and leave at the pace of a network, in mebibytes.
 const USUAL_MEBIBYTES: u32 = 32;
 /// How long a writer waits for its share of that before it takes one of the rest.
-const USUAL_WAIT: Duration = Duration::from_millis(500);
+const USUAL_WAIT: Duration = Duration::from_secs(3);
 /// How long a writer waits for a share: others that fill theirs slowly may have taken them all.
 const SHARE_TIMEOUT: Duration = Duration::from_mins(1);
 
