@@ -29,6 +29,10 @@ pub(crate) trait Resource: Sized + Send + Sync + 'static {
     const INCLUDABLE: &'static [&'static str];
     /// Whose the rows are.
     const PROJECT: <Self::Entity as EntityTrait>::Column;
+    /// The column behind `id`.
+    const ID: <Self::Entity as EntityTrait>::Column;
+    /// The fields that an index begins with and `id` ends, those first that leave the fewest rows.
+    const LEADING: &'static [&'static str];
     /// The table. The first field is `id`.
     const FIELDS: &'static [Field<Self::Entity>];
 
@@ -53,6 +57,8 @@ pub(crate) struct Field<E: EntityTrait> {
     pub(crate) operators: &'static [Operator],
     /// Whether it can be sorted by.
     pub(crate) sortable: bool,
+    /// Whether it is the time in `id`, so that both have one order, and one index.
+    pub(crate) dates_id: bool,
     /// Its value in a document.
     pub(crate) show: fn(&E::Model) -> Json,
     /// What it means.

@@ -7,6 +7,7 @@ mod m20261124_000004_projects;
 mod m20261124_000005_traces;
 mod m20261126_000006_origin_guests;
 mod m20261126_000007_public_since;
+mod m20261126_000008_lists_by_id;
 
 use sea_orm_migration::{
     prelude::*,
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_traces::Migration),
             Box::new(m20261126_000006_origin_guests::Migration),
             Box::new(m20261126_000007_public_since::Migration),
+            Box::new(m20261126_000008_lists_by_id::Migration),
         ]
     }
 }

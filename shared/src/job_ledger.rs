@@ -305,7 +305,7 @@ impl JobLedger {
         let now = self.clock.now();
         let scheduled_at = new.scheduled_at.map(crate::clock::to_micros);
         job::Model {
-            id: JobId::generate(),
+            id: JobId::at(now),
             job_class: new.job_class.to_owned(),
             priority: new.priority.get(),
             status: transition::status_by(scheduled_at, now),

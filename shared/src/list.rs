@@ -1,8 +1,8 @@
 //! One page of a list: which rows, in which order, from where.
 
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseConnection, DbErr, EntityTrait, ExprTrait as _, Order,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Select, Value,
+    ColumnTrait as _, Condition, DatabaseConnection, DbBackend, DbErr, EntityTrait, ExprTrait as _,
+    Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Select, Value,
     sea_query::{Expr, NullOrdering, Query, UnionType},
 };
 
@@ -47,22 +47,20 @@ pub enum PageStart {
     After(Vec<Value>),
 }
 
-/// Groups of rows, by the value of a column: each is looked up by itself, so that an index that begins
-/// with the column gives its rows in their order.
+/// Groups of rows, by the value of a column that an index begins with and the unique key ends: each is
+/// looked up by itself, so that the index gives its rows in their order.
 #[derive(Clone, Debug)]
 pub struct Groups<C> {
-    /// The column.
+    /// The column; it holds no NULL in these groups.
     pub column: C,
     /// Its values; a bounded number.
-    pub values: Vec<String>,
+    pub values: Vec<Value>,
 }
 
 impl<C: sea_orm::ColumnTrait> Groups<C> {
-    fn condition(&self) -> Condition {
-        Condition::all().add(match self.values.as_slice() {
-            [only] => self.column.eq(only),
-            values => self.column.is_in(values),
-        })
+    /// That a row is in one of them.
+    pub fn condition(&self) -> Condition {
+        Condition::all().add(self.column.is_in(self.values.iter().cloned()))
     }
 }
 
@@ -113,7 +111,8 @@ where
     } else {
         None
     };
-    let mut items = select::<E>(request).all(database).await?;
+    let rows = select::<E>(database.get_database_backend(), request);
+    let mut items = rows.all(database).await?;
     let has_more = items.len() as u64 > size;
     if has_more {
         items.pop();
@@ -127,34 +126,65 @@ where
 
 /// The statement that reads a page, and one row more to know whether others follow. Public so that
 /// its plan can be looked at.
-pub fn select<E: EntityTrait>(request: ListRequest<E::Column>) -> Select<E> {
+pub fn select<E: EntityTrait>(backend: DbBackend, request: ListRequest<E::Column>) -> Select<E> {
     let limit = request.size.get() + 1;
-    let (offset, after) = match request.start {
+    let (offset, after) = match &request.start {
         PageStart::Number(number) => {
             let before = number.saturating_sub(1);
-            (before.saturating_mul(request.size.get()), Condition::all())
+            (before.saturating_mul(request.size.get()), None)
         }
-        PageStart::After(values) => (0, after(&request.order, values)),
+        PageStart::After(values) => (0, Some(values)),
     };
-    let wanted = |rows: Select<E>| rows.filter(request.filter.clone()).filter(after.clone());
+    let order = &request.order;
+    let wanted = E::find().filter(request.filter.clone());
+    let group = |column, value| of_group(backend, wanted.clone(), (column, value), order, after);
     let rows = match &request.groups {
-        Some(groups) if groups.values.len() > 1 => {
-            let first = |value: &String| {
-                let group = wanted(E::find()).filter(groups.column.eq(value));
-                ordered(group, &request.order).limit(limit.saturating_add(offset))
-            };
-            of_any(groups.values.iter().map(first))
-        }
-        groups => {
-            let group = groups.as_ref().map(Groups::condition);
-            wanted(E::find()).filter(Condition::all().add_option(group))
-        }
+        None => ordered(wanted.filter(behind(order, after)), order),
+        Some(groups) => match groups.values.as_slice() {
+            [only] => group(groups.column, only),
+            several => {
+                let most = limit.saturating_add(offset);
+                let first = |value| group(groups.column, value).limit(most);
+                ordered(of_any(several.iter().map(first)), order)
+            }
+        },
     };
-    let rows = ordered(rows, &request.order).limit(limit);
+    let rows = rows.limit(limit);
     if offset > 0 {
         rows.offset(offset)
     } else {
         rows
+    }
+}
+
+/// The rows of one group, in their order.
+fn of_group<E: EntityTrait>(
+    backend: DbBackend,
+    rows: Select<E>,
+    (column, value): (E::Column, &Value),
+    order: &[SortKey<E::Column>],
+    after: Option<&Vec<Value>>,
+) -> Select<E> {
+    let value = || value.clone();
+    match order {
+        // PostgreSQL takes what is asked for to be spread evenly, and so would read all rows in their
+        // order until it has found enough, though there may be none among a million. A range, with an
+        // order that begins with its column, is the same, and only the index by that column gives it.
+        [key] if backend == DbBackend::Postgres => {
+            let leading = SortKey {
+                column,
+                nullable: false,
+                ..key.clone()
+            };
+            let order = [leading, key.clone()];
+            let after = after.map(|last| [&[value()], last.as_slice()].concat());
+            let rows = rows.filter(column.gte(value())).filter(column.lte(value()));
+            ordered(rows.filter(behind(&order, after.as_ref())), &order)
+        }
+        _ => {
+            let rows = rows.filter(column.eq(value()));
+            ordered(rows.filter(behind(order, after)), order)
+        }
     }
 }
 
@@ -190,11 +220,28 @@ fn ordered<E: EntityTrait>(mut rows: Select<E>, order: &[SortKey<E::Column>]) ->
     rows
 }
 
-/// The rows that come after one with these values: `a > x OR (a = x AND (b > y OR …))`, with what
-/// an index can use in front (`a >= x AND …`).
-fn after<C: sea_orm::ColumnTrait>(order: &[SortKey<C>], values: Vec<Value>) -> Condition {
+/// The rows that come after one with these values.
+fn behind<C: sea_orm::ColumnTrait>(order: &[SortKey<C>], values: Option<&Vec<Value>>) -> Condition {
+    let values = values.map(Vec::as_slice).unwrap_or_default();
+    let column = |key: &SortKey<C>| Expr::col((key.column.entity_name(), key.column));
+    let row = |order: &[SortKey<C>]| Expr::tuple(order.iter().map(column));
+    let last = || Expr::tuple(values.iter().cloned().map(Expr::value));
+    if values.is_empty() {
+        Condition::all()
+    } else if order.iter().all(|key| !key.nullable && !key.descending) {
+        Condition::all().add(row(order).gt(last()))
+    } else if order.iter().all(|key| !key.nullable && key.descending) {
+        Condition::all().add(row(order).lt(last()))
+    } else {
+        behind_mixed(order, values)
+    }
+}
+
+/// The same where a row cannot be compared as a whole, for NULLs or for keys that go different ways:
+/// `a > x OR (a = x AND (b > y OR …))`, with what an index can use in front (`a >= x AND …`).
+fn behind_mixed<C: sea_orm::ColumnTrait>(order: &[SortKey<C>], values: &[Value]) -> Condition {
     let mut rest: Option<Condition> = None;
-    for (key, value) in order.iter().zip(values).rev() {
+    for (key, value) in order.iter().zip(values.iter().cloned()).rev() {
         let column = || Expr::col((key.column.entity_name(), key.column));
         let is_null = is_null(&value);
         let beyond = match (key.descending, is_null) {

@@ -280,7 +280,7 @@ async fn insert(
     now: DateTime<Utc>,
 ) -> Result<Option<media::Model>, DbErr> {
     let row = media::ActiveModel {
-        id: Set(MediaId::generate()),
+        id: Set(MediaId::at(now)),
         resource: Set(new.path.resource().to_owned()),
         key: Set(new.path.key().map(str::to_owned)),
         created_at: Set(now),

@@ -39,6 +39,7 @@ const PLAIN: Field<job::Entity> = Field {
     nullable: false,
     operators: &[],
     sortable: true,
+    dates_id: false,
     show: |_| Json::Null,
     description: "",
     example: "null",
@@ -51,6 +52,8 @@ impl Resource for JobResource {
     const PATH: &'static str = "/jobs";
     const INCLUDABLE: &'static [&'static str] = &["media"];
     const PROJECT: job::Column = job::Column::ProjectId;
+    const ID: job::Column = job::Column::Id;
+    const LEADING: &'static [&'static str] = &["unicity", "status", "priority", "job_class"];
 
     #[rustfmt::skip]
     const FIELDS: &'static [Field<job::Entity>] = &[
@@ -71,7 +74,7 @@ impl Resource for JobResource {
         Field { name: "created_by", column: job::Column::CreatedBy, nullable: true, show: |job| json!(job.created_by), description: "Who asked for it", example: "\"user-7\"", ..PLAIN },
         Field { name: "created_role", column: job::Column::CreatedRole, nullable: true, show: |job| json!(job.created_role), description: "In which role", example: "\"user\"", ..PLAIN },
         Field { name: "project_id", column: job::Column::ProjectId, nullable: true, show: |job| json!(job.project_id), description: "For which project", example: "\"project-1\"", ..PLAIN },
-        Field { name: "created_at", column: job::Column::CreatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |job| time(job.created_at), description: "When it was asked for", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
+        Field { name: "created_at", column: job::Column::CreatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], dates_id: true, show: |job| time(job.created_at), description: "When it was asked for", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
         Field { name: "updated_at", column: job::Column::UpdatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |job| time(job.updated_at), description: "When anything about it last changed", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
         Field { name: "started_at", column: job::Column::StartedAt, kind: Kind::Time, nullable: true, show: |job| json!(job.started_at.map(time)), description: "When its first attempt started", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
         Field { name: "finished_at", column: job::Column::FinishedAt, kind: Kind::Time, nullable: true, show: |job| json!(job.finished_at.map(time)), description: "When it ended", example: "\"2026-11-23T19:13:17.394472Z\"", ..PLAIN },

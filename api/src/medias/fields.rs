@@ -23,6 +23,7 @@ const PLAIN: Field<media::Entity> = Field {
     nullable: false,
     operators: &[Equal],
     sortable: true,
+    dates_id: false,
     show: |_| Json::Null,
     description: "",
     example: "null",
@@ -35,6 +36,16 @@ impl Resource for MediaResource {
     const PATH: &'static str = "/medias";
     const INCLUDABLE: &'static [&'static str] = &[];
     const PROJECT: media::Column = media::Column::ProjectId;
+    const ID: media::Column = media::Column::Id;
+    const LEADING: &'static [&'static str] = &[
+        "key",
+        "filename",
+        "created_by",
+        "project_id",
+        "resource",
+        "mime_type",
+        "public",
+    ];
 
     #[rustfmt::skip]
     const FIELDS: &'static [Field<media::Entity>] = &[
@@ -44,14 +55,14 @@ impl Resource for MediaResource {
         Field { name: "filename", column: media::Column::Filename, show: |media| json!(media.filename), description: "The name it is offered under", example: "\"portrait.jpg\"", ..PLAIN },
         Field { name: "size", column: media::Column::Size, kind: Kind::Integer, operators: &[Equal, AtLeast, AtMost], show: |media| json!(media.size), description: "Bytes", example: "20258", ..PLAIN },
         Field { name: "mime_type", column: media::Column::MimeType, operators: &[Equal, In], show: |media| json!(media.mime_type), description: "What the bytes are", example: "\"image/jpeg\"", ..PLAIN },
-        Field { name: "metadata", column: media::Column::Metadata, kind: Kind::Object, nullable: true, operators: &[], sortable: false, show: |media| json!(media.metadata), description: "What the bytes say of themselves: `width` and `height` of pictures and film, in pixels, `duration` of sound and film, in seconds; null if nothing", example: "{\"width\":640,\"height\":480}" },
+        Field { name: "metadata", column: media::Column::Metadata, kind: Kind::Object, nullable: true, operators: &[], sortable: false, show: |media| json!(media.metadata), description: "What the bytes say of themselves: `width` and `height` of pictures and film, in pixels, `duration` of sound and film, in seconds; null if nothing", example: "{\"width\":640,\"height\":480}", ..PLAIN },
         Field { name: "sha256", column: media::Column::Sha256, operators: &[], sortable: false, show: |media| json!(media.sha256), description: "64 hexadecimal digits", example: "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"", ..PLAIN },
         Field { name: "public", column: media::Column::Public, kind: Kind::Boolean, show: |media| json!(media.public), description: "Whether anyone may download it", example: "true", ..PLAIN },
         Field { name: "created_by", column: media::Column::CreatedBy, nullable: true, show: |media| json!(media.created_by), description: "Who put the present bytes there", example: "\"user-7\"", ..PLAIN },
         Field { name: "created_role", column: media::Column::CreatedRole, nullable: true, show: |media| json!(media.created_role), description: "In which role", example: "\"user\"", ..PLAIN },
         Field { name: "project_id", column: media::Column::ProjectId, nullable: true, show: |media| json!(media.project_id), description: "For which project", example: "\"project-1\"", ..PLAIN },
         Field { name: "source_url", column: media::Column::SourceUrl, nullable: true, operators: &[], sortable: false, show: |media| json!(media.source_url), description: "Where the bytes came from, secrets redacted; null if they were uploaded", example: "\"http://origin.test/portrait.jpg\"", ..PLAIN },
-        Field { name: "created_at", column: media::Column::CreatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.created_at), description: "When the media came to be", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
+        Field { name: "created_at", column: media::Column::CreatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], dates_id: true, show: |media| time(media.created_at), description: "When the media came to be", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
         Field { name: "updated_at", column: media::Column::UpdatedAt, kind: Kind::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.updated_at), description: "When its bytes or attributes last changed", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
     ];
 

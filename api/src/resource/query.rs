@@ -1,11 +1,13 @@
 //! What a client asks of a resource: filter, sort, page, fields, include.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use media_shared::{
     access::Sight,
+    ids::least_at,
     list::{Groups, ListRequest, PageSize, PageStart, SortKey},
 };
 use poem::Request;
-use sea_orm::{ColumnTrait as _, Condition, EntityTrait};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, Value, sea_query::SimpleExpr};
 
 use super::{
     Field, Operator, Resource, cursor, field,
@@ -40,6 +42,8 @@ pub(crate) struct View<R: Resource> {
 /// What list a client asks for.
 pub(crate) struct ListQuery<R: Resource> {
     filter: Condition,
+    /// Rows that an index gives in their order, where the filter asks for some.
+    groups: Option<Groups<Column<R>>>,
     /// How many values the lists in the filter have.
     values: usize,
     /// The fields to sort by, `id` last.
@@ -146,7 +150,11 @@ impl<R: Resource> ListQuery<R> {
     pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
         let mut query = QueryString::of(request);
         let rest = rest_of(request);
-        let (filter, values) = take_filter::<R>(&mut query)?;
+        let Filter {
+            condition: filter,
+            groups,
+            values,
+        } = take_filter::<R>(&mut query)?;
         let sort = take_sort::<R>(&mut query)?;
         let size = take_size(&mut query)?;
         let number = take_number(&mut query)?;
@@ -171,6 +179,7 @@ impl<R: Resource> ListQuery<R> {
         };
         Ok(Self {
             filter,
+            groups,
             values,
             sort,
             start,
@@ -196,15 +205,20 @@ impl<R: Resource> ListQuery<R> {
                 ),
             ));
         }
-        Ok(ListRequest {
-            filter: self.filter.clone(),
-            groups: match sight {
-                Sight::All => None,
-                Sight::Projects(projects) => Some(Groups {
+        let (filter, groups) = match sight {
+            Sight::All => (self.filter.clone(), self.groups.clone()),
+            Sight::Projects(projects) => {
+                let asked = self.groups.as_ref().map(Groups::condition);
+                let own = Groups {
                     column: R::PROJECT,
-                    values: projects.clone(),
-                }),
-            },
+                    values: projects.iter().map(Into::into).collect(),
+                };
+                (self.filter.clone().add_option(asked), Some(own))
+            }
+        };
+        Ok(ListRequest {
+            filter,
+            groups,
             order: self
                 .sort
                 .iter()
@@ -221,53 +235,161 @@ impl<R: Resource> ListQuery<R> {
     }
 }
 
-/// And how many values its lists have.
-fn take_filter<R: Resource>(query: &mut QueryString) -> Result<(Condition, usize), ApiError> {
-    let mut all = Condition::all();
-    let mut listed = 0;
+/// Which rows a query asks for.
+struct Filter<R: Resource> {
+    /// What they have in common, but for the groups.
+    condition: Condition,
+    /// The groups that they are of.
+    groups: Option<Groups<Column<R>>>,
+    /// How many values its lists have.
+    values: usize,
+}
+
+/// What a filter asks of a field.
+enum Comparison {
+    IsNull,
+    IsIn(Vec<Value>),
+    IsAtLeast(Value),
+    IsAtMost(Value),
+}
+
+/// The most groups that rows are looked up by; more are a condition like others.
+const MAX_GROUPS: usize = 8;
+/// How far the time in an identifier may be from the row's time of creation: programs before 0.2 read the
+/// clock twice.
+const IDENTIFIER_SLACK: TimeDelta = TimeDelta::seconds(1);
+
+fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter<R>, ApiError> {
+    let mut asked = Vec::new();
     for field in R::FIELDS {
         for operator in field.operators {
-            let parameter = field.parameter(*operator);
-            let parse = |text: &str| {
-                field
-                    .kind
-                    .parse(text)
-                    .map_err(|detail| invalid(&parameter, detail))
-            };
-            let column = field.column;
-            all = match operator {
-                Operator::In => match query.take_list(&parameter)? {
-                    None => all,
-                    Some(texts) => {
-                        let values: Result<Vec<_>, _> =
-                            texts.iter().map(|text| parse(text)).collect();
-                        listed += texts.len();
-                        all.add(column.is_in(values?))
-                    }
-                },
-                Operator::Equal => match query.take(&parameter)? {
-                    None => all,
-                    Some(text) if text.is_empty() && field.nullable => all.add(column.is_null()),
-                    Some(text) => all.add(column.eq(parse(&text)?)),
-                },
-                Operator::AtLeast => match query.take(&parameter)? {
-                    None => all,
-                    Some(text) => all.add(column.gte(parse(&text)?)),
-                },
-                Operator::AtMost => match query.take(&parameter)? {
-                    None => all,
-                    Some(text) => all.add(column.lte(parse(&text)?)),
-                },
-            };
+            asked.extend(take_comparison(query, field, *operator)?.map(|asked| (field, asked)));
         }
     }
-    Ok((all, listed))
+    let values = asked.iter().map(|(_, asked)| asked.listed()).sum();
+    let groups = take_groups::<R>(&mut asked);
+    let condition = asked
+        .into_iter()
+        .fold(Condition::all(), |all, (field, asked)| {
+            let bounds = asked.bounds().filter(|_| field.dates_id);
+            let bounds = bounds.map(|bounds| within::<R>(bounds));
+            all.add_option(bounds).add(asked.of(field.column))
+        });
+    Ok(Filter {
+        condition,
+        groups,
+        values,
+    })
+}
+
+fn take_comparison<E: EntityTrait>(
+    query: &mut QueryString,
+    field: &Field<E>,
+    operator: Operator,
+) -> Result<Option<Comparison>, ApiError> {
+    let parameter = field.parameter(operator);
+    let parse = |text: &String| {
+        let parsed = field.kind.parse(text);
+        parsed.map_err(|detail| invalid(&parameter, detail))
+    };
+    if operator == Operator::In {
+        let texts = query.take_list(&parameter)?;
+        let values = texts.map(|texts| texts.iter().map(parse).collect());
+        return Ok(values.transpose()?.map(Comparison::IsIn));
+    }
+    let Some(text) = query.take(&parameter)? else {
+        return Ok(None);
+    };
+    Ok(Some(match operator {
+        Operator::Equal if text.is_empty() && field.nullable => Comparison::IsNull,
+        Operator::Equal | Operator::In => Comparison::IsIn(vec![parse(&text)?]),
+        Operator::AtLeast => Comparison::IsAtLeast(parse(&text)?),
+        Operator::AtMost => Comparison::IsAtMost(parse(&text)?),
+    }))
+}
+
+/// Takes what an index begins with out of what is asked for.
+fn take_groups<R: Resource>(
+    asked: &mut Vec<(&'static Field<R::Entity>, Comparison)>,
+) -> Option<Groups<Column<R>>> {
+    let few = |comparison: &Comparison| match comparison {
+        Comparison::IsIn(values) => values.len() <= MAX_GROUPS,
+        _ => false,
+    };
+    let place = R::LEADING.iter().find_map(|leading| {
+        asked
+            .iter()
+            .position(|(field, asked)| field.name == *leading && few(asked))
+    })?;
+    let (field, Comparison::IsIn(mut values)) = asked.remove(place) else {
+        return None;
+    };
+    let mut distinct = Vec::with_capacity(values.len());
+    for value in values.drain(..) {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+    }
+    Some(Groups {
+        column: field.column,
+        values: distinct,
+    })
+}
+
+impl Comparison {
+    fn of<C: ColumnTrait>(self, column: C) -> SimpleExpr {
+        match self {
+            Self::IsNull => column.is_null(),
+            Self::IsIn(values) => match <[Value; 1]>::try_from(values) {
+                Ok([only]) => column.eq(only),
+                Err(values) => column.is_in(values),
+            },
+            Self::IsAtLeast(value) => column.gte(value),
+            Self::IsAtMost(value) => column.lte(value),
+        }
+    }
+
+    /// How many values its list has.
+    fn listed(&self) -> usize {
+        match self {
+            Self::IsIn(values) => values.len(),
+            _ => 0,
+        }
+    }
+
+    /// The times that it lies between, where it is about a time.
+    fn bounds(&self) -> Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+        let time = |value: &Value| match value {
+            Value::ChronoDateTimeUtc(time) => *time,
+            _ => None,
+        };
+        match self {
+            Self::IsIn(values) => match values.as_slice() {
+                [only] => Some((time(only), time(only))),
+                _ => None,
+            },
+            Self::IsAtLeast(value) => Some((time(value), None)),
+            Self::IsAtMost(value) => Some((None, time(value))),
+            Self::IsNull => None,
+        }
+    }
+}
+
+/// The identifiers of what was created between two times, in the terms of their own index.
+fn within<R: Resource>((first, last): (Option<DateTime<Utc>>, Option<DateTime<Utc>>)) -> Condition {
+    let id = R::ID;
+    let least = |time: DateTime<Utc>| id.gte(least_at(time - IDENTIFIER_SLACK));
+    let most = |time: DateTime<Utc>| id.lte(least_at(time + IDENTIFIER_SLACK));
+    Condition::all()
+        .add_option(first.map(least))
+        .add_option(last.map(most))
 }
 
 /// The fields to sort by. `id` ends the list, so that the order is total; it goes the way of the
-/// key before it, so that one index serves both ways.
+/// key before it, so that one index serves both ways. The order of `created_at` is that of `id`.
 fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, ApiError> {
     let mut sort: Vec<SortField<R>> = Vec::new();
+    let mut named = Vec::new();
     for key in query.take_names("sort")?.unwrap_or_default() {
         let (name, descending) = match key.strip_prefix('-') {
             Some(name) => (name, true),
@@ -276,15 +398,21 @@ fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, 
         let found = field::<R>(name).filter(|field| field.sortable);
         let found =
             found.ok_or_else(|| unknown("sort", format!("there is no sort key `{name}`")))?;
-        if sort.iter().any(|(field, _)| field.name == name) {
+        if named.contains(&found.name) {
             return Err(invalid("sort", format!("has `{name}` twice")));
         }
+        named.push(found.name);
         sort.push((found, descending));
-        if name == "id" {
-            return Ok(sort);
-        }
     }
-    let descending = sort.last().is_some_and(|(_, descending)| *descending);
+    // What comes after what is different in each row says nothing.
+    let unique = |(field, _): &SortField<R>| field.name == "id" || field.dates_id;
+    let descending = match sort.iter().position(unique) {
+        Some(last) => {
+            sort.truncate(last + 1);
+            sort.pop().is_some_and(|(_, descending)| descending)
+        }
+        None => sort.last().is_some_and(|(_, descending)| *descending),
+    };
     sort.extend(R::FIELDS.first().map(|id| (id, descending)));
     Ok(sort)
 }

@@ -61,15 +61,17 @@ impl JobLedger {
         for class in known {
             let first = values.len() + 1;
             runnable.push(format!(
-                "job_class = ${first} AND arguments_version <= ${}",
+                "WHEN ${first} THEN arguments_version <= ${}",
                 first + 1
             ));
             values.extend([class.name.into(), class.arguments_version.into()]);
         }
-        let runnable = runnable.join(" OR ");
+        // As a CASE, which no index serves: PostgreSQL, where it has no statistics yet, would rather look
+        // up all jobs of the class, and sort them.
+        let runnable = format!("CASE job_class {} ELSE FALSE END", runnable.join(" "));
         let sql = format!(
             "WITH pick AS MATERIALIZED ( \
-               SELECT id FROM jobs {by_urgency} WHERE status = 'pending' AND ({runnable}) \
+               SELECT id FROM jobs {by_urgency} WHERE status = 'pending' AND {runnable} \
                ORDER BY priority DESC, id LIMIT 1 {skip_locked}) \
              UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = $1, \
                lease_until = $2, updated_at = $3, started_at = COALESCE(started_at, $3), \

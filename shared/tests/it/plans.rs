@@ -1,11 +1,12 @@
 //! What workers do all the time, on PostgreSQL at size: nothing reads a whole table.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use media_shared::{
     access::{Belonging, MediaSight, Sight},
     blob_ledger::BlobOwner,
     blob_store::{BlobStore, disk::DiskStore},
+    config::DatabaseUrl,
     database::Database,
     ids::WorkerId,
     job::Unicity,
@@ -13,8 +14,8 @@ use media_shared::{
     media::MediaPath,
     media_ledger::{Creator, NewMedia},
 };
-use media_testkit::databases;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use media_testkit::{databases, wait_until};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 
 use crate::ledgers::{KNOWN, Ledgers, import_to, new_media, path};
 
@@ -75,9 +76,7 @@ async fn whole_reads(database: &DatabaseConnection) -> Vec<(String, i64)> {
 async fn nothing_that_workers_do_reads_a_whole_table() {
     let test = databases::postgres().await;
     fill(test.database.writer()).await;
-    // The statistics of a connection are complete when it is closed.
-    test.database.close().await.unwrap();
-    let watching = Database::connect(&test.url, 1).await.unwrap();
+    let watching = close(test.database, &test.url).await;
     let before = whole_reads(watching.reader()).await;
 
     let database = Database::connect(&test.url, 2).await.unwrap();
@@ -108,7 +107,7 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
         ledgers.blobs.take_over(lease).await.unwrap();
         what_callers_ask(&ledgers).await;
     }
-    database.close().await.unwrap();
+    close(database, &test.url).await;
     assert_eq!(whole_reads(watching.reader()).await, before);
 }
 
@@ -142,4 +141,68 @@ async fn what_callers_ask(ledgers: &Ledgers) {
         ..new_media(there, blob.id)
     };
     medias.publish(media).await.unwrap();
+}
+
+/// How many entries of each index of the jobs were read.
+async fn entries_read(database: &DatabaseConnection) -> BTreeMap<String, i64> {
+    let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
+               WHERE relname = 'jobs'";
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(statement).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let index = row.try_get_by_index(0).unwrap();
+            (index, row.try_get_by_index(1).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
+    const PENDING: usize = 20_000;
+    const CLAIMS: i64 = 30;
+    let test = databases::postgres().await;
+    let sql = format!(
+        "ALTER TABLE jobs SET (autovacuum_enabled = off); \
+         INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, \
+           arguments, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'media:import', n % 5, 'pending', 5, 1, '{{}}', now(), now() \
+         FROM generate_series(1, {PENDING}) n"
+    );
+    let writer = test.database.writer();
+    writer.execute_unprepared(&sql).await.unwrap();
+    let watching = close(test.database, &test.url).await;
+    let before = entries_read(watching.reader()).await;
+
+    let database = Database::connect(&test.url, 1).await.unwrap();
+    let ledgers = Ledgers::open(&database);
+    for _ in 0..CLAIMS {
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        claimed.unwrap().unwrap();
+    }
+    close(database, &test.url).await;
+    for (index, count) in entries_read(watching.reader()).await {
+        // Entries of jobs that were claimed before lie in the way until they are cleared away.
+        let read = count - before[&index];
+        assert!(read <= CLAIMS * CLAIMS, "{read} entries of {index}");
+    }
+}
+
+/// Closes a database's connections and waits until their statistics are complete, which they are when
+/// the server has let them go; returns a connection to look at those.
+async fn close(database: Database, url: &DatabaseUrl) -> Database {
+    database.close().await.unwrap();
+    let watching = Database::connect(url, 1).await.unwrap();
+    wait_until("connections let go", Duration::from_secs(20), async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND state IS NOT NULL AND application_name <> 'watching' AND pid <> pg_backend_pid()";
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        let row = watching.reader().query_one_raw(statement).await;
+        let others: i64 = row.unwrap().unwrap().try_get_by_index(0).unwrap();
+        (others == 0).then_some(())
+    })
+    .await;
+    let sql = "SET application_name = 'watching'";
+    watching.reader().execute_unprepared(sql).await.unwrap();
+    watching
 }
