@@ -301,15 +301,18 @@ pub(crate) async fn make_live(
     id: BlobId,
     now: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let updated = blob::Entity::update_many()
+    let updated = into_live(id, now).exec(transaction).await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Makes a blob live if it is staged.
+pub(crate) fn into_live(id: BlobId, now: DateTime<Utc>) -> UpdateMany<blob::Entity> {
+    blob::Entity::update_many()
         .col_expr(blob::Column::Status, Expr::value(BlobStatus::Live))
         .col_expr(blob::Column::ExpiresAt, Expr::value(None::<DateTime<Utc>>))
         .col_expr(blob::Column::UpdatedAt, Expr::value(now))
         .filter(blob::Column::Id.eq(id))
         .filter(blob::Column::Status.eq(BlobStatus::Staged))
-        .exec(transaction)
-        .await?;
-    Ok(updated.rows_affected == 1)
 }
 
 /// Makes a live blob garbage, within the transaction that takes its media away.

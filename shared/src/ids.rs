@@ -1,5 +1,7 @@
 //! Typed identifiers. All are UUIDv7, so their order is the order of creation.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, DeriveValueType, TryFromU64};
 use serde::Serialize;
@@ -42,10 +44,14 @@ macro_rules! dated_id {
         id!($(#[$meta])* $name);
 
         impl $name {
-            /// A new identifier of what was created at that time, to the microsecond: in the order of
-            /// identifiers, such times come in their own order.
+            /// A new identifier of what was created at that time, to the microsecond: such times come in
+            /// their own order, and those of one time in the order in which this process made them.
             pub fn at(created: DateTime<Utc>) -> Self {
-                Self(created_at(created, Uuid::now_v7()))
+                static MADE: AtomicU32 = AtomicU32::new(0);
+                let made = MADE.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+                let [.., a, b, c, d] = Uuid::now_v7().into_bytes();
+                let [e, f, g, h] = made;
+                Self(created_at(created, [e, f, g, h, a, b, c, d]))
             }
         }
     };
@@ -70,19 +76,18 @@ id!(
 
 /// The least identifier that what was created at that time can have; for the bounds of a search.
 pub fn least_at(created: DateTime<Utc>) -> Uuid {
-    created_at(created, Uuid::nil())
+    created_at(created, [0; 8])
 }
 
-/// A UUIDv7 of that time, with the random bits of another: 48 bits of milliseconds, then the rest of the
-/// time in 12 bits (RFC 9562 §6.2, method 3).
-fn created_at(created: DateTime<Utc>, random: Uuid) -> Uuid {
+/// A UUIDv7 of that time: 48 bits of milliseconds, the rest of the time in 12 bits (RFC 9562 §6.2, method
+/// 3), then what tells it from others of its time (the first two bits of that are lost).
+fn created_at(created: DateTime<Utc>, distinction: [u8; 8]) -> Uuid {
     // Nothing is created before 1970.
     let milliseconds = u64::try_from(created.timestamp_millis()).unwrap_or_default();
     let micros = created.timestamp_subsec_micros() % 1000;
     let fraction = micros * 4096 / 1000;
-    let [_, _, _, _, _, _, _, _, rest @ ..] = random.into_bytes();
     let mut bytes = [0; 10];
-    bytes[2..].copy_from_slice(&rest);
+    bytes[2..].copy_from_slice(&distinction);
     // Twelve bits; the builder sets the four before them.
     let [_, _, high, low] = fraction.to_be_bytes();
     bytes[..2].copy_from_slice(&[high, low]);
@@ -113,11 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn two_of_one_time_differ() {
+    fn those_of_one_time_come_in_the_order_of_their_making() {
         let now = Utc::now();
-        let all: std::collections::HashSet<MediaId> =
-            (0..10_000).map(|_| MediaId::at(now)).collect();
-        assert_eq!(all.len(), 10_000);
+        let all: Vec<MediaId> = (0..10_000).map(|_| MediaId::at(now)).collect();
+        assert!(all.is_sorted_by(|one, next| one < next));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod claim;
 mod maintenance;
 mod open_jobs;
 mod settle;
+mod success;
 mod transition;
 
 pub use claim::{Beat, Pulse};

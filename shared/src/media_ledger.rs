@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait,
-    ActiveValue::Set,
+    ActiveValue::{self, Set},
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait as _, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, Select, TryIntoModel as _,
-    sea_query::{Expr, OnConflict},
+    Iterable as _, QueryFilter, QueryOrder, QuerySelect, Select, TryIntoModel as _,
+    sea_query::{Expr, OnConflict, SimpleExpr},
 };
 
 use crate::{
@@ -279,15 +279,7 @@ async fn insert(
     new: &NewMedia,
     now: DateTime<Utc>,
 ) -> Result<Option<media::Model>, DbErr> {
-    let row = media::ActiveModel {
-        id: Set(MediaId::at(now)),
-        resource: Set(new.path.resource().to_owned()),
-        key: Set(new.path.key().map(str::to_owned)),
-        created_at: Set(now),
-        ..Default::default()
-    };
-    let since = new.public.then_some(now);
-    let row = filled(row, new.clone(), since, now);
+    let row = new_row(new, now);
     let inserted = media::Entity::insert(row.clone())
         // Its blob is new: all that can be in the way is another at its path.
         .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -297,6 +289,28 @@ async fn insert(
         return Ok(None);
     }
     row.try_into_model().map(Some)
+}
+
+/// The row of a media that is the first at its path.
+pub(crate) fn new_row(new: &NewMedia, now: DateTime<Utc>) -> media::ActiveModel {
+    let row = media::ActiveModel {
+        id: Set(MediaId::at(now)),
+        resource: Set(new.path.resource().to_owned()),
+        key: Set(new.path.key().map(str::to_owned)),
+        created_at: Set(now),
+        ..Default::default()
+    };
+    let since = new.public.then_some(now);
+    filled(row, new.clone(), since, now)
+}
+
+/// What a row has in each of its columns, as a statement writes it.
+pub(crate) fn columns_of(row: &media::ActiveModel) -> Vec<(media::Column, SimpleExpr)> {
+    let filled = |column: media::Column| match row.get(column) {
+        ActiveValue::Set(value) => Some((column, column.save_as(Expr::val(value)))),
+        _ => None,
+    };
+    media::Column::iter().filter_map(filled).collect()
 }
 
 fn filled(
@@ -336,7 +350,7 @@ fn at(path: &MediaPath) -> Select<media::Entity> {
 }
 
 /// In one project, or in none: at most one.
-fn in_project(path: &MediaPath, project: Option<&str>) -> Select<media::Entity> {
+pub(crate) fn in_project(path: &MediaPath, project: Option<&str>) -> Select<media::Entity> {
     // As the indexes have it.
     at(path).filter(Expr::cust("coalesce(project_id, '')").eq(project.unwrap_or_default()))
 }

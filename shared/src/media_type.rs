@@ -95,6 +95,11 @@ fn known(mime: &str, extension: &'static str) -> MediaType {
 /// SVG is text, so the magic numbers miss it: its root element is `svg`, after a prologue of
 /// declarations and comments.
 fn is_svg(head: &[u8]) -> bool {
+    // Most heads are no text at all, which is told without reading them.
+    let begin = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head);
+    if !begin.trim_ascii_start().starts_with(b"<") {
+        return false;
+    }
     let text = String::from_utf8_lossy(head);
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
-    JobLedger, Lease, LedgerError, Reschedule, Signalled, backoff, open_jobs,
+    JobLedger, Lease, LedgerError, Reschedule, Signalled, backoff, open_jobs, success,
     transition::{self, Event},
 };
 use crate::{
@@ -24,8 +24,21 @@ impl JobLedger {
     /// garbage, the media is recorded and the job has succeeded.
     pub async fn succeed(&self, lease: Lease, new: NewMedia) -> Result<media::Model, LedgerError> {
         let now = self.clock.now();
-        let (media, job) = self
-            .database
+        let (media, job) = match success::at_once(&self.database, lease, &new, now).await? {
+            Some(done) => done,
+            None => self.succeed_in_steps(lease, new, now).await?,
+        };
+        count_end(&job);
+        Ok(media)
+    }
+
+    async fn succeed_in_steps(
+        &self,
+        lease: Lease,
+        new: NewMedia,
+        now: DateTime<Utc>,
+    ) -> Result<(media::Model, job::Model), LedgerError> {
+        self.database
             .transaction(|transaction| {
                 let new = new.clone();
                 Box::pin(async move {
@@ -38,12 +51,10 @@ impl JobLedger {
                     let row =
                         transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
                     let job = row.update(transaction).await?;
-                    Ok::<_, LedgerError>((media, job))
+                    Ok((media, job))
                 })
             })
-            .await?;
-        count_end(&job);
-        Ok(media)
+            .await
     }
 
     /// The attempt failed: the job waits for another, or has failed if none is left or none can

@@ -62,15 +62,7 @@ pub(super) fn apply(
         Event::Signalled(signal) => signalled(job, row, signal, now),
         Event::Rescheduled(change) => rescheduled(job, row, change, now),
         _ if job.status != JobStatus::Running => Err(Refused),
-        Event::Succeeded { media_id, size } => {
-            row.media_id = Set(Some(media_id));
-            row.progress = Set(100);
-            row.bytes_done = Set(size);
-            row.bytes_total = Set(Some(size));
-            row.error = Set(None);
-            row.error_detail = Set(None);
-            Ok(ended(released(row), JobStatus::Succeeded, now))
-        }
+        Event::Succeeded { media_id, size } => Ok(succeeded(row, media_id, size, now)),
         Event::Failed { failure, retry_at } => {
             let retry = failure.code.is_retryable();
             Ok(failed(
@@ -102,6 +94,23 @@ pub(super) fn apply(
             None => waiting(released(row), JobStatus::Pending),
         }),
     }
+}
+
+/// Writes a success into the row of a running job, whatever else is in it.
+pub(super) fn succeeded(
+    mut row: job::ActiveModel,
+    media_id: MediaId,
+    size: i64,
+    now: DateTime<Utc>,
+) -> job::ActiveModel {
+    row.updated_at = Set(now);
+    row.media_id = Set(Some(media_id));
+    row.progress = Set(100);
+    row.bytes_done = Set(size);
+    row.bytes_total = Set(Some(size));
+    row.error = Set(None);
+    row.error_detail = Set(None);
+    ended(released(row), JobStatus::Succeeded, now)
 }
 
 /// When a failed attempt may be followed by another.

@@ -4,12 +4,17 @@ use std::{collections::HashSet, time::Duration};
 
 use media_shared::{
     database::Database,
-    entities::job,
+    entities::{
+        blob::{self, BlobStatus},
+        job,
+    },
     ids::WorkerId,
     job::{Failure, FailureCode, JobClass as _, JobStatus, MediaImport, Priority, Signal, Unicity},
     job_ledger::{Beat, Claimed, ClassFigures, Created, Lease, LedgerError, Reschedule, Signalled},
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
+};
 
 use crate::ledgers::{KNOWN, LEASE, Ledgers, import_to, on_every_database, path};
 
@@ -25,6 +30,8 @@ on_every_database!(
     back_off_is_scheduled_and_the_origin_is_obeyed,
     a_hopeless_failure_is_final_and_retry_starts_anew,
     success_is_one_with_the_media_and_the_blob,
+    a_success_that_is_refused_leaves_nothing,
+    of_many_successes_at_one_path_the_last_stays,
     deleting_a_running_job_takes_its_lease,
     scheduled_jobs_wait_for_their_time,
     pruning_removes_only_what_ended_long_ago,
@@ -371,6 +378,72 @@ async fn success_is_one_with_the_media_and_the_blob(database: Database) {
     assert_eq!(new.id, old.id);
     assert_ne!(new.blob_id, old.blob_id);
     assert_eq!(ledgers.media("r").await, Some(new));
+}
+
+/// How many blobs are in each status: staged, live, garbage.
+async fn blobs(database: &Database) -> [u64; 3] {
+    let mut counts = [0; 3];
+    let statuses = [BlobStatus::Staged, BlobStatus::Live, BlobStatus::Garbage];
+    for (count, status) in counts.iter_mut().zip(statuses) {
+        let of_status = blob::Entity::find().filter(blob::Column::Status.eq(status));
+        *count = of_status.count(database.reader()).await.unwrap();
+    }
+    counts
+}
+
+async fn a_success_that_is_refused_leaves_nothing(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    create(&ledgers, "r").await;
+    let claimed = claim(&ledgers).await;
+    let media = ledgers.staged_media(claimed.lease, path("r")).await;
+    let past = Lease {
+        attempt: claimed.lease.attempt - 1,
+        ..claimed.lease
+    };
+    let refused = ledgers.jobs.succeed(past, media.clone()).await;
+    assert!(matches!(refused, Err(LedgerError::LeaseLost)));
+    assert_eq!(blobs(&database).await, [1, 0, 0]);
+
+    ledgers.blobs.release(claimed.lease).await.unwrap();
+    let refused = ledgers.jobs.succeed(claimed.lease, media).await;
+    assert!(matches!(refused, Err(LedgerError::BlobLost)));
+    assert_eq!(blobs(&database).await, [0, 0, 1]);
+    assert_eq!(ledgers.media("r").await, None);
+    let job = ledgers.jobs.find(claimed.job.id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.media_id), (JobStatus::Running, None));
+}
+
+async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
+    const JOBS: usize = 12;
+    let ledgers = Ledgers::open(&database);
+    let mut claims = Vec::new();
+    for _ in 0..JOBS {
+        create(&ledgers, "r").await;
+        let claimed = claim(&ledgers).await;
+        let media = ledgers.staged_media(claimed.lease, path("r")).await;
+        claims.push((claimed.lease, media));
+    }
+    let racers: Vec<_> = claims
+        .into_iter()
+        .map(|(lease, media)| {
+            let jobs = ledgers.jobs.clone();
+            tokio::spawn(async move { jobs.succeed(lease, media).await.unwrap() })
+        })
+        .collect();
+    let mut recorded = Vec::new();
+    for racer in racers {
+        recorded.push(racer.await.unwrap());
+    }
+    let media = ledgers.media("r").await.expect("a media");
+    assert!(recorded.iter().all(|each| each.id == media.id));
+    assert!(recorded.contains(&media));
+    assert_eq!(blobs(&database).await, [0, 1, JOBS as u64 - 1]);
+    let succeeded = job::Entity::find().filter(job::Column::Status.eq(JobStatus::Succeeded));
+    let succeeded = succeeded.filter(job::Column::MediaId.eq(media.id));
+    assert_eq!(
+        succeeded.count(database.reader()).await.unwrap(),
+        JOBS as u64
+    );
 }
 
 async fn deleting_a_running_job_takes_its_lease(database: Database) {
