@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use sha2::Digest as _;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -18,8 +18,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{BlobKey, BlobStore, BlobStream, BlobWriter, Extent, Kept, Prefix, StorageError};
 use crate::media::Sha256;
 
-/// The size of one read or write. Two of them are held for each object that is being written.
-const BUFFER_BYTES: usize = 256 * 1024;
+/// The size of one read.
+const READ_BYTES: usize = 256 * 1024;
+/// The size of one write. Two of them are held for each object that is being written.
+const WRITE_BYTES: usize = 512 * 1024;
+/// Pieces that are smaller are put together: a call for each would cost more than the copy.
+const LARGE_PIECE: usize = 32 * 1024;
 /// How often, and at what distance, a file is tried that another writer holds.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -150,8 +154,8 @@ impl Reading {
 }
 
 fn read_piece(mut file: File, left: u64) -> io::Result<Piece> {
-    let size = left.min(BUFFER_BYTES as u64);
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(BUFFER_BYTES));
+    let size = left.min(READ_BYTES as u64);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(READ_BYTES));
     let read = (&mut file).take(size).read_to_end(&mut bytes)?;
     // A file that is shorter than its record must break the answer off, never end it early.
     if read as u64 != size {
@@ -164,10 +168,10 @@ fn read_piece(mut file: File, left: u64) -> io::Result<Piece> {
     })
 }
 
-/// Writes one object, a buffer at a time: while one is on its way to the disk, the next fills.
+/// Writes one object, some pieces at a time: while they are on their way to the disk, the next gather.
 struct DiskWriter {
     path: PathBuf,
-    buffer: Vec<u8>,
+    pieces: Pieces,
     output: Output,
     /// Bytes in the file, those on their way included.
     flushed: u64,
@@ -178,10 +182,43 @@ struct DiskWriter {
 
 /// The file, or the task that has it for the moment.
 enum Output {
-    Idle(File, Vec<u8>),
-    Writing(JoinHandle<io::Result<(File, Vec<u8>)>>),
+    Idle(File),
+    Writing(JoinHandle<io::Result<File>>),
     /// A write failed, or the writer was dropped in the middle of one.
     Broken,
+}
+
+/// Bytes that wait to be written: large pieces as they came, small ones put together.
+#[derive(Debug, Default)]
+struct Pieces {
+    whole: Vec<Bytes>,
+    last: BytesMut,
+    bytes: usize,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
+        if piece.len() < LARGE_PIECE {
+            self.last.extend_from_slice(&piece);
+            return;
+        }
+        self.close();
+        self.whole.push(piece);
+    }
+
+    fn close(&mut self) {
+        if !self.last.is_empty() {
+            self.whole.push(self.last.split().freeze());
+        }
+    }
+
+    fn write_to(mut self, file: &mut File) -> io::Result<()> {
+        self.close();
+        self.whole
+            .iter()
+            .try_for_each(|piece| file.write_all(piece))
+    }
 }
 
 /// Brings what was written to the disk while more comes, so that little is left to wait for at the end.
@@ -262,36 +299,35 @@ impl DiskWriter {
         Self {
             path,
             early: EarlySync::of(&file),
-            buffer: Vec::new(),
-            output: Output::Idle(file, Vec::new()),
+            pieces: Pieces::default(),
+            output: Output::Idle(file),
             flushed,
             kept: flushed > 0,
         }
     }
 
-    /// Waits for the write under way and takes the file and the emptied buffer.
-    async fn take_output(&mut self) -> Result<(File, Vec<u8>), StorageError> {
+    /// Waits for the write under way and takes the file.
+    async fn take_output(&mut self) -> Result<File, StorageError> {
         // In place: whoever waits here may be dropped, and the writer be used again.
         if let Output::Writing(task) = &mut self.output {
             let written = task.await.map_err(io::Error::other).flatten();
             self.output = Output::Broken;
-            let (file, spare) = written?;
-            self.output = Output::Idle(file, spare);
+            self.output = Output::Idle(written?);
         }
         match std::mem::replace(&mut self.output, Output::Broken) {
-            Output::Idle(file, spare) => Ok((file, spare)),
+            Output::Idle(file) => Ok(file),
             Output::Writing(_) | Output::Broken => {
                 Err(io::Error::other("an earlier write failed").into())
             }
         }
     }
 
-    /// Sends the full buffer on its way and goes on with the spare one.
+    /// Sends what has gathered on its way.
     async fn flush(&mut self) -> Result<(), StorageError> {
-        let (mut file, spare) = self.take_output().await?;
-        let full = std::mem::replace(&mut self.buffer, spare);
+        let mut file = self.take_output().await?;
+        let pieces = std::mem::take(&mut self.pieces);
         let before = self.flushed;
-        self.flushed += full.len() as u64;
+        self.flushed += pieces.bytes as u64;
         let look = before / LOOK_AGAIN != self.flushed / LOOK_AGAIN;
         let path = self.path.clone();
         self.output = Output::Writing(spawn_blocking(move || {
@@ -299,10 +335,8 @@ impl DiskWriter {
             if root.is_some_and(|root| !has_room(root, 0)) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            file.write_all(&full)?;
-            let mut spare = full;
-            spare.clear();
-            Ok((file, spare))
+            pieces.write_to(&mut file)?;
+            Ok(file)
         }));
         if look {
             self.early.begin().await?;
@@ -313,22 +347,18 @@ impl DiskWriter {
 
 #[async_trait]
 impl BlobWriter for DiskWriter {
-    async fn write(&mut self, mut chunk: Bytes) -> Result<(), StorageError> {
-        while !chunk.is_empty() {
-            let room = BUFFER_BYTES - self.buffer.len();
-            let part = chunk.split_to(room.min(chunk.len()));
-            self.buffer.extend_from_slice(&part);
-            if self.buffer.len() == BUFFER_BYTES {
-                self.flush().await?;
-            }
+    async fn write(&mut self, chunk: Bytes) -> Result<(), StorageError> {
+        self.pieces.add(chunk);
+        if self.pieces.bytes >= WRITE_BYTES {
+            self.flush().await?;
         }
         Ok(())
     }
 
     async fn keep(&mut self) -> Result<Option<Prefix>, StorageError> {
         self.flush().await?;
-        let (file, spare) = self.take_output().await?;
-        self.output = Output::Idle(file, spare);
+        let file = self.take_output().await?;
+        self.output = Output::Idle(file);
         self.kept = true;
         Ok(Some(Prefix {
             bytes: self.flushed,
@@ -337,12 +367,12 @@ impl BlobWriter for DiskWriter {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
-        let (mut file, _) = self.take_output().await?;
+        let mut file = self.take_output().await?;
         self.early.end().await?;
-        let rest = std::mem::take(&mut self.buffer);
+        let rest = std::mem::take(&mut self.pieces);
         let path = self.path.clone();
         blocking(move || {
-            file.write_all(&rest)?;
+            rest.write_to(&mut file)?;
             file.sync_all()?;
             std::fs::rename(partial(&path), &path)?;
             sync_parent(&path)
@@ -389,10 +419,10 @@ fn is_mine(file: &File) -> bool {
 /// What the first bytes of a file hash to; nothing if there are fewer.
 fn digest_of(file: &mut File, bytes: u64) -> io::Result<Option<Sha256>> {
     let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = vec![0; READ_BYTES];
     let mut left = bytes;
     while left > 0 {
-        let size = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+        let size = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
         match file.read_exact(&mut buffer[..size]) {
             Ok(()) => hasher.update(&buffer[..size]),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

@@ -23,6 +23,7 @@ use crate::{config::S3Location, media::Sha256};
 
 mod connect;
 mod failure;
+mod part_buffer;
 mod parts;
 mod writer;
 

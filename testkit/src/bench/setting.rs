@@ -186,6 +186,8 @@ pub(super) struct TwoPrograms {
     pub(super) api: Api,
     /// The memory of both before they had done anything, in bytes.
     pub(super) idle: u64,
+    /// That of the worker alone.
+    pub(super) worker_idle: u64,
     pub(super) production: Production,
     programs: [Program; 2],
 }
@@ -202,6 +204,7 @@ impl TwoPrograms {
         Self {
             api: Api::of_program(&programs[0]),
             idle: measure::memory_now(&pids),
+            worker_idle: measure::memory_now(&pids[1..]),
             production,
             programs,
         }
@@ -215,6 +218,11 @@ impl TwoPrograms {
             objects.is_empty().then_some(())
         })
         .await;
+    }
+
+    /// The worker's process.
+    pub(super) fn worker(&self) -> u32 {
+        self.programs[1].process().pid()
     }
 
     /// Their processes.

@@ -7,14 +7,17 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
 
-use super::{Budget, MEBIBYTE, S3Store, classify, connect::within, parts::Parts, time_for};
+use super::{
+    Budget, MEBIBYTE, S3Store, classify, connect::within, part_buffer::PartBuffer, parts::Parts,
+    time_for,
+};
 use crate::blob_store::{BlobWriter, Extent, Kept, Prefix, StorageError};
 
 /// The size of a part, unless the object would then have too many. All parts of an object but the
@@ -41,10 +44,16 @@ pub(super) struct S3Writer {
     key: String,
     part_bytes: usize,
     written: u64,
-    buffer: Vec<u8>,
-    /// The share that the buffer has, once it is large enough to need one.
-    share: Option<OwnedSemaphorePermit>,
+    /// What came before there was a part.
+    first: Vec<u8>,
+    part: Option<Filling>,
     upload: Option<Upload>,
+}
+
+/// A part that fills, and its share of the budget.
+struct Filling {
+    buffer: PartBuffer,
+    share: OwnedSemaphorePermit,
 }
 
 /// An upload in parts.
@@ -78,8 +87,8 @@ impl S3Writer {
             key,
             part_bytes: usize::try_from(*part_bytes).unwrap_or(usize::MAX),
             written: prefix.bytes,
-            buffer: Vec::new(),
-            share: None,
+            first: Vec::new(),
+            part: None,
             upload: Some(Upload {
                 id: upload.clone(),
                 started: i32::try_from(started).unwrap_or(i32::MAX),
@@ -95,16 +104,32 @@ impl S3Writer {
             key,
             part_bytes: part_bytes(extent),
             written: 0,
-            buffer: Vec::new(),
-            share: None,
+            first: Vec::new(),
+            part: None,
             upload: None,
         }
     }
 
-    /// Sends the full buffer on its way.
+    /// The part that fills; waits for its share of the budget.
+    async fn filling(&mut self) -> Result<&mut Filling, StorageError> {
+        let filling = match self.part.take() {
+            Some(filling) => filling,
+            None => {
+                let share = self.store.budget.share(self.part_bytes).await?;
+                let mut buffer = PartBuffer::new(self.part_bytes)?;
+                buffer.fill(&std::mem::take(&mut self.first));
+                Filling { buffer, share }
+            }
+        };
+        Ok(self.part.insert(filling))
+    }
+
+    /// Sends the part on its way.
     async fn send_part(&mut self) -> Result<(), StorageError> {
-        let part = Bytes::from(std::mem::take(&mut self.buffer));
-        let share = self.share.take();
+        let Some(Filling { buffer, share }) = self.part.take() else {
+            return Ok(());
+        };
+        let part = buffer.into_bytes();
         if self.upload.is_none() {
             self.upload = Some(self.begin().await?);
         }
@@ -127,9 +152,10 @@ impl S3Writer {
 
     /// Sends the rest and has the store put the parts together.
     async fn finish_upload(&mut self) -> Result<(), StorageError> {
-        if !self.buffer.is_empty() {
-            self.send_part().await?;
+        if !self.first.is_empty() {
+            self.filling().await?;
         }
+        self.send_part().await?;
         let Some(upload) = &mut self.upload else {
             return Ok(());
         };
@@ -161,7 +187,10 @@ impl S3Writer {
     }
 
     async fn put_whole(&mut self) -> Result<(), StorageError> {
-        let bytes = std::mem::take(&mut self.buffer);
+        let (bytes, _share) = match self.part.take() {
+            Some(Filling { buffer, share }) => (buffer.into_bytes(), Some(share)),
+            None => (std::mem::take(&mut self.first).into(), None),
+        };
         let limit = within(time_for(bytes.len()));
         self.store
             .client
@@ -296,21 +325,16 @@ impl Budget {
 impl BlobWriter for S3Writer {
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), StorageError> {
         self.written += chunk.len() as u64;
-        while !chunk.is_empty() {
-            let room = if self.share.is_some() {
-                self.part_bytes - self.buffer.len()
-            } else {
-                FREE_BYTES.saturating_sub(self.buffer.len())
-            };
-            if room == 0 && self.share.is_none() {
-                self.share = Some(self.store.budget.share(self.part_bytes).await?);
-                self.buffer
-                    .reserve_exact(self.part_bytes - self.buffer.len());
-                continue;
-            }
+        if self.part.is_none() {
+            let room = FREE_BYTES - self.first.len();
             let piece = chunk.split_to(room.min(chunk.len()));
-            self.buffer.extend_from_slice(&piece);
-            if self.buffer.len() == self.part_bytes {
+            self.first.extend_from_slice(&piece);
+        }
+        while !chunk.is_empty() {
+            let buffer = &mut self.filling().await?.buffer;
+            let taken = buffer.fill(&chunk);
+            chunk.advance(taken);
+            if buffer.room() == 0 {
                 self.send_part().await?;
             }
         }

@@ -68,7 +68,8 @@ async fn to_s3(setting: &Setting) -> Vec<Row> {
         let keys = new_keys(IMPORTS);
         seaweed.vacuum().await;
         scratch.settle().await;
-        let run = import(setting, &media.api, &media.pids(), &url, &keys).await;
+        // The bytes go through the worker alone.
+        let run = import(setting, &media.api, &[media.worker()], &url, &keys).await;
         media.api.delete(&keys).await;
         run
     };
@@ -83,7 +84,7 @@ async fn to_s3(setting: &Setting) -> Vec<Row> {
     let (ours, theirs) = setting.alternate_cold(ours, theirs).await;
     rows(
         &format!("{IMPORTS} × {} to S3 at once", size_name(setting.size)),
-        Side::new("media-api and media-worker", media.idle, ours),
+        Side::new("media-worker", media.worker_idle, ours),
         Side::new("rclone rcd", rcd_idle, theirs),
     )
 }
