@@ -306,3 +306,20 @@ fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
         .sqlx_logging(false);
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `.cargo/config.toml` has to reach whoever builds this.
+    #[tokio::test]
+    async fn sqlite_does_not_plan_anew_whatever_is_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let database = Database::connect(&DatabaseUrl::Sqlite { path }, 1).await;
+        let sql = "SELECT sqlite_compileoption_used('ENABLE_QPSG')";
+        let statement = Statement::from_string(DatabaseBackend::Sqlite, sql);
+        let row = database.unwrap().reader().query_one_raw(statement).await;
+        assert!(row.unwrap().unwrap().try_get_by_index::<bool>(0).unwrap());
+    }
+}

@@ -255,8 +255,8 @@ enum Comparison {
 
 /// The most groups that rows are looked up by; more are a condition like others.
 const MAX_GROUPS: usize = 8;
-/// How far the time in an identifier may be from the row's time of creation: programs before 0.2 read the
-/// clock twice.
+/// How far the time in an identifier may be from the row's time of creation: earlier programs read the clock
+/// twice.
 const IDENTIFIER_SLACK: TimeDelta = TimeDelta::seconds(1);
 
 fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter<R>, ApiError> {

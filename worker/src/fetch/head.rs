@@ -106,7 +106,8 @@ fn identity_by(
     let is_the_part = range.start == part.start
         && last.is_none_or(|last| last == range.end)
         && length.is_none_or(|length| length == range.len());
-    let is_the_same = validator.is_confirmed_by(headers, complete.is_some() && complete == total)
+    let same_length = identity.total.is_some() && complete == total;
+    let is_the_same = validator.is_confirmed_by(headers, same_length)
         && (complete.is_none() || complete == total);
     (is_the_part && is_the_same).then(|| Identity {
         total,
@@ -148,4 +149,40 @@ fn essence(content_type: &str) -> String {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
+
+    /// What is known by an answer that brings the bytes 5 to 9 of 10.
+    fn known(total: Option<u64>, modified: Option<&'static str>) -> Option<Identity> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_RANGE, "bytes 5-9/10".parse().unwrap());
+        if let Some(date) = modified {
+            headers.insert(header::LAST_MODIFIED, date.parse().unwrap());
+        }
+        let part = Part {
+            start: 5,
+            end: None,
+        };
+        let identity = Identity {
+            total,
+            validator: Some(Validator::LastModified(DATE.to_owned())),
+        };
+        identity_by(&headers, Some(5), part, &identity)
+    }
+
+    #[test]
+    fn a_part_that_says_nothing_of_its_date_is_taken_by_a_length_that_was_known() {
+        assert!(known(Some(10), Some(DATE)).is_some());
+        assert!(known(Some(10), None).is_some());
+        assert!(known(None, Some(DATE)).is_some());
+        assert_eq!(known(None, None), None);
+        assert_eq!(known(Some(11), Some(DATE)), None);
+        let later = "Mon, 23 Nov 2026 12:00:01 GMT";
+        assert_eq!(known(Some(10), Some(later)), None);
+    }
 }

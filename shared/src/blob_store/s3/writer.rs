@@ -7,6 +7,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf as _, Bytes};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -189,7 +190,7 @@ impl S3Writer {
     async fn put_whole(&mut self) -> Result<(), StorageError> {
         let (bytes, _share) = match self.part.take() {
             Some(Filling { buffer, share }) => (buffer.into_bytes(), Some(share)),
-            None => (std::mem::take(&mut self.first).into(), None),
+            None => (Bytes::from(std::mem::take(&mut self.first)), None),
         };
         let limit = within(time_for(bytes.len()));
         self.store
@@ -197,6 +198,7 @@ impl S3Writer {
             .put_object()
             .bucket(&self.store.bucket)
             .key(&self.key)
+            .checksum_crc32(checksum(&bytes))
             .body(ByteStream::from(bytes))
             .customize()
             .disable_payload_signing()
@@ -371,8 +373,13 @@ impl BlobWriter for S3Writer {
     }
 }
 
-/// The SDK sends a CRC32 along, which the store checks. The payload itself is not signed: hashing it
-/// once more would cost more than all else.
+/// What the store checks the bytes against. Sent ahead of them: behind them, as the SDK would do it, the
+/// body has to be cut into chunks and put together again.
+fn checksum(bytes: &[u8]) -> String {
+    STANDARD.encode(crc32fast::hash(bytes).to_be_bytes())
+}
+
+/// The payload itself is not signed: hashing it once more would cost more than all else.
 async fn put_part(
     store: &S3Store,
     key: &str,
@@ -388,6 +395,7 @@ async fn put_part(
         .key(key)
         .upload_id(upload)
         .part_number(number)
+        .checksum_crc32(checksum(&part))
         .body(ByteStream::from(part))
         .customize()
         .disable_payload_signing()
