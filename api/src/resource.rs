@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 pub(crate) mod cursor;
 pub(crate) mod document;
+mod filter;
 pub(crate) mod kind;
 pub(crate) mod openapi;
 #[cfg(test)]

@@ -111,7 +111,7 @@ where
     } else {
         None
     };
-    let rows = select::<E>(database.get_database_backend(), request);
+    let rows = select::<E>(database.get_database_backend(), &request);
     let mut items = rows.all(database).await?;
     let has_more = items.len() as u64 > size;
     if has_more {
@@ -126,7 +126,7 @@ where
 
 /// The statement that reads a page, and one row more to know whether others follow. Public so that
 /// its plan can be looked at.
-pub fn select<E: EntityTrait>(backend: DbBackend, request: ListRequest<E::Column>) -> Select<E> {
+pub fn select<E: EntityTrait>(backend: DbBackend, request: &ListRequest<E::Column>) -> Select<E> {
     let limit = request.size.get() + 1;
     let (offset, after) = match &request.start {
         PageStart::Number(number) => {

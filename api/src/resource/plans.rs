@@ -69,7 +69,8 @@ async fn explain<R: Resource>(database: &DatabaseConnection, query: &str, sight:
     let request = Request::builder().uri(uri.parse().unwrap()).finish();
     let request = ListQuery::<R>::of(&request).unwrap().request(sight);
     let mut statement: Statement =
-        list::select::<R::Entity>(DbBackend::Postgres, request.unwrap()).build(DbBackend::Postgres);
+        list::select::<R::Entity>(DbBackend::Postgres, &request.unwrap())
+            .build(DbBackend::Postgres);
     statement.sql = format!("EXPLAIN (ANALYZE, FORMAT JSON) {}", statement.sql);
     let row = database.query_one_raw(statement).await.unwrap().unwrap();
     row.try_get::<Json>("", "QUERY PLAN").unwrap()[0]["Plan"].clone()

@@ -1,16 +1,15 @@
 //! What a client asks of a resource: filter, sort, page, fields, include.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use media_shared::{
     access::Sight,
-    ids::least_at,
     list::{Groups, ListRequest, PageSize, PageStart, SortKey},
 };
 use poem::Request;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, Value, sea_query::SimpleExpr};
+use sea_orm::{Condition, EntityTrait};
 
 use super::{
-    Field, Operator, Resource, cursor, field,
+    Field, Resource, cursor, field,
+    filter::{Filter, take_filter},
     query_string::{QueryString, invalid, unknown},
 };
 use crate::jsonapi::{ApiError, ErrorCode};
@@ -22,7 +21,7 @@ const MAX_BOUND: usize = 30_000;
 const OTHER_VALUES: usize = 60;
 
 /// The column type of a resource.
-type Column<R> = <<R as Resource>::Entity as EntityTrait>::Column;
+pub(super) type Column<R> = <<R as Resource>::Entity as EntityTrait>::Column;
 
 /// A field to sort by, and whether the greatest comes first.
 pub(crate) type SortField<R> = (&'static Field<<R as Resource>::Entity>, bool);
@@ -233,156 +232,6 @@ impl<R: Resource> ListQuery<R> {
             count: self.count,
         })
     }
-}
-
-/// Which rows a query asks for.
-struct Filter<R: Resource> {
-    /// What they have in common, but for the groups.
-    condition: Condition,
-    /// The groups that they are of.
-    groups: Option<Groups<Column<R>>>,
-    /// How many values its lists have.
-    values: usize,
-}
-
-/// What a filter asks of a field.
-enum Comparison {
-    IsNull,
-    IsIn(Vec<Value>),
-    IsAtLeast(Value),
-    IsAtMost(Value),
-}
-
-/// The most groups that rows are looked up by; more are a condition like others.
-const MAX_GROUPS: usize = 8;
-/// How far the time in an identifier may be from the row's time of creation: earlier programs read the clock
-/// twice.
-const IDENTIFIER_SLACK: TimeDelta = TimeDelta::seconds(1);
-
-fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter<R>, ApiError> {
-    let mut asked = Vec::new();
-    for field in R::FIELDS {
-        for operator in field.operators {
-            asked.extend(take_comparison(query, field, *operator)?.map(|asked| (field, asked)));
-        }
-    }
-    let values = asked.iter().map(|(_, asked)| asked.listed()).sum();
-    let groups = take_groups::<R>(&mut asked);
-    let condition = asked
-        .into_iter()
-        .fold(Condition::all(), |all, (field, asked)| {
-            let bounds = asked.bounds().filter(|_| field.dates_id);
-            let bounds = bounds.map(|bounds| within::<R>(bounds));
-            all.add_option(bounds).add(asked.of(field.column))
-        });
-    Ok(Filter {
-        condition,
-        groups,
-        values,
-    })
-}
-
-fn take_comparison<E: EntityTrait>(
-    query: &mut QueryString,
-    field: &Field<E>,
-    operator: Operator,
-) -> Result<Option<Comparison>, ApiError> {
-    let parameter = field.parameter(operator);
-    let parse = |text: &String| {
-        let parsed = field.kind.parse(text);
-        parsed.map_err(|detail| invalid(&parameter, detail))
-    };
-    if operator == Operator::In {
-        let texts = query.take_list(&parameter)?;
-        let values = texts.map(|texts| texts.iter().map(parse).collect());
-        return Ok(values.transpose()?.map(Comparison::IsIn));
-    }
-    let Some(text) = query.take(&parameter)? else {
-        return Ok(None);
-    };
-    Ok(Some(match operator {
-        Operator::Equal if text.is_empty() && field.nullable => Comparison::IsNull,
-        Operator::Equal | Operator::In => Comparison::IsIn(vec![parse(&text)?]),
-        Operator::AtLeast => Comparison::IsAtLeast(parse(&text)?),
-        Operator::AtMost => Comparison::IsAtMost(parse(&text)?),
-    }))
-}
-
-/// Takes what an index begins with out of what is asked for.
-fn take_groups<R: Resource>(
-    asked: &mut Vec<(&'static Field<R::Entity>, Comparison)>,
-) -> Option<Groups<Column<R>>> {
-    let few = |comparison: &Comparison| match comparison {
-        Comparison::IsIn(values) => values.len() <= MAX_GROUPS,
-        _ => false,
-    };
-    let place = R::LEADING.iter().find_map(|leading| {
-        asked
-            .iter()
-            .position(|(field, asked)| field.name == *leading && few(asked))
-    })?;
-    let (field, Comparison::IsIn(mut values)) = asked.remove(place) else {
-        return None;
-    };
-    let mut distinct = Vec::with_capacity(values.len());
-    for value in values.drain(..) {
-        if !distinct.contains(&value) {
-            distinct.push(value);
-        }
-    }
-    Some(Groups {
-        column: field.column,
-        values: distinct,
-    })
-}
-
-impl Comparison {
-    fn of<C: ColumnTrait>(self, column: C) -> SimpleExpr {
-        match self {
-            Self::IsNull => column.is_null(),
-            Self::IsIn(values) => match <[Value; 1]>::try_from(values) {
-                Ok([only]) => column.eq(only),
-                Err(values) => column.is_in(values),
-            },
-            Self::IsAtLeast(value) => column.gte(value),
-            Self::IsAtMost(value) => column.lte(value),
-        }
-    }
-
-    /// How many values its list has.
-    fn listed(&self) -> usize {
-        match self {
-            Self::IsIn(values) => values.len(),
-            _ => 0,
-        }
-    }
-
-    /// The times that it lies between, where it is about a time.
-    fn bounds(&self) -> Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
-        let time = |value: &Value| match value {
-            Value::ChronoDateTimeUtc(time) => *time,
-            _ => None,
-        };
-        match self {
-            Self::IsIn(values) => match values.as_slice() {
-                [only] => Some((time(only), time(only))),
-                _ => None,
-            },
-            Self::IsAtLeast(value) => Some((time(value), None)),
-            Self::IsAtMost(value) => Some((None, time(value))),
-            Self::IsNull => None,
-        }
-    }
-}
-
-/// The identifiers of what was created between two times, in the terms of their own index.
-fn within<R: Resource>((first, last): (Option<DateTime<Utc>>, Option<DateTime<Utc>>)) -> Condition {
-    let id = R::ID;
-    let least = |time: DateTime<Utc>| id.gte(least_at(time - IDENTIFIER_SLACK));
-    let most = |time: DateTime<Utc>| id.lte(least_at(time + IDENTIFIER_SLACK));
-    Condition::all()
-        .add_option(first.map(least))
-        .add_option(last.map(most))
 }
 
 /// The fields to sort by. `id` ends the list, so that the order is total; it goes the way of the

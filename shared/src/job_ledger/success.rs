@@ -40,7 +40,8 @@ pub(super) async fn at_once(
     }
     let row = media_ledger::new_row(new, now);
     let media = row.clone().try_into_model()?;
-    let success = transition::succeeded(Default::default(), media.id, media.size, now);
+    let row_of_job = job::ActiveModel::default();
+    let success = transition::succeeded(row_of_job, media.id, media.size, now);
 
     let mut live = blob_ledger::into_live(new.blob_id, now)
         .filter(after(HELD))
@@ -55,7 +56,7 @@ pub(super) async fn at_once(
         WithClause::new()
             .cte(step(HELD, hold(lease, new)))
             .cte(step(LIVE, live))
-            .cte(step(RECORDED, record(row)?))
+            .cte(step(RECORDED, record(&row)?))
             .to_owned(),
     );
     let statement = database.backend().build(&statement);
@@ -88,8 +89,8 @@ fn hold(lease: Lease, new: &NewMedia) -> SelectStatement {
 }
 
 /// Records the media, if its blob has become live.
-fn record(row: media::ActiveModel) -> Result<InsertStatement, DbErr> {
-    let filled = media_ledger::columns_of(&row);
+fn record(row: &media::ActiveModel) -> Result<InsertStatement, DbErr> {
+    let filled = media_ledger::columns_of(row);
     let (columns, values): (Vec<media::Column>, Vec<SimpleExpr>) = filled.into_iter().unzip();
     let values = Query::select().exprs(values).from(LIVE).to_owned();
     let mut insert = Query::insert();

@@ -113,14 +113,13 @@ impl S3Writer {
 
     /// The part that fills; waits for its share of the budget.
     async fn filling(&mut self) -> Result<&mut Filling, StorageError> {
-        let filling = match self.part.take() {
-            Some(filling) => filling,
-            None => {
-                let share = self.store.budget.share(self.part_bytes).await?;
-                let mut buffer = PartBuffer::new(self.part_bytes)?;
-                buffer.fill(&std::mem::take(&mut self.first));
-                Filling { buffer, share }
-            }
+        let filling = if let Some(filling) = self.part.take() {
+            filling
+        } else {
+            let share = self.store.budget.share(self.part_bytes).await?;
+            let mut buffer = PartBuffer::new(self.part_bytes)?;
+            buffer.fill(&std::mem::take(&mut self.first));
+            Filling { buffer, share }
         };
         Ok(self.part.insert(filling))
     }
