@@ -141,11 +141,13 @@ pub fn select<E: EntityTrait>(backend: DbBackend, request: &ListRequest<E::Colum
     let rows = match &request.groups {
         None => ordered(wanted.filter(behind(order, after)), order),
         Some(groups) => match groups.values.as_slice() {
+            // Of no group is no row.
+            [] => ordered(wanted.filter(groups.condition()), order),
             [only] => group(groups.column, only),
-            several => {
+            [first, others @ ..] => {
                 let most = limit.saturating_add(offset);
-                let first = |value| group(groups.column, value).limit(most);
-                ordered(of_any(several.iter().map(first)), order)
+                let rows = |value| group(groups.column, value).limit(most);
+                ordered(either(rows(first), others.iter().map(rows)), order)
             }
         },
     };
@@ -188,22 +190,21 @@ fn of_group<E: EntityTrait>(
     }
 }
 
-/// The rows of several statements, in the place of their table.
-fn of_any<E: EntityTrait>(several: impl Iterator<Item = Select<E>>) -> Select<E> {
+/// The rows of one statement and of others, in the place of their table.
+fn either<E: EntityTrait>(one: Select<E>, others: impl Iterator<Item = Select<E>>) -> Select<E> {
     // SQLite takes no limit within a union, but in a subquery.
-    let mut statements = several.map(|rows| {
+    let within = |rows: Select<E>| {
         Query::select()
             .expr(Expr::cust("*"))
             .from_subquery(rows.into_query(), "each")
             .to_owned()
-    });
+    };
+    let mut all = within(one);
+    all.unions(others.map(|other| (UnionType::All, within(other))));
     let mut rows = E::find();
-    if let Some(mut all) = statements.next() {
-        all.unions(statements.map(|more| (UnionType::All, more)));
-        QuerySelect::query(&mut rows)
-            .from_clear()
-            .from_subquery(all, E::default().table_name().to_owned());
-    }
+    QuerySelect::query(&mut rows)
+        .from_clear()
+        .from_subquery(all, E::default().table_name().to_owned());
     rows
 }
 

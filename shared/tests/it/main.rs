@@ -9,5 +9,6 @@ mod job_ledger;
 mod job_ledger_model;
 mod ledgers;
 mod media_metadata;
+mod origin_ledger;
 mod plans;
 mod projects;

@@ -8,7 +8,10 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use hyper::{HeaderMap, StatusCode};
-use media_shared::{job::Failure, origin_ledger::OriginLedger};
+use media_shared::{
+    job::Failure,
+    origin_ledger::{LONGEST, OriginLedger},
+};
 use rand::RngExt as _;
 use tokio::time::{sleep, timeout};
 use url::Url;
@@ -39,6 +42,15 @@ pub(super) struct Courtesy {
 struct Known {
     asked: Instant,
     not_before: Option<DateTime<Utc>>,
+    /// Whether the book does not know it, so that it holds until it is over.
+    unwritten: bool,
+}
+
+impl Known {
+    fn holds(&self) -> bool {
+        let is_ahead = self.not_before.is_some_and(|until| until > Utc::now());
+        self.asked.elapsed() < FRESH || (self.unwritten && is_ahead)
+    }
 }
 
 impl Courtesy {
@@ -78,18 +90,35 @@ impl Courtesy {
         let host = host_key(url);
         let wait = failure::retry_after(headers).unwrap_or(DEFAULT_WAIT);
         let written = timeout(LEDGER_LIMIT, self.ledger.leave_alone(host, wait)).await;
-        if !matches!(written, Ok(Ok(()))) {
-            tracing::warn!(
-                host,
-                "that a host wants to be left alone could not be written down"
-            );
+        if matches!(written, Ok(Ok(()))) {
+            self.lock().remove(host);
+            return;
         }
-        self.lock().remove(host);
+        tracing::warn!(
+            host,
+            "that a host wants to be left alone could not be written down; this worker heeds it"
+        );
+        self.remember(
+            host,
+            Known {
+                asked: Instant::now(),
+                not_before: Some(Utc::now() + wait.min(LONGEST)),
+                unwritten: true,
+            },
+        );
+    }
+
+    fn remember(&self, host: &str, known: Known) {
+        let mut all = self.lock();
+        if all.len() >= REMEMBERED {
+            all.clear();
+        }
+        all.insert(host.to_owned(), known);
     }
 
     async fn not_before(&self, host: &str) -> Option<DateTime<Utc>> {
         let known = self.lock().get(host).copied();
-        if let Some(known) = known.filter(|known| known.asked.elapsed() < FRESH) {
+        if let Some(known) = known.filter(Known::holds) {
             return known.not_before;
         }
         let read = timeout(LEDGER_LIMIT, self.ledger.not_before(host)).await;
@@ -98,19 +127,46 @@ impl Courtesy {
             // What cannot be read holds nobody up.
             _ => None,
         };
-        let mut all = self.lock();
-        if all.len() >= REMEMBERED {
-            all.clear();
-        }
-        let known = Known {
-            asked: Instant::now(),
-            not_before,
-        };
-        all.insert(host.to_owned(), known);
+        self.remember(
+            host,
+            Known {
+                asked: Instant::now(),
+                not_before,
+                unwritten: false,
+            },
+        );
         not_before
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media_shared::{clock::Clock, job::FailureCode};
+    use media_testkit::databases;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wish_is_heeded_though_it_could_not_be_written_down() {
+        let test = databases::sqlite().await;
+        let ledger = OriginLedger::new(test.database.clone(), Clock::system());
+        let courtesy = Courtesy::new(ledger);
+        let url = Url::parse("http://origin.test/").unwrap();
+        test.database.close().await.unwrap();
+        let headers = HeaderMap::from_iter([(hyper::header::RETRY_AFTER, "60".parse().unwrap())]);
+        courtesy
+            .note(&url, StatusCode::SERVICE_UNAVAILABLE, &headers)
+            .await;
+        for asked in [Instant::now(), Instant::now() - 2 * FRESH] {
+            let host = host_key(&url).to_owned();
+            courtesy.lock().get_mut(&host).unwrap().asked = asked;
+            let refused = courtesy.await_turn(&url).await.unwrap_err();
+            assert!(refused.postponed, "{refused:?}");
+            assert_eq!(refused.code, FailureCode::OriginBusy);
+        }
     }
 }
