@@ -86,7 +86,7 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
     let store: Arc<dyn BlobStore> = Arc::new(store);
     ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
     // More often than it takes PostgreSQL to settle on a generic plan.
-    for _ in 0..10 {
+    for round in 0..10 {
         let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
         let lease = claimed.unwrap().unwrap().lease;
         let beat = Beat {
@@ -105,6 +105,12 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
         ledgers.blobs.collect(&store).await.unwrap();
         ledgers.blobs.release(lease).await.unwrap();
         ledgers.blobs.take_over(lease).await.unwrap();
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let lease = claimed.unwrap().unwrap().lease;
+        // In one statement where nothing is, and in several where something is.
+        let place = path(&format!("new {}", round / 2));
+        let media = ledgers.staged_media(lease, place).await;
+        ledgers.jobs.succeed(lease, media).await.unwrap();
         what_callers_ask(&ledgers).await;
     }
     close(database, &test.url).await;

@@ -31,7 +31,7 @@ struct Table {
     /// Beside Directus and Uppy Companion, too; `make install-peers` installs them
     #[arg(long)]
     peers: bool,
-    /// How many runs of each side [default: 5, quick: 2]
+    /// How many runs of each side [default: 5, quick: 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
     /// How many MiB a large file has; 36 times as much must be free on the disk [default: 1024, quick: 128]
@@ -82,7 +82,7 @@ impl Table {
     async fn measure(self) -> bool {
         let or = |quick, full| if self.quick { quick } else { full };
         let benchmark = Benchmark {
-            runs: usize::from(self.runs.unwrap_or(or(2, 5))),
+            runs: usize::from(self.runs.unwrap_or(or(1, 5))),
             size: self.size.unwrap_or(u64::from(or(128, 1024))),
             parts: self.only,
             quick: self.quick,

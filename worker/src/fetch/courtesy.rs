@@ -161,7 +161,8 @@ mod tests {
         courtesy
             .note(&url, StatusCode::SERVICE_UNAVAILABLE, &headers)
             .await;
-        for asked in [Instant::now(), Instant::now() - 2 * FRESH] {
+        let long_ago = Instant::now().checked_sub(2 * FRESH).unwrap();
+        for asked in [Instant::now(), long_ago] {
             let host = host_key(&url).to_owned();
             courtesy.lock().get_mut(&host).unwrap().asked = asked;
             let refused = courtesy.await_turn(&url).await.unwrap_err();
