@@ -34,7 +34,7 @@ struct Table {
     /// How many runs of each side [default: 5, quick: 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
-    /// How many MiB a large file has; 36 times as much must be free on the disk [default: 1024, quick: 128]
+    /// How many MiB a large file has; 36 times as much must be free on the disk [default: 1024, quick: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..))]
     size: Option<u64>,
     /// Which parts of the table, comma-separated; all by default
@@ -83,7 +83,7 @@ impl Table {
         let or = |quick, full| if self.quick { quick } else { full };
         let benchmark = Benchmark {
             runs: usize::from(self.runs.unwrap_or(or(1, 5))),
-            size: self.size.unwrap_or(u64::from(or(128, 1024))),
+            size: self.size.unwrap_or(u64::from(or(64, 1024))),
             parts: self.only,
             quick: self.quick,
             peers: self.peers,
