@@ -30,12 +30,12 @@ pub(crate) trait Resource: Sized + Send + Sync + 'static {
     const INCLUDABLE: &'static [&'static str];
     /// Whose the rows are.
     const PROJECT: <Self::Entity as EntityTrait>::Column;
-    /// The column behind `id`.
-    const ID: <Self::Entity as EntityTrait>::Column;
     /// The fields that an index begins with and `id` ends, those first that leave the fewest rows.
     const LEADING: &'static [&'static str];
     /// The table. The first field is `id`.
     const FIELDS: &'static [Field<Self::Entity>];
+    /// The column behind `id`.
+    const ID: <Self::Entity as EntityTrait>::Column = Self::FIELDS[0].column;
 
     /// The value of each relationship of [`Resource::INCLUDABLE`], in its order.
     fn relationships(model: &<Self::Entity as EntityTrait>::Model) -> Vec<Json>;

@@ -49,9 +49,9 @@ macro_rules! dated_id {
             pub fn at(created: DateTime<Utc>) -> Self {
                 static MADE: AtomicU32 = AtomicU32::new(0);
                 let made = MADE.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-                let [.., a, b, c, d] = Uuid::now_v7().into_bytes();
-                let [e, f, g, h] = made;
-                Self(created_at(created, [e, f, g, h, a, b, c, d]))
+                let mut distinction: [u8; 8] = rand::random();
+                distinction[..4].copy_from_slice(&made);
+                Self(created_at(created, distinction))
             }
         }
     };

@@ -52,7 +52,6 @@ impl Resource for JobResource {
     const PATH: &'static str = "/jobs";
     const INCLUDABLE: &'static [&'static str] = &["media"];
     const PROJECT: job::Column = job::Column::ProjectId;
-    const ID: job::Column = job::Column::Id;
     const LEADING: &'static [&'static str] = &["unicity", "status", "priority", "job_class"];
 
     #[rustfmt::skip]

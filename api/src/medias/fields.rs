@@ -36,7 +36,6 @@ impl Resource for MediaResource {
     const PATH: &'static str = "/medias";
     const INCLUDABLE: &'static [&'static str] = &[];
     const PROJECT: media::Column = media::Column::ProjectId;
-    const ID: media::Column = media::Column::Id;
     const LEADING: &'static [&'static str] = &[
         "key",
         "filename",
