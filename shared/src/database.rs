@@ -30,8 +30,6 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "4s";
 const TEST_AFTER: Duration = Duration::from_secs(1);
 /// What one connection to SQLite keeps of the file: 8 MiB, which SQLite takes as a negative number of KiB.
 const SQLITE_CACHE: &str = "-8192";
-/// After how many pages of its log SQLite brings them into the file, while writers wait: 16 MiB of 4 KiB pages.
-const SQLITE_CHECKPOINT: &str = "4096";
 /// Readers of SQLite.
 const MAX_READERS: u32 = 8;
 /// How often a transaction that lost a race is tried again.
@@ -282,8 +280,7 @@ fn sqlite_options(url: &str, connections: u32, query_only: bool) -> ConnectOptio
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
                 // What a page of the tables costs to read again is more than it takes to keep.
-                .pragma("cache_size", SQLITE_CACHE)
-                .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT);
+                .pragma("cache_size", SQLITE_CACHE);
             if query_only {
                 sqlite.pragma("query_only", "ON")
             } else {
