@@ -58,18 +58,30 @@ async fn fill(database: &DatabaseConnection) {
     database.execute_unprepared(sql).await.unwrap();
 }
 
-/// How often each table was read as a whole.
-async fn whole_reads(database: &DatabaseConnection) -> Vec<(String, i64)> {
-    let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
-               WHERE relname IN ('jobs', 'blobs', 'medias') ORDER BY relname";
-    let statement = Statement::from_string(database.get_database_backend(), sql);
+/// Numbers by name, as a statement counts them.
+async fn counts(database: &DatabaseConnection, sql: &str) -> BTreeMap<String, i64> {
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
     let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter()
         .map(|row| {
-            let table = row.try_get_by_index(0).unwrap();
-            (table, row.try_get_by_index(1).unwrap())
+            let name = row.try_get_by_index(0).unwrap();
+            (name, row.try_get_by_index(1).unwrap())
         })
         .collect()
+}
+
+/// How often each table was read as a whole.
+async fn whole_reads(database: &DatabaseConnection) -> BTreeMap<String, i64> {
+    let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
+               WHERE relname IN ('jobs', 'blobs', 'medias')";
+    counts(database, sql).await
+}
+
+/// How many entries of each index of the jobs were read.
+async fn entries_read(database: &DatabaseConnection) -> BTreeMap<String, i64> {
+    let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
+               WHERE relname = 'jobs'";
+    counts(database, sql).await
 }
 
 #[tokio::test]
@@ -147,20 +159,6 @@ async fn what_callers_ask(ledgers: &Ledgers) {
         ..new_media(there, blob.id)
     };
     medias.publish(media).await.unwrap();
-}
-
-/// How many entries of each index of the jobs were read.
-async fn entries_read(database: &DatabaseConnection) -> BTreeMap<String, i64> {
-    let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
-               WHERE relname = 'jobs'";
-    let statement = Statement::from_string(database.get_database_backend(), sql);
-    let rows = database.query_all_raw(statement).await.unwrap();
-    rows.iter()
-        .map(|row| {
-            let index = row.try_get_by_index(0).unwrap();
-            (index, row.try_get_by_index(1).unwrap())
-        })
-        .collect()
 }
 
 #[tokio::test]
