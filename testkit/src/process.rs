@@ -16,8 +16,9 @@ pub struct Supervised {
     pid: u32,
 }
 
-/// Starts the server, says its process id, waits for the pipe to close, then ends the server. A
-/// frozen one is woken, so that it can end.
+/// Starts the server, says its process id, waits for the pipe to close, then ends the server: a frozen
+/// one is woken, so that it can end, and one that does not is killed, as there may be no test left that
+/// would do it.
 const SUPERVISOR: &str = r#"
 exec 3>&1 1>&2
 "$@" < /dev/null 3>&- & server=$!
@@ -26,6 +27,12 @@ exec 3>&-
 read -r _
 kill "$0" "$server" 2>/dev/null
 kill -CONT "$server" 2>/dev/null
+left=1000
+while kill -0 "$server" 2>/dev/null && [ "$left" -gt 0 ]; do
+    sleep 0.02
+    left=$((left - 1))
+done
+kill -KILL "$server" 2>/dev/null
 wait "$server"
 "#;
 

@@ -232,6 +232,24 @@ async fn the_object_store_refuses_bytes_that_do_not_fit_their_checksum() {
     assert!(put("y/Q5Jw==").await.is_err());
 }
 
+/// A request to begin is sent again if no answer came, though the first may have begun one as well.
+#[tokio::test]
+async fn an_upload_whose_beginning_was_not_answered_ends_with_the_object() {
+    let prefix = unique_prefix();
+    let store: Arc<dyn BlobStore> = Arc::new(open_s3(&prefix).await);
+    let (key, seaweed) = (key(), seaweed::shared().await);
+    let lost = seaweed.client().create_multipart_upload();
+    let lost = lost.bucket(seaweed::BUCKET);
+    let lost = lost.key(format!("{prefix}{}", key.as_str()));
+    lost.send().await.unwrap();
+    assert_eq!(seaweed.open_uploads(&prefix).await.len(), 1);
+    let bytes = pattern(9 << 20);
+    write(&store, &key, &bytes, 1 << 20).await;
+    assert_eq!(seaweed.open_uploads(&prefix).await, [""; 0]);
+    let end = bytes.len() as u64;
+    assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
+}
+
 /// Three parts and a bit, in pieces of a mebibyte.
 fn pieces() -> Vec<Bytes> {
     (0..25).map(|n| Bytes::from(vec![n; 1 << 20])).collect()

@@ -162,7 +162,17 @@ impl S3Writer {
         upload.join_all().await?;
         let (id, parts) = (upload.id.clone(), std::mem::take(&mut upload.parts));
         let parts = parts.into_ordered();
-        self.complete(&id, parts).await
+        self.complete(&id, parts).await?;
+        self.end_lost_uploads().await;
+        Ok(())
+    }
+
+    /// Ends what was begun for the same object by a request whose answer was lost: nobody else would,
+    /// for as long as the object lives.
+    async fn end_lost_uploads(&self) {
+        if let Err(error) = self.store.abort_uploads(&self.key).await {
+            tracing::warn!(key = self.key, %error, "an upload in parts may have been left open");
+        }
     }
 
     async fn begin(&self) -> Result<Upload, StorageError> {
