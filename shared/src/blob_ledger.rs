@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     blob_store::{BlobKey, Prefix},
     clock::Clock,
-    database::Database,
+    database::{Batches, Database},
     entities::blob::{self, BlobStatus},
     ids::BlobId,
     job_ledger::Lease,
@@ -74,6 +74,7 @@ pub struct Checkpoint {
 pub struct BlobLedger {
     database: Database,
     clock: Clock,
+    entries: Batches<blob::ActiveModel, ()>,
     /// How long an abandoned blob is left alone: its writer may be frozen rather than dead, and
     /// could create the file after it was removed.
     abandoned_grace: Duration,
@@ -85,6 +86,9 @@ impl BlobLedger {
     /// Opens the book. `abandoned_grace` should be about as long as a lease.
     pub fn new(database: Database, clock: Clock, abandoned_grace: Duration) -> Self {
         Self {
+            entries: Batches::new(&database, |database, blobs| {
+                Box::pin(enter(database, blobs))
+            }),
             database,
             clock,
             abandoned_grace,
@@ -128,12 +132,7 @@ impl BlobLedger {
             created_at: Set(now),
             updated_at: Set(now),
         };
-        self.database
-            .write(|database| {
-                let entry = blob::Entity::insert(entry.clone());
-                Box::pin(async move { entry.exec_without_returning(&database).await })
-            })
-            .await?;
+        self.entries.join(entry).await?;
         Ok(StagedBlob {
             id,
             key,
@@ -294,6 +293,18 @@ impl BlobLedger {
     }
 }
 
+/// Enters new blobs, in one statement.
+async fn enter(database: Database, blobs: Vec<blob::ActiveModel>) -> Result<Vec<()>, DbErr> {
+    let all = vec![(); blobs.len()];
+    database
+        .write(|database| {
+            let entries = blob::Entity::insert_many(blobs.clone());
+            Box::pin(async move { entries.exec_without_returning(&database).await })
+        })
+        .await?;
+    Ok(all)
+}
+
 /// Makes a staged blob live, within the transaction that makes its media. Says whether it was
 /// still staged; if not, the collector had already given it up.
 pub(crate) async fn make_live(
@@ -301,17 +312,16 @@ pub(crate) async fn make_live(
     id: BlobId,
     now: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let updated = into_live(id, now).exec(transaction).await?;
-    Ok(updated.rows_affected == 1)
+    let staged = into_live(now).filter(blob::Column::Id.eq(id));
+    Ok(staged.exec(transaction).await?.rows_affected == 1)
 }
 
-/// Makes a blob live if it is staged.
-pub(crate) fn into_live(id: BlobId, now: DateTime<Utc>) -> UpdateMany<blob::Entity> {
+/// Makes blobs live, as far as they are staged.
+pub(crate) fn into_live(now: DateTime<Utc>) -> UpdateMany<blob::Entity> {
     blob::Entity::update_many()
         .col_expr(blob::Column::Status, Expr::value(BlobStatus::Live))
         .col_expr(blob::Column::ExpiresAt, Expr::value(None::<DateTime<Utc>>))
         .col_expr(blob::Column::UpdatedAt, Expr::value(now))
-        .filter(blob::Column::Id.eq(id))
         .filter(blob::Column::Status.eq(BlobStatus::Staged))
 }
 

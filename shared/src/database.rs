@@ -12,10 +12,14 @@ use sea_orm::{
     },
 };
 
+use tokio_util::task::TaskTracker;
+
 use crate::config::DatabaseUrl;
 
+mod batches;
 mod group_commit;
 
+pub(crate) use batches::Batches;
 use group_commit::{GroupCommit, Unit};
 
 /// How long a statement may wait for a connection, or for SQLite's write lock.
@@ -44,6 +48,8 @@ pub struct Database {
     reader: DatabaseConnection,
     /// On SQLite.
     group: Option<Arc<GroupCommit>>,
+    /// Statements for several callers that are under way.
+    batches: TaskTracker,
 }
 
 /// How a pool of connections is used.
@@ -80,6 +86,7 @@ impl Database {
                     writer,
                     reader,
                     group,
+                    batches: TaskTracker::new(),
                 })
             }
             DatabaseUrl::Postgres { url } => {
@@ -89,6 +96,7 @@ impl Database {
                     writer: pool.clone(),
                     reader: pool,
                     group: None,
+                    batches: TaskTracker::new(),
                 })
             }
         }
@@ -187,6 +195,8 @@ impl Database {
 
     /// Closes the connections once what runs on them has ended.
     pub async fn close(self) -> Result<(), DbErr> {
+        self.batches.close();
+        self.batches.wait().await;
         self.reader.close().await?;
         self.writer.close().await
     }
@@ -298,10 +308,17 @@ fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
         .test_before_acquire_if_idle_for(TEST_AFTER)
         .statement_timeout(STATEMENT_TIMEOUT)
         .map_sqlx_postgres_opts(|postgres| {
-            postgres.options([(
-                "idle_in_transaction_session_timeout",
-                IDLE_IN_TRANSACTION_TIMEOUT,
-            )])
+            postgres.options([
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_IN_TRANSACTION_TIMEOUT,
+                ),
+                // No statement touches more than a page of rows. A plan that was made while a table was
+                // small, to read all of it, would be kept while it grows.
+                ("enable_seqscan", "off"),
+                // Which takes such costs for reason to compile.
+                ("jit", "off"),
+            ])
         })
         .sqlx_logging(false);
     options

@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait as _, IntoActiveModel, QueryFilter,
-    sea_query::{Expr, OnConflict},
-};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, ExprTrait as _, QueryFilter, sea_query::Expr};
 
 use crate::{
     access::{Denied, Sight},
     clock::Clock,
-    database::{Database, LostRace},
-    entities::job,
+    database::{Batches, Database, LostRace},
+    entities::{job, media},
     ids::JobId,
     job::{JobClass, JobStatus, Priority, RetryCount, Signal, Unicity},
     list::{self, ListRequest, Page},
@@ -23,14 +20,16 @@ use crate::{
 
 mod backoff;
 mod claim;
+mod entry;
 mod maintenance;
 mod open_jobs;
 mod settle;
 mod success;
 mod transition;
 
-pub use claim::{Beat, Pulse};
+pub use claim::{Beat, Claims, Pulse};
 pub use maintenance::{ClassFigures, PRUNE_BATCH};
+use success::Success;
 pub use transition::Reschedule;
 
 /// The statuses in which a job holds its unicity, as the partial index `jobs_unicity` has them.
@@ -45,6 +44,8 @@ pub struct JobLedger {
     database: Database,
     clock: Clock,
     lease: Duration,
+    entries: Batches<job::Model, bool>,
+    successes: Batches<Success, Option<media::Model>>,
     /// The most unfinished jobs that one project may have.
     most_open: Option<u32>,
 }
@@ -209,6 +210,12 @@ impl JobLedger {
     /// Opens the book. `lease` is how long a worker holds a job without a heartbeat.
     pub fn new(database: Database, clock: Clock, lease: Duration) -> Self {
         Self {
+            entries: Batches::new(&database, |database, jobs| {
+                Box::pin(entry::enter(database, jobs))
+            }),
+            successes: Batches::new(&database, |database, successes| {
+                Box::pin(success::at_once(database, successes))
+            }),
             database,
             clock,
             lease,
@@ -229,11 +236,7 @@ impl JobLedger {
             let inserted = if let (Some(project), Some(most)) = (&job.project_id, self.most_open) {
                 self.insert_within(&job, project, most).await?
             } else {
-                let entered = self.database.write(|database| {
-                    let job = job.clone();
-                    Box::pin(async move { insert(&database, &job).await })
-                });
-                entered.await?
+                self.entries.join(job.clone()).await?
             };
             if inserted {
                 figures().job_entered(&job.job_class);
@@ -361,14 +364,4 @@ impl std::fmt::Display for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}#{}", self.job_id, self.attempt)
     }
-}
-
-/// Says whether the job could be entered; not if another holds its unicity.
-async fn insert(database: &impl ConnectionTrait, job: &job::Model) -> Result<bool, DbErr> {
-    let inserted = job::Entity::insert(job.clone().into_active_model())
-        // Its identifier is new: all that can be in the way is its unicity.
-        .on_conflict(OnConflict::new().do_nothing().to_owned())
-        .exec_without_returning(database)
-        .await?;
-    Ok(inserted == 1)
 }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait,
-    ActiveValue::{self, Set},
+    ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait as _, IntoActiveModel,
-    Iterable as _, QueryFilter, QueryOrder, QuerySelect, Select, TryIntoModel as _,
-    sea_query::{Expr, OnConflict, SimpleExpr},
+    Iterable as _, QueryFilter, QueryOrder, QuerySelect, Select, TryIntoModel as _, Value,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::{
@@ -304,13 +304,9 @@ pub(crate) fn new_row(new: &NewMedia, now: DateTime<Utc>) -> media::ActiveModel 
     filled(row, new.clone(), since, now)
 }
 
-/// What a row has in each of its columns, as a statement writes it.
-pub(crate) fn columns_of(row: &media::ActiveModel) -> Vec<(media::Column, SimpleExpr)> {
-    let filled = |column: media::Column| match row.get(column) {
-        ActiveValue::Set(value) => Some((column, column.save_as(Expr::val(value)))),
-        _ => None,
-    };
-    media::Column::iter().filter_map(filled).collect()
+/// What a new row has in each of its columns, in their order.
+pub(crate) fn values_of(row: &media::ActiveModel) -> impl Iterator<Item = Value> {
+    media::Column::iter().filter_map(|column| row.get(column).into_value())
 }
 
 fn filled(

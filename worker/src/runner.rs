@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use media_shared::{
     ids::WorkerId,
     job::{Failure, FailureCode, KnownClass, MediaImport},
-    job_ledger::{Claimed, JobLedger, Lease, LedgerError},
+    job_ledger::{Claimed, Claims, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
     metrics::{AttemptOutcome, Stored, Work, figures},
     telemetry::{TraceParent, panic_message, record_trace_id},
@@ -41,8 +41,8 @@ const REWRITE_LIMIT: Duration = Duration::from_mins(10);
 pub(crate) struct Runner(Arc<Inner>);
 
 struct Inner {
-    worker: WorkerId,
     jobs: JobLedger,
+    claims: Claims,
     importer: Importer,
     active: ActiveJobs,
     readiness: Arc<Readiness>,
@@ -99,7 +99,7 @@ impl Runner {
         draining: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
-            worker,
+            claims: jobs.claims(worker, &KNOWN),
             jobs,
             importer,
             active,
@@ -119,7 +119,7 @@ impl Runner {
             if self.0.draining.is_cancelled() || !self.0.readiness.is_good().await {
                 return;
             }
-            match timeout(STATEMENT_LIMIT, self.0.jobs.claim(self.0.worker, &KNOWN)).await {
+            match timeout(STATEMENT_LIMIT, self.0.claims.next()).await {
                 Ok(Ok(Some(claimed))) => self.run(claimed, slot).await,
                 Ok(Ok(None)) => return,
                 // The maintenance loop posts a ticket again when the database is back.

@@ -5,7 +5,6 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -65,15 +64,15 @@ impl BlobStore for DiskStore {
     ) -> Result<Box<dyn BlobWriter>, StorageError> {
         let path = self.path(key);
         let root = self.root.clone();
+        let announced = extent.announced.unwrap_or_default();
+        if announced <= WRITE_BYTES as u64 {
+            return Ok(Box::new(DiskWriter::new(path, Output::Unopened, 0)));
+        }
         let writer = blocking(move || {
             // Before the first byte: a full disk harms more than one import.
-            if extent
-                .announced
-                .is_some_and(|bytes| !has_room(&root, bytes))
-            {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            DiskWriter::create(path)
+            check_room(&root, announced)?;
+            let file = create_partial(&path)?;
+            Ok(DiskWriter::new(path, Output::Idle(file), 0))
         })
         .await?;
         Ok(Box::new(writer))
@@ -182,6 +181,9 @@ struct DiskWriter {
 
 /// The file, or the task that has it for the moment.
 enum Output {
+    /// Not there yet: for what is small, the file is made when its bytes are, as each call of its own costs
+    /// about as much as writing them.
+    Unopened,
     Idle(File),
     Writing(JoinHandle<io::Result<File>>),
     /// A write failed, or the writer was dropped in the middle of one.
@@ -222,35 +224,27 @@ impl Pieces {
 }
 
 /// Brings what was written to the disk while more comes, so that little is left to wait for at the end.
+/// Through the same open file: what the disk refuses is told once, here or at the end.
+#[derive(Default)]
 struct EarlySync {
-    /// The same open file: what the disk refuses is told once, here or at the end.
-    file: io::Result<Arc<File>>,
     under_way: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl EarlySync {
-    fn of(file: &File) -> Self {
-        Self {
-            file: file.try_clone().map(Arc::new),
-            under_way: None,
+    /// Whether another can begin: once the one before has ended, and well.
+    async fn is_free(&mut self) -> io::Result<bool> {
+        let is_busy = |task: &JoinHandle<_>| !task.is_finished();
+        if self.under_way.as_ref().is_some_and(is_busy) {
+            return Ok(false);
         }
+        self.end().await.map(|()| true)
     }
 
-    /// Begins another, once the one before has ended well.
-    async fn begin(&mut self) -> io::Result<()> {
-        if self
-            .under_way
-            .as_ref()
-            .is_some_and(|task| !task.is_finished())
-        {
-            return Ok(());
-        }
-        self.end().await?;
-        if let Ok(file) = &self.file {
-            let file = Arc::clone(file);
+    fn begin(&mut self, file: &File) {
+        // Where that is refused, all is synced at the end.
+        if let Ok(file) = file.try_clone() {
             self.under_way = Some(spawn_blocking(move || file.sync_data()));
         }
-        Ok(())
     }
 
     /// Waits for the one under way, and says what became of it.
@@ -266,16 +260,6 @@ impl EarlySync {
 }
 
 impl DiskWriter {
-    fn create(path: PathBuf) -> io::Result<Self> {
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(partial(&path))?;
-        // Nobody else can hold a file that was not there; some network file systems have no locks.
-        let _ = file.try_lock();
-        Ok(Self::at(path, file, 0))
-    }
-
     /// Opens what an earlier writer left, if it is still the same.
     fn resume(path: PathBuf, bytes: u64, sha256: Sha256) -> io::Result<Option<Self>> {
         let mut file = File::options()
@@ -292,22 +276,22 @@ impl DiskWriter {
         // What came after the last checkpoint comes again.
         file.set_len(bytes)?;
         file.seek(SeekFrom::Start(bytes))?;
-        Ok(Some(Self::at(path, file, bytes)))
+        Ok(Some(Self::new(path, Output::Idle(file), bytes)))
     }
 
-    fn at(path: PathBuf, file: File, flushed: u64) -> Self {
+    fn new(path: PathBuf, output: Output, flushed: u64) -> Self {
         Self {
             path,
-            early: EarlySync::of(&file),
+            early: EarlySync::default(),
             pieces: Pieces::default(),
-            output: Output::Idle(file),
+            output,
             flushed,
             kept: flushed > 0,
         }
     }
 
-    /// Waits for the write under way and takes the file.
-    async fn take_output(&mut self) -> Result<File, StorageError> {
+    /// Waits for the write under way and takes the file, if it was opened.
+    async fn take_output(&mut self) -> Result<Option<File>, StorageError> {
         // In place: whoever waits here may be dropped, and the writer be used again.
         if let Output::Writing(task) = &mut self.output {
             let written = task.await.map_err(io::Error::other).flatten();
@@ -315,32 +299,46 @@ impl DiskWriter {
             self.output = Output::Idle(written?);
         }
         match std::mem::replace(&mut self.output, Output::Broken) {
-            Output::Idle(file) => Ok(file),
+            Output::Unopened => Ok(None),
+            Output::Idle(file) => Ok(Some(file)),
             Output::Writing(_) | Output::Broken => {
                 Err(io::Error::other("an earlier write failed").into())
             }
         }
     }
 
+    /// Makes the file, if it was not yet: what is there by then is removed with the writer.
+    async fn open(&mut self) -> Result<(), StorageError> {
+        if matches!(self.output, Output::Unopened) {
+            let (path, bytes) = (self.path.clone(), self.pieces.bytes);
+            let file = blocking(move || opened(None, &path, bytes)).await?;
+            self.output = Output::Idle(file);
+        }
+        Ok(())
+    }
+
     /// Sends what has gathered on its way.
     async fn flush(&mut self) -> Result<(), StorageError> {
-        let mut file = self.take_output().await?;
+        let end = self.flushed + self.pieces.bytes as u64;
+        let look = self.flushed / LOOK_AGAIN != end / LOOK_AGAIN;
+        let sync = look && self.early.is_free().await?;
+        self.open().await?;
+        let file = self.take_output().await?;
+        // From here on nothing waits: the writer is whole again at its end.
+        if let Some(file) = file.as_ref().filter(|_| sync) {
+            self.early.begin(file);
+        }
         let pieces = std::mem::take(&mut self.pieces);
-        let before = self.flushed;
-        self.flushed += pieces.bytes as u64;
-        let look = before / LOOK_AGAIN != self.flushed / LOOK_AGAIN;
+        self.flushed = end;
         let path = self.path.clone();
         self.output = Output::Writing(spawn_blocking(move || {
-            let root = path.parent().filter(|_| look);
-            if root.is_some_and(|root| !has_room(root, 0)) {
-                return Err(io::ErrorKind::StorageFull.into());
+            if look {
+                check_room(path.parent().unwrap_or(&path), 0)?;
             }
+            let mut file = opened(file, &path, pieces.bytes)?;
             pieces.write_to(&mut file)?;
             Ok(file)
         }));
-        if look {
-            self.early.begin().await?;
-        }
         Ok(())
     }
 }
@@ -357,8 +355,9 @@ impl BlobWriter for DiskWriter {
 
     async fn keep(&mut self) -> Result<Option<Prefix>, StorageError> {
         self.flush().await?;
-        let file = self.take_output().await?;
-        self.output = Output::Idle(file);
+        if let Some(file) = self.take_output().await? {
+            self.output = Output::Idle(file);
+        }
         self.kept = true;
         Ok(Some(Prefix {
             bytes: self.flushed,
@@ -367,11 +366,12 @@ impl BlobWriter for DiskWriter {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
-        let mut file = self.take_output().await?;
+        let file = self.take_output().await?;
         self.early.end().await?;
         let rest = std::mem::take(&mut self.pieces);
         let path = self.path.clone();
         blocking(move || {
+            let mut file = opened(file, &path, rest.bytes)?;
             rest.write_to(&mut file)?;
             file.sync_all()?;
             std::fs::rename(partial(&path), &path)?;
@@ -393,13 +393,34 @@ impl Drop for DiskWriter {
     /// Removes the partial file, unless a later writer can go on from it. A write still under way
     /// keeps its open file and harms nothing.
     fn drop(&mut self) {
-        if !self.kept
+        let is_there = !matches!(self.output, Output::Unopened);
+        if is_there
+            && !self.kept
             && let Err(error) = remove_if_there(&partial(&self.path))
         {
             // The collector will find it through the table.
             tracing::warn!(%error, "a partial file could not be removed");
         }
     }
+}
+
+/// The file of an object of which so many bytes are to be written, made if it was not yet.
+fn opened(file: Option<File>, path: &Path, bytes: usize) -> io::Result<File> {
+    if let Some(file) = file {
+        return Ok(file);
+    }
+    check_room(path.parent().unwrap_or(path), bytes as u64)?;
+    create_partial(path)
+}
+
+fn create_partial(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .open(partial(path))?;
+    // Nobody else can hold a file that was not there; some network file systems have no locks.
+    let _ = file.try_lock();
+    Ok(file)
 }
 
 /// Takes hold of a partial file for as long as it stays open. Says no if another writer has it (one
@@ -443,17 +464,18 @@ fn create_directories(root: &Path) -> io::Result<()> {
     File::open(root)?.sync_all()
 }
 
-/// Whether so many bytes fit and leave some room for the tables, which may be on the same disk; yes, if
-/// the file system does not say.
-fn has_room(root: &Path, bytes: u64) -> bool {
-    match rustix::fs::statvfs(root) {
-        Ok(space) => {
-            let all = space.f_blocks.saturating_mul(space.f_frsize);
-            let free = space.f_bavail.saturating_mul(space.f_frsize);
-            free >= bytes.saturating_add(RESERVE.min(all / 100))
-        }
-        Err(_) => true,
+/// Makes sure that so many bytes fit and leave some room for the tables, which may be on the same disk, as
+/// far as the file system says.
+fn check_room(directory: &Path, bytes: u64) -> io::Result<()> {
+    let Ok(space) = rustix::fs::statvfs(directory) else {
+        return Ok(());
+    };
+    let all = space.f_blocks.saturating_mul(space.f_frsize);
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if free < bytes.saturating_add(RESERVE.min(all / 100)) {
+        return Err(io::ErrorKind::StorageFull.into());
     }
+    Ok(())
 }
 
 fn partial(path: &Path) -> PathBuf {

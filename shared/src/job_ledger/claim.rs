@@ -1,11 +1,13 @@
 //! How a worker takes jobs and keeps them.
 
-use std::time::Instant;
+use std::{iter, time::Instant};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseBackend, DbErr, FromQueryResult, Statement, Value};
 
 use super::{Claimed, JobLedger, Lease};
 use crate::{
+    database::Batches,
     entities::job,
     ids::{JobId, WorkerId},
     job::{KnownClass, Signal},
@@ -37,16 +39,51 @@ pub struct Pulse {
     pub signal: Option<Signal>,
 }
 
+/// Takes jobs, several by one statement where several are wanted at the same time.
+#[derive(Clone, Debug)]
+pub struct Claims(Batches<(), Option<Claimed>>);
+
+impl Claims {
+    /// Takes the most urgent pending job, if there is one.
+    pub async fn next(&self) -> Result<Option<Claimed>, DbErr> {
+        self.0.join(()).await
+    }
+}
+
 impl JobLedger {
-    /// Takes the most urgent pending job of the classes that the worker knows, if there is one: one
-    /// statement, in which no two workers can take the same.
+    /// Takes the most urgent pending job of the classes that the worker knows, if there is one.
     pub async fn claim(
         &self,
         worker: WorkerId,
         known: &[KnownClass],
     ) -> Result<Option<Claimed>, DbErr> {
+        let mut claimed = self.claim_several(worker, known, 1).await?;
+        Ok(claimed.pop())
+    }
+
+    /// The claims of a worker that runs several jobs.
+    pub fn claims(&self, worker: WorkerId, known: &'static [KnownClass]) -> Claims {
+        let jobs = self.clone();
+        Claims(Batches::new(&self.database, move |_, wanted: Vec<()>| {
+            let jobs = jobs.clone();
+            Box::pin(async move {
+                let claimed = jobs.claim_several(worker, known, wanted.len()).await?;
+                let all = claimed.into_iter().map(Some).chain(iter::repeat(None));
+                Ok(all.take(wanted.len()).collect())
+            })
+        }))
+    }
+
+    /// Takes the most urgent pending jobs of the classes that the worker knows: one statement, in which
+    /// no two workers can take the same.
+    async fn claim_several(
+        &self,
+        worker: WorkerId,
+        known: &[KnownClass],
+        most: usize,
+    ) -> Result<Vec<Claimed>, DbErr> {
         if known.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let backend = self.database.backend();
         let skip_locked = self.skip_locked();
@@ -54,6 +91,11 @@ impl JobLedger {
         let by_urgency = match backend {
             DatabaseBackend::Sqlite => "INDEXED BY jobs_claim",
             _ => "",
+        };
+        // As an array, which is looked up in the index; a join could be made by reading all jobs.
+        let picked = match backend {
+            DatabaseBackend::Postgres => "id = ANY(ARRAY(SELECT id FROM pick))",
+            _ => "id IN (SELECT id FROM pick)",
         };
         let now = self.clock.now();
         let mut values: Vec<Value> = vec![worker.into(), (now + self.lease).into(), now.into()];
@@ -72,25 +114,19 @@ impl JobLedger {
         let sql = format!(
             "WITH pick AS MATERIALIZED ( \
                SELECT id FROM jobs {by_urgency} WHERE status = 'pending' AND {runnable} \
-               ORDER BY priority DESC, id LIMIT 1 {skip_locked}) \
+               ORDER BY priority DESC, id LIMIT {most} {skip_locked}) \
              UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = $1, \
                lease_until = $2, updated_at = $3, started_at = COALESCE(started_at, $3), \
                progress = 0, bytes_done = 0, bytes_total = NULL \
-             WHERE id = (SELECT id FROM pick) RETURNING *"
+             WHERE {picked} RETURNING *"
         );
         let asked = Instant::now();
         let claim = Statement::from_sql_and_values(backend, sql, values);
         let rows = self.database.write_returning(claim).await?;
         figures().claimed(asked.elapsed());
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let job = job::Model::from_query_result(row, "")?;
-        if job.attempt == 1 {
-            let could_begin = job.scheduled_at.unwrap_or(job.created_at);
-            figures().picked_up((now - could_begin).to_std().unwrap_or_default());
-        }
-        Ok(Some(Claimed::new(job)))
+        rows.iter()
+            .map(|row| Ok(claimed(job::Model::from_query_result(row, "")?, now)))
+            .collect()
     }
 
     /// Renews the leases, writes the progress and brings back the signals of all jobs that a worker
@@ -120,16 +156,24 @@ impl JobLedger {
                 beat.bytes_total.into(),
             ]);
         }
+        let backend = self.database.backend();
+        // In the order of all statements that lock several: two must not wait for each other.
+        let lock = match backend {
+            DatabaseBackend::Postgres => "FOR UPDATE OF jobs",
+            _ => "",
+        };
         let sql = format!(
-            "WITH beat (id, attempt, progress, bytes_done, bytes_total) AS (VALUES {}) \
+            "WITH beat (id, attempt, progress, bytes_done, bytes_total) AS (VALUES {}), \
+               held AS ( \
+                 SELECT jobs.id AS id FROM jobs JOIN beat ON jobs.id = beat.id \
+                   AND jobs.attempt = beat.attempt \
+                 WHERE jobs.status = 'running' ORDER BY jobs.id {lock}) \
              UPDATE jobs SET lease_until = $1, updated_at = $2, progress = beat.progress, \
                bytes_done = beat.bytes_done, bytes_total = beat.bytes_total \
-             FROM beat WHERE jobs.id = beat.id AND jobs.attempt = beat.attempt \
-               AND jobs.status = 'running' \
+             FROM beat JOIN held ON held.id = beat.id WHERE jobs.id = beat.id \
              RETURNING jobs.id AS id, jobs.attempt AS attempt, jobs.signal AS signal",
             rows.join(", ")
         );
-        let backend = self.database.backend();
         let beat = Statement::from_sql_and_values(backend, sql, values);
         let answers = self.database.write_returning(beat).await?;
         answers
@@ -145,4 +189,13 @@ impl JobLedger {
             })
             .collect()
     }
+}
+
+/// Counts a job that was just taken.
+fn claimed(job: job::Model, now: DateTime<Utc>) -> Claimed {
+    if job.attempt == 1 {
+        let could_begin = job.scheduled_at.unwrap_or(job.created_at);
+        figures().picked_up((now - could_begin).to_std().unwrap_or_default());
+    }
+    Claimed::new(job)
 }

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
-use super::{JobLedger, LedgerError, insert};
+use super::{JobLedger, LedgerError, entry::insert};
 use crate::entities::job;
 
 /// Whoever adds a job to a project waits for the one before: two could both see room for one. SQLite

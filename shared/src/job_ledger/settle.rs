@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
-    JobLedger, Lease, LedgerError, Reschedule, Signalled, backoff, open_jobs, success,
+    JobLedger, Lease, LedgerError, Reschedule, Signalled, Success, backoff, open_jobs,
     transition::{self, Event},
 };
 use crate::{
@@ -24,12 +24,15 @@ impl JobLedger {
     /// garbage, the media is recorded and the job has succeeded.
     pub async fn succeed(&self, lease: Lease, new: NewMedia) -> Result<media::Model, LedgerError> {
         let now = self.clock.now();
-        let (media, job) = match success::at_once(&self.database, lease, &new, now).await? {
-            Some(done) => done,
-            None => self.succeed_in_steps(lease, new, now).await?,
+        let success = Success {
+            lease,
+            new: new.clone(),
+            now,
         };
-        count_end(&job);
-        Ok(media)
+        match self.successes.join(success).await? {
+            Some(media) => Ok(media),
+            None => self.succeed_in_steps(lease, new, now).await,
+        }
     }
 
     async fn succeed_in_steps(
@@ -37,8 +40,9 @@ impl JobLedger {
         lease: Lease,
         new: NewMedia,
         now: DateTime<Utc>,
-    ) -> Result<(media::Model, job::Model), LedgerError> {
-        self.database
+    ) -> Result<media::Model, LedgerError> {
+        let (media, job) = self
+            .database
             .transaction(|transaction| {
                 let new = new.clone();
                 Box::pin(async move {
@@ -51,10 +55,12 @@ impl JobLedger {
                     let row =
                         transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
                     let job = row.update(transaction).await?;
-                    Ok((media, job))
+                    Ok::<_, LedgerError>((media, job))
                 })
             })
-            .await
+            .await?;
+        count_end(&job);
+        Ok(media)
     }
 
     /// The attempt failed: the job waits for another, or has failed if none is left or none can

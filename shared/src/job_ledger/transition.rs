@@ -96,18 +96,24 @@ pub(super) fn apply(
     }
 }
 
-/// Writes a success into the row of a running job, whatever else is in it.
-pub(super) fn succeeded(
-    mut row: job::ActiveModel,
+fn succeeded(
+    row: job::ActiveModel,
     media_id: MediaId,
     size: i64,
     now: DateTime<Utc>,
 ) -> job::ActiveModel {
+    job::ActiveModel {
+        media_id: Set(Some(media_id)),
+        bytes_done: Set(size),
+        bytes_total: Set(Some(size)),
+        ..with_success(row, now)
+    }
+}
+
+/// Writes into the row of a running job what is the same of all that succeed, whatever else is in it.
+pub(super) fn with_success(mut row: job::ActiveModel, now: DateTime<Utc>) -> job::ActiveModel {
     row.updated_at = Set(now);
-    row.media_id = Set(Some(media_id));
     row.progress = Set(100);
-    row.bytes_done = Set(size);
-    row.bytes_total = Set(Some(size));
     row.error = Set(None);
     row.error_detail = Set(None);
     ended(released(row), JobStatus::Succeeded, now)

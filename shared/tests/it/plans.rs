@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use media_shared::{
     access::{Belonging, MediaSight, Sight},
     blob_ledger::BlobOwner,
@@ -10,7 +11,7 @@ use media_shared::{
     database::Database,
     ids::WorkerId,
     job::Unicity,
-    job_ledger::Beat,
+    job_ledger::{Beat, Lease},
     media::MediaPath,
     media_ledger::{Creator, NewMedia},
 };
@@ -190,6 +191,69 @@ async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
         let read = count - before[&index];
         assert!(read <= CLAIMS * CLAIMS, "{read} entries of {index}");
     }
+}
+
+/// Statements for several callers, on tables that are filled while the plans of before are still in use:
+/// they go by keys, and there are few of them.
+#[tokio::test]
+async fn what_many_do_at_once_takes_few_statements_that_read_little() {
+    const ROUNDS: usize = 12;
+    const AT_ONCE: usize = 32;
+    let test = databases::postgres().await;
+    let sql = "ALTER TABLE jobs SET (autovacuum_enabled = off); \
+               ALTER TABLE blobs SET (autovacuum_enabled = off); \
+               ALTER TABLE medias SET (autovacuum_enabled = off)";
+    test.database
+        .writer()
+        .execute_unprepared(sql)
+        .await
+        .unwrap();
+    let watching = close(test.database, &test.url).await;
+    let before = whole_reads(watching.reader()).await;
+    let commits = commits(&watching).await;
+
+    let database = Database::connect(&test.url, 4).await.unwrap();
+    let ledgers = Ledgers::open(&database);
+    let claims = ledgers.jobs.claims(WorkerId::generate(), &KNOWN);
+    for round in 0..ROUNDS {
+        let place = |n| path(&format!("place {round} {n}"));
+        let created = (0..AT_ONCE).map(|n| ledgers.jobs.create(import_to(&place(n))));
+        join_all(created)
+            .await
+            .into_iter()
+            .for_each(|created| drop(created.unwrap()));
+        let claimed = join_all((0..AT_ONCE).map(|_| claims.next())).await;
+        let leases: Vec<Lease> = claimed
+            .into_iter()
+            .map(|c| c.unwrap().unwrap().lease)
+            .collect();
+        let staged = (0..)
+            .zip(&leases)
+            .map(|(n, lease)| ledgers.staged_media(*lease, place(n)));
+        let medias = join_all(staged).await;
+        let ended = leases
+            .iter()
+            .zip(medias)
+            .map(|(lease, media)| ledgers.jobs.succeed(*lease, media));
+        join_all(ended)
+            .await
+            .into_iter()
+            .for_each(|ended| drop(ended.unwrap()));
+    }
+    close(database, &test.url).await;
+    assert_eq!(whole_reads(watching.reader()).await, before);
+    // Four for each job if each were done alone; the first of a round is.
+    let most = i64::try_from(ROUNDS * AT_ONCE).unwrap();
+    let commits = self::commits(&watching).await - commits;
+    assert!(commits < most, "{commits} commits");
+    let read = entries_read(watching.reader()).await["jobs_pkey"];
+    assert!(read <= 8 * most, "{read} entries of jobs_pkey");
+}
+
+async fn commits(watching: &Database) -> i64 {
+    let sql = "SELECT 'commits', xact_commit FROM pg_stat_database \
+               WHERE datname = current_database()";
+    counts(watching.reader(), sql).await["commits"]
 }
 
 /// Closes a database's connections and waits until their statistics are complete, which they are when
