@@ -20,7 +20,7 @@ mod batches;
 mod group_commit;
 
 pub(crate) use batches::Batches;
-use group_commit::{GroupCommit, Unit};
+use group_commit::GroupCommit;
 
 /// How long a statement may wait for a connection, or for SQLite's write lock.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ impl Database {
         work: impl for<'t> Fn(DatabaseExecutor<'t>) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
         match &self.group {
-            Some(group) => group.run(Unit::Statement, |unit| work(unit.into())).await,
+            Some(group) => group.statement(work).await,
             None => work((&self.writer).into()).await,
         }
     }
@@ -176,7 +176,7 @@ impl Database {
         work: &impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
         if let Some(group) = &self.group {
-            return group.run(Unit::Several, work).await;
+            return group.several(work).await;
         }
         let transaction = self.writer.begin().await?;
         match work(&transaction).await {

@@ -2,9 +2,9 @@
 //! is written while one is under way shares the next.
 //!
 //! A unit of work runs in a transaction that the units beside it share, in a savepoint if it has several
-//! statements. Whoever finishes
-//! last commits; nobody hears of a success before that. A unit that fails takes its own writes back and
-//! no others'.
+//! statements and is not the first. Whoever finishes last commits; nobody hears of a success before that.
+//! A unit that fails takes its own writes back and no others'. A statement that nobody is beside commits
+//! itself: each call of SQLite is a message to its thread and back.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -12,11 +12,11 @@ use std::{
 };
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, RuntimeErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, MutexGuard, watch},
     time::timeout,
 };
 
@@ -81,26 +81,56 @@ impl GroupCommit {
         }
     }
 
-    /// Runs a unit of work, and returns once it is committed. A unit whose caller goes away while it waits
-    /// for that may be committed all the same.
-    pub(super) async fn run<T, E: From<DbErr>>(
+    /// Runs a single statement, and returns once it is committed.
+    pub(super) async fn statement<T, E: From<DbErr>>(
         &self,
+        work: impl for<'t> Fn(DatabaseExecutor<'t>) -> InTransaction<'t, T, E>,
+    ) -> Result<T, E> {
+        let open = self.turn().await;
+        if open.is_none() && self.queued.load(Ordering::Acquire) == 0 {
+            return work((&self.connection).into()).await;
+        }
+        self.in_group(open, Unit::Statement, |unit| work(unit.into()))
+            .await
+    }
+
+    /// Runs a unit of several statements, and returns once it is committed. One whose caller goes away
+    /// while it waits for that may be committed all the same.
+    pub(super) async fn several<T, E: From<DbErr>>(
+        &self,
+        work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
+    ) -> Result<T, E> {
+        let open = self.turn().await;
+        self.in_group(open, Unit::Several, work).await
+    }
+
+    async fn turn(&self) -> MutexGuard<'_, Option<Group>> {
+        let _queued = Queued::enter(&self.queued);
+        self.open.lock().await
+    }
+
+    async fn in_group<T, E: From<DbErr>>(
+        &self,
+        mut open: MutexGuard<'_, Option<Group>>,
         unit: Unit,
         work: impl for<'t> Fn(&'t DatabaseTransaction) -> InTransaction<'t, T, E>,
     ) -> Result<T, E> {
-        let queued = Queued::enter(&self.queued);
-        let mut open = self.open.lock().await;
-        drop(queued);
         let group = match &mut *open {
             Some(group) => group,
             none => none.insert(Group::begin(&self.connection).await?),
         };
         let outcome = group.outcome.subscribe();
         let done = group.run(unit, work).await;
-        if let Err(Failed::Group(error)) = &done {
+        let broken = match &done {
             // Nobody knows what of it would be committed.
+            Err(Failed::Group(error)) => Some(error.clone()),
+            // Nothing else is in it.
+            Err(Failed::First(_)) => Some(unknown()),
+            Ok(_) | Err(Failed::Unit(_)) => None,
+        };
+        if let Some(error) = broken {
             if let Some(group) = open.take() {
-                group.give_up(error.clone()).await;
+                group.give_up(error).await;
             }
         } else if group.units >= MAX_UNITS || self.queued.load(Ordering::Acquire) == 0 {
             commit(open.take());
@@ -111,7 +141,7 @@ impl GroupCommit {
                 self.committed(outcome).await?;
                 Ok(value)
             }
-            Err(Failed::Unit(error)) => Err(error),
+            Err(Failed::Unit(error) | Failed::First(error)) => Err(error),
             Err(Failed::Group(error)) => Err(error.into()),
         }
     }
@@ -144,6 +174,8 @@ impl GroupCommit {
 enum Failed<E> {
     /// For a reason of its own; its writes are taken back.
     Unit(E),
+    /// The same, but they are taken back with the transaction, in which there is nothing else.
+    First(E),
     /// The connection failed, and all that was to be committed with it.
     Group(DbErr),
 }
@@ -171,6 +203,9 @@ impl Group {
         self.units += 1;
         if unit == Unit::Statement {
             return work(&self.transaction).await.map_err(Failed::Unit);
+        }
+        if self.units == 1 {
+            return work(&self.transaction).await.map_err(Failed::First);
         }
         let unit = self.transaction.begin().await.map_err(Failed::Group)?;
         match work(&unit).await {
@@ -238,6 +273,15 @@ mod tests {
         }
     }
 
+    fn insert_alone(
+        number: u32,
+    ) -> impl for<'t> Fn(DatabaseExecutor<'t>) -> InTransaction<'t, (), DbErr> {
+        move |database| {
+            let sql = format!("INSERT INTO numbers VALUES ({number})");
+            Box::pin(async move { database.execute_unprepared(&sql).await.map(drop) })
+        }
+    }
+
     async fn count(database: &Database) -> i64 {
         let sql = "SELECT count(*) FROM numbers";
         let statement = Statement::from_string(database.backend(), sql);
@@ -254,14 +298,29 @@ mod tests {
             0 | 3 => Unit::Statement,
             _ => Unit::Several,
         };
-        let units = (0..100).map(|number| group.run(kind(number), insert(number / 2)));
+        let units = (0..100).map(async |number| match kind(number) {
+            Unit::Statement => group.statement(insert_alone(number / 2)).await,
+            Unit::Several => group.several(insert(number / 2)).await,
+        });
         let results = join_all(units).await;
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 50);
         assert_eq!(count(&database).await, 50);
         assert!(group.open.lock().await.is_none());
         // One alone is committed at once, and seen by others.
-        group.run(Unit::Several, insert(1000)).await.unwrap();
-        assert_eq!(count(&database).await, 51);
+        group.several(insert(1000)).await.unwrap();
+        group.statement(insert_alone(1001)).await.unwrap();
+        assert_eq!(count(&database).await, 52);
+        // And what it has written is taken back if it fails.
+        let half = group.several(|transaction| {
+            Box::pin(async move {
+                let sql = "INSERT INTO numbers VALUES (1002)";
+                transaction.execute_unprepared(sql).await?;
+                insert(1000)(transaction).await
+            })
+        });
+        half.await.unwrap_err();
+        group.statement(insert_alone(1000)).await.unwrap_err();
+        assert_eq!(count(&database).await, 52);
     }
 
     #[tokio::test]
@@ -272,9 +331,9 @@ mod tests {
             // Some are given up while they wait, some while they run.
             let given_up = timeout(
                 Duration::from_micros(number * 20),
-                group.run(Unit::Several, insert(2000)),
+                group.several(insert(2000)),
             );
-            let kept = group.run(Unit::Several, insert(u32::try_from(number).unwrap()));
+            let kept = group.several(insert(u32::try_from(number).unwrap()));
             let (_, kept) = tokio::join!(given_up, kept);
             kept.unwrap();
             let remove = "DELETE FROM numbers WHERE number = 2000";
