@@ -10,7 +10,7 @@ use media_shared::{
     caller::Caller,
     entities::job,
     ids::JobId,
-    job::{ImportArguments, JobClass, MediaImport, Priority, Unicity},
+    job::{ImportArguments, JobClass, JobStatus, MediaImport, Priority, Unicity},
     job_ledger::{Created, LedgerError, NewJob, Reschedule, Signalled},
     media::MediaPath,
     services::Services,
@@ -136,7 +136,9 @@ impl JobsApi {
         medias.check_place(&path, job.for_whom()).await?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
-                self.services.tickets.post(1);
+                if job.status == JobStatus::Pending {
+                    self.services.tickets.post(1);
+                }
                 let location = format!("/jobs/{}", job.id);
                 Ok(CreateResponse::Created(document(&job), location))
             }

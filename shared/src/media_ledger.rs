@@ -13,13 +13,15 @@ use crate::{
     access::{Belonging, Denied, MediaSight, Reach, Sight},
     blob_ledger,
     clock::Clock,
-    database::{Database, LostRace},
+    database::{Batches, Database, LostRace},
     entities::media,
     ids::{BlobId, MediaId},
     list::{self, ListRequest, Page},
     media::{Filename, MediaPath, Sha256},
     media_metadata::Metadata,
 };
+
+mod lookup;
 
 /// What a media will be, once its bytes are stored.
 #[derive(Clone, Debug)]
@@ -110,12 +112,24 @@ impl LostRace for DeleteError {
 pub struct MediaLedger {
     database: Database,
     clock: Clock,
+    keyed: Batches<MediaPath, Vec<media::Model>>,
+    unkeyed: Batches<MediaPath, Vec<media::Model>>,
 }
 
 impl MediaLedger {
     /// Opens the book.
     pub fn new(database: Database, clock: Clock) -> Self {
-        Self { database, clock }
+        let lookups = || {
+            Batches::new(&database, |database, paths| {
+                Box::pin(lookup::first_two_at_each(database, paths))
+            })
+        };
+        Self {
+            keyed: lookups(),
+            unkeyed: lookups(),
+            database,
+            clock,
+        }
     }
 
     /// The media at a path, as far as it is seen. What belongs to the projects that are seen comes
@@ -134,9 +148,13 @@ impl MediaLedger {
         };
         let nothing_seen = Sight::Projects(Vec::new());
         if sight.projects != nothing_seen {
-            let own = rows(sight.projects.condition(media::Column::ProjectId));
-            let own = own.order_by_asc(media::Column::Id);
-            let mut own = own.limit(2).all(self.database.reader()).await?;
+            let mut own = if sight.projects == Sight::All && *belonging == Belonging::Any {
+                self.first_two(path).await?
+            } else {
+                let own = rows(sight.projects.condition(media::Column::ProjectId));
+                let own = own.order_by_asc(media::Column::Id).limit(2);
+                own.all(self.database.reader()).await?
+            };
             match own.pop() {
                 Some(_) if !own.is_empty() => return Ok(Found::Several),
                 Some(only) => return Ok(Found::One(Box::new(only))),
@@ -152,6 +170,15 @@ impl MediaLedger {
             .order_by_asc(media::Column::Id);
         let first = public.one(self.database.reader()).await?;
         Ok(first.map_or(Found::Nothing, |media| Found::One(Box::new(media))))
+    }
+
+    /// The first two media at a path, of whichever projects.
+    async fn first_two(&self, path: &MediaPath) -> Result<Vec<media::Model>, DbErr> {
+        let lookups = match path.key() {
+            Some(_) => &self.keyed,
+            None => &self.unkeyed,
+        };
+        lookups.join(path.clone()).await
     }
 
     /// The media that something new at a path would replace.

@@ -211,7 +211,8 @@ fn reason_of(
 }
 
 async fn take_ticket(_: Ticket, runner: Data<Runner>) {
-    runner.work().await;
+    // Boxed: it is large, and moved through each layer of the runtime.
+    Box::pin(runner.work()).await;
 }
 
 /// Lets running jobs end, then hands back those that have not.

@@ -2,7 +2,7 @@
 //! a commit cost about as much for many rows as for one.
 //!
 //! Nobody waits for a batch to fill. What comes while one is under way is the next one, so batches are as
-//! large as the load makes them, and of one where there is none.
+//! large as the load makes them; where there is none, each is done at once and by itself.
 
 use std::{
     collections::VecDeque,
@@ -35,6 +35,18 @@ struct Inner<I, O> {
     run: Box<dyn Fn(Vec<I>) -> Answers<O> + Send + Sync>,
     tasks: TaskTracker,
     line: Mutex<Line<I, O>>,
+}
+
+/// When an item is done.
+enum Turn<I, O>
+where
+    I: Clone + Send + 'static,
+    O: Send + 'static,
+{
+    /// By its caller, as nobody is before it: who goes away takes no other along.
+    Now(I, Hold<I, O>),
+    /// In the next batch.
+    Later(oneshot::Receiver<Result<O, DbErr>>),
 }
 
 /// Makes the next batch wait for this one, until it is dropped.
@@ -81,16 +93,22 @@ where
     /// Does one item, in a batch with those that others want done at the same time. An item whose caller
     /// goes away may be done all the same.
     pub(crate) async fn join(&self, item: I) -> Result<O, DbErr> {
-        let answered = self.enter(item);
-        answered.await.unwrap_or_else(|_| Err(broken_off()))
+        match self.enter(item) {
+            Turn::Now(item, hold) => self.0.do_now(item, hold).await,
+            Turn::Later(answered) => answered.await.unwrap_or_else(|_| Err(broken_off())),
+        }
     }
 
-    fn enter(&self, item: I) -> oneshot::Receiver<Result<O, DbErr>> {
-        let (answer, answered) = oneshot::channel();
+    fn enter(&self, item: I) -> Turn<I, O> {
         let mut line = self.0.line();
+        if !line.is_held && line.waiting.is_empty() {
+            line.is_held = true;
+            return Turn::Now(item, Hold(Arc::clone(&self.0)));
+        }
+        let (answer, answered) = oneshot::channel();
         line.waiting.push_back(Waiting { item, answer });
         self.0.begin_next(line);
-        answered
+        Turn::Later(answered)
     }
 }
 
@@ -148,10 +166,19 @@ where
         }
     }
 
+    async fn do_now(&self, item: I, hold: Hold<I, O>) -> Result<O, DbErr> {
+        let mut running = (self.run)(vec![item]);
+        let in_time = timeout(PATIENCE, &mut running).await;
+        drop(hold);
+        match in_time {
+            Ok(answers) => only(answers),
+            Err(_) => only(running.await),
+        }
+    }
+
     async fn do_alone(&self, waiting: Waiting<I, O>) {
         let answers = (self.run)(vec![waiting.item.clone()]).await;
-        let answer = answers.and_then(|mut answers| answers.pop().ok_or_else(broken_off));
-        waiting.answer(answer);
+        waiting.answer(only(answers));
     }
 }
 
@@ -180,6 +207,11 @@ impl<I, O> Waiting<I, O> {
         // Fails where the caller has gone away, who then wants to know nothing.
         let _ = self.answer.send(answer);
     }
+}
+
+/// The answer of a batch of one.
+fn only<O>(answers: Result<Vec<O>, DbErr>) -> Result<O, DbErr> {
+    answers?.pop().ok_or_else(broken_off)
 }
 
 fn broken_off() -> DbErr {
@@ -224,6 +256,8 @@ mod tests {
         let batches = Batches::new(&database.unwrap(), move |_, items: Vec<u32>| {
             written.lock().unwrap().push(items.clone());
             Box::pin(async move {
+                // As if it went to a database.
+                tokio::task::yield_now().await;
                 if items.contains(&100) {
                     tokio::time::sleep(Duration::from_hours(1)).await;
                 }
@@ -303,8 +337,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_the_batch_alone() {
         let (_directory, batches, _) = doubling().await;
-        let (panicked, next) = tokio::join!(batches.join(u32::MAX), batches.join(1));
-        assert!(panicked.is_err());
-        assert_eq!(next.unwrap(), 2);
+        let caller = batches.clone();
+        let alone = tokio::spawn(async move { caller.join(u32::MAX).await });
+        assert!(alone.await.is_err());
+        let (before, panicked) = tokio::join!(batches.join(1), batches.join(u32::MAX));
+        assert_eq!((before.unwrap(), panicked.is_err()), (2, true));
+        assert_eq!(batches.join(3).await.unwrap(), 6);
     }
 }

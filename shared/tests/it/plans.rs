@@ -81,7 +81,7 @@ async fn whole_reads(database: &DatabaseConnection) -> BTreeMap<String, i64> {
 /// How many entries of each index of the jobs were read.
 async fn entries_read(database: &DatabaseConnection) -> BTreeMap<String, i64> {
     let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
-               WHERE relname = 'jobs'";
+               WHERE relname IN ('jobs', 'medias')";
     counts(database, sql).await
 }
 
@@ -239,15 +239,38 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
             .await
             .into_iter()
             .for_each(|ended| drop(ended.unwrap()));
+        look_up_at_once(&ledgers, (0..AT_ONCE).map(place)).await;
     }
     close(database, &test.url).await;
     assert_eq!(whole_reads(watching.reader()).await, before);
-    // Four for each job if each were done alone; the first of a round is.
+    // Five for each job if each were done alone; the first of a round is.
     let most = i64::try_from(ROUNDS * AT_ONCE).unwrap();
     let commits = self::commits(&watching).await - commits;
-    assert!(commits < most, "{commits} commits");
-    let read = entries_read(watching.reader()).await["jobs_pkey"];
-    assert!(read <= 8 * most, "{read} entries of jobs_pkey");
+    assert!(commits < 2 * most, "{commits} commits");
+    let read = entries_read(watching.reader()).await;
+    for (index, each) in [("jobs_pkey", 8), ("medias_resource", 2)] {
+        assert!(
+            read[index] <= each * most,
+            "{} entries of {index}",
+            read[index]
+        );
+    }
+}
+
+async fn look_up_at_once(ledgers: &Ledgers, places: impl Iterator<Item = MediaPath>) {
+    let sight = MediaSight {
+        projects: Sight::All,
+        public: true,
+    };
+    let keyed = MediaPath::new("r7", Some("57")).unwrap();
+    let places: Vec<MediaPath> = places.chain([keyed]).collect();
+    let found = places
+        .iter()
+        .map(|place| ledgers.medias.find(place, &sight, &Belonging::Any));
+    join_all(found)
+        .await
+        .into_iter()
+        .for_each(|found| drop(found.unwrap()));
 }
 
 async fn commits(watching: &Database) -> i64 {
