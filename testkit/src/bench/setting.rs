@@ -42,6 +42,12 @@ impl Setting {
         if self.quick { quick } else { full }
     }
 
+    /// Whether what was imported stays until the end: where it is small and time is short, as the collector
+    /// comes every five seconds.
+    fn is_kept(&self) -> bool {
+        self.quick
+    }
+
     /// A large file, as the rows call it.
     pub(super) fn large(&self) -> String {
         size_name(self.size)
@@ -172,7 +178,10 @@ impl Standalone {
     }
 
     /// Deletes what was imported under these keys, and waits until storage is empty.
-    pub(super) async fn clear(&self, keys: &[String]) {
+    pub(super) async fn clear(&self, setting: &Setting, keys: &[String]) {
+        if setting.is_kept() {
+            return;
+        }
         self.api.delete(keys).await;
         wait_until("storage is empty", COLLECT_LIMIT, async || {
             self.installation.stored_files().is_empty().then_some(())
@@ -211,7 +220,10 @@ impl TwoPrograms {
     }
 
     /// Deletes what was imported under these keys, and waits until the bucket has nothing of it.
-    pub(super) async fn clear(&self, keys: &[String]) {
+    pub(super) async fn clear(&self, setting: &Setting, keys: &[String]) {
+        if setting.is_kept() {
+            return;
+        }
         self.api.delete(keys).await;
         wait_until("the bucket is empty", COLLECT_LIMIT, async || {
             let objects = self.production.seaweed.objects(PREFIX).await;

@@ -41,7 +41,7 @@ async fn to_disk(setting: &Setting) -> Vec<Row> {
         let keys = new_keys(IMPORTS);
         scratch.settle().await;
         let run = import(setting, &media.api, &media.pids(), &url, &keys).await;
-        media.clear(&keys).await;
+        media.clear(setting, &keys).await;
         run
     };
     let theirs = async || {

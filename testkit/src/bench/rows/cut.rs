@@ -30,7 +30,7 @@ pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
         let watch = Watch::begin(&media.pids());
         media.api.import(&url, &keys, 1).await;
         let run = fetched(before, watch.end());
-        media.clear(&keys).await;
+        media.clear(setting, &keys).await;
         run
     };
     let theirs = async || {

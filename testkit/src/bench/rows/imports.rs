@@ -25,7 +25,7 @@ pub(in super::super) async fn to_disk(setting: &Setting) -> Vec<Row> {
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(setting.size, started.elapsed(), watch.end());
-        media.clear(&keys).await;
+        media.clear(setting, &keys).await;
         run
     };
     let theirs = async || {
@@ -107,7 +107,7 @@ pub(in super::super) async fn to_s3(setting: &Setting) -> Vec<Row> {
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(setting.size, started.elapsed(), watch.end());
-        media.clear(&keys).await;
+        media.clear(setting, &keys).await;
         run
     };
     let theirs = async || {

@@ -28,7 +28,7 @@ pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(size, started.elapsed(), watch.end());
-        media.clear(&keys).await;
+        media.clear(&setting, &keys).await;
         run
     };
     let theirs = async || {

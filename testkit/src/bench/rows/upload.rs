@@ -30,7 +30,7 @@ async fn to_disk(setting: &Setting) -> Vec<Row> {
         scratch.settle().await;
         let url = media.api.url(&format!("/medias/files/bench/{}", keys[0]));
         let run = upload(setting, &large, &url, &media.pids()).await;
-        media.clear(&keys).await;
+        media.clear(setting, &keys).await;
         run
     };
     let theirs = async || {
@@ -67,7 +67,7 @@ async fn to_s3(setting: &Setting) -> Row {
         source.settle().await;
         let url = media.api.url(&format!("/medias/files/bench/{}", keys[0]));
         let run = upload(setting, &large, &url, &media.pids()).await;
-        media.clear(&keys).await;
+        media.clear(setting, &keys).await;
         run
     };
     let theirs = async || {
