@@ -256,6 +256,11 @@ pub fn is_unavailable(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the database took a statement and refused it: nothing of it was done.
+fn is_refused(error: &DbErr) -> bool {
+    database_error(error).is_some() && !is_unavailable(error)
+}
+
 /// Whether PostgreSQL gave a statement up because it took too long.
 pub fn is_timeout(error: &DbErr) -> bool {
     database_error(error).is_some_and(|error| error.code().as_deref() == Some("57014"))

@@ -14,10 +14,10 @@ use std::{
 
 use futures_util::future::join_all;
 use sea_orm::{DbErr, RuntimeErr};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 use tokio_util::task::TaskTracker;
 
-use super::{Database, is_unavailable};
+use super::{Database, is_refused};
 
 /// The most items of one batch. A power of two, as all sizes are: the database plans a statement for each
 /// size, so there should be few.
@@ -72,8 +72,8 @@ where
     I: Clone + Send + 'static,
     O: Send + 'static,
 {
-    /// Items that `run` does with the database. It may be called twice for an item if its batch failed: then
-    /// each is tried alone, so that no item fails because of another.
+    /// Items that `run` does with the database. It is called once more for each item alone if the database
+    /// refused a batch, so that no item fails because of another.
     pub(crate) fn new<F>(database: &Database, run: F) -> Self
     where
         F: Fn(Database, Vec<I>) -> Answers<O> + Send + Sync + 'static,
@@ -129,10 +129,14 @@ where
         }
         line.waiting.retain(|waiting| !waiting.answer.is_closed());
         let batch = line.next_batch();
-        line.is_held = !batch.is_empty();
-        drop(line);
-        if !batch.is_empty() {
-            self.tasks.spawn(Arc::clone(self).run(batch));
+        if batch.is_empty() {
+            return;
+        }
+        // A hold may be dropped where the runtime is gone, and then nobody waits any more.
+        if let Ok(runtime) = Handle::try_current() {
+            line.is_held = true;
+            drop(line);
+            self.tasks.spawn_on(Arc::clone(self).run(batch), &runtime);
         }
     }
 
@@ -154,7 +158,8 @@ where
                     waiting.answer(Ok(answer));
                 }
             }
-            Err(error) if batch.len() == 1 || is_unavailable(&error) => {
+            // What may have been done must not be done again.
+            Err(error) if batch.len() == 1 || !is_refused(&error) => {
                 for waiting in batch {
                     waiting.answer(Err(error.clone()));
                 }
@@ -234,7 +239,7 @@ impl<I, O> fmt::Debug for Batches<I, O> {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::ConnAcquireErr;
+    use sea_orm::{ConnAcquireErr, ConnectionTrait as _};
 
     use super::*;
     use crate::config::DatabaseUrl;
@@ -245,15 +250,15 @@ mod tests {
 
     type Log = Arc<Mutex<Vec<Vec<u32>>>>;
 
-    /// Batches that double numbers and write down what they were given. Zero fails, and takes its batch
-    /// along; thirteen finds no connection; a hundred takes an hour; what cannot be doubled panics.
+    /// Batches that double numbers and write down what they were given. Zero is refused, and its batch with
+    /// it; thirteen finds no connection; a hundred takes an hour; what cannot be doubled panics.
     async fn doubling() -> (tempfile::TempDir, Batches<u32, u32>, Log) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
         let database = Database::connect(&DatabaseUrl::Sqlite { path }, 1).await;
         let log = Log::default();
         let written = Arc::clone(&log);
-        let batches = Batches::new(&database.unwrap(), move |_, items: Vec<u32>| {
+        let batches = Batches::new(&database.unwrap(), move |database, items: Vec<u32>| {
             written.lock().unwrap().push(items.clone());
             Box::pin(async move {
                 // As if it went to a database.
@@ -265,7 +270,8 @@ mod tests {
                     return Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout));
                 }
                 if items.contains(&0) {
-                    return Err(DbErr::Custom("zero".to_owned()));
+                    let sql = "SELECT * FROM what_is_not_there";
+                    database.writer().execute_unprepared(sql).await?;
                 }
                 Ok(items.into_iter().map(doubled).collect())
             })
