@@ -102,13 +102,10 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
     for round in 0..10 {
         let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
         let lease = claimed.unwrap().unwrap().lease;
-        let beat = Beat {
-            lease,
-            progress: 1,
-            bytes_done: 1,
-            bytes_total: None,
-        };
-        assert_eq!(ledgers.jobs.heartbeat(&[beat]).await.unwrap().len(), 1);
+        assert_eq!(
+            ledgers.jobs.heartbeat(&[beat(lease)]).await.unwrap().len(),
+            1
+        );
         ledgers.jobs.hand_back(lease).await.unwrap();
         ledgers.jobs.promote_due().await.unwrap();
         ledgers.jobs.rescue_expired().await.unwrap();
@@ -128,6 +125,15 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
     }
     close(database, &test.url).await;
     assert_eq!(whole_reads(watching.reader()).await, before);
+}
+
+fn beat(lease: Lease) -> Beat {
+    Beat {
+        lease,
+        progress: 1,
+        bytes_done: 1,
+        bytes_total: None,
+    }
 }
 
 /// What each request costs beside its own: where something is, and whether there is room for more.
@@ -210,7 +216,7 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
         .unwrap();
     let watching = close(test.database, &test.url).await;
     let before = whole_reads(watching.reader()).await;
-    let commits = commits(&watching).await;
+    let commits = of_database(&watching, "xact_commit").await;
 
     let database = Database::connect(&test.url, 4).await.unwrap();
     let ledgers = Ledgers::open(&database);
@@ -231,24 +237,28 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
             .zip(&leases)
             .map(|(n, lease)| ledgers.staged_media(*lease, place(n)));
         let medias = join_all(staged).await;
+        // In the other order, while they end: two that lock the same jobs must not wait for each other.
+        let beats: Vec<Beat> = leases.iter().rev().map(|lease| beat(*lease)).collect();
         let ended = leases
             .iter()
             .zip(medias)
             .map(|(lease, media)| ledgers.jobs.succeed(*lease, media));
-        join_all(ended)
-            .await
-            .into_iter()
-            .for_each(|ended| drop(ended.unwrap()));
+        let (ended, beaten) = tokio::join!(join_all(ended), ledgers.jobs.heartbeat(&beats));
+        for ended in ended {
+            ended.unwrap();
+        }
+        beaten.unwrap();
         look_up_at_once(&ledgers, (0..AT_ONCE).map(place)).await;
     }
     close(database, &test.url).await;
     assert_eq!(whole_reads(watching.reader()).await, before);
     // Five for each job if each were done alone; the first of a round is.
     let most = i64::try_from(ROUNDS * AT_ONCE).unwrap();
-    let commits = self::commits(&watching).await - commits;
+    let commits = of_database(&watching, "xact_commit").await - commits;
     assert!(commits < 2 * most, "{commits} commits");
+    assert_eq!(of_database(&watching, "deadlocks").await, 0);
     let read = entries_read(watching.reader()).await;
-    for (index, each) in [("jobs_pkey", 8), ("medias_resource", 2)] {
+    for (index, each) in [("jobs_pkey", 12), ("medias_resource", 2)] {
         assert!(
             read[index] <= each * most,
             "{} entries of {index}",
@@ -273,10 +283,12 @@ async fn look_up_at_once(ledgers: &Ledgers, places: impl Iterator<Item = MediaPa
         .for_each(|found| drop(found.unwrap()));
 }
 
-async fn commits(watching: &Database) -> i64 {
-    let sql = "SELECT 'commits', xact_commit FROM pg_stat_database \
-               WHERE datname = current_database()";
-    counts(watching.reader(), sql).await["commits"]
+/// A count of the whole database.
+async fn of_database(watching: &Database, column: &str) -> i64 {
+    let sql = format!(
+        "SELECT '{column}', {column} FROM pg_stat_database WHERE datname = current_database()"
+    );
+    counts(watching.reader(), &sql).await[column]
 }
 
 /// Closes a database's connections and waits until their statistics are complete, which they are when
