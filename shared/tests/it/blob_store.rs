@@ -377,3 +377,17 @@ async fn what_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
     assert!(matches!(refused.err(), Some(StorageError::Full)));
     assert_eq!(files_in(directory.path()), 0);
 }
+
+/// A small file is made and finished in one go.
+#[tokio::test]
+async fn what_cannot_be_finished_on_disk_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let key = key();
+    let mut writer = store.create(&key, anything()).await.unwrap();
+    writer.write(Bytes::from_static(b"bytes")).await.unwrap();
+    // No file takes the place of a directory.
+    std::fs::create_dir(directory.path().join(key.as_str())).unwrap();
+    writer.finish().await.unwrap_err();
+    assert_eq!(files_in(directory.path()), 0);
+}
