@@ -136,9 +136,7 @@ impl JobsApi {
         medias.check_place(&path, job.for_whom()).await?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
-                if job.status == JobStatus::Pending {
-                    self.services.tickets.post(1);
-                }
+                self.wake_for(&job);
                 let location = format!("/jobs/{}", job.id);
                 Ok(CreateResponse::Created(document(&job), location))
             }
@@ -200,7 +198,7 @@ impl JobsApi {
         let change = checked_change(id, body.0)?;
         let jobs = &self.services.jobs;
         let job = jobs.reschedule(id, change).await.map_err(refused)?;
-        self.services.tickets.post(1);
+        self.wake_for(&job);
         Ok(JobResponse::Job(document(&job)))
     }
 
@@ -252,7 +250,7 @@ impl JobsApi {
         audit::note(Act::SignalJob(signal), id, caller_of(request));
         match signalled {
             Signalled::Done(job) => {
-                self.services.tickets.post(1);
+                self.wake_for(&job);
                 Ok(SignalResponse::Done(document(&job)))
             }
             Signalled::Requested(job) => Ok(SignalResponse::Requested(document(&job))),
@@ -299,6 +297,13 @@ impl JobsApi {
     async fn find(&self, id: &str, sight: &Sight) -> Result<job::Model, ApiError> {
         let found = self.services.jobs.find_seen(job_id(id)?, sight).await?;
         found.ok_or_else(no_such_job)
+    }
+
+    /// Says that there is work, if a worker could run the job now.
+    fn wake_for(&self, job: &job::Model) {
+        if job.status == JobStatus::Pending {
+            self.services.tickets.post(1);
+        }
     }
 
     /// The job that a request changes, if it may. Whose a job is never changes, so this holds until
