@@ -11,7 +11,7 @@ use super::{
 use crate::{
     entities::{job, media},
     ids::JobId,
-    job::{Failure, Signal},
+    job::{Failure, JobStatus, Signal},
     media_ledger::{self, NewMedia},
     metrics::figures,
 };
@@ -59,7 +59,7 @@ impl JobLedger {
                 })
             })
             .await?;
-        count_end(&job);
+        count_end(&job.job_class, job.status);
         Ok(media)
     }
 
@@ -107,7 +107,7 @@ impl JobLedger {
                 })
             })
             .await?;
-        count_end(&job);
+        count_end(&job.job_class, job.status);
         Ok(match job.signal {
             Some(_) => Signalled::Requested(job),
             None => Signalled::Done(job),
@@ -150,15 +150,15 @@ impl JobLedger {
                 })
             })
             .await?;
-        count_end(&job);
+        count_end(&job.job_class, job.status);
         Ok(job)
     }
 }
 
 /// Counts a job that has just come to an end.
-fn count_end(job: &job::Model) {
-    if job.status.is_final() {
-        figures().job_ended(&job.job_class, job.status.as_str());
+pub(super) fn count_end(class: &str, status: JobStatus) {
+    if status.is_final() {
+        figures().job_ended(class, status.as_str());
     }
 }
 

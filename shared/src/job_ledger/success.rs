@@ -18,7 +18,7 @@ use sea_orm::{
     },
 };
 
-use super::{Lease, transition};
+use super::{Lease, settle::count_end, transition};
 use crate::{
     blob_ledger,
     database::Database,
@@ -29,7 +29,6 @@ use crate::{
     ids::{BlobId, JobId},
     job::JobStatus,
     media_ledger::{self, NewMedia},
-    metrics::figures,
 };
 
 /// The steps of the statement: what is to be recorded, what of it is still its attempt's to record, what
@@ -66,7 +65,7 @@ pub(super) async fn at_once(
         _ => in_steps(&database, &stored, now).await?,
     };
     for class in done.values() {
-        figures().job_ended(class, JobStatus::Succeeded.as_str());
+        count_end(class, JobStatus::Succeeded);
     }
     let media_of = |stored: Stored| {
         let is_done = done.contains_key(&stored.lease.job_id);
