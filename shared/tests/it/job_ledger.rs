@@ -2,17 +2,12 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use futures_util::future::join_all;
 use media_shared::{
     database::Database,
-    entities::{
-        blob::{self, BlobStatus},
-        job,
-    },
-    ids::{JobId, WorkerId},
+    entities::job,
+    ids::WorkerId,
     job::{Failure, FailureCode, JobClass as _, JobStatus, MediaImport, Priority, Signal, Unicity},
     job_ledger::{Beat, Claimed, ClassFigures, Created, Lease, LedgerError, Reschedule, Signalled},
-    media_ledger::NewMedia,
 };
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
@@ -32,7 +27,6 @@ on_every_database!(
     back_off_is_scheduled_and_the_origin_is_obeyed,
     a_hopeless_failure_is_final_and_retry_starts_anew,
     success_is_one_with_the_media_and_the_blob,
-    many_at_once_each_get_their_own,
     a_success_that_is_refused_leaves_nothing,
     of_many_successes_at_one_path_the_last_stays,
     deleting_a_running_job_takes_its_lease,
@@ -383,81 +377,6 @@ async fn success_is_one_with_the_media_and_the_blob(database: Database) {
     assert_eq!(ledgers.media("r").await, Some(new));
 }
 
-/// What many want at the same time is done by few statements: each must get what is its own.
-async fn many_at_once_each_get_their_own(database: Database) {
-    const JOBS: usize = 40;
-    let ledgers = Ledgers::open(&database);
-    let jobs = &ledgers.jobs;
-    let new = |n: usize| {
-        // Some want the same unicity.
-        let unicity = n
-            .is_multiple_of(4)
-            .then(|| Unicity::new(&(n % 8).to_string()).unwrap());
-        import_to(&path(&format!("r{n}"))).unicity(unicity)
-    };
-    let created = join_all((0..JOBS).map(|n| jobs.create(new(n)))).await;
-    let is_new = |created: &Result<Created, _>| matches!(created, Ok(Created::New(_)));
-    assert!(created.iter().all(Result::is_ok));
-    let entered = JOBS - JOBS / 4 + 2;
-    assert_eq!(created.iter().filter(|each| is_new(each)).count(), entered);
-
-    let claims = jobs.claims(WorkerId::generate(), &KNOWN);
-    let claimed = join_all((0..JOBS).map(|_| claims.next())).await;
-    let claimed: Vec<Claimed> = claimed.into_iter().filter_map(Result::unwrap).collect();
-    let ids: HashSet<JobId> = claimed.iter().map(|claimed| claimed.job.id).collect();
-    assert_eq!((claimed.len(), ids.len()), (entered, entered));
-
-    let staged = claimed.iter().map(|claimed| {
-        let place = match claimed.job.arguments["resource"].as_str().unwrap() {
-            // Two want the same place, which the last of them has in the end.
-            "r1" | "r2" => "same",
-            other => other,
-        };
-        ledgers.staged_media(claimed.lease, path(place))
-    });
-    let staged = join_all(staged).await;
-    // One has lost its lease, and one its blob.
-    let of = |resource: &str| {
-        let is_of = |claimed: &&Claimed| claimed.job.arguments["resource"] == resource;
-        claimed.iter().find(is_of).unwrap().lease
-    };
-    jobs.hand_back(of("r3")).await.unwrap();
-    ledgers.blobs.release(of("r5")).await.unwrap();
-    let all = (1..).zip(&claimed).zip(staged);
-    let ended = all.map(async |((size, claimed), media)| {
-        let media = NewMedia { size, ..media };
-        (claimed, size, jobs.succeed(claimed.lease, media).await)
-    });
-    let mut succeeded = 0;
-    for (claimed, size, ended) in join_all(ended).await {
-        let job = jobs.find(claimed.job.id).await.unwrap().unwrap();
-        match ended {
-            Ok(media) => {
-                let done = (job.status, job.media_id, job.bytes_done.unsigned_abs());
-                assert_eq!(done, (JobStatus::Succeeded, Some(media.id), size));
-                succeeded += 1;
-            }
-            Err(LedgerError::LeaseLost) => assert_eq!(claimed.lease, of("r3")),
-            Err(LedgerError::BlobLost) => assert_eq!(claimed.lease, of("r5")),
-            Err(other) => panic!("{other}"),
-        }
-    }
-    assert_eq!(succeeded, entered - 2);
-    // Garbage is that of the one that lost it, and of the first of the two at one place.
-    assert_eq!(blobs(&database).await, [1, entered as u64 - 3, 2]);
-}
-
-/// How many blobs are in each status: staged, live, garbage.
-async fn blobs(database: &Database) -> [u64; 3] {
-    let mut counts = [0; 3];
-    let statuses = [BlobStatus::Staged, BlobStatus::Live, BlobStatus::Garbage];
-    for (count, status) in counts.iter_mut().zip(statuses) {
-        let of_status = blob::Entity::find().filter(blob::Column::Status.eq(status));
-        *count = of_status.count(database.reader()).await.unwrap();
-    }
-    counts
-}
-
 async fn a_success_that_is_refused_leaves_nothing(database: Database) {
     let ledgers = Ledgers::open(&database);
     create(&ledgers, "r").await;
@@ -469,12 +388,12 @@ async fn a_success_that_is_refused_leaves_nothing(database: Database) {
     };
     let refused = ledgers.jobs.succeed(past, media.clone()).await;
     assert!(matches!(refused, Err(LedgerError::LeaseLost)));
-    assert_eq!(blobs(&database).await, [1, 0, 0]);
+    assert_eq!(ledgers.blobs_by_status().await, [1, 0, 0]);
 
     ledgers.blobs.release(claimed.lease).await.unwrap();
     let refused = ledgers.jobs.succeed(claimed.lease, media).await;
     assert!(matches!(refused, Err(LedgerError::BlobLost)));
-    assert_eq!(blobs(&database).await, [0, 0, 1]);
+    assert_eq!(ledgers.blobs_by_status().await, [0, 0, 1]);
     assert_eq!(ledgers.media("r").await, None);
     let job = ledgers.jobs.find(claimed.job.id).await.unwrap().unwrap();
     assert_eq!((job.status, job.media_id), (JobStatus::Running, None));
@@ -504,7 +423,7 @@ async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
     let media = ledgers.media("r").await.expect("a media");
     assert!(recorded.iter().all(|each| each.id == media.id));
     assert!(recorded.contains(&media));
-    assert_eq!(blobs(&database).await, [0, 1, JOBS as u64 - 1]);
+    assert_eq!(ledgers.blobs_by_status().await, [0, 1, JOBS as u64 - 1]);
     let succeeded = job::Entity::find().filter(job::Column::Status.eq(JobStatus::Succeeded));
     let succeeded = succeeded.filter(job::Column::MediaId.eq(media.id));
     assert_eq!(

@@ -14,7 +14,10 @@ use media_shared::{
     caller::Caller,
     clock::Clock,
     database::Database,
-    entities::media,
+    entities::{
+        blob::{self, BlobStatus},
+        media,
+    },
     ids::BlobId,
     job::{ImportArguments, KnownClass, MediaImport, arguments::RawImportArguments},
     job_ledger::{JobLedger, Lease, NewJob},
@@ -22,6 +25,7 @@ use media_shared::{
     media_ledger::{Creator, MediaLedger, NewMedia},
     media_metadata::Metadata,
 };
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
 /// How long leases last in tests.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -60,6 +64,7 @@ pub struct Ledgers {
     pub medias: MediaLedger,
     pub blobs: BlobLedger,
     pub clock: ManualClock,
+    database: Database,
 }
 
 impl Ledgers {
@@ -70,6 +75,7 @@ impl Ledgers {
             medias: MediaLedger::new(database.clone(), clock.clock()),
             blobs: BlobLedger::new(database.clone(), clock.clock(), LEASE),
             clock,
+            database: database.clone(),
         }
     }
 
@@ -78,6 +84,17 @@ impl Ledgers {
         let owner = BlobOwner::Attempt(lease);
         let blob = self.blobs.stage(owner, None).await.unwrap();
         new_media(path, blob.id)
+    }
+
+    /// How many blobs are in each status: staged, live, garbage.
+    pub async fn blobs_by_status(&self) -> [u64; 3] {
+        let mut counts = [0; 3];
+        let statuses = [BlobStatus::Staged, BlobStatus::Live, BlobStatus::Garbage];
+        for (count, status) in counts.iter_mut().zip(statuses) {
+            let of_status = blob::Entity::find().filter(blob::Column::Status.eq(status));
+            *count = of_status.count(self.database.reader()).await.unwrap();
+        }
+        counts
     }
 
     /// The media at a resource that belongs to no project.

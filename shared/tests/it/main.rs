@@ -3,6 +3,7 @@
 // In tests a failure is a panic that says where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod batches;
 mod blob_store;
 mod collector;
 mod job_ledger;

@@ -15,7 +15,6 @@ use media_shared::{
     intake::{Expectation, Intake, IntakeError},
     job::{Failure, FailureCode, Signal, Unicity},
     job_ledger::{Created, JobLedger, LedgerError, NewJob},
-    media::MediaPath,
     media_ledger::{Creator, DeleteError, Found, NewMedia, PublishError},
 };
 use tempfile::TempDir;
@@ -24,7 +23,6 @@ use crate::ledgers::{KNOWN, Ledgers, import_to, new_media, on_every_database, pa
 
 on_every_database!(
     names_are_each_projects_own,
-    many_lookups_at_once_each_find_their_own,
     a_user_replaces_and_deletes_its_own_media_alone,
     a_unicity_is_held_within_a_project,
     open_jobs_never_exceed_what_a_project_may_have,
@@ -126,48 +124,6 @@ async fn names_are_each_projects_own(database: Database) {
     let found = ledgers.medias.find_all(ids, &sight).await.unwrap();
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|media| media.id != b.id));
-}
-
-/// Some of the same, some of nothing, with and without a key, and one that is in more projects than are
-/// read.
-async fn many_lookups_at_once_each_find_their_own(database: Database) {
-    let ledgers = Ledgers::open(&database);
-    let owner = BlobOwner::Upload;
-    let mut places: Vec<(MediaPath, Found)> = Vec::new();
-    for n in 0..7 {
-        for key in [None, Some(format!("key {n}"))] {
-            let place = MediaPath::new("shelf", key.as_deref()).unwrap();
-            let place = key.map_or_else(|| path(&format!("r{n}")), |_| place);
-            let blob = ledgers.blobs.stage(owner, None).await.unwrap();
-            let media = new_media(place.clone(), blob.id);
-            let media = ledgers.medias.publish(media).await.unwrap();
-            places.push((place, Found::One(Box::new(media))));
-        }
-    }
-    for project in ["a", "b", "c"] {
-        let blob = ledgers.blobs.stage(owner, Some(project)).await.unwrap();
-        let media = NewMedia {
-            creator: creator(project, Role::Service, "s"),
-            ..new_media(path("several"), blob.id)
-        };
-        ledgers.medias.publish(media).await.unwrap();
-    }
-    places.push((path("several"), Found::Several));
-    places.push((path("nothing"), Found::Nothing));
-    places.push((
-        MediaPath::new("shelf", Some("none")).unwrap(),
-        Found::Nothing,
-    ));
-    places.push((path("shelf"), Found::Nothing));
-
-    let sight = Caller::Trusted.sees_media();
-    let asked: Vec<&(MediaPath, Found)> = (0..5).flat_map(|_| &places).collect();
-    let found = asked
-        .iter()
-        .map(|(place, _)| ledgers.medias.find(place, &sight, &Belonging::Any));
-    for (found, (place, expected)) in join_all(found).await.into_iter().zip(asked) {
-        assert_eq!(found.unwrap(), *expected, "{place:?}");
-    }
 }
 
 async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
