@@ -11,7 +11,6 @@ use sea_orm::{
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
-
 use tokio_util::task::TaskTracker;
 
 use crate::config::DatabaseUrl;
@@ -107,8 +106,8 @@ impl Database {
         &self.reader
     }
 
-    /// For statements that write and are few; others share commits by [`Database::write`]. Never while a transaction of one's own is open: on SQLite that
-    /// waits for itself.
+    /// For statements that write and are few; others share commits by [`Database::write`]. Never while a
+    /// transaction of one's own is open: on SQLite that waits for itself.
     pub fn writer(&self) -> &DatabaseConnection {
         &self.writer
     }
