@@ -24,6 +24,8 @@ use super::{
 
 /// The most bytes that are written at once.
 const BLOCK: u64 = 64 * 1024;
+/// How often a connection that is held looks whether it is so yet.
+const HELD: Duration = Duration::from_millis(10);
 
 /// The bytes of a file.
 #[derive(Clone, Debug)]
@@ -98,6 +100,8 @@ pub struct Script {
     pub cut_after: VecDeque<u64>,
     /// How many bytes of a body go out each second on one connection, from the first second on.
     pub rate: Option<u64>,
+    /// How many bytes of a body go out on one connection before it waits for this to be none.
+    pub hold_after: Option<u64>,
     /// Status and `Retry-After` (seconds, or [`http_date`]) of the next answers, in turn.
     pub busy: VecDeque<(u16, String)>,
     /// Ranges are neither offered nor served: everybody gets the whole file.
@@ -237,6 +241,17 @@ impl Exchange {
         }
     }
 
+    /// Ends once bytes may go out after so many of the body.
+    async fn released(&self, sent: u64) {
+        let held = || {
+            let hold_after = self.state.lock().unwrap().script.hold_after;
+            hold_after.is_some_and(|most| sent >= most)
+        };
+        while held() {
+            sleep(HELD).await;
+        }
+    }
+
     /// No longer open, before the client can know: it may open the next connection at once.
     fn end(&mut self) {
         if std::mem::take(&mut self.open) {
@@ -368,6 +383,7 @@ async fn send(
         .map_or(BLOCK, |rate| (rate / 20).clamp(1, BLOCK));
     let began = Instant::now();
     while start < end {
+        exchange.released(start - answer.range.start).await;
         let next = end.min(start + most);
         if let Some(rate) = answer.rate {
             let bytes = next - answer.range.start;

@@ -28,16 +28,23 @@ async fn production() -> Production {
 /// Has a worker import a file, and kills it when nearly everything has come. Says which job that was.
 async fn kill_late(production: &Production, api: &Program, origin: &RangedOrigin) -> String {
     let url = origin.add("file", CONTENT);
-    origin.script(|script| script.rate = Some(6 << 20));
+    let most = SIZE - (1 << 20);
+    origin.script(|script| {
+        script.rate = Some(6 << 20);
+        script.hold_after = Some(most);
+    });
     let worker = production.worker("worker-1").await;
     let job = api.import(&url, "r").await;
     // A checkpoint comes at least every two seconds, of the parts that are there by then.
     wait_until("most has come", Duration::from_mins(1), async || {
-        (origin.body_bytes() > SIZE - (1 << 20)).then_some(())
+        (origin.body_bytes() >= most).then_some(())
     })
     .await;
     worker.kill();
-    origin.script(|script| script.rate = None);
+    origin.script(|script| {
+        script.rate = None;
+        script.hold_after = None;
+    });
     job
 }
 

@@ -12,6 +12,8 @@ use crate::{MEDIA, signals::signal};
 
 /// Sixteen mebibytes.
 const SIZE: u64 = 16 << 20;
+/// Where an origin stops until it is told to go on.
+const MOST: u64 = SIZE / 4 * 3;
 
 fn content(seed: u64) -> Content {
     Content::Generated { size: SIZE, seed }
@@ -20,6 +22,21 @@ fn content(seed: u64) -> Content {
 /// One connection at a time, so that it is known where it was.
 fn installation() -> Installation {
     Installation::new(MEDIA).with("MEDIA_FETCH_CONNECTIONS", "1")
+}
+
+/// Most of a file comes, over more than a checkpoint's two seconds, and then nothing.
+fn hold_late(origin: &RangedOrigin) {
+    origin.script(|script| {
+        script.rate = Some(4 << 20);
+        script.hold_after = Some(MOST);
+    });
+}
+
+fn let_go(origin: &RangedOrigin) {
+    origin.script(|script| {
+        script.rate = None;
+        script.hold_after = None;
+    });
 }
 
 async fn import(service: &Service, url: &str) -> Value {
@@ -59,7 +76,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
     let cut = |origin: &RangedOrigin| {
         origin.script(|script| {
             script.cut_after = [3_000_000].into();
-            script.rate = Some(6_000_000);
+            script.hold_after = Some(1_000_000);
         });
     };
     // Other bytes of the same length, while the first ones are under way.
@@ -72,7 +89,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
     })
     .await;
     origin.add("changes", content(2));
-    origin.script(|script| script.rate = None);
+    origin.script(|script| script.hold_after = None);
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["succeeded", "failed"])
         .await;
@@ -86,7 +103,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
         origin.script(|script| {
             script.weak_etag = weak;
             script.forget_ranges = !weak;
-            script.rate = None;
+            script.hold_after = None;
         });
         let job = import(&service, &url).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
@@ -105,7 +122,7 @@ async fn a_killed_service_goes_on_where_it_was() {
         installation().with("MEDIA_LEASE", "5s"),
     );
     let url = origin.add("file", content(1));
-    origin.script(|script| script.rate = Some(4 << 20));
+    hold_late(&origin);
     let service = installation.serve().await;
     let entered = service
         .enter(&json!({ "url": url, "resource": "r" }), json!({}))
@@ -115,19 +132,19 @@ async fn a_killed_service_goes_on_where_it_was() {
     wait_until(
         "three quarters have come",
         Duration::from_secs(30),
-        async || (origin.body_bytes() > SIZE * 3 / 4).then_some(()),
+        async || (origin.body_bytes() >= MOST).then_some(()),
     )
     .await;
     service.kill().await;
 
-    origin.script(|script| script.rate = None);
+    let_go(&origin);
     let service = installation.serve().await;
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("r").await["sha256"], content(1).sha256());
     let rest = &origin.requests()[1];
     assert_eq!(rest.status, 206, "{rest:?}");
-    assert!(rest.sent < SIZE * 3 / 4, "{rest:?}");
+    assert!(rest.sent < MOST, "{rest:?}");
     wait_until("one object is left", Duration::from_secs(30), async || {
         (installation.stored_files().len() == 1).then_some(())
     })
@@ -140,7 +157,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
     let service = installation.serve().await;
     for touched in [false, true] {
         let url = origin.add("file", content(1));
-        origin.script(|script| script.rate = Some(4 << 20));
+        hold_late(&origin);
         let entered = service
             .enter(&json!({ "url": url, "resource": "r" }), json!({}))
             .await;
@@ -149,7 +166,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
         wait_until("most has come", Duration::from_secs(30), async || {
             let seen = origin.requests();
             seen.get(before.max(1) - 1)?;
-            (seen.last()?.sent > SIZE * 3 / 4).then_some(())
+            (seen.last()?.sent >= MOST).then_some(())
         })
         .await;
         signal(&service, id, "pause").await;
@@ -163,7 +180,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
             let file = std::fs::File::options().write(true).open(partial).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, b"touched", 100).unwrap();
         }
-        origin.script(|script| script.rate = None);
+        let_go(&origin);
         signal(&service, id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
@@ -183,12 +200,12 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
         let (origin, installation) = (RangedOrigin::start().await, installation());
         let service = installation.serve().await;
         let url = origin.add("file", content(1));
-        origin.script(|script| script.rate = Some(4 << 20));
+        hold_late(&origin);
         let entered = json!({ "url": url, "resource": "r" });
         let entered = service.enter(&entered, json!({})).await;
         let id = entered["id"].as_str().unwrap();
         wait_until("most has come", Duration::from_secs(30), async || {
-            (origin.body_bytes() > SIZE * 3 / 4).then_some(())
+            (origin.body_bytes() >= MOST).then_some(())
         })
         .await;
         signal(&service, id, "pause").await;
@@ -199,7 +216,7 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
         } else {
             origin.change_etag("file");
         }
-        origin.script(|script| script.rate = None);
+        let_go(&origin);
         let before = origin.requests().len();
         signal(&service, id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
