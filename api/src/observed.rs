@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use media_shared::{
     metrics::{RequestGuard, figures},
-    telemetry::{TraceParent, record_trace_id},
+    telemetry::{TraceParent, export_attribute, export_failure, record_trace_id},
 };
 use poem::{Endpoint, IntoResponse, Request, Response, Result, http::Method};
 use tracing::{Instrument as _, Span, field::Empty};
@@ -37,9 +37,9 @@ pub(crate) async fn observe<E: Endpoint>(
     drop(under_way);
     let mut answer = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
     let status = answer.status().as_u16();
-    span.record("http.response.status_code", status);
+    export_attribute(&span, "http.response.status_code", i64::from(status));
     if answer.status().is_server_error() {
-        span.record("otel.status_code", "ERROR");
+        export_failure(&span);
     }
     figures().answered(method, &route, status, begun.elapsed());
     answer
@@ -59,8 +59,6 @@ fn span(request: &Request, method: &str, route: &str, id: &RequestId) -> Span {
         trace_id = Empty,
         http.request.method = method,
         http.route = route,
-        http.response.status_code = Empty,
-        otel.status_code = Empty,
     );
     if let Some(parent) = request.header(TRACE_PARENT) {
         TraceParent::from_text(parent).adopt(&span);

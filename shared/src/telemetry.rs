@@ -6,16 +6,26 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt as _, registry::LookupSpan,
+    EnvFilter, Layer,
+    filter::Targets,
+    fmt::{
+        self,
+        format::{Format, Json},
+    },
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogFormat, TelemetryConfig};
 
+mod json_fields;
 mod trace_context;
 mod traces;
+mod unexported;
 
-pub use trace_context::{TraceParent, record_trace_id};
+use json_fields::JsonFields;
+pub use trace_context::{TraceParent, export_attribute, export_failure, record_trace_id};
 pub use traces::TraceError;
 
 /// What the targets of the service's own lines and spans begin with.
@@ -36,24 +46,25 @@ pub struct Telemetry(Option<SdkTracerProvider>);
 /// the name of `program`. Lines have the id of their trace in any case: it joins those about a request to
 /// those about the job that came of it.
 pub fn start(program: &'static str, config: &TelemetryConfig) -> Result<Telemetry, TraceError> {
-    let provider = match &config.otlp_endpoint {
-        Some(endpoint) => traces::provider(program, endpoint)?,
-        None => traces::unexported(),
-    };
+    let provider = config
+        .otlp_endpoint
+        .as_ref()
+        .map(|endpoint| traces::provider(program, endpoint))
+        .transpose()?;
     let own = Targets::new().with_target(OWN, LevelFilter::INFO);
-    let traces = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(program))
-        .with_location(false)
-        .with_threads(false)
-        .with_target(false)
-        .with_filter(own);
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(program))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_filter(own)
+    });
     tracing_subscriber::registry()
         .with(lines(config.log_format).with_filter(filter(SERVICE_SAYS)))
         .with(traces)
         .init();
-    Ok(Telemetry(
-        config.otlp_endpoint.is_some().then_some(provider),
-    ))
+    Ok(Telemetry(provider))
 }
 
 /// Writes a command's lines of log to standard error, for people.
@@ -87,25 +98,34 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let terminal = std::io::stderr().is_terminal();
-    let layer = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .with_target(false);
     let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
     if json {
-        // The span that a line belongs to is the last of its list.
-        layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed()
+        json_lines().with_writer(std::io::stderr).boxed()
     } else {
-        layer.boxed()
+        fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(terminal)
+            .with_target(false)
+            .boxed()
     }
+}
+
+/// Lines for programs. The span that a line belongs to is the last of its list.
+fn json_lines<S>() -> fmt::Layer<S, JsonFields, Format<Json>>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fmt::layer()
+        .json()
+        .with_ansi(false)
+        .with_target(false)
+        .flatten_event(true)
+        .with_current_span(false)
+        .fmt_fields(JsonFields)
 }
 
 /// What a panic said.

@@ -9,7 +9,7 @@ use media_shared::{
     job_ledger::{Claimed, Claims, JobLedger, Lease, LedgerError},
     media_ledger::NewMedia,
     metrics::{AttemptOutcome, Stored, Work, figures},
-    telemetry::{TraceParent, panic_message, record_trace_id},
+    telemetry::{TraceParent, export_attribute, export_failure, panic_message, record_trace_id},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -146,8 +146,6 @@ impl Runner {
             job = %claimed.lease.job_id,
             attempt = claimed.lease.attempt,
             trace_id = Empty,
-            outcome = Empty,
-            otel.status_code = Empty,
         );
         if let Some(parent) = claimed.job.trace_parent.clone() {
             TraceParent::from_text(parent).adopt(&span);
@@ -155,9 +153,9 @@ impl Runner {
         record_trace_id(&span);
         let attempt = self.run_attempt(&claimed, slot);
         let outcome = attempt.instrument(span.clone()).await;
-        span.record("outcome", outcome.label());
+        export_attribute(&span, "outcome", outcome.label());
         if outcome == AttemptOutcome::Failed {
-            span.record("otel.status_code", "ERROR");
+            export_failure(&span);
         }
     }
 

@@ -3,10 +3,16 @@
 
 use std::collections::HashMap;
 
-use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+use opentelemetry::{
+    Context, Value,
+    propagation::TextMapPropagator as _,
+    trace::{SpanContext, Status, TraceContextExt as _},
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::unexported;
 
 /// The name of the header.
 const HEADER: &str = "traceparent";
@@ -19,7 +25,7 @@ impl TraceParent {
     /// The present span, if it belongs to a trace.
     pub fn of_present_span() -> Option<Self> {
         let mut carrier = HashMap::new();
-        let context = Span::current().context();
+        let context = Context::new().with_remote_span_context(context_of(&Span::current())?);
         TraceContextPropagator::new().inject_context(&context, &mut carrier);
         carrier.remove(HEADER).map(Self)
     }
@@ -38,16 +44,40 @@ impl TraceParent {
     pub fn adopt(self, span: &Span) {
         let carrier = HashMap::from([(HEADER.to_owned(), self.0)]);
         let context = TraceContextPropagator::new().extract(&carrier);
-        // Fails where traces are not exported.
-        let _ = span.set_parent(context);
+        let remote = context.span().span_context().clone();
+        // Where traces are not exported, no exporter takes it.
+        if span.set_parent(context).is_err() && remote.is_valid() {
+            unexported::enter(span, remote);
+        }
     }
 }
 
-/// Writes the trace of a span into its field `trace_id`, for the lines of log.
+/// Writes the trace of a span into its field `trace_id`, for the lines of log; a new one, if it belongs to
+/// none yet.
 pub fn record_trace_id(span: &Span) {
-    let context = span.context();
-    let known = context.span().span_context().clone();
-    if known.is_valid() {
-        span.record("trace_id", tracing::field::display(known.trace_id()));
+    let context = context_of(span).unwrap_or_else(|| {
+        let context = unexported::new();
+        unexported::enter(span, context.clone());
+        context
+    });
+    span.record("trace_id", tracing::field::display(context.trace_id()));
+}
+
+/// Where a span is in a trace, as the exporter has it if there is one.
+fn context_of(span: &Span) -> Option<SpanContext> {
+    let exported = span.context().span().span_context().clone();
+    if exported.is_valid() {
+        return Some(exported);
     }
+    unexported::context_of(span)
+}
+
+/// Adds to a span what is known at its end, as it is exported; no line of log comes after that.
+pub fn export_attribute(span: &Span, name: &'static str, value: impl Into<Value>) {
+    span.set_attribute(name, value);
+}
+
+/// Marks a span as one that failed, as it is exported.
+pub fn export_failure(span: &Span) {
+    span.set_status(Status::error(""));
 }

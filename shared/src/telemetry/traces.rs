@@ -5,10 +5,7 @@ use std::thread;
 use opentelemetry_otlp::{
     ExporterBuildError, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
 };
-use opentelemetry_sdk::{
-    Resource,
-    trace::{Sampler, SdkTracerProvider},
-};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use reqwest::blocking::Client;
 use url::Url;
 
@@ -51,13 +48,6 @@ pub(super) fn provider(
         .with_resource(resource)
         .with_batch_exporter(exporter)
         .build())
-}
-
-/// Gives spans their ids, and does nothing more with them.
-pub(super) fn unexported() -> SdkTracerProvider {
-    SdkTracerProvider::builder()
-        .with_sampler(Sampler::AlwaysOff)
-        .build()
 }
 
 /// A client that blocks has a runtime of its own, which may not be made or ended within another.
