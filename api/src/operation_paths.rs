@@ -5,7 +5,8 @@ use std::sync::Arc;
 use poem::http::Method;
 use poem_openapi::OpenApi;
 
-/// The path of every operation, as the OpenAPI document has it, with its methods.
+/// The path of every operation, as the OpenAPI document has it, with its methods; those with fewer
+/// parameters first.
 #[derive(Clone, Debug)]
 pub(crate) struct OperationPaths(Arc<[OperationPath]>);
 
@@ -29,17 +30,16 @@ impl OperationPaths {
                 template: path.path,
             }
         });
-        Self(all.collect())
+        let mut all: Vec<OperationPath> = all.collect();
+        // A name in a template says more than a parameter.
+        all.sort_by_key(|each| each.template.matches('{').count());
+        Self(all.into())
     }
 
     /// The path as the OpenAPI document has it that a path fits, if it fits one.
     pub(crate) fn template_of(&self, path: &str) -> Option<&str> {
-        // A name in a template says more than a parameter.
-        let parameters = |each: &&OperationPath| each.template.matches('{').count();
-        let fitting = self.0.iter().filter(|each| each.fits(path));
-        fitting
-            .min_by_key(parameters)
-            .map(|each| each.template.as_str())
+        let fitting = self.0.iter().find(|each| each.fits(path));
+        fitting.map(|each| each.template.as_str())
     }
 
     /// The value of `Allow` for a path (RFC 9110 §15.5.6).

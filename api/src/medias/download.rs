@@ -25,7 +25,7 @@ use poem_openapi::{
 };
 use url::Url;
 
-use super::headers::{self, content, validators};
+use super::headers::{self, content, set, validators};
 use crate::jsonapi::{ApiError, ErrorCode};
 
 /// How often the bytes are looked for again when the media is replaced between the look at its
@@ -106,9 +106,13 @@ async fn answer(
 ) -> Result<Response, AnswerError> {
     // The table holds no negative size.
     let size = u64::try_from(media.size).unwrap_or_default();
-    let response = validators(Response::builder(), media);
+    let mut response = Response::default();
+    validators(response.headers_mut(), media);
     let (status, range) = match judge(request.headers(), media, size, method) {
-        Verdict::NotModified => return Ok(response.status(StatusCode::NOT_MODIFIED).finish()),
+        Verdict::NotModified => {
+            response.set_status(StatusCode::NOT_MODIFIED);
+            return Ok(response);
+        }
         Verdict::PreconditionFailed => {
             return Err(AnswerError::Request(ApiError::new(
                 ErrorCode::PreconditionFailed,
@@ -140,29 +144,29 @@ async fn answer(
     }
     // Storage sends no sandbox along, so only what comes from here may be a PDF.
     let inline = inline && headers::may_be_inline(media, source.inline_pdf);
-    let response = content(response, media, inline);
+    let headers = response.headers_mut();
+    content(headers, media, inline);
     if headers::wants_minimal(request) {
-        return Ok(response
-            .status(StatusCode::NO_CONTENT)
-            .header("preference-applied", "return=minimal")
-            .finish());
+        set(headers, "preference-applied", "return=minimal");
+        response.set_status(StatusCode::NO_CONTENT);
+        return Ok(response);
     }
-    let mut response = response
-        .status(status)
-        .header(header::CONTENT_LENGTH, range.end - range.start);
+    set(headers, header::CONTENT_LENGTH, range.end - range.start);
     if status == StatusCode::PARTIAL_CONTENT {
         let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-        response = response.header(header::CONTENT_RANGE, value);
+        set(headers, header::CONTENT_RANGE, value);
     }
+    response.set_status(status);
     if method == Method::HEAD || range.is_empty() {
-        return Ok(response.finish());
+        return Ok(response);
     }
     let bytes = source
         .store
         .read(&BlobKey::of(media.blob_id), range)
         .await
         .map_err(AnswerError::Storage)?;
-    Ok(response.body(body_of(bytes)))
+    response.set_body(body_of(bytes));
+    Ok(response)
 }
 
 /// Where the client can fetch the bytes by itself. A client that splices parts together stays: its

@@ -3,7 +3,13 @@
 use media_shared::{entities::media, media_type};
 use parse_net::{date::HttpDate, disposition, list};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use poem::{Request, ResponseBuilder, http::header};
+use poem::{
+    Request,
+    http::{
+        HeaderMap, HeaderValue,
+        header::{self, IntoHeaderName},
+    },
+};
 
 /// All but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -11,6 +17,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// The most headers of an answer that brings a media.
+const MOST_HEADERS: usize = 24;
 
 /// The path of a media under `/medias/files` or `/medias/info`.
 pub(super) fn path_to(what: &str, media: &media::Model) -> String {
@@ -48,7 +57,9 @@ pub(super) fn last_modified(media: &media::Model) -> Option<HttpDate> {
 }
 
 /// The validators and the rules for caches, which go with every answer about a media, 304 too.
-pub(super) fn validators(response: ResponseBuilder, media: &media::Model) -> ResponseBuilder {
+pub(super) fn validators(headers: &mut HeaderMap, media: &media::Model) {
+    // Those of a download all fit: a map that grows moves what it has.
+    headers.reserve(MOST_HEADERS);
     // The path stays while the bytes change: caches may keep them, and must ask before they use
     // them.
     let cache = if media.public {
@@ -56,36 +67,43 @@ pub(super) fn validators(response: ResponseBuilder, media: &media::Model) -> Res
     } else {
         "private, no-cache"
     };
-    let response = response
-        .header(header::ETAG, etag(media))
-        .header(header::CACHE_CONTROL, cache)
-        // `return=minimal` answers without the bytes (RFC 7240 §2), and what is at a path may be
-        // another media for somebody else.
-        .header(header::VARY, "Prefer, Authorization");
-    match last_modified(media) {
-        Some(date) => response.header(header::LAST_MODIFIED, &date.format()[..]),
-        None => response,
+    set(headers, header::ETAG, etag(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    // `return=minimal` answers without the bytes (RFC 7240 §2), and what is at a path may be
+    // another media for somebody else.
+    let vary = HeaderValue::from_static("Prefer, Authorization");
+    headers.insert(header::VARY, vary);
+    if let Some(date) = last_modified(media) {
+        set(headers, header::LAST_MODIFIED, &date.format()[..]);
     }
 }
 
 /// What the bytes are and how a browser may treat them.
-pub(super) fn content(
-    response: ResponseBuilder,
-    media: &media::Model,
-    inline: bool,
-) -> ResponseBuilder {
-    response
-        .header(header::CONTENT_TYPE, &media.mime_type)
-        .header(
-            header::CONTENT_DISPOSITION,
-            content_disposition(media, inline),
-        )
-        .header(header::ACCEPT_RANGES, "bytes")
-        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .header(
+pub(super) fn content(headers: &mut HeaderMap, media: &media::Model, inline: bool) {
+    let disposition = content_disposition(media, inline);
+    set(headers, header::CONTENT_TYPE, &media.mime_type);
+    set(headers, header::CONTENT_DISPOSITION, disposition);
+    for (name, value) in [
+        (header::ACCEPT_RANGES, "bytes"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
             header::CONTENT_SECURITY_POLICY,
             "sandbox; default-src 'none'",
-        )
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// Sets a header, if the value can be one.
+pub(super) fn set(
+    headers: &mut HeaderMap,
+    name: impl IntoHeaderName,
+    value: impl TryInto<HeaderValue>,
+) {
+    if let Ok(value) = value.try_into() {
+        headers.insert(name, value);
+    }
 }
 
 /// Whether a browser may show it in place: what cannot run there; and, where that is wanted, PDF, whose

@@ -11,7 +11,7 @@ use poem_openapi::{
 
 use super::{
     fields::MediaResource,
-    headers::{encoded, validators},
+    headers::{encoded, set, validators},
 };
 use crate::{
     jsonapi::JsonApiResponse,
@@ -76,14 +76,15 @@ impl IntoResponse for InfoResponse {
         match self {
             Self::Document(document) => JsonApiResponse(document).into_response(),
             Self::Headers(media) => {
-                let mut response =
-                    validators(Response::builder().status(StatusCode::NO_CONTENT), &media);
+                let mut response = StatusCode::NO_CONTENT.into_response();
+                let headers = response.headers_mut();
+                validators(headers, &media);
                 for ((name, _), value) in RECORD_HEADERS.iter().zip(record(&media)) {
                     if let Some(value) = value {
-                        response = response.header(*name, value);
+                        set(headers, *name, value);
                     }
                 }
-                response.finish()
+                response
             }
         }
     }

@@ -1,8 +1,11 @@
 //! How many connections there are, and which one goes when there are too many.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,31 +22,50 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// request gives way: connections that ask for nothing keep nobody out.
 pub(super) struct Seats {
     free: Arc<Semaphore>,
-    waiting: Arc<Mutex<Waiting>>,
+    places: Arc<Places>,
 }
 
-/// The connections without a request under way, longest first.
+/// All connections. A request only writes its own place; they are looked through where there is no room.
 #[derive(Default)]
-struct Waiting {
-    next: u64,
-    since: BTreeMap<u64, CancellationToken>,
+struct Places {
+    /// How often a connection began to wait so far.
+    waits: AtomicU64,
+    taken: Mutex<HashMap<u64, Arc<Place>>>,
 }
 
-impl Waiting {
-    fn enter(&mut self, close: CancellationToken) -> u64 {
-        let place = self.next;
-        self.next += 1;
-        self.since.insert(place, close);
-        place
+struct Place {
+    /// The number of the wait that it is in, or [`BUSY`].
+    waits: AtomicU64,
+    close: CancellationToken,
+}
+
+/// What stands for the number of a wait while a request is under way, and once the connection has to go.
+const BUSY: u64 = 0;
+
+impl Places {
+    fn next_wait(&self) -> u64 {
+        // Never `BUSY`.
+        self.waits.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The longest wait that there is, and whose it is.
+    fn longest_wait(&self) -> Option<(u64, Arc<Place>)> {
+        let taken = lock(&self.taken);
+        let waits = taken
+            .values()
+            .map(|place| (place.waits.load(Ordering::Acquire), place));
+        let longest = waits
+            .filter(|(wait, _)| *wait != BUSY)
+            .min_by_key(|(wait, _)| *wait);
+        longest.map(|(wait, place)| (wait, Arc::clone(place)))
     }
 }
 
 /// The room of one connection.
 pub(super) struct Seat {
-    waiting: Arc<Mutex<Waiting>>,
-    /// Its place among those that wait, while it does.
-    place: Mutex<Option<u64>>,
-    close: CancellationToken,
+    places: Arc<Places>,
+    number: u64,
+    place: Arc<Place>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -54,7 +76,7 @@ impl Seats {
     pub(super) fn new(most: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(most)),
-            waiting: Arc::default(),
+            places: Arc::default(),
         }
     }
 
@@ -64,12 +86,16 @@ impl Seats {
             Ok(room) => room,
             Err(_) => self.room().await,
         };
-        let close = CancellationToken::new();
-        let place = lock(&self.waiting).enter(close.clone());
+        let number = self.places.next_wait();
+        let place = Arc::new(Place {
+            waits: AtomicU64::new(number),
+            close: CancellationToken::new(),
+        });
+        lock(&self.places.taken).insert(number, Arc::clone(&place));
         Seat {
-            waiting: Arc::clone(&self.waiting),
-            place: Mutex::new(Some(place)),
-            close,
+            places: Arc::clone(&self.places),
+            number,
+            place,
             _room: room,
         }
     }
@@ -87,9 +113,16 @@ impl Seats {
 
     /// Has the connection go that has waited longest for a request, if one waits.
     pub(super) fn make_room(&self) {
-        let longest = lock(&self.waiting).since.pop_first();
-        if let Some((_, close)) = longest {
-            close.cancel();
+        while let Some((wait, place)) = self.places.longest_wait() {
+            let waits = &place.waits;
+            // Otherwise a request has come just now.
+            if waits
+                .compare_exchange(wait, BUSY, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
+                place.close.cancel();
+                return;
+            }
         }
     }
 }
@@ -97,33 +130,27 @@ impl Seats {
 impl Seat {
     /// A request has come.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.leave();
+        self.place.waits.store(BUSY, Ordering::Release);
         Busy(Arc::clone(self))
     }
 
     /// Ends when the connection has to go.
     pub(super) async fn unseated(&self) {
-        self.close.cancelled().await;
-    }
-
-    fn leave(&self) {
-        if let Some(place) = lock(&self.place).take() {
-            lock(&self.waiting).since.remove(&place);
-        }
+        self.place.close.cancelled().await;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         let seat = &self.0;
-        let place = lock(&seat.waiting).enter(seat.close.clone());
-        *lock(&seat.place) = Some(place);
+        let wait = seat.places.next_wait();
+        seat.place.waits.store(wait, Ordering::Release);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.leave();
+        lock(&self.places.taken).remove(&self.number);
     }
 }
 
@@ -138,7 +165,7 @@ mod tests {
 
     /// Whether the connection was asked to go.
     fn has_to_go(seat: &Seat) -> bool {
-        seat.close.is_cancelled()
+        seat.place.close.is_cancelled()
     }
 
     #[tokio::test]
@@ -173,8 +200,8 @@ mod tests {
         };
         let (newcomer, ()) = tokio::join!(newcomer, leaving);
         assert!(!has_to_go(&newcomer));
-        assert_eq!(lock(&seats.waiting).since.len(), 1);
+        assert_eq!(lock(&seats.places.taken).len(), 1);
         drop(newcomer);
-        assert!(lock(&seats.waiting).since.is_empty());
+        assert!(lock(&seats.places.taken).is_empty());
     }
 }
