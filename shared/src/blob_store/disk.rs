@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{BlobKey, BlobStore, BlobStream, BlobWriter, Extent, Kept, Prefix, StorageError};
 use crate::media::Sha256;
 
+mod page_cache;
 mod writer;
 
 use writer::DiskWriter;
@@ -76,6 +77,9 @@ impl BlobStore for DiskStore {
 
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {
         let path = self.path(key);
+        if let Some(bytes) = page_cache::read(&path, &range) {
+            return Ok(stream::iter([Ok(bytes)]).boxed());
+        }
         let left = range.end.saturating_sub(range.start);
         let first = blocking(move || {
             let mut file = File::open(path)?;
