@@ -131,6 +131,13 @@ impl Database {
         })
     }
 
+    /// How many commits this process has made by [`Database::write`] and [`Database::transaction`], on SQLite:
+    /// as long as the number stays, what was read after it was asked for is what is there. Nothing is known
+    /// of PostgreSQL, where others write as well.
+    pub(crate) fn commits(&self) -> Option<u64> {
+        self.group.as_ref().map(|group| group.commits())
+    }
+
     /// Runs `work`, which is one statement that writes, and returns once it is committed.
     pub async fn write<T, E: From<DbErr>>(
         &self,

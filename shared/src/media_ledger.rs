@@ -22,6 +22,9 @@ use crate::{
 };
 
 mod lookup;
+mod remembered;
+
+use remembered::Remembered;
 
 /// What a media will be, once its bytes are stored.
 #[derive(Clone, Debug)]
@@ -114,6 +117,8 @@ pub struct MediaLedger {
     clock: Clock,
     keyed: Batches<MediaPath, Vec<media::Model>>,
     unkeyed: Batches<MediaPath, Vec<media::Model>>,
+    /// Where nobody else writes.
+    remembered: Option<Remembered>,
 }
 
 impl MediaLedger {
@@ -129,7 +134,15 @@ impl MediaLedger {
             unkeyed: lookups(),
             database,
             clock,
+            remembered: None,
         }
+    }
+
+    /// Remembers what was found until something is written. For the only process that writes.
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.remembered = Some(Remembered::default());
+        self
     }
 
     /// The media at a path, as far as it is seen. What belongs to the projects that are seen comes
@@ -174,6 +187,19 @@ impl MediaLedger {
 
     /// The first two media at a path, of whichever projects.
     async fn first_two(&self, path: &MediaPath) -> Result<Vec<media::Model>, DbErr> {
+        let Some((remembered, commits)) = self.remembered.as_ref().zip(self.database.commits())
+        else {
+            return self.look_up(path).await;
+        };
+        if let Some(found) = remembered.at(path, commits) {
+            return Ok(found);
+        }
+        let found = self.look_up(path).await?;
+        remembered.note(path.clone(), found.clone(), commits);
+        Ok(found)
+    }
+
+    async fn look_up(&self, path: &MediaPath) -> Result<Vec<media::Model>, DbErr> {
         let lookups = match path.key() {
             Some(_) => &self.keyed,
             None => &self.unkeyed,

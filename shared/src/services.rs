@@ -92,6 +92,11 @@ impl Services {
         let store = blob_store::open(&config.storage).await?;
         let (clock, lease) = (Clock::system(), config.worker.lease);
         let background = Background::default();
+        let mut medias = MediaLedger::new(database.clone(), clock.clone());
+        // A process that has workers of its own is alone with its tables, if they are on this machine.
+        if local.is_some() {
+            medias = medias.remembering();
+        }
         let tickets: Arc<dyn Tickets> = match (&config.redis, local) {
             (Some(url), _) => Arc::new(background.deliver_tickets(RedisQueue::open(url)?)),
             (None, Some(local)) => Arc::new(local),
@@ -100,7 +105,7 @@ impl Services {
         Ok(Self {
             jobs: JobLedger::new(database.clone(), clock.clone(), lease)
                 .most_open(config.projects.open_jobs),
-            medias: MediaLedger::new(database.clone(), clock.clone()),
+            medias,
             blobs: BlobLedger::new(database.clone(), clock.clone(), lease)
                 .most_stored(config.projects.stored_bytes),
             origins: OriginLedger::new(database.clone(), clock),

@@ -7,7 +7,10 @@
 //! itself: each call of SQLite is a message to its thread and back.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,20 @@ pub(super) struct GroupCommit {
     open: Mutex<Option<Group>>,
     /// How many wait for their turn.
     queued: AtomicUsize,
+    commits: Commits,
+}
+
+/// How many times something may have been committed. Counted before anybody hears of it.
+#[derive(Clone, Debug, Default)]
+struct Commits(Arc<AtomicU64>);
+
+/// Counts one, whatever becomes of it and of who waits for it.
+struct Counted<'c>(&'c Commits);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// What a unit is made of.
@@ -78,7 +95,13 @@ impl GroupCommit {
             connection,
             open: Mutex::new(None),
             queued: AtomicUsize::new(0),
+            commits: Commits::default(),
         }
+    }
+
+    /// How many commits were made so far. What is read after this sees them all.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.0.load(Ordering::Acquire)
     }
 
     /// Runs a single statement, and returns once it is committed.
@@ -88,6 +111,7 @@ impl GroupCommit {
     ) -> Result<T, E> {
         let open = self.turn().await;
         if open.is_none() && self.queued.load(Ordering::Acquire) == 0 {
+            let _counted = Counted(&self.commits);
             return work((&self.connection).into()).await;
         }
         self.in_group(open, Unit::Statement, |unit| work(unit.into()))
@@ -133,7 +157,7 @@ impl GroupCommit {
                 group.give_up(error).await;
             }
         } else if group.units >= MAX_UNITS || self.queued.load(Ordering::Acquire) == 0 {
-            commit(open.take());
+            self.commit(open.take());
         }
         drop(open);
         match done {
@@ -157,6 +181,21 @@ impl GroupCommit {
         }
     }
 
+    /// Commits in a task of its own, so that no unit that goes away takes the others with it. Closing the
+    /// connection waits for it.
+    fn commit(&self, group: Option<Group>) {
+        let Some(group) = group else {
+            return;
+        };
+        let commits = self.commits.clone();
+        tokio::spawn(async move {
+            let counted = Counted(&commits);
+            let committed = group.transaction.commit().await;
+            drop(counted);
+            group.outcome.send_replace(Some(committed));
+        });
+    }
+
     /// Commits the group that an outcome belongs to, if all that were to follow have gone away.
     fn commit_stragglers(&self, outcome: &Outcome) {
         // Otherwise somebody is at work, and sees to it.
@@ -165,7 +204,7 @@ impl GroupCommit {
         };
         let is_ours = |group: &mut Group| outcome.same_channel(&group.outcome.subscribe());
         if self.queued.load(Ordering::Acquire) == 0 {
-            commit(open.take_if(is_ours));
+            self.commit(open.take_if(is_ours));
         }
     }
 }
@@ -225,18 +264,6 @@ impl Group {
         let _ = self.transaction.rollback().await;
         self.outcome.send_replace(Some(Err(error)));
     }
-}
-
-/// Commits in a task of its own, so that no unit that goes away takes the others with it. Closing the
-/// connection waits for it.
-fn commit(group: Option<Group>) {
-    let Some(group) = group else {
-        return;
-    };
-    tokio::spawn(async move {
-        let committed = group.transaction.commit().await;
-        group.outcome.send_replace(Some(committed));
-    });
 }
 
 fn unknown() -> DbErr {

@@ -9,6 +9,7 @@ mod collector;
 mod job_ledger;
 mod job_ledger_model;
 mod ledgers;
+mod lookups;
 mod media_metadata;
 mod origin_ledger;
 mod plans;
