@@ -18,16 +18,24 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// A request, as often as it is wanted.
+/// Requests to one server, in turn, as often as they are wanted.
 pub(super) struct Load {
     address: String,
-    request: Request<Full<Bytes>>,
+    requests: Vec<Request<Full<Bytes>>>,
+    turn: Cell<usize>,
 }
 
 impl Load {
-    /// GET.
-    pub(super) fn get(url: &str) -> Self {
-        Self::new(Method::GET, url, Bytes::new())
+    /// GET of each.
+    pub(super) fn get<'u>(urls: impl IntoIterator<Item = &'u str>) -> Self {
+        let loads = urls
+            .into_iter()
+            .map(|url| Self::new(Method::GET, url, Bytes::new()));
+        let all = loads.reduce(|mut all, one| {
+            all.requests.extend(one.requests);
+            all
+        });
+        all.unwrap()
     }
 
     /// POST of a document.
@@ -45,7 +53,11 @@ impl Load {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .unwrap();
-        Self { address, request }
+        Self {
+            address,
+            requests: vec![request],
+            turn: Cell::new(0),
+        }
     }
 
     /// On so many connections at once, one after the other on each, for so long. Returns how many, and
@@ -128,7 +140,10 @@ impl Load {
 
     async fn ask(&self, sender: &mut SendRequest<Full<Bytes>>) {
         sender.ready().await.unwrap();
-        let answer = sender.send_request(self.request.clone()).await.unwrap();
+        let turn = self.turn.get();
+        self.turn.set((turn + 1) % self.requests.len());
+        let request = self.requests[turn].clone();
+        let answer = sender.send_request(request).await.unwrap();
         let status = answer.status();
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {

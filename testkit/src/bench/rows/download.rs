@@ -11,19 +11,25 @@ use super::super::{
 };
 use crate::{bytes::pattern, nginx::Nginx};
 
-/// How many connections ask for small files.
+/// How many connections ask for small files, and for how many of them in turn.
 const CONNECTIONS: usize = 16;
+const FILES: usize = 64;
 
 /// Small ones at once, and a large one.
 pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
     let (nginx, media) = (Nginx::start().await, Standalone::start().await);
-    nginx.add("small", &pattern(20_000));
+    let files: Vec<String> = (0..FILES).map(|n| format!("small-{n}")).collect();
+    for file in &files {
+        nginx.add(file, &pattern(20_000));
+    }
     let nginx_idle = measure::memory_now(&[nginx.pid()]);
-    let (small, large) = (nginx.url("small"), nginx.url(setting.add_large(&nginx)));
-    let keys = new_keys(2);
-    media.api.import(&small, &keys[..1], 1).await;
-    media.api.import(&large, &keys[1..], 1).await;
-    let stored = |key: &str| media.api.url(&format!("/medias/files/bench/{key}"));
+    let small: Vec<String> = files.iter().map(|file| nginx.url(file)).collect();
+    let large = nginx.url(setting.add_large(&nginx));
+    let (keys, large_key) = (new_keys(FILES), new_keys(1));
+    media.api.import(&small[0], &keys, 16).await;
+    media.api.import(&large, &large_key, 1).await;
+    let stored = |key: &String| media.api.url(&format!("/medias/files/bench/{key}"));
+    let ours: Vec<String> = keys.iter().map(stored).collect();
     let sides = |ours, theirs| {
         (
             Side::new("media", media.idle, ours),
@@ -33,7 +39,7 @@ pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
 
     let (ours, theirs) = setting
         .alternate(
-            async || get_many(setting, &stored(&keys[0]), media.pids()[0]).await,
+            async || get_many(setting, &ours, media.pids()[0]).await,
             async || get_many(setting, &small, nginx.pid()).await,
         )
         .await;
@@ -44,12 +50,12 @@ pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
         ours,
         yardstick,
         aims: vec![Aim::Ratio(0.7)],
-        note: "",
+        note: "64 files in turn, which are in memory and of which no record changes meanwhile",
     };
 
     let (ours, theirs) = setting
         .alternate(
-            async || get_large(setting, &stored(&keys[1]), media.pids()[0]).await,
+            async || get_large(setting, &stored(&large_key[0]), media.pids()[0]).await,
             async || get_large(setting, &large, nginx.pid()).await,
         )
         .await;
@@ -65,8 +71,9 @@ pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
     vec![many, one]
 }
 
-async fn get_many(setting: &Setting, url: &str, server: u32) -> Run {
-    let (load, watch) = (Load::get(url), Watch::begin(&[server]));
+async fn get_many(setting: &Setting, urls: &[String], server: u32) -> Run {
+    let load = Load::get(urls.iter().map(String::as_str));
+    let watch = Watch::begin(&[server]);
     let time = setting.quick_or(Duration::from_secs(1), Duration::from_secs(4));
     let (done, took) = load.as_fast_as_it_goes(CONNECTIONS, time).await;
     Run::done(done, took, watch.end())
