@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    Statement, UpdateMany,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 use serde::{Deserialize, Serialize};
@@ -226,16 +226,6 @@ impl BlobLedger {
             .map(|given_up| given_up > 0)
     }
 
-    /// Forgets a staged blob of which storage knows nothing: its writer never got to its first byte.
-    pub async fn withdraw(&self, blob: &StagedBlob) -> Result<(), DbErr> {
-        let withdrawn = self.database.write(|database| {
-            let blobs = blob::Entity::delete_many().filter(is_staged(blob.owner));
-            let blob = blobs.filter(blob::Column::Id.eq(blob.id));
-            Box::pin(async move { blob.exec(&database).await })
-        });
-        withdrawn.await.map(|_| ())
-    }
-
     /// Gives up whatever an attempt that was stopped has staged, except what the next one can go on
     /// from.
     pub async fn release(&self, lease: Lease) -> Result<(), DbErr> {
@@ -349,16 +339,12 @@ pub(crate) async fn retire(
 
 /// The staged blobs of a writer, as it may write about them.
 fn staged(owner: BlobOwner) -> UpdateMany<blob::Entity> {
-    blob::Entity::update_many().filter(is_staged(owner))
-}
-
-fn is_staged(owner: BlobOwner) -> Condition {
-    let staged = Condition::all().add(Expr::cust("status = 'staged'"));
+    let staged = blob::Entity::update_many().filter(Expr::cust("status = 'staged'"));
     match owner {
         BlobOwner::Attempt(lease) => staged
-            .add(blob::Column::JobId.eq(lease.job_id))
-            .add(blob::Column::Attempt.eq(lease.attempt)),
-        BlobOwner::Upload => staged.add(blob::Column::JobId.is_null()),
+            .filter(blob::Column::JobId.eq(lease.job_id))
+            .filter(blob::Column::Attempt.eq(lease.attempt)),
+        BlobOwner::Upload => staged.filter(blob::Column::JobId.is_null()),
     }
 }
 

@@ -129,17 +129,6 @@ impl Intake {
         announced: Option<u64>,
     ) -> Result<Self, IntakeError> {
         let blob = blobs.stage(owner, project).await?;
-        Self::open_staged(blobs, store, blob, expectation, announced).await
-    }
-
-    /// The same for a blob that is in the book already.
-    pub async fn open_staged(
-        blobs: &BlobLedger,
-        store: &Arc<dyn BlobStore>,
-        blob: StagedBlob,
-        expectation: Expectation,
-        announced: Option<u64>,
-    ) -> Result<Self, IntakeError> {
         let extent = Extent {
             announced: announced.or(expectation.size),
             most: expectation.max_bytes,

@@ -103,48 +103,28 @@ impl Importer {
         task: &Task<'_>,
         transfer: Option<Transfer>,
     ) -> Result<(Transfer, Intake), Failure> {
-        let (transfer, blob) = match transfer {
-            Some(transfer) => (transfer, self.stage(task).await?),
-            // Apart, as it is large and soon over.
-            None => Box::pin(self.start(task)).await?,
+        let transfer = match transfer {
+            Some(transfer) => transfer,
+            None => self.fetcher.start(task.target).await?,
         };
         let total = transfer.head().identity.total;
         if let Some(announced) = total {
-            if let Err(error) = task.expectation.check_announced(announced) {
-                self.withdraw(&blob).await;
-                return Err(task.failure(&error));
-            }
+            task.expectation
+                .check_announced(announced)
+                .map_err(|error| task.failure(&error))?;
             task.job.progress.announce(announced);
         }
-        task.job.stage(blob.clone());
-        let intake = Intake::open_staged(&self.blobs, &self.store, blob, task.expectation, total);
-        let intake = intake.await.map_err(|error| task.failure(&error))?;
+        let intake = Intake::open(
+            &self.blobs,
+            &self.store,
+            (BlobOwner::Attempt(task.lease), task.project),
+            task.expectation,
+            total,
+        )
+        .await
+        .map_err(|error| task.failure(&error))?;
+        task.job.stage(intake.blob().clone());
         Ok((transfer, intake))
-    }
-
-    /// Asks the origin, and meanwhile enters the blob that most of its answers need.
-    async fn start(&self, task: &Task<'_>) -> Result<(Transfer, StagedBlob), Failure> {
-        match tokio::join!(self.fetcher.start(task.target), self.stage(task)) {
-            (Ok(transfer), blob) => Ok((transfer, blob?)),
-            (Err(failure), blob) => {
-                if let Ok(blob) = blob {
-                    self.withdraw(&blob).await;
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    async fn stage(&self, task: &Task<'_>) -> Result<StagedBlob, Failure> {
-        let owner = BlobOwner::Attempt(task.lease);
-        let staged = self.blobs.stage(owner, task.project).await;
-        staged.map_err(|error| task.failure(&error.into()))
-    }
-
-    async fn withdraw(&self, blob: &StagedBlob) {
-        if let Err(error) = self.blobs.withdraw(blob).await {
-            tracing::warn!(%error, "a blob that was not begun is left to the collector");
-        }
     }
 
     /// Opens both for the bytes that an earlier attempt did not get, if what it got is still good.

@@ -11,7 +11,6 @@ use media_shared::{
     ids::{BlobId, WorkerId},
     intake::{Expectation, Intake, IntakeError},
     job::{Failure, FailureCode},
-    job_ledger::Lease,
     media::Sha256,
 };
 use sea_orm::EntityTrait as _;
@@ -26,7 +25,6 @@ on_every_database!(
     live_blobs_stay_and_replaced_ones_go,
     an_attempt_that_is_over_loses_its_blob_after_the_grace,
     what_was_given_up_is_looked_for_once_more,
-    what_was_never_begun_is_forgotten_and_only_by_who_holds_it,
     what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job,
     an_upload_keeps_its_blob_for_as_long_as_it_renews,
     an_intake_keeps_what_was_promised_and_nothing_else,
@@ -82,40 +80,6 @@ async fn exists(store: &Arc<dyn BlobStore>, id: media_shared::ids::BlobId) -> bo
         Err(StorageError::NotFound) => false,
         Err(error) => panic!("{error}"),
     }
-}
-
-async fn what_was_never_begun_is_forgotten_and_only_by_who_holds_it(database: Database) {
-    let (ledgers, (_directory, store)) = (Ledgers::open(&database), store().await);
-    let job = ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
-    let lease = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
-    let lease = lease.unwrap().unwrap().lease;
-    let owner = BlobOwner::Attempt(lease);
-    let staged = ledgers.blobs.stage(owner, None).await.unwrap();
-    let other = ledgers.blobs.stage(owner, None).await.unwrap();
-    ledgers.blobs.withdraw(&staged).await.unwrap();
-    assert_eq!(blobs(&database).await, 1);
-
-    // What is another's, live or garbage is not its to forget.
-    let later = BlobOwner::Attempt(Lease {
-        attempt: lease.attempt + 1,
-        ..lease
-    });
-    for owner in [later, BlobOwner::Upload] {
-        let foreign = StagedBlob {
-            owner,
-            ..other.clone()
-        };
-        ledgers.blobs.withdraw(&foreign).await.unwrap();
-        assert_eq!(blobs(&database).await, 1, "{job:?}");
-    }
-    let live = stored(&ledgers, &store, BlobOwner::Upload).await;
-    let media = new_media(path("live"), live.blob_id);
-    ledgers.medias.publish(media).await.unwrap();
-    let upload = of_upload(live.blob_id);
-    ledgers.blobs.withdraw(&upload).await.unwrap();
-    ledgers.blobs.discard(&other).await.unwrap();
-    ledgers.blobs.withdraw(&other).await.unwrap();
-    assert_eq!(blobs(&database).await, 2);
 }
 
 async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
