@@ -39,6 +39,8 @@ mod tests {
 
     use crate::telemetry::{TraceParent, record_trace_id};
 
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
     fn trace_here() -> Option<String> {
         let text = TraceParent::of_present_span()?.into_text();
         text.split('-').nth(1).map(str::to_owned)
@@ -60,7 +62,6 @@ mod tests {
             assert_ne!(traces[0], traces[1]);
             assert_eq!(trace_here(), None);
 
-            const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
             let adopted = info_span!("attempt", trace_id = Empty);
             TraceParent::from_text(PARENT).adopt(&adopted);
             record_trace_id(&adopted);
