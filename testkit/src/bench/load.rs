@@ -27,35 +27,31 @@ pub(super) struct Load {
 
 impl Load {
     /// GET of each.
-    pub(super) fn get<'u>(urls: impl IntoIterator<Item = &'u str>) -> Self {
-        let loads = urls
-            .into_iter()
-            .map(|url| Self::new(Method::GET, url, Bytes::new()));
-        let all = loads.reduce(|mut all, one| {
-            all.requests.extend(one.requests);
-            all
-        });
-        all.unwrap()
+    pub(super) fn get(urls: &[String]) -> Self {
+        Self::new(&Method::GET, urls, &Bytes::new())
     }
 
     /// POST of a document.
     pub(super) fn post(url: &str, document: &Value) -> Self {
-        Self::new(Method::POST, url, document.to_string().into())
+        let body = document.to_string().into();
+        Self::new(&Method::POST, &[url.to_owned()], &body)
     }
 
-    fn new(method: Method, url: &str, body: Bytes) -> Self {
-        let url: Uri = url.parse().unwrap();
-        let address = url.authority().unwrap().to_string();
-        let request = Request::builder()
-            .method(method)
-            .uri(url.path_and_query().unwrap().as_str())
-            .header(HOST, &address)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .unwrap();
+    fn new(method: &Method, urls: &[String], body: &Bytes) -> Self {
+        let urls: Vec<Uri> = urls.iter().map(|url| url.parse().unwrap()).collect();
+        let address = urls[0].authority().unwrap().to_string();
+        let request = |url: &Uri| {
+            Request::builder()
+                .method(method)
+                .uri(url.path_and_query().unwrap().as_str())
+                .header(HOST, &address)
+                .header(CONTENT_TYPE, "application/json")
+                .body(Full::new(body.clone()))
+                .unwrap()
+        };
         Self {
+            requests: urls.iter().map(request).collect(),
             address,
-            requests: vec![request],
             turn: Cell::new(0),
         }
     }

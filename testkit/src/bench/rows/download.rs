@@ -72,8 +72,7 @@ pub(in super::super) async fn measure(setting: &Setting) -> Vec<Row> {
 }
 
 async fn get_many(setting: &Setting, urls: &[String], server: u32) -> Run {
-    let load = Load::get(urls.iter().map(String::as_str));
-    let watch = Watch::begin(&[server]);
+    let (load, watch) = (Load::get(urls), Watch::begin(&[server]));
     let time = setting.quick_or(Duration::from_secs(1), Duration::from_secs(4));
     let (done, took) = load.as_fast_as_it_goes(CONNECTIONS, time).await;
     Run::done(done, took, watch.end())

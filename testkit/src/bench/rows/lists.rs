@@ -71,7 +71,7 @@ async fn api_of(production: Production, name: &str, jobs: usize) -> (Production,
 }
 
 async fn ask(api: &Program, size: usize, requests: usize) -> Run {
-    let load = Load::get([api.url(&format!("/jobs?{QUERY}{size}")).as_str()]);
+    let load = Load::get(&[api.url(&format!("/jobs?{QUERY}{size}"))]);
     let watch = Watch::begin(&[api.process().pid()]);
     let waits = load.one_by_one(requests).await;
     Run::waited(&waits, Some(watch.end()))
