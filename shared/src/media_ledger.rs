@@ -22,9 +22,9 @@ use crate::{
 };
 
 mod lookup;
-mod remembered;
+mod lookup_cache;
 
-use remembered::Remembered;
+use lookup_cache::LookupCache;
 
 /// What a media will be, once its bytes are stored.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ pub struct MediaLedger {
     keyed: Batches<MediaPath, Vec<media::Model>>,
     unkeyed: Batches<MediaPath, Vec<media::Model>>,
     /// Where nobody else writes.
-    remembered: Option<Remembered>,
+    cache: Option<LookupCache>,
 }
 
 impl MediaLedger {
@@ -134,14 +134,14 @@ impl MediaLedger {
             unkeyed: lookups(),
             database,
             clock,
-            remembered: None,
+            cache: None,
         }
     }
 
     /// Remembers what was found until something is written. For the only process that writes.
     #[must_use]
-    pub fn remembering(mut self) -> Self {
-        self.remembered = Some(Remembered::default());
+    pub fn caching_lookups(mut self) -> Self {
+        self.cache = Some(LookupCache::default());
         self
     }
 
@@ -187,15 +187,14 @@ impl MediaLedger {
 
     /// The first two media at a path, of whichever projects.
     async fn first_two(&self, path: &MediaPath) -> Result<Vec<media::Model>, DbErr> {
-        let Some((remembered, commits)) = self.remembered.as_ref().zip(self.database.commits())
-        else {
+        let Some((cache, commits)) = self.cache.as_ref().zip(self.database.commits()) else {
             return self.look_up(path).await;
         };
-        if let Some(found) = remembered.at(path, commits) {
+        if let Some(found) = cache.at(path, commits) {
             return Ok(found);
         }
         let found = self.look_up(path).await?;
-        remembered.note(path.clone(), found.clone(), commits);
+        cache.note(path.clone(), found.clone(), commits);
         Ok(found)
     }
 

@@ -95,7 +95,7 @@ impl Services {
         let mut medias = MediaLedger::new(database.clone(), clock.clone());
         // A process that has workers of its own is alone with its tables, if they are on this machine.
         if local.is_some() {
-            medias = medias.remembering();
+            medias = medias.caching_lookups();
         }
         let tickets: Arc<dyn Tickets> = match (&config.redis, local) {
             (Some(url), _) => Arc::new(background.deliver_tickets(RedisQueue::open(url)?)),

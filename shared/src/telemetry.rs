@@ -22,7 +22,7 @@ use crate::config::{LogFormat, TelemetryConfig};
 mod json_fields;
 mod trace_context;
 mod traces;
-mod unexported;
+mod unexported_traces;
 
 use json_fields::JsonFields;
 pub use trace_context::{TraceParent, export_attribute, export_failure, record_trace_id};

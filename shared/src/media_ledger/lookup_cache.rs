@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// Media by their paths.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Remembered(Arc<Mutex<Findings>>);
+pub(super) struct LookupCache(Arc<Mutex<Findings>>);
 
 #[derive(Debug)]
 struct Findings {
@@ -36,7 +36,7 @@ impl Default for Findings {
     }
 }
 
-impl Remembered {
+impl LookupCache {
     /// What was found at a path, if no more than so many commits were made since.
     pub(super) fn at(&self, path: &MediaPath, commits: u64) -> Option<Vec<media::Model>> {
         let findings = self.findings();
@@ -75,22 +75,22 @@ mod tests {
 
     #[test]
     fn a_commit_makes_all_forgotten_and_so_do_too_many() {
-        let remembered = Remembered::default();
-        assert_eq!(remembered.at(&path(0), 0), None);
-        remembered.note(path(0), Vec::new(), 7);
-        remembered.note(path(1), Vec::new(), 7);
-        assert_eq!(remembered.at(&path(0), 7), Some(Vec::new()));
-        assert_eq!(remembered.at(&path(1), 7), Some(Vec::new()));
-        assert_eq!(remembered.at(&path(0), 8), None);
+        let cache = LookupCache::default();
+        assert_eq!(cache.at(&path(0), 0), None);
+        cache.note(path(0), Vec::new(), 7);
+        cache.note(path(1), Vec::new(), 7);
+        assert_eq!(cache.at(&path(0), 7), Some(Vec::new()));
+        assert_eq!(cache.at(&path(1), 7), Some(Vec::new()));
+        assert_eq!(cache.at(&path(0), 8), None);
         // A look-up that was overtaken by a commit.
-        remembered.note(path(2), Vec::new(), 6);
-        assert_eq!(remembered.at(&path(2), 7), None);
-        remembered.note(path(3), Vec::new(), 8);
-        assert_eq!(remembered.at(&path(0), 8), None);
+        cache.note(path(2), Vec::new(), 6);
+        assert_eq!(cache.at(&path(2), 7), None);
+        cache.note(path(3), Vec::new(), 8);
+        assert_eq!(cache.at(&path(0), 8), None);
 
         for n in 0..=MOST {
-            remembered.note(path(n), Vec::new(), 9);
+            cache.note(path(n), Vec::new(), 9);
         }
-        assert_eq!(remembered.findings().at.len(), 1);
+        assert_eq!(cache.findings().at.len(), 1);
     }
 }

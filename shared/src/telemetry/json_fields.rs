@@ -65,7 +65,6 @@ impl Members<'_> {
     }
 
     fn try_write(&mut self, name: &str, value: impl serde::Serialize) -> fmt::Result {
-        let json = |value| serde_json::to_string(value).map_err(|_| fmt::Error);
         let separator = if std::mem::take(&mut self.is_first) {
             ""
         } else {
@@ -73,8 +72,9 @@ impl Members<'_> {
         };
         // A keyword of Rust that is a field's name.
         let name = name.strip_prefix("r#").unwrap_or(name);
+        let name = serde_json::to_string(name).map_err(|_| fmt::Error)?;
         let value = serde_json::to_string(&value).map_err(|_| fmt::Error)?;
-        write!(self.output, "{separator}{}:{value}", json(name)?)
+        write!(self.output, "{separator}{name}:{value}")
     }
 }
 

@@ -12,7 +12,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::unexported;
+use super::unexported_traces;
 
 /// The name of the header.
 const HEADER: &str = "traceparent";
@@ -47,7 +47,7 @@ impl TraceParent {
         let remote = context.span().span_context().clone();
         // Where traces are not exported, no exporter takes it.
         if span.set_parent(context).is_err() && remote.is_valid() {
-            unexported::enter(span, remote);
+            unexported_traces::enter(span, remote);
         }
     }
 }
@@ -56,8 +56,8 @@ impl TraceParent {
 /// none yet.
 pub fn record_trace_id(span: &Span) {
     let context = context_of(span).unwrap_or_else(|| {
-        let context = unexported::new();
-        unexported::enter(span, context.clone());
+        let context = unexported_traces::new();
+        unexported_traces::enter(span, context.clone());
         context
     });
     span.record("trace_id", tracing::field::display(context.trace_id()));
@@ -69,7 +69,7 @@ fn context_of(span: &Span) -> Option<SpanContext> {
     if exported.is_valid() {
         return Some(exported);
     }
-    unexported::context_of(span)
+    unexported_traces::context_of(span)
 }
 
 /// Adds to a span what is known at its end, as it is exported; no line of log comes after that.

@@ -72,7 +72,7 @@ impl Ledgers {
         let clock = ManualClock::new();
         Self {
             jobs: JobLedger::new(database.clone(), clock.clock(), LEASE),
-            medias: MediaLedger::new(database.clone(), clock.clock()).remembering(),
+            medias: MediaLedger::new(database.clone(), clock.clock()).caching_lookups(),
             blobs: BlobLedger::new(database.clone(), clock.clock(), LEASE),
             clock,
             database: database.clone(),
