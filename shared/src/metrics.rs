@@ -10,10 +10,12 @@ use prometheus_client::{encoding::text, registry::Registry};
 use crate::services::Services;
 
 mod figures;
+mod labels;
 mod process;
 mod state;
 
-pub use figures::{AttemptOutcome, Figures, RequestGuard, Stored, Work, figures};
+pub use figures::{Figures, RequestGuard, figures};
+pub use labels::{AttemptOutcome, Stored, Work};
 
 /// The media type of [`exposition`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

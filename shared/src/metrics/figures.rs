@@ -3,7 +3,6 @@
 use std::{sync::LazyLock, time::Duration};
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -13,6 +12,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::labels::{
+    AttemptOutcome, OfAnswer, OfClass, OfCode, OfOutcome, OfRoute, OfStored, OfWork, Stored, Work,
+};
 use crate::job::{FailureCode, JobClass as _, JobStatus, MediaImport};
 
 /// The figures of this process.
@@ -23,156 +25,6 @@ pub fn figures() -> &'static Figures {
         figures
     });
     &FIGURES
-}
-
-/// How an attempt at a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AttemptOutcome {
-    /// The media is stored and recorded.
-    Succeeded,
-    /// It failed; the job waits for another, or has failed.
-    Failed,
-    /// The origin wants to be left alone; nothing is spent.
-    Postponed,
-    /// A client's signal ended it.
-    Stopped,
-    /// The worker shuts down, or storage is away; nothing is spent.
-    HandedBack,
-    /// The job was no longer this worker's.
-    Lost,
-}
-
-impl AttemptOutcome {
-    const ALL: [Self; 6] = [
-        Self::Succeeded,
-        Self::Failed,
-        Self::Postponed,
-        Self::Stopped,
-        Self::HandedBack,
-        Self::Lost,
-    ];
-
-    /// As figures and traces spell it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Postponed => "postponed",
-            Self::Stopped => "stopped",
-            Self::HandedBack => "handed_back",
-            Self::Lost => "lost",
-        }
-    }
-}
-
-/// What bytes were stored for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stored {
-    /// An attempt at an import.
-    Import,
-    /// An upload.
-    Upload,
-}
-
-impl Stored {
-    const ALL: [Self; 2] = [Self::Import, Self::Upload];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Import => "import",
-            Self::Upload => "upload",
-        }
-    }
-}
-
-/// What a worker does beside jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Work {
-    /// Taking the next job.
-    Claim,
-    /// The sign of life.
-    Heartbeat,
-    /// Writing down how an attempt ended.
-    Settle,
-    /// Making due jobs pending.
-    Schedule,
-    /// Taking jobs back from lost workers.
-    Rescue,
-    /// Looking for what is pending.
-    Reconcile,
-    /// Removing what nobody refers to from storage.
-    Collect,
-    /// Removing jobs that ended long ago.
-    Prune,
-    /// Posting tickets to Redis, or taking them.
-    Tickets,
-}
-
-impl Work {
-    const ALL: [Self; 9] = [
-        Self::Claim,
-        Self::Heartbeat,
-        Self::Settle,
-        Self::Schedule,
-        Self::Rescue,
-        Self::Reconcile,
-        Self::Collect,
-        Self::Prune,
-        Self::Tickets,
-    ];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::Heartbeat => "heartbeat",
-            Self::Settle => "settle",
-            Self::Schedule => "schedule",
-            Self::Rescue => "rescue",
-            Self::Reconcile => "reconcile",
-            Self::Collect => "collect",
-            Self::Prune => "prune",
-            Self::Tickets => "tickets",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfClass {
-    class: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOutcome {
-    class: String,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCode {
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfStored {
-    by: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfWork {
-    work: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRoute {
-    method: String,
-    route: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfAnswer {
-    method: String,
-    route: String,
-    status: u16,
 }
 
 /// What is counted.
