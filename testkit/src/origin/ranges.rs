@@ -191,6 +191,22 @@ impl RangedOrigin {
         change(&mut self.state.lock().unwrap().script);
     }
 
+    /// Sends so many bytes of each body, at so many a second, and then nothing until [`RangedOrigin::let_go`].
+    pub fn hold_after(&self, bytes: u64, rate: u64) {
+        self.script(|script| {
+            script.rate = Some(rate);
+            script.hold_after = Some(bytes);
+        });
+    }
+
+    /// Sends what comes next as fast as it is read, and holds nothing back any more.
+    pub fn let_go(&self) {
+        self.script(|script| {
+            script.rate = None;
+            script.hold_after = None;
+        });
+    }
+
     /// Every request so far, in the order they came.
     pub fn requests(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()

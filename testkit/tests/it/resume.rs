@@ -29,10 +29,7 @@ async fn production() -> Production {
 async fn kill_late(production: &Production, api: &Program, origin: &RangedOrigin) -> String {
     let url = origin.add("file", CONTENT);
     let most = SIZE - (1 << 20);
-    origin.script(|script| {
-        script.rate = Some(6 << 20);
-        script.hold_after = Some(most);
-    });
+    origin.hold_after(most, 6 << 20);
     let worker = production.worker("worker-1").await;
     let job = api.import(&url, "r").await;
     // A checkpoint comes at least every two seconds, of the parts that are there by then.
@@ -41,10 +38,7 @@ async fn kill_late(production: &Production, api: &Program, origin: &RangedOrigin
     })
     .await;
     worker.kill();
-    origin.script(|script| {
-        script.rate = None;
-        script.hold_after = None;
-    });
+    origin.let_go();
     job
 }
 

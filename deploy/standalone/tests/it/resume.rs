@@ -26,17 +26,7 @@ fn installation() -> Installation {
 
 /// Most of a file comes, over more than a checkpoint's two seconds, and then nothing.
 fn hold_late(origin: &RangedOrigin) {
-    origin.script(|script| {
-        script.rate = Some(4 << 20);
-        script.hold_after = Some(MOST);
-    });
-}
-
-fn let_go(origin: &RangedOrigin) {
-    origin.script(|script| {
-        script.rate = None;
-        script.hold_after = None;
-    });
+    origin.hold_after(MOST, 4 << 20);
 }
 
 async fn import(service: &Service, url: &str) -> Value {
@@ -137,7 +127,7 @@ async fn a_killed_service_goes_on_where_it_was() {
     .await;
     service.kill().await;
 
-    let_go(&origin);
+    origin.let_go();
     let service = installation.serve().await;
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
@@ -180,7 +170,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
             let file = std::fs::File::options().write(true).open(partial).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, b"touched", 100).unwrap();
         }
-        let_go(&origin);
+        origin.let_go();
         signal(&service, id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
@@ -216,7 +206,7 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
         } else {
             origin.change_etag("file");
         }
-        let_go(&origin);
+        origin.let_go();
         let before = origin.requests().len();
         signal(&service, id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
