@@ -26,8 +26,9 @@ async fn main() -> anyhow::Result<()> {
     open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
     // The workers are other programs: without Redis they find new jobs in the table.
-    let services = Services::open(&config, None).await?;
-    media_migrations::check(services.database.reader()).await?;
+    let services = Services::open(&config, None, None).await?;
+    services.check_schema().await?;
+    services.warn_unless_writable().await;
     let listener = media_api::listen(config.listen)
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     tracing::info!("listening on http://{}", listener.local_addr()?);

@@ -1,5 +1,8 @@
 //! The schema and how it came to be: one set of migrations for SQLite and PostgreSQL.
 
+pub mod file_lock;
+pub mod integrity;
+
 mod m20261123_000001_create_tables;
 mod m20261124_000001_checkpoints_and_metadata;
 mod m20261124_000002_origins;
@@ -8,12 +11,13 @@ mod m20261124_000005_traces;
 mod m20261126_000006_origin_guests;
 mod m20261126_000007_public_since;
 mod m20261126_000008_lists_by_id;
+mod m20261127_000009_whole_microseconds;
 
 use sea_orm_migration::{
     prelude::*,
     sea_orm::{
-        DatabaseBackend, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
-        TransactionTrait,
+        DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+        TransactionOptions, TransactionTrait,
     },
 };
 
@@ -32,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000006_origin_guests::Migration),
             Box::new(m20261126_000007_public_since::Migration),
             Box::new(m20261126_000008_lists_by_id::Migration),
+            Box::new(m20261127_000009_whole_microseconds::Migration),
         ]
     }
 }
@@ -42,16 +47,24 @@ const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7305808869231650661)";
 
 /// Brings the schema up to date, all or nothing. Safe to run from several programs at once.
 pub async fn migrate_up(database: &DatabaseConnection) -> Result<(), DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
-    let transaction = database.begin_with_options(options).await?;
+    let transaction = begin(database).await?;
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
         transaction.execute_unprepared(ADVISORY_LOCK).await?;
     }
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
+}
+
+/// Begins a transaction that may write. Only this program's own commands use it, whose futures are not
+/// dropped while they go on; the services' transactions are units of work.
+#[allow(clippy::disallowed_methods, reason = "see above")]
+pub(crate) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    // Immediate: a deferred transaction that reads before it writes fails if another wrote in between.
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    };
+    database.begin_with_options(options).await
 }
 
 /// Why a program cannot run on a schema.

@@ -1,10 +1,14 @@
 //! `media-migrate`: brings the schema up, down, tells how it stands, or waits for it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
-use media_migrations::SchemaError;
+use clap::{Parser, Subcommand};
+use media_migrations::{
+    SchemaError,
+    file_lock::{FileLock, Locking},
+    integrity,
+};
 use sea_orm_migration::{
     MigratorTrait,
     sea_orm::{ConnectOptions, Database, DatabaseConnection},
@@ -19,23 +23,24 @@ const WAIT_LIMIT: Duration = Duration::from_mins(10);
 /// How often `wait` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Migrates the database of the media importer.
+/// Migrates the database of the media importer, and checks it.
 #[derive(Parser)]
 #[command(name = "media-migrate", version)]
 struct Arguments {
-    /// What to do.
+    #[command(subcommand)]
     command: Command,
     /// The database: sqlite://path or postgres://user:password@host/name
     #[arg(
         long,
         env = "DATABASE_URL",
         default_value = "sqlite://data/media.db",
-        hide_env_values = true
+        hide_env_values = true,
+        global = true
     )]
     database_url: String,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Subcommand)]
 enum Command {
     /// Apply what is missing.
     Up,
@@ -45,6 +50,25 @@ enum Command {
     Status,
     /// Wait until nothing is missing, for ten minutes at most; change nothing.
     Wait,
+    /// Look for media without bytes, bytes without media and usages that were miscounted; exit with 1 if
+    /// there are any
+    Check {
+        /// Count charges and usages anew, delete records whose bytes are gone, and leave bytes without a
+        /// record to the collector
+        #[arg(long)]
+        repair: bool,
+    },
+}
+
+impl Command {
+    /// Whether it changes anything.
+    fn writes(self) -> bool {
+        match self {
+            Self::Up | Self::Down => true,
+            Self::Status | Self::Wait => false,
+            Self::Check { repair } => repair,
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -76,6 +100,7 @@ async fn asked_to_stop() -> std::io::Result<()> {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let _lock = lock(arguments)?;
     let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url)?);
     options.sqlx_logging(false);
     let database = Database::connect(options)
@@ -88,6 +113,44 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Wait => timeout(WAIT_LIMIT, wait(&database))
             .await
             .with_context(|| format!("the schema did not come up within {WAIT_LIMIT:?}"))??,
+        Command::Check { repair } => check(&database, repair).await?,
+    }
+    Ok(())
+}
+
+/// Makes sure that no other program uses a SQLite file that is to be written.
+fn lock(arguments: &Arguments) -> anyhow::Result<Option<FileLock>> {
+    let Some(path) = arguments.database_url.strip_prefix("sqlite://") else {
+        return Ok(None);
+    };
+    if !arguments.command.writes() {
+        return Ok(None);
+    }
+    let path = Path::new(path.split('?').next().unwrap_or(path));
+    match FileLock::try_acquire(&FileLock::beside(path))
+        .with_context(|| format!("cannot lock {}", path.display()))?
+    {
+        Locking::Acquired(lock) => Ok(Some(lock)),
+        Locking::HeldBy(_) => bail!(
+            "another program uses {}; stop it first, or set DATABASE_URL to another file",
+            path.display()
+        ),
+    }
+}
+
+async fn check(database: &DatabaseConnection, repair: bool) -> anyhow::Result<()> {
+    let violations = if repair {
+        integrity::repair(database).await?
+    } else {
+        integrity::find_violations(database).await?
+    };
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    match (violations.len(), repair) {
+        (0, _) => eprintln!("the tables agree with each other"),
+        (many, true) => eprintln!("repaired: {many}"),
+        (many, false) => bail!("{many} found; `media-migrate check --repair` mends them"),
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ impl BlobLedger {
             created_at: Set(now),
             updated_at: Set(now),
         };
-        self.entries.join(entry).await?;
+        self.entries.submit(entry).await?;
         Ok(StagedBlob {
             id,
             key,
@@ -146,14 +146,12 @@ impl BlobLedger {
     /// [`BlobLedger::renew_every`]. Says whether the blob is still there to be kept.
     pub async fn renew(&self, id: BlobId) -> Result<bool, DbErr> {
         let now = self.clock.now();
-        let renewed = blob::Entity::update_many()
+        let renew = blob::Entity::update_many()
             .col_expr(blob::Column::ExpiresAt, Expr::value(now + UPLOAD_HOLD))
             .col_expr(blob::Column::UpdatedAt, Expr::value(now))
             .filter(blob::Column::Id.eq(id))
-            .filter(blob::Column::Status.eq(BlobStatus::Staged))
-            .exec(self.database.writer())
-            .await?;
-        Ok(renewed.rows_affected == 1)
+            .filter(blob::Column::Status.eq(BlobStatus::Staged));
+        Ok(self.database.write_query(&renew).await? == 1)
     }
 
     /// How often an upload should renew.
@@ -164,15 +162,11 @@ impl BlobLedger {
     /// Writes down how far an attempt has come. Says whether the blob is still the attempt's own.
     pub async fn keep(&self, blob: &StagedBlob, checkpoint: &Checkpoint) -> Result<bool, DbErr> {
         let document = serde_json::to_value(checkpoint).map_err(|e| DbErr::Json(e.to_string()))?;
-        let kept = staged(blob.owner)
+        let keep = staged(blob.owner)
             .col_expr(blob::Column::Checkpoint, Expr::value(document))
             .col_expr(blob::Column::UpdatedAt, Expr::value(self.clock.now()))
             .filter(blob::Column::Id.eq(blob.id));
-        let kept = self.database.write(|database| {
-            let kept = kept.clone();
-            Box::pin(async move { kept.exec(&database).await })
-        });
-        Ok(kept.await?.rows_affected == 1)
+        Ok(self.database.write_query(&keep).await? == 1)
     }
 
     /// Takes over what an earlier attempt at the same job has left, if it left anything to go on
@@ -188,7 +182,7 @@ impl BlobLedger {
             lease.job_id.into(),
         ];
         let statement = Statement::from_sql_and_values(self.database.backend(), sql, values);
-        let rows = self.database.writer().query_all_raw(statement).await?;
+        let rows = self.database.write_returning(statement).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -210,12 +204,10 @@ impl BlobLedger {
 
     /// Whether a blob is still its writer's.
     pub async fn is_held(&self, blob: &StagedBlob) -> Result<bool, DbErr> {
-        let held = staged(blob.owner)
+        let touch = staged(blob.owner)
             .col_expr(blob::Column::UpdatedAt, Expr::value(self.clock.now()))
-            .filter(blob::Column::Id.eq(blob.id))
-            .exec(self.database.writer())
-            .await?;
-        Ok(held.rows_affected == 1)
+            .filter(blob::Column::Id.eq(blob.id));
+        Ok(self.database.write_query(&touch).await? == 1)
     }
 
     /// Gives up a staged blob whose writer has stopped: the collector may take it at once. Says
@@ -244,7 +236,7 @@ impl BlobLedger {
     /// Makes blobs garbage, whose bytes then count for no project any more. Says how many.
     async fn throw_away(&self, garbage: UpdateMany<blob::Entity>) -> Result<u64, DbErr> {
         self.database
-            .transaction(|transaction| {
+            .transaction(move |transaction| {
                 let garbage = garbage.clone();
                 Box::pin(async move {
                     let blobs = garbage.exec_with_returning(transaction).await?;
@@ -285,11 +277,9 @@ impl BlobLedger {
             created_at: Set(now),
             updated_at: Set(now),
         };
-        blob::Entity::insert(entry)
-            .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .exec_without_returning(self.database.writer())
-            .await?;
-        Ok(())
+        let insert =
+            blob::Entity::insert(entry).on_conflict(OnConflict::new().do_nothing().to_owned());
+        self.database.write_query(&insert).await.map(drop)
     }
 }
 
@@ -297,10 +287,7 @@ impl BlobLedger {
 async fn enter(database: Database, blobs: Vec<blob::ActiveModel>) -> Result<Vec<()>, DbErr> {
     let all = vec![(); blobs.len()];
     database
-        .write(|database| {
-            let entries = blob::Entity::insert_many(blobs.clone());
-            Box::pin(async move { entries.exec_without_returning(&database).await })
-        })
+        .write_query(&blob::Entity::insert_many(blobs))
         .await?;
     Ok(all)
 }

@@ -27,8 +27,8 @@ mod settle;
 mod success;
 mod transition;
 
-pub use claim::{Beat, Claims, Pulse};
-pub use maintenance::{ClassFigures, PRUNE_BATCH};
+pub use claim::{Beat, Claims, HEARTBEATS_PER_LEASE, Pulse};
+pub use maintenance::{ClassFigures, PRUNE_BATCH, StrayLeases};
 use success::Success;
 pub use transition::Reschedule;
 
@@ -236,7 +236,7 @@ impl JobLedger {
             let inserted = if let (Some(project), Some(most)) = (&job.project_id, self.most_open) {
                 self.insert_within(&job, project, most).await?
             } else {
-                self.entries.join(job.clone()).await?
+                self.entries.submit(job.clone()).await?
             };
             if inserted {
                 figures().job_entered(&job.job_class);
@@ -280,10 +280,8 @@ impl JobLedger {
     /// Removes a job whatever its status; its media stays. A worker that runs it finds its lease
     /// lost at its next heartbeat and stops. Says whether there was one.
     pub async fn delete(&self, id: JobId) -> Result<bool, DbErr> {
-        let deleted = job::Entity::delete_by_id(id)
-            .exec(self.database.writer())
-            .await?;
-        Ok(deleted.rows_affected == 1)
+        let delete = job::Entity::delete_by_id(id);
+        Ok(self.database.write_query(&delete).await? == 1)
     }
 
     /// How long a worker holds a job without a heartbeat.
@@ -296,12 +294,12 @@ impl JobLedger {
             return Ok(None);
         };
         let project = new.creator.project_id.as_deref().unwrap_or_default();
-        // The writer: what made the insert stand back is there for certain.
+        // The row that the insert met is committed, and so every reader sees it.
         job::Entity::find()
             .filter(job::Column::Unicity.eq(unicity.as_str()))
             .filter(Expr::cust("coalesce(project_id, '')").eq(project))
             .filter(Expr::cust(HOLDS_UNICITY))
-            .one(self.database.writer())
+            .one(self.database.reader())
             .await
     }
 

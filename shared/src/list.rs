@@ -1,10 +1,13 @@
 //! One page of a list: which rows, in which order, from where.
 
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseConnection, DbBackend, DbErr, EntityTrait, ExprTrait as _,
-    Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Select, Value,
+    ColumnTrait as _, Condition, ConnectionTrait as _, DbBackend, DbErr, EntityTrait,
+    ExprTrait as _, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
+    Select, Value,
     sea_query::{Expr, NullOrdering, Query, UnionType},
 };
+
+use crate::database::Reader;
 
 /// How many items a page holds: 1…1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ pub struct Page<T> {
 
 /// Reads a page.
 pub(crate) async fn read<E>(
-    database: &DatabaseConnection,
+    database: &Reader,
     request: ListRequest<E::Column>,
 ) -> Result<Page<E::Model>, DbErr>
 where

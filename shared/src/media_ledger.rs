@@ -203,7 +203,7 @@ impl MediaLedger {
             Some(_) => &self.keyed,
             None => &self.unkeyed,
         };
-        lookups.join(path.clone()).await
+        lookups.submit(path.clone()).await
     }
 
     /// The media that something new at a path would replace.
@@ -265,7 +265,7 @@ impl MediaLedger {
     pub async fn publish(&self, new: NewMedia) -> Result<media::Model, PublishError> {
         let now = self.clock.now();
         self.database
-            .transaction(|transaction| Box::pin(publish(transaction, new.clone(), now)))
+            .transaction(move |transaction| Box::pin(publish(transaction, new.clone(), now)))
             .await
     }
 
@@ -273,8 +273,9 @@ impl MediaLedger {
     /// was one.
     pub async fn delete(&self, id: MediaId, reach: &Reach) -> Result<bool, DeleteError> {
         let now = self.clock.now();
+        let reach = reach.clone();
         self.database
-            .transaction(|transaction| {
+            .transaction(move |transaction| {
                 let reach = reach.clone();
                 Box::pin(async move {
                     let found = media::Entity::find_by_id(id).lock_exclusive();

@@ -44,11 +44,8 @@ impl OriginLedger {
                 Condition::all().add(Expr::cust("origins.not_before < excluded.not_before")),
             )
             .to_owned();
-        origin::Entity::insert(row)
-            .on_conflict(later)
-            .exec_without_returning(self.database.writer())
-            .await?;
-        Ok(())
+        let insert = origin::Entity::insert(row).on_conflict(later);
+        self.database.write_query(&insert).await.map(drop)
     }
 
     /// Until when a host wants to be left alone; nothing if it does not.
@@ -74,11 +71,9 @@ impl OriginLedger {
         if over.is_empty() {
             return Ok(gone);
         }
-        let forgotten = origin::Entity::delete_many()
+        let forget = origin::Entity::delete_many()
             .filter(origin::Column::Host.is_in(over))
-            .filter(origin::Column::NotBefore.lt(self.clock.now()))
-            .exec(self.database.writer())
-            .await?;
-        Ok(gone + forgotten.rows_affected)
+            .filter(origin::Column::NotBefore.lt(self.clock.now()));
+        Ok(gone + self.database.write_query(&forget).await?)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use media_migrations::{SchemaError, file_lock::FileLock};
 use redis::RedisError;
 use sea_orm::DbErr;
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use crate::{
     blob_store::{self, BlobStore, StorageError},
     clock::Clock,
     config::Config,
-    database::Database,
+    database::{self, Database, DatabaseFailure},
     job_ledger::JobLedger,
     media_ledger::MediaLedger,
     origin_ledger::OriginLedger,
@@ -54,7 +55,7 @@ struct Background {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database in `DATABASE_URL`.
-    #[error("the database in DATABASE_URL cannot be opened")]
+    #[error("the database in DATABASE_URL cannot be opened{}", advice(.0))]
     Database(#[from] DbErr),
     /// The storage in `MEDIA_STORAGE_URL`.
     #[error("the storage in MEDIA_STORAGE_URL cannot be opened")]
@@ -62,6 +63,16 @@ pub enum OpenError {
     /// The Redis in `REDIS_URL`.
     #[error("REDIS_URL cannot be used")]
     Redis(#[from] RedisError),
+}
+
+/// What to do about a database that cannot be opened, where the error alone would not say it.
+fn advice(error: &DbErr) -> &'static str {
+    match database::classify(error) {
+        DatabaseFailure::NoSpace => {
+            ": there is no room left on its disk; free some and start again"
+        }
+        _ => "",
+    }
 }
 
 /// How long the parts have to answer a check.
@@ -87,8 +98,17 @@ pub enum Unready {
 impl Services {
     /// Opens what the configuration names. Without Redis, tickets go to `local`, the workers of this
     /// process; without those they are not heard.
-    pub async fn open(config: &Config, local: Option<LocalTickets>) -> Result<Self, OpenError> {
-        let database = Database::connect(&config.database, config.database_connections).await?;
+    /// `lock` is the lock on the SQLite file, if the caller has it already.
+    pub async fn open(
+        config: &Config,
+        local: Option<LocalTickets>,
+        lock: Option<FileLock>,
+    ) -> Result<Self, OpenError> {
+        let (url, connections) = (&config.database, config.database_connections);
+        let database = match lock {
+            Some(lock) => Database::connect_locked(url, connections, lock).await?,
+            None => Database::connect(url, connections).await?,
+        };
         let store = blob_store::open(&config.storage).await?;
         let (clock, lease) = (Clock::system(), config.worker.lease);
         let background = Background::default();
@@ -116,10 +136,29 @@ impl Services {
         })
     }
 
-    /// Whether the database and the storage answer, now and soon.
+    /// Says in the log if the database takes no writes now. Until it does, the program is not ready; it can
+    /// serve all the same.
+    pub async fn warn_unless_writable(&self) {
+        if let Err(error) = self.database.check_writable().await {
+            let advice = match database::classify(&error) {
+                DatabaseFailure::NoSpace => "there is no room left on its disk; free some",
+                _ => "see the error",
+            };
+            tracing::error!(%error, "the database takes no writes: {advice}");
+        }
+    }
+
+    /// Makes sure that this program can run on the schema, without changing it.
+    pub async fn check_schema(&self) -> Result<(), SchemaError> {
+        let connection = self.database.direct_connection().await?;
+        media_migrations::check(&connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Whether the database takes writes and the storage answers, now and soon.
     pub async fn check(&self) -> Result<(), Unready> {
         let checks = async {
-            self.database.reader().ping().await?;
+            self.database.check_writable().await?;
             Ok(self.store.check().await?)
         };
         match timeout(CHECK_LIMIT, checks).await {

@@ -65,9 +65,9 @@ pub async fn sqlite() -> TestDatabase {
         path: directory.path().join("media.db"),
     };
     let database = Database::connect(&url, CONNECTIONS).await.unwrap();
-    media_migrations::migrate_up(database.writer())
-        .await
-        .unwrap();
+    let connection = database.direct_connection().await.unwrap();
+    media_migrations::migrate_up(&connection).await.unwrap();
+    connection.close().await.unwrap();
     TestDatabase {
         database,
         url,

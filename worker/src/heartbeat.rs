@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use media_shared::{
     ids::JobId,
-    job_ledger::{JobLedger, Pulse},
+    job_ledger::{HEARTBEATS_PER_LEASE, JobLedger, Pulse},
     metrics::{Work, figures},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -15,10 +15,6 @@ use crate::active_jobs::{ActiveJobs, StopReason};
 
 /// How often the worker gives a sign of life.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
-
-/// How many beats fit into a lease, at least: one that the database does not answer must leave
-/// time for another, on another connection.
-const BEATS_PER_LEASE: u32 = 3;
 
 /// Beats until `end`.
 pub(crate) async fn run(jobs: JobLedger, active: ActiveJobs, end: CancellationToken) {
@@ -46,7 +42,7 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
     if beats.is_empty() {
         return true;
     }
-    let pulses = match timeout(jobs.lease() / BEATS_PER_LEASE, jobs.heartbeat(&beats)).await {
+    let pulses = match timeout(jobs.lease() / HEARTBEATS_PER_LEASE, jobs.heartbeat(&beats)).await {
         Ok(Ok(pulses)) => pulses,
         Ok(Err(error)) => {
             figures().troubled(Work::Heartbeat);
@@ -84,7 +80,7 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
 async fn count_lost(jobs: &JobLedger, lost: Vec<JobId>) {
     // Only a figure: without an answer, all are counted.
     let all = lost.len();
-    let found = timeout(jobs.lease() / BEATS_PER_LEASE, jobs.find_all(lost)).await;
+    let found = timeout(jobs.lease() / HEARTBEATS_PER_LEASE, jobs.find_all(lost)).await;
     let left = found.map_or(all, |found| found.map_or(all, |jobs| jobs.len()));
     figures().leases_lost(left as u64);
 }

@@ -35,8 +35,9 @@ async fn main() -> anyhow::Result<()> {
     open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
     let tickets = local::local_tickets();
-    let services = Services::open(&config, Some(tickets.0.clone())).await?;
-    media_migrations::check(services.database.reader()).await?;
+    let services = Services::open(&config, Some(tickets.0.clone()), None).await?;
+    services.check_schema().await?;
+    services.warn_unless_writable().await;
     let resolver = Arc::new(SystemResolver);
     media_worker::run(services.clone(), tickets, resolver, &config, shutdown).await?;
     services.close().await?;

@@ -3,12 +3,12 @@
 
 use std::{
     fmt::Display,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use media_shared::{
     blob_ledger::COLLECT_BATCH,
-    job_ledger::PRUNE_BATCH,
+    job_ledger::{PRUNE_BATCH, StrayLeases},
     metrics::{Work, figures},
     services::Services,
     tickets::{MAX_WAITING, Tickets as _, local::LocalTickets},
@@ -70,18 +70,21 @@ impl Maintenance {
 
     async fn move_jobs(&self, watch: &mut Watch) {
         let jobs = &self.services.jobs;
-        let Some(due) = attempt(Work::Schedule, jobs.promote_due()).await else {
-            return;
-        };
-        watch.succeeded();
-        if due > 0 {
+        // A step that fails stops none of the others.
+        let due = attempt(Work::Schedule, jobs.promote_due()).await;
+        if let Some(due @ 1..) = due {
             // The other workers need not wait for their own turn.
             let due = usize::try_from(due).unwrap_or(MAX_WAITING);
             self.services.tickets.post(due);
         }
+        if due.is_some() {
+            watch.succeeded();
+        }
         if watch.is_long_enough() {
             attempt(Work::Rescue, jobs.rescue_expired()).await;
         }
+        let stray = jobs.rescue_stray(&mut watch.stray, Instant::now());
+        attempt(Work::Rescue, stray).await;
         let limit = self.concurrency as u64;
         if let Some(pending) = attempt(Work::Reconcile, jobs.count_pending(limit)).await {
             let pending = usize::try_from(pending).unwrap_or(self.concurrency);
@@ -120,6 +123,8 @@ struct Watch {
     lease: Duration,
     since: SystemTime,
     last_success: SystemTime,
+    /// Leases that the clock says nothing about.
+    stray: StrayLeases,
 }
 
 impl Watch {
@@ -129,18 +134,21 @@ impl Watch {
             lease,
             since: now,
             last_success: now,
+            stray: StrayLeases::default(),
         }
     }
 
     /// The database has answered. An answer that comes long after the one before begins the watch
-    /// anew. By the clock of the wall, which goes on while a machine sleeps, and by which leases run
-    /// out.
+    /// anew, and so does a clock that was set back. By the wall clock, which goes on while a machine
+    /// sleeps, and by which leases run out.
     fn succeeded(&mut self) {
         let now = SystemTime::now();
         let gap = now.duration_since(self.last_success);
-        if gap.is_ok_and(|gap| gap > self.lease / 2) {
-            self.since = now;
+        if gap.is_ok_and(|gap| gap <= self.lease / 2) {
+            self.last_success = now;
+            return;
         }
+        self.since = now;
         self.last_success = now;
     }
 

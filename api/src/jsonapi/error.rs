@@ -4,7 +4,10 @@
 use std::fmt;
 
 use media_shared::{
-    blob_store::StorageError, database, intake::IntakeError, media_ledger::PublishError,
+    blob_store::StorageError,
+    database::{self, DatabaseFailure},
+    intake::IntakeError,
+    media_ledger::PublishError,
 };
 use poem::{
     IntoResponse, Response,
@@ -221,15 +224,20 @@ fn readable(reason: &str) -> String {
 
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
-        if database::is_timeout(&error) {
-            Self::new(
+        match database::classify(&error) {
+            DatabaseFailure::Timeout => Self::new(
                 ErrorCode::QueryTimeout,
                 "this list takes too long to read; filter by something that narrows it down, such as status, created_at or resource",
-            )
-        } else if database::is_unavailable(&error) {
-            Self::unavailable(&error)
-        } else {
-            Self::internal("database", &error)
+            ),
+            DatabaseFailure::NoSpace => {
+                tracing::error!(%error, "there is no room left for the tables");
+                Self::new(
+                    ErrorCode::StorageFull,
+                    "there is no room left in the database; nothing was kept",
+                )
+            }
+            DatabaseFailure::Unavailable => Self::unavailable(&error),
+            DatabaseFailure::Defect => Self::internal("database", &error),
         }
     }
 }

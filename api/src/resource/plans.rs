@@ -95,7 +95,7 @@ async fn check<R: Resource>(database: &DatabaseConnection, queries: &[&str]) {
 #[tokio::test]
 async fn the_lists_that_people_live_by_read_no_whole_table() {
     let test = media_testkit::databases::postgres().await;
-    let database = test.database.writer();
+    let database = &test.database.direct_connection().await.unwrap();
     for sql in [JOBS, MEDIAS, "ANALYZE"] {
         database.execute_unprepared(sql).await.unwrap();
     }
@@ -151,7 +151,7 @@ async fn the_lists_that_people_live_by_read_no_whole_table() {
 #[tokio::test]
 async fn the_last_page_costs_what_the_first_costs() {
     let test = media_testkit::databases::postgres().await;
-    let database = test.database.writer();
+    let database = &test.database.direct_connection().await.unwrap();
     for sql in [JOBS, "ANALYZE"] {
         database.execute_unprepared(sql).await.unwrap();
     }
@@ -183,7 +183,7 @@ async fn page_after(database: &DatabaseConnection, query: &str, last: Uuid) -> S
 #[tokio::test]
 async fn what_is_asked_for_may_lie_behind_all_else() {
     let test = media_testkit::databases::postgres().await;
-    let database = test.database.writer();
+    let database = &test.database.direct_connection().await.unwrap();
     // The older half has ended, and is of other projects than the newer, which waits.
     let sql = "UPDATE jobs SET status = CASE WHEN id < $1 THEN 'succeeded' ELSE 'pending' END, \
                project_id = CASE WHEN id < $1 THEN 'old' ELSE 'new' END, \

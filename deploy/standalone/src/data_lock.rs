@@ -1,87 +1,60 @@
-//! One service for data on this machine: a locked file beside it, which says where the service that
-//! holds it can be reached. Data that is all elsewhere may have many.
+//! One service for data on this machine: the lock that says where the service that has it can be reached.
+//! Data that is all elsewhere may have many services.
 
-use std::{
-    fs::{File, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use media_migrations::file_lock::{self, FileLock};
 use media_shared::config::{Config, DatabaseUrl, StorageUrl};
 use url::Url;
 
-/// The lock on a database, held until it is dropped, or the process dies.
-pub(crate) struct DataLock {
-    /// None where nothing is on this machine.
-    file: Option<File>,
-}
+/// The lock on the data of a configuration; none where nothing is on this machine.
+pub(crate) struct DataLock(Option<FileLock>);
 
-/// What came of the attempt to lock.
+/// The result of an attempt to lock.
 pub(crate) enum Locking {
     /// The lock is ours.
     Acquired(DataLock),
-    /// A service holds it: at this URL, if it has got so far as to say.
+    /// A service has it: at this URL, if it has got so far as to say.
     HeldBy(Option<Url>),
 }
 
 impl DataLock {
-    /// Tries to lock the database of a configuration.
+    /// Tries to lock the data of a configuration.
     pub(crate) fn try_acquire(config: &Config) -> anyhow::Result<Locking> {
         let Some(path) = lock_file(config) else {
-            return Ok(Locking::Acquired(Self { file: None }));
+            return Ok(Locking::Acquired(Self(None)));
         };
-        Self::try_lock(&path).with_context(|| format!("cannot lock {}", path.display()))
+        let locking = FileLock::try_acquire(&path)
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(match locking {
+            file_lock::Locking::Acquired(lock) => Locking::Acquired(Self(Some(lock))),
+            file_lock::Locking::HeldBy(url) => {
+                Locking::HeldBy(url.and_then(|url| url.parse().ok()))
+            }
+        })
     }
 
-    fn try_lock(path: &Path) -> std::io::Result<Locking> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        match file.try_lock() {
-            Ok(()) => {
-                file.set_len(0)?;
-                Ok(Locking::Acquired(Self { file: Some(file) }))
-            }
-            Err(TryLockError::WouldBlock) => {
-                let mut url = String::new();
-                file.read_to_string(&mut url)?;
-                Ok(Locking::HeldBy(url.trim().parse().ok()))
-            }
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+    /// The lock itself, for the connection to the database.
+    pub(crate) fn file(&self) -> Option<FileLock> {
+        self.0.clone()
     }
 
     /// Says that the service can no longer be reached.
-    pub(crate) fn withdraw(&mut self) -> std::io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| file.set_len(0))
+    pub(crate) fn withdraw(&self) -> std::io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), FileLock::withdraw)
     }
 
     /// Says where the service can be reached.
-    pub(crate) fn announce(&mut self, url: &str) -> std::io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{url}")
+    pub(crate) fn announce(&self, url: &str) -> std::io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |lock| lock.announce(url))
     }
 }
 
 /// Where the lock is: beside the SQLite file, or in the storage directory.
 fn lock_file(config: &Config) -> Option<PathBuf> {
     match (&config.database, &config.storage) {
-        (DatabaseUrl::Sqlite { path }, _) => {
-            let mut name = path.clone().into_os_string();
-            name.push(".lock");
-            Some(name.into())
-        }
+        (DatabaseUrl::Sqlite { path }, _) => Some(FileLock::beside(path)),
         (DatabaseUrl::Postgres { .. }, StorageUrl::Directory(path)) => {
             Some(path.join("media.lock"))
         }

@@ -179,7 +179,8 @@ impl Host {
                     let listener = service::listen((Ipv4Addr::LOCALHOST, 0).into())?;
                     // Not the signal's token: imports may end before the service is told to stop.
                     // And not announced: it is gone when these imports are done.
-                    let service = Service::start(config, listener, shutdown.child_token()).await?;
+                    let service =
+                        Service::start(config, &lock, listener, shutdown.child_token()).await?;
                     return Ok(Self::Here(Box::new((lock, service))));
                 }
                 Locking::HeldBy(Some(url)) if ApiClient::new(url.clone())?.is_alive().await => {

@@ -40,7 +40,7 @@ impl Served {
         config: &Config,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let mut lock = match DataLock::try_acquire(config)? {
+        let lock = match DataLock::try_acquire(config)? {
             Locking::Acquired(lock) => lock,
             Locking::HeldBy(url) => bail!(
                 "another service uses this data directory{}; stop it first, or choose other data with DATABASE_URL and MEDIA_STORAGE_URL",
@@ -48,7 +48,7 @@ impl Served {
             ),
         };
         let listener = service::listen(config.listen)?;
-        let service = Service::start(config, listener, shutdown.clone()).await?;
+        let service = Service::start(config, &lock, listener, shutdown.clone()).await?;
         lock.announce(&service.url())?;
         Ok(Self {
             lock,
@@ -65,7 +65,7 @@ impl Served {
     /// Waits until it has ended; takes its address back as soon as it is told to.
     pub(crate) async fn join(self) -> anyhow::Result<()> {
         let Self {
-            mut lock,
+            lock,
             service,
             shutdown,
         } = self;

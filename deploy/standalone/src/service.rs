@@ -3,10 +3,16 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use media_shared::{config::Config, services::Services, tickets::local};
+use media_shared::{
+    config::Config,
+    services::{OpenError, Services},
+    tickets::local,
+};
 use media_worker::egress::SystemResolver;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::data_lock::DataLock;
 
 /// The running service.
 pub(crate) struct Service {
@@ -17,18 +23,19 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Opens the parts, brings the schema up to date and starts both halves.
+    /// Opens the database and the storage, brings the schema up to date and starts both halves. The caller
+    /// has locked the data.
     pub(crate) async fn start(
         config: &Config,
+        lock: &DataLock,
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let tickets = local::local_tickets();
-        let services = Services::open(config, Some(tickets.0.clone())).await?;
-        media_migrations::migrate_up(services.database.writer())
-            .await
-            .context("the schema cannot be brought up to date")?;
+        let services = Services::open(config, Some(tickets.0.clone()), lock.file()).await?;
+        migrate(&services).await?;
+        services.warn_unless_writable().await;
 
         let mut tasks = JoinSet::new();
         let (api, worker) = (services.clone(), services.clone());
@@ -72,6 +79,15 @@ impl Service {
         result?;
         Ok(closed?)
     }
+}
+
+async fn migrate(services: &Services) -> anyhow::Result<()> {
+    let connection = services.database.direct_connection().await?;
+    media_migrations::migrate_up(&connection)
+        .await
+        .map_err(OpenError::Database)
+        .context("the schema cannot be brought up to date")?;
+    Ok(connection.close().await?)
 }
 
 /// Listens where the configuration says.

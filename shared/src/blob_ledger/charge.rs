@@ -8,7 +8,11 @@ use sea_orm::{
 };
 
 use super::{BlobLedger, StagedBlob, staged};
-use crate::{database::LostRace, entities::blob};
+use crate::{
+    database::LostRace,
+    entities::blob,
+    metrics::{Work, figures},
+};
 
 /// Why bytes were not counted for a project.
 #[derive(Debug, thiserror::Error)]
@@ -40,17 +44,18 @@ impl BlobLedger {
             return Ok(());
         };
         let limit = self.most_stored.unwrap_or(i64::MAX.unsigned_abs());
+        let charged = staged(blob.owner)
+            .col_expr(
+                blob::Column::Charged,
+                Expr::col(blob::Column::Charged).add(more),
+            )
+            .filter(blob::Column::Id.eq(blob.id));
+        let project = project.clone();
         self.database
-            .transaction(|transaction| {
-                // The blob before its project, as everywhere: two that wait for each other get
-                // nowhere.
-                let charged = staged(blob.owner)
-                    .col_expr(
-                        blob::Column::Charged,
-                        Expr::col(blob::Column::Charged).add(more),
-                    )
-                    .filter(blob::Column::Id.eq(blob.id));
-                let project = project.clone();
+            .transaction(move |transaction| {
+                // The blob before its project, as everywhere, so that no two transactions wait for each
+                // other.
+                let (charged, project) = (charged.clone(), project.clone());
                 Box::pin(async move {
                     if charged.exec(transaction).await?.rows_affected != 1 {
                         return Err(ChargeError::BlobLost);
@@ -85,20 +90,18 @@ async fn count(
     limit: u64,
 ) -> Result<bool, DbErr> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = if more <= 0 {
-        "UPDATE project_usage SET stored_bytes = stored_bytes + $2 WHERE project_id = $1"
-    } else if more > limit {
+    if more <= 0 {
+        subtract(transaction, project, -more).await?;
+        return Ok(true);
+    }
+    if more > limit {
         return Ok(false);
-    } else {
-        "INSERT INTO project_usage (project_id, stored_bytes) VALUES ($1, $2) \
+    }
+    let sql = "INSERT INTO project_usage (project_id, stored_bytes) VALUES ($1, $2) \
          ON CONFLICT (project_id) DO UPDATE \
          SET stored_bytes = project_usage.stored_bytes + excluded.stored_bytes \
-         WHERE project_usage.stored_bytes <= $3 - excluded.stored_bytes"
-    };
-    let mut values = vec![project.into(), more.into()];
-    if more > 0 {
-        values.push(limit.into());
-    }
+         WHERE project_usage.stored_bytes <= $3 - excluded.stored_bytes";
+    let values = [project.into(), more.into(), limit.into()];
     let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
     Ok(transaction.execute_raw(statement).await?.rows_affected() == 1)
 }
@@ -116,11 +119,32 @@ pub(super) async fn discharge(
         }
     }
     for (project, bytes) in freed {
-        let sql = "UPDATE project_usage SET stored_bytes = stored_bytes - $2 WHERE project_id = $1";
-        let values = [project.into(), bytes.into()];
-        let statement =
-            Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
-        transaction.execute_raw(statement).await?;
+        subtract(transaction, project, bytes).await?;
     }
     Ok(())
+}
+
+/// Subtracts from the usage of a project. A usage that is smaller than that was miscounted before: it ends
+/// at zero, since no error of the accounts may keep bytes from being given up, and the log says so.
+async fn subtract(
+    transaction: &impl ConnectionTrait,
+    project: &str,
+    bytes: i64,
+) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let sql = "UPDATE project_usage SET stored_bytes = stored_bytes - $2 \
+               WHERE project_id = $1 AND stored_bytes >= $2";
+    let subtract = Statement::from_sql_and_values(backend, sql, [project.into(), bytes.into()]);
+    if transaction.execute_raw(subtract).await?.rows_affected() == 1 || bytes == 0 {
+        return Ok(());
+    }
+    tracing::error!(
+        project,
+        bytes,
+        "the usage of a project is less than what it gives up; `media-migrate check --repair` counts it anew"
+    );
+    figures().troubled(Work::Account);
+    let sql = "UPDATE project_usage SET stored_bytes = 0 WHERE project_id = $1";
+    let reset = Statement::from_sql_and_values(backend, sql, [project.into()]);
+    transaction.execute_raw(reset).await.map(drop)
 }

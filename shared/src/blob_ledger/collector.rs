@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::{BlobLedger, into_garbage};
 use crate::{
     blob_store::{BlobKey, BlobStore, StorageError},
+    database::is_unavailable,
     entities::blob::{self, BlobStatus},
     ids::BlobId,
 };
@@ -36,7 +37,8 @@ impl BlobLedger {
     /// before it leaves the table. Returns how many it dealt with; as many as [`COLLECT_BATCH`] mean
     /// that there may be more. Safe to run in several programs at once.
     pub async fn collect(&self, store: &Arc<dyn BlobStore>) -> Result<u64, CollectError> {
-        self.declare_abandoned().await?;
+        // A row that fails there, or here, keeps no other from being collected.
+        let abandoned = self.declare_abandoned().await;
         let now = self.clock.now();
         let due = blob::Entity::find()
             .filter(Expr::cust("status = 'garbage'"))
@@ -47,22 +49,29 @@ impl BlobLedger {
             .await?;
         let started = Instant::now();
         let mut dealt_with = 0;
+        let mut result = Ok(());
         for blobs in due.chunks(REMOVALS_AT_ONCE) {
-            dealt_with += self.remove(blobs, store).await?;
-            if started.elapsed() > COLLECT_TIME {
+            let (removed, failure) = self.remove(blobs, store).await?;
+            dealt_with += removed;
+            // A store that is away would fail for the rest, too.
+            let is_away = matches!(failure, Some(StorageError::Unavailable(_)));
+            result = result.and(failure.map_or(Ok(()), Err));
+            if is_away || started.elapsed() > COLLECT_TIME {
                 break;
             }
         }
+        abandoned?;
+        result?;
         Ok(dealt_with)
     }
 
-    /// Removes a few objects, and writes down at once what came of it. An error means that more would
-    /// fail now.
+    /// Removes a few objects, and records the result at once. Returns how many were dealt with, and the
+    /// first failure; an object that could not be removed is tried again later.
     async fn remove(
         &self,
         blobs: &[blob::Model],
         store: &Arc<dyn BlobStore>,
-    ) -> Result<u64, CollectError> {
+    ) -> Result<(u64, Option<StorageError>), CollectError> {
         let removals = blobs.iter().map(|blob| async move {
             let key = BlobKey::from_stored(&blob.storage_key);
             let deleted = timeout(REMOVAL_LIMIT, store.delete(&key)).await;
@@ -71,14 +80,14 @@ impl BlobLedger {
         });
         let now = self.clock.now();
         let (mut removed, mut watched, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
-        let mut result = Ok(());
+        let mut failure = None;
         for (blob, deleted) in join_all(removals).await {
             match deleted {
                 Ok(()) if blob.expires_at.is_some_and(|until| until > now) => watched.push(blob.id),
                 Ok(()) => removed.push(blob.id),
                 Err(error) => {
                     stuck.push(blob.id);
-                    result = result.and(Err(error));
+                    failure = failure.or(Some(error));
                 }
             }
         }
@@ -86,8 +95,7 @@ impl BlobLedger {
         let second_look = Expr::col(blob::Column::ExpiresAt);
         let watched = self.put_off(watched, second_look).await?;
         let removed = self.forget(removed).await?;
-        result?;
-        Ok(watched + removed)
+        Ok((watched + removed, failure))
     }
 
     /// Takes removed objects out of the table.
@@ -95,12 +103,10 @@ impl BlobLedger {
         if removed.is_empty() {
             return Ok(0);
         }
-        let forgotten = blob::Entity::delete_many()
+        let delete = blob::Entity::delete_many()
             .filter(blob::Column::Id.is_in(removed))
-            .filter(blob::Column::Status.eq(BlobStatus::Garbage))
-            .exec(self.database.writer())
-            .await?;
-        Ok(forgotten.rows_affected)
+            .filter(blob::Column::Status.eq(BlobStatus::Garbage));
+        self.database.write_query(&delete).await
     }
 
     /// Leaves garbage for later.
@@ -108,13 +114,11 @@ impl BlobLedger {
         if ids.is_empty() {
             return Ok(0);
         }
-        let put_off = blob::Entity::update_many()
+        let defer = blob::Entity::update_many()
             .col_expr(blob::Column::CollectAfter, until.into())
             .filter(blob::Column::Id.is_in(ids))
-            .filter(blob::Column::Status.eq(BlobStatus::Garbage))
-            .exec(self.database.writer())
-            .await?;
-        Ok(put_off.rows_affected)
+            .filter(blob::Column::Status.eq(BlobStatus::Garbage));
+        self.database.write_query(&defer).await
     }
 
     /// Finds staged blobs whose attempt is over or whose upload stopped renewing.
@@ -145,20 +149,39 @@ impl BlobLedger {
             return Ok(());
         }
         // As they were then: one may have been renewed or taken over since.
-        let mut unchanged = Condition::any();
+        let mut unchanged = Vec::with_capacity(found.len());
         for row in &found {
             let id = blob::Column::Id.eq(row.try_get::<BlobId>("", "id")?);
             let at = row.try_get::<DateTime<Utc>>("", "updated_at")?;
-            let same = Condition::all().add(id).add(blob::Column::UpdatedAt.eq(at));
-            unchanged = unchanged.add(same);
+            unchanged.push(Condition::all().add(id).add(blob::Column::UpdatedAt.eq(at)));
         }
-        let abandoned = blob::Entity::update_many()
-            .filter(unchanged)
+        let any = unchanged
+            .iter()
+            .cloned()
+            .fold(Condition::any(), Condition::add);
+        let Err(error) = self.abandon(any, now).await else {
+            return Ok(());
+        };
+        if is_unavailable(&error) {
+            return Err(error);
+        }
+        // One of them fails: the others are abandoned without it.
+        for one in unchanged {
+            if let Err(error) = self.abandon(one, now).await {
+                tracing::warn!(%error, "an abandoned blob could not be given up; it is tried again");
+            }
+        }
+        Err(error)
+    }
+
+    /// Makes staged blobs garbage that are removed after the grace period.
+    async fn abandon(&self, condition: Condition, now: DateTime<Utc>) -> Result<(), DbErr> {
+        let staged = blob::Entity::update_many()
+            .filter(condition)
             .filter(blob::Column::Status.eq(BlobStatus::Staged));
         let collect_after = now + self.abandoned_grace;
-        let garbage = into_garbage(abandoned, now, collect_after, Some(self.second_look(now)));
-        self.throw_away(garbage).await?;
-        Ok(())
+        let garbage = into_garbage(staged, now, collect_after, Some(self.second_look(now)));
+        self.throw_away(garbage).await.map(drop)
     }
 }
 

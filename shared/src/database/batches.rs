@@ -1,8 +1,9 @@
-//! Callers that want the same of the database at the same time, several to a statement: a round trip and
-//! a commit cost about as much for many rows as for one.
+//! Batches: callers that ask the database for the same thing at the same time share one statement, since a
+//! round trip and a commit cost about as much for many rows as for one.
 //!
-//! Nobody waits for a batch to fill. What comes while one is under way is the next one, so batches are as
-//! large as the load makes them; where there is none, each is done at once and by itself.
+//! No caller waits for a batch to fill. The items that arrive while one batch runs are the next batch, so
+//! batches grow with the load; without load, each item is a batch of its own and runs at once. Every batch
+//! runs in a task of its own, so a caller that goes away interrupts no other.
 
 use std::{
     collections::VecDeque,
@@ -13,19 +14,19 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::DbErr;
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 use tokio_util::task::TaskTracker;
 
-use super::{Database, is_refused};
+use super::{Database, failure::is_refused, transaction::internal};
 
 /// The most items of one batch. A power of two, as all sizes are: the database plans a statement for each
 /// size, so there should be few.
-const MOST: usize = 32;
-/// How long a batch holds up the next one: one may wait for a row that another has locked.
-const PATIENCE: Duration = Duration::from_millis(25);
+const MAX_BATCH_ITEMS: usize = 32;
+/// The longest that a running batch delays the next one: it may wait for a row that another has locked.
+const MAX_BLOCKING_WAIT: Duration = Duration::from_millis(25);
 
-/// What a batch brings: one answer for each item, in their order.
+/// The answers of a batch: one for each item, in their order.
 pub(crate) type Answers<O> = Pin<Box<dyn Future<Output = Result<Vec<O>, DbErr>> + Send>>;
 
 /// Items that are done several at a time.
@@ -34,32 +35,14 @@ pub(crate) struct Batches<I, O>(Arc<Inner<I, O>>);
 struct Inner<I, O> {
     run: Box<dyn Fn(Vec<I>) -> Answers<O> + Send + Sync>,
     tasks: TaskTracker,
-    line: Mutex<Line<I, O>>,
+    queue: Mutex<Queue<I, O>>,
 }
 
-/// When an item is done.
-enum Turn<I, O>
-where
-    I: Clone + Send + 'static,
-    O: Send + 'static,
-{
-    /// By its caller, as nobody is before it: who goes away takes no other along.
-    Now(I, Hold<I, O>),
-    /// In the next batch.
-    Later(oneshot::Receiver<Result<O, DbErr>>),
-}
-
-/// Makes the next batch wait for this one, until it is dropped.
-struct Hold<I, O>(Arc<Inner<I, O>>)
-where
-    I: Clone + Send + 'static,
-    O: Send + 'static;
-
-/// Who waits for a batch.
-struct Line<I, O> {
+/// Items that wait for a batch.
+struct Queue<I, O> {
     waiting: VecDeque<Waiting<I, O>>,
-    /// Whether a batch is under way that the next one waits for.
-    is_held: bool,
+    /// Whether a batch runs that the next one waits for.
+    is_blocked: bool,
 }
 
 struct Waiting<I, O> {
@@ -67,48 +50,48 @@ struct Waiting<I, O> {
     answer: oneshot::Sender<Result<O, DbErr>>,
 }
 
+/// Makes the next batch wait, until it is dropped.
+struct InFlightGuard<I, O>(Arc<Inner<I, O>>)
+where
+    I: Clone + Send + 'static,
+    O: Send + 'static;
+
 impl<I, O> Batches<I, O>
 where
     I: Clone + Send + 'static,
     O: Send + 'static,
 {
-    /// Items that `run` does with the database. It is called once more for each item alone if the database
-    /// refused a batch, so that no item fails because of another.
+    /// Batches that `run` executes. It is called once more for each item alone if the database refused a
+    /// batch, so that no item fails because of another.
     pub(crate) fn new<F>(database: &Database, run: F) -> Self
     where
         F: Fn(Database, Vec<I>) -> Answers<O> + Send + Sync + 'static,
     {
-        let tasks = database.batches.clone();
+        let tasks = database.tasks.clone();
         let database = database.clone();
         Self(Arc::new(Inner {
             run: Box::new(move |items| run(database.clone(), items)),
             tasks,
-            line: Mutex::new(Line {
+            queue: Mutex::new(Queue {
                 waiting: VecDeque::new(),
-                is_held: false,
+                is_blocked: false,
             }),
         }))
     }
 
-    /// Does one item, in a batch with those that others want done at the same time. An item whose caller
-    /// goes away may be done all the same.
-    pub(crate) async fn join(&self, item: I) -> Result<O, DbErr> {
-        match self.enter(item) {
-            Turn::Now(item, hold) => self.0.do_now(item, hold).await,
-            Turn::Later(answered) => answered.await.unwrap_or_else(|_| Err(broken_off())),
-        }
+    /// Does one item, in a batch with those that are submitted at the same time. An item whose caller goes
+    /// away before its batch begins is left out; one whose batch has begun is done all the same.
+    pub(crate) async fn submit(&self, item: I) -> Result<O, DbErr> {
+        let answered = self.enqueue(item);
+        answered.await.unwrap_or_else(|_| Err(interrupted()))
     }
 
-    fn enter(&self, item: I) -> Turn<I, O> {
-        let mut line = self.0.line();
-        if !line.is_held && line.waiting.is_empty() {
-            line.is_held = true;
-            return Turn::Now(item, Hold(Arc::clone(&self.0)));
-        }
+    fn enqueue(&self, item: I) -> oneshot::Receiver<Result<O, DbErr>> {
         let (answer, answered) = oneshot::channel();
-        line.waiting.push_back(Waiting { item, answer });
-        self.0.begin_next(line);
-        Turn::Later(answered)
+        let mut queue = self.0.queue();
+        queue.waiting.push_back(Waiting { item, answer });
+        self.0.start_next(queue);
+        answered
     }
 }
 
@@ -117,34 +100,33 @@ where
     I: Clone + Send + 'static,
     O: Send + 'static,
 {
-    fn line(&self) -> MutexGuard<'_, Line<I, O>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue<I, O>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a batch of those that wait, in a task of its own: whoever goes away takes no other along.
-    /// Closing the database waits for it.
-    fn begin_next(self: &Arc<Self>, mut line: MutexGuard<'_, Line<I, O>>) {
-        if line.is_held {
+    /// Starts a batch of the items that wait, unless one runs. Closing the database waits for it.
+    fn start_next(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<I, O>>) {
+        if queue.is_blocked {
             return;
         }
-        line.waiting.retain(|waiting| !waiting.answer.is_closed());
-        let batch = line.next_batch();
+        queue.waiting.retain(|waiting| !waiting.answer.is_closed());
+        let batch = queue.next_batch();
         if batch.is_empty() {
             return;
         }
-        // A hold may be dropped where the runtime is gone, and then nobody waits any more.
+        // A guard may be dropped where the runtime is gone, and then no caller waits any more.
         if let Ok(runtime) = Handle::try_current() {
-            line.is_held = true;
-            drop(line);
+            queue.is_blocked = true;
+            drop(queue);
             self.tasks.spawn_on(Arc::clone(self).run(batch), &runtime);
         }
     }
 
     async fn run(self: Arc<Self>, batch: Vec<Waiting<I, O>>) {
-        let hold = Hold(Arc::clone(&self));
+        let guard = InFlightGuard(Arc::clone(&self));
         let mut running = pin!(self.do_all(batch));
-        let is_done = timeout(PATIENCE, &mut running).await.is_ok();
-        drop(hold);
+        let is_done = timeout(MAX_BLOCKING_WAIT, &mut running).await.is_ok();
+        drop(guard);
         if !is_done {
             running.await;
         }
@@ -171,37 +153,28 @@ where
         }
     }
 
-    async fn do_now(&self, item: I, hold: Hold<I, O>) -> Result<O, DbErr> {
-        let mut running = (self.run)(vec![item]);
-        let in_time = timeout(PATIENCE, &mut running).await;
-        drop(hold);
-        match in_time {
-            Ok(answers) => only(answers),
-            Err(_) => only(running.await),
-        }
-    }
-
     async fn do_alone(&self, waiting: Waiting<I, O>) {
         let answers = (self.run)(vec![waiting.item.clone()]).await;
-        waiting.answer(only(answers));
+        let answer = answers.and_then(|mut answers| answers.pop().ok_or_else(interrupted));
+        waiting.answer(answer);
     }
 }
 
-impl<I, O> Drop for Hold<I, O>
+impl<I, O> Drop for InFlightGuard<I, O>
 where
     I: Clone + Send + 'static,
     O: Send + 'static,
 {
     fn drop(&mut self) {
-        let mut line = self.0.line();
-        line.is_held = false;
-        self.0.begin_next(line);
+        let mut queue = self.0.queue();
+        queue.is_blocked = false;
+        self.0.start_next(queue);
     }
 }
 
-impl<I, O> Line<I, O> {
+impl<I, O> Queue<I, O> {
     fn next_batch(&mut self) -> Vec<Waiting<I, O>> {
-        let most = self.waiting.len().min(MOST);
+        let most = self.waiting.len().min(MAX_BATCH_ITEMS);
         let size = most.checked_ilog2().map_or(0, |log| 1 << log);
         self.waiting.drain(..size).collect()
     }
@@ -209,20 +182,13 @@ impl<I, O> Line<I, O> {
 
 impl<I, O> Waiting<I, O> {
     fn answer(self, answer: Result<O, DbErr>) {
-        // Fails where the caller has gone away, who then wants to know nothing.
+        // Fails where the caller has gone away.
         let _ = self.answer.send(answer);
     }
 }
 
-/// The answer of a batch of one.
-fn only<O>(answers: Result<Vec<O>, DbErr>) -> Result<O, DbErr> {
-    answers?.pop().ok_or_else(broken_off)
-}
-
-fn broken_off() -> DbErr {
-    DbErr::Conn(RuntimeErr::Internal(
-        "the batch was broken off; it is not known what of it was done".to_owned(),
-    ))
+fn interrupted() -> DbErr {
+    internal("the batch was interrupted; it is not known how much of it was done")
 }
 
 impl<I, O> Clone for Batches<I, O> {
@@ -239,7 +205,7 @@ impl<I, O> fmt::Debug for Batches<I, O> {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnAcquireErr, ConnectionTrait as _};
+    use sea_orm::ConnAcquireErr;
 
     use super::*;
     use crate::config::DatabaseUrl;
@@ -250,8 +216,8 @@ mod tests {
 
     type Log = Arc<Mutex<Vec<Vec<u32>>>>;
 
-    /// Batches that double numbers and write down what they were given. Zero is refused, and its batch with
-    /// it; thirteen finds no connection; a hundred takes an hour; what cannot be doubled panics.
+    /// Batches that double numbers, and a log of their items. Zero is refused, and its batch with it;
+    /// thirteen finds no connection; a hundred takes an hour; a number that cannot be doubled panics.
     async fn doubling() -> (tempfile::TempDir, Batches<u32, u32>, Log) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
@@ -270,8 +236,7 @@ mod tests {
                     return Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout));
                 }
                 if items.contains(&0) {
-                    let sql = "SELECT * FROM what_is_not_there";
-                    database.writer().execute_unprepared(sql).await?;
+                    database.write_sql("DELETE FROM no_such_table", []).await?;
                 }
                 Ok(items.into_iter().map(doubled).collect())
             })
@@ -280,9 +245,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_while_one_is_under_way_is_the_next() {
+    async fn items_that_arrive_during_a_batch_are_the_next() {
         let (_directory, batches, log) = doubling().await;
-        let answers = join_all((21..=48).map(|n| batches.join(n))).await;
+        let answers = join_all((21..=48).map(|n| batches.submit(n))).await;
         for (n, answer) in (21..=48).zip(answers) {
             assert_eq!(answer.unwrap(), n * 2);
         }
@@ -291,9 +256,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_fails_takes_no_other_along() {
+    async fn an_item_that_is_refused_fails_alone() {
         let (_directory, batches, log) = doubling().await;
-        let answers = join_all([1, 2, 0, 3, 4].map(|n| batches.join(n))).await;
+        let answers = join_all([1, 2, 0, 3, 4].map(|n| batches.submit(n))).await;
         let good: Vec<bool> = answers.iter().map(Result::is_ok).collect();
         assert_eq!(good, [true, true, false, true, true]);
         let log = log.lock().unwrap();
@@ -302,37 +267,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_tried_again_where_the_database_is_away() {
+    async fn nothing_is_retried_where_the_database_is_unavailable() {
         let (_directory, batches, log) = doubling().await;
-        let answers = join_all([1, 13, 3].map(|n| batches.join(n))).await;
+        let answers = join_all([1, 13, 3].map(|n| batches.submit(n))).await;
         let good: Vec<bool> = answers.iter().map(Result::is_ok).collect();
         assert_eq!(good, [true, false, false]);
         assert_eq!(*log.lock().unwrap(), [vec![1], vec![13, 3]]);
     }
 
     #[tokio::test]
-    async fn who_goes_away_before_its_turn_is_left_out() {
+    async fn an_item_given_up_before_its_batch_is_left_out() {
         let (_directory, batches, log) = doubling().await;
         let gone = async {
             tokio::select! {
                 biased;
-                _ = batches.join(2) => panic!("its turn has not come"),
+                _ = batches.submit(2) => panic!("its turn has not come"),
                 () = std::future::ready(()) => {}
             }
         };
-        let (first, ()) = tokio::join!(batches.join(1), gone);
+        let (first, ()) = tokio::join!(batches.submit(1), gone);
         assert_eq!(first.unwrap(), 2);
-        assert_eq!(batches.join(3).await.unwrap(), 6);
+        assert_eq!(batches.submit(3).await.unwrap(), 6);
         assert_eq!(*log.lock().unwrap(), [vec![1], vec![3]]);
     }
 
     #[tokio::test]
-    async fn a_slow_one_does_not_hold_up_the_next() {
+    async fn a_slow_batch_does_not_block_the_next() {
         let (_directory, batches, _) = doubling().await;
-        let slow = batches.join(100);
+        let slow = batches.submit(100);
         let next = async {
             tokio::task::yield_now().await;
-            batches.join(1).await
+            batches.submit(1).await
         };
         tokio::select! {
             _ = slow => panic!("the slow one was first"),
@@ -344,10 +309,9 @@ mod tests {
     async fn a_panic_ends_the_batch_alone() {
         let (_directory, batches, _) = doubling().await;
         let caller = batches.clone();
-        let alone = tokio::spawn(async move { caller.join(u32::MAX).await });
-        assert!(alone.await.is_err());
-        let (before, panicked) = tokio::join!(batches.join(1), batches.join(u32::MAX));
+        assert!(caller.submit(u32::MAX).await.is_err());
+        let (before, panicked) = tokio::join!(batches.submit(1), batches.submit(u32::MAX));
         assert_eq!((before.unwrap(), panicked.is_err()), (2, true));
-        assert_eq!(batches.join(3).await.unwrap(), 6);
+        assert_eq!(batches.submit(3).await.unwrap(), 6);
     }
 }

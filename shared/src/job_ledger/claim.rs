@@ -17,6 +17,10 @@ use crate::{
 /// The most jobs that one heartbeat statement renews; more take several.
 const BEATS_PER_STATEMENT: usize = 256;
 
+/// Heartbeats that fit into a lease, at least: one that the database does not answer leaves time for
+/// another, on another connection.
+pub const HEARTBEATS_PER_LEASE: u32 = 3;
+
 /// What a worker says about a job it runs, once a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
@@ -46,7 +50,7 @@ pub struct Claims(Batches<(), Option<Claimed>>);
 impl Claims {
     /// Takes the most urgent pending job, if there is one.
     pub async fn next(&self) -> Result<Option<Claimed>, DbErr> {
-        self.0.join(()).await
+        self.0.submit(()).await
     }
 }
 
@@ -175,7 +179,9 @@ impl JobLedger {
             rows.join(", ")
         );
         let beat = Statement::from_sql_and_values(backend, sql, values);
-        let answers = self.database.write_returning(beat).await?;
+        // Ended early, so that the next one finds a connection while the lease still holds.
+        let database = self.database.within(self.lease / HEARTBEATS_PER_LEASE);
+        let answers = database.write_returning(beat).await?;
         answers
             .iter()
             .map(|row| {

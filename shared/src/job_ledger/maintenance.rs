@@ -1,12 +1,16 @@
 //! What has to be done to jobs from time to time. Every turn is bounded, and safe to run in every
 //! worker at once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, FromQueryResult,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value, sea_query::Expr,
+    ColumnTrait, DatabaseBackend, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement, Value,
+    sea_query::{Expr, SimpleExpr},
 };
 
 use super::{JobLedger, Lease, LedgerError};
@@ -60,6 +64,38 @@ struct Counted {
     since: DateTime<Utc>,
 }
 
+/// A lease as it was found in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct SeenLease {
+    lease: Lease,
+    until: DateTime<Utc>,
+}
+
+/// Leases that end too far in the future, and when each was first seen.
+#[derive(Debug, Default)]
+pub struct StrayLeases(HashMap<SeenLease, Instant>);
+
+impl StrayLeases {
+    /// Those of `found` that have been seen for as long as `lease`. A lease that was renewed since is
+    /// another one.
+    fn unrenewed(
+        &mut self,
+        found: Vec<SeenLease>,
+        lease: Duration,
+        now: Instant,
+    ) -> Vec<SeenLease> {
+        let before = std::mem::take(&mut self.0);
+        let first_seen = |seen: &SeenLease| before.get(seen).copied().unwrap_or(now);
+        self.0 = found
+            .into_iter()
+            .map(|seen| (seen, first_seen(&seen)))
+            .collect();
+        let is_over = |since: &Instant| now.duration_since(*since) > lease;
+        let over = self.0.iter().filter(|(_, since)| is_over(since));
+        over.map(|(seen, _)| *seen).collect()
+    }
+}
+
 impl JobLedger {
     /// Makes scheduled jobs pending whose time has come. Returns how many.
     pub async fn promote_due(&self) -> Result<u64, DbErr> {
@@ -89,21 +125,55 @@ impl JobLedger {
     /// Takes jobs back from workers that were not heard of for the length of a lease. Returns how
     /// many.
     pub async fn rescue_expired(&self) -> Result<u64, LedgerError> {
-        let expired = job::Entity::find()
+        let expired = job::Column::LeaseUntil.lt(self.clock.now());
+        let expired = self.find_leases(expired).await?;
+        self.rescue(expired).await
+    }
+
+    /// Takes jobs back whose lease would last longer than any lease can, because the clock was set back
+    /// after it was written, once it was not renewed for the length of a lease: `now` is of a clock that
+    /// nobody sets. Returns how many.
+    pub async fn rescue_stray(
+        &self,
+        watch: &mut StrayLeases,
+        now: Instant,
+    ) -> Result<u64, LedgerError> {
+        let longest = self.clock.now() + self.lease * 2;
+        let stray = self
+            .find_leases(job::Column::LeaseUntil.gt(longest))
+            .await?;
+        self.rescue(watch.unrenewed(stray, self.lease, now)).await
+    }
+
+    /// Some of the leases that a condition on their end holds for.
+    async fn find_leases(&self, condition: SimpleExpr) -> Result<Vec<SeenLease>, DbErr> {
+        let found = job::Entity::find()
             .select_only()
-            .column(job::Column::Id)
-            .column(job::Column::Attempt)
+            .columns([
+                job::Column::Id,
+                job::Column::Attempt,
+                job::Column::LeaseUntil,
+            ])
             .filter(Expr::cust("status = 'running'"))
-            .filter(job::Column::LeaseUntil.lt(self.clock.now()))
+            .filter(condition)
             .order_by_asc(job::Column::LeaseUntil)
             .limit(BATCH)
-            .into_tuple::<(JobId, i32)>()
+            .into_tuple::<(JobId, i32, DateTime<Utc>)>()
             .all(self.database.reader())
             .await?;
+        let seen = found.into_iter().map(|(job_id, attempt, until)| SeenLease {
+            lease: Lease { job_id, attempt },
+            until,
+        });
+        Ok(seen.collect())
+    }
+
+    async fn rescue(&self, leases: Vec<SeenLease>) -> Result<u64, LedgerError> {
         let mut rescued = 0;
         let mut result = Ok(());
-        for (job_id, attempt) in expired {
-            match self.expire(Lease { job_id, attempt }).await {
+        for SeenLease { lease, until } in leases {
+            let Lease { job_id, attempt } = lease;
+            match self.expire(lease, until).await {
                 Ok(job) => {
                     figures().rescued(1);
                     figures().attempt_failed(FailureCode::WorkerLost);
@@ -194,12 +264,6 @@ impl JobLedger {
     }
 
     async fn execute<const N: usize>(&self, sql: String, values: [Value; N]) -> Result<u64, DbErr> {
-        let statement = Statement::from_sql_and_values(self.database.backend(), sql, values);
-        Ok(self
-            .database
-            .writer()
-            .execute_raw(statement)
-            .await?
-            .rows_affected())
+        self.database.write_sql(sql, values).await
     }
 }

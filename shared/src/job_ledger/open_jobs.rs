@@ -21,9 +21,10 @@ impl JobLedger {
         project: &str,
         most: u32,
     ) -> Result<bool, LedgerError> {
+        let (job, project) = (job.clone(), project.to_owned());
         self.database
-            .transaction(|transaction| {
-                let (job, project) = (job.clone(), project.to_owned());
+            .transaction(move |transaction| {
+                let (job, project) = (job.clone(), project.clone());
                 Box::pin(async move {
                     lock(transaction, &project).await?;
                     // First: one that is there already needs no room.

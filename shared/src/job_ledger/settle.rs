@@ -2,13 +2,14 @@
 //! [`transition::apply`] what becomes of it, and writes that.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveModelTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, SqlErr};
+use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
     JobLedger, Lease, LedgerError, Reschedule, Signalled, Success, backoff, open_jobs,
     transition::{self, Event},
 };
 use crate::{
+    database::Transaction,
     entities::{job, media},
     ids::JobId,
     job::{Failure, JobStatus, Signal},
@@ -29,7 +30,7 @@ impl JobLedger {
             new: new.clone(),
             now,
         };
-        match self.successes.join(success).await? {
+        match self.successes.submit(success).await? {
             Some(media) => Ok(media),
             None => self.succeed_in_steps(lease, new, now).await,
         }
@@ -43,7 +44,7 @@ impl JobLedger {
     ) -> Result<media::Model, LedgerError> {
         let (media, job) = self
             .database
-            .transaction(|transaction| {
+            .transaction(move |transaction| {
                 let new = new.clone();
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
@@ -80,9 +81,14 @@ impl JobLedger {
         self.settle(lease, Ending::Stopped).await
     }
 
-    /// Takes back the lease of a worker that was not heard of, if that is still so.
-    pub(super) async fn expire(&self, lease: Lease) -> Result<job::Model, LedgerError> {
-        self.settle(lease, Ending::LeaseExpired).await
+    /// Takes back the lease of a worker that was not heard of, if it still ends at `until`: the worker may
+    /// have renewed it since it was read.
+    pub(super) async fn expire(
+        &self,
+        lease: Lease,
+        until: DateTime<Utc>,
+    ) -> Result<job::Model, LedgerError> {
+        self.settle(lease, Ending::LeaseExpired { until }).await
     }
 
     /// Sends a signal to a job.
@@ -90,7 +96,7 @@ impl JobLedger {
         let (now, most) = (self.clock.now(), self.most_open);
         let job = self
             .database
-            .transaction(|transaction| {
+            .transaction(move |transaction| {
                 Box::pin(async move {
                     let job = locked(transaction, id)
                         .await?
@@ -122,7 +128,7 @@ impl JobLedger {
     ) -> Result<job::Model, LedgerError> {
         let now = self.clock.now();
         self.database
-            .transaction(|transaction| {
+            .transaction(move |transaction| {
                 Box::pin(async move {
                     let job = locked(transaction, id)
                         .await?
@@ -139,7 +145,7 @@ impl JobLedger {
         let now = self.clock.now();
         let job = self
             .database
-            .transaction(|transaction| {
+            .transaction(move |transaction| {
                 let ending = ending.clone();
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
@@ -168,7 +174,7 @@ enum Ending {
     Failed(Failure),
     HandedBack,
     Stopped,
-    LeaseExpired,
+    LeaseExpired { until: DateTime<Utc> },
 }
 
 impl Ending {
@@ -184,11 +190,10 @@ impl Ending {
             },
             Self::HandedBack => Event::HandedBack,
             Self::Stopped => Event::Stopped,
-            // The worker may have renewed since the rescue looked.
-            Self::LeaseExpired if job.lease_until.is_none_or(|until| until >= now) => {
+            Self::LeaseExpired { until } if job.lease_until != Some(until) => {
                 return Err(LedgerError::LeaseLost);
             }
-            Self::LeaseExpired => Event::LeaseExpired,
+            Self::LeaseExpired { .. } => Event::LeaseExpired,
         })
     }
 }
@@ -200,14 +205,14 @@ fn may_wait(job: &job::Model, now: DateTime<Utc>) -> bool {
 }
 
 /// The job, its row locked, if the lease still holds it.
-async fn held(transaction: &DatabaseTransaction, lease: Lease) -> Result<job::Model, LedgerError> {
+async fn held(transaction: &Transaction, lease: Lease) -> Result<job::Model, LedgerError> {
     locked(transaction, lease.job_id)
         .await?
         .filter(|job| job.attempt == lease.attempt && job.lease_until.is_some())
         .ok_or(LedgerError::LeaseLost)
 }
 
-async fn locked(transaction: &DatabaseTransaction, id: JobId) -> Result<Option<job::Model>, DbErr> {
+async fn locked(transaction: &Transaction, id: JobId) -> Result<Option<job::Model>, DbErr> {
     job::Entity::find_by_id(id)
         .lock_exclusive()
         .one(transaction)

@@ -8,9 +8,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseBackend, DatabaseTransaction, DbErr,
-    EntityName as _, EntityTrait as _, ExprTrait as _, Iterable as _, QueryFilter as _,
-    QueryResult, QueryTrait as _, RuntimeErr, TryGetable, TryIntoModel as _, Value,
+    ColumnTrait as _, ConnectionTrait as _, DatabaseBackend, DbErr, EntityName as _,
+    EntityTrait as _, ExprTrait as _, Iterable as _, QueryFilter as _, QueryResult,
+    QueryTrait as _, RuntimeErr, TryGetable, TryIntoModel as _, Value,
     sea_query::{
         Alias, Asterisk, CommonTableExpression, Expr, InsertStatement, IntoColumnRef, LockType,
         OnConflict, Order, Query, Returning, SelectStatement, SimpleExpr, SubQueryStatement,
@@ -21,7 +21,7 @@ use sea_orm::{
 use super::{Lease, settle::count_end, transition};
 use crate::{
     blob_ledger,
-    database::Database,
+    database::{Database, Transaction},
     entities::{
         blob::{self, BlobStatus},
         job, media,
@@ -127,16 +127,17 @@ async fn in_steps(
     stored: &[Stored],
     now: DateTime<Utc>,
 ) -> Result<Ended, DbErr> {
+    let stored = stored.to_vec();
     database
-        .transaction(|transaction| {
-            let stored = stored.to_vec();
+        .transaction(move |transaction| {
+            let stored = stored.clone();
             Box::pin(async move { take_steps(transaction, stored, now).await })
         })
         .await
 }
 
 async fn take_steps(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     mut stored: Vec<Stored>,
     now: DateTime<Utc>,
 ) -> Result<Ended, DbErr> {
@@ -361,9 +362,8 @@ mod tests {
         let path = directory.path().join("test.db");
         let database = Database::connect(&DatabaseUrl::Sqlite { path }, 1).await;
         let database = database.unwrap();
-        media_migrations::migrate_up(database.writer())
-            .await
-            .unwrap();
+        let connection = database.direct_connection().await.unwrap();
+        media_migrations::migrate_up(&connection).await.unwrap();
         let jobs = JobLedger::new(database.clone(), Clock::system(), MINUTE);
         let blobs = BlobLedger::new(database.clone(), Clock::system(), MINUTE);
         let mut successes = Vec::new();

@@ -83,10 +83,12 @@ pub enum Work {
     Prune,
     /// Posting tickets to Redis, or taking them.
     Tickets,
+    /// Keeping the usage of projects.
+    Account,
 }
 
 impl Work {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Claim,
         Self::Heartbeat,
         Self::Settle,
@@ -96,6 +98,7 @@ impl Work {
         Self::Collect,
         Self::Prune,
         Self::Tickets,
+        Self::Account,
     ];
 
     pub(super) fn label(self) -> &'static str {
@@ -109,6 +112,7 @@ impl Work {
             Self::Collect => "collect",
             Self::Prune => "prune",
             Self::Tickets => "tickets",
+            Self::Account => "account",
         }
     }
 }

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr,
-    EntityTrait, QueryFilter, QuerySelect, Statement, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
+    QueryFilter, QuerySelect, Statement, sea_query::OnConflict,
 };
 
 use super::OriginLedger;
-use crate::{entities::origin_guest, ids::WorkerId};
+use crate::{database::Transaction, entities::origin_guest, ids::WorkerId};
 
 /// How long a worker counts as a guest that says nothing.
 const PRESENCE: Duration = Duration::from_secs(5);
@@ -34,9 +34,10 @@ impl OriginLedger {
             return Ok(most);
         }
         let now = self.clock.now();
+        let host = host.to_owned();
         self.database
-            .transaction(|transaction| {
-                let host = host.to_owned();
+            .transaction(move |transaction| {
+                let host = host.clone();
                 Box::pin(async move {
                     alone(transaction, &host).await?;
                     let others = origin_guest::Entity::find()
@@ -66,9 +67,8 @@ impl OriginLedger {
     /// A worker has no more connections to a host.
     pub async fn leave(&self, host: &str, worker: WorkerId) -> Result<(), DbErr> {
         if self.database.backend() == DatabaseBackend::Postgres {
-            origin_guest::Entity::delete_by_id((host.to_owned(), worker))
-                .exec(self.database.writer())
-                .await?;
+            let delete = origin_guest::Entity::delete_by_id((host.to_owned(), worker));
+            self.database.write_query(&delete).await?;
         }
         Ok(())
     }
@@ -76,15 +76,13 @@ impl OriginLedger {
     /// Forgets workers that were not heard of. Returns how many.
     pub(super) async fn forget_guests(&self) -> Result<u64, DbErr> {
         let gone = self.clock.now() - 2 * PRESENCE;
-        let forgotten = origin_guest::Entity::delete_many()
-            .filter(origin_guest::Column::SeenAt.lt(gone))
-            .exec(self.database.writer())
-            .await?;
-        Ok(forgotten.rows_affected)
+        let forget =
+            origin_guest::Entity::delete_many().filter(origin_guest::Column::SeenAt.lt(gone));
+        self.database.write_query(&forget).await
     }
 }
 
-async fn alone(transaction: &DatabaseTransaction, host: &str) -> Result<(), DbErr> {
+async fn alone(transaction: &Transaction, host: &str) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     let lock = Statement::from_sql_and_values(backend, ALONE, [host.into()]);
     transaction.query_one_raw(lock).await?;

@@ -526,12 +526,10 @@ async fn a_job_of_a_later_version_waits_for_a_newer_worker(database: Database) {
     let ledgers = Ledgers::open(&database);
     let new = create(&ledgers, "new").await;
     let old = create(&ledgers, "old").await;
-    job::Entity::update_many()
+    let later = job::Entity::update_many()
         .col_expr(job::Column::ArgumentsVersion, Expr::value(i16::MAX))
-        .filter(job::Column::Id.eq(new.id))
-        .exec(database.writer())
-        .await
-        .unwrap();
+        .filter(job::Column::Id.eq(new.id));
+    database.write_query(&later).await.unwrap();
     let worker = WorkerId::generate();
     let claimed = ledgers.jobs.claim(worker, &KNOWN).await.unwrap().unwrap();
     assert_eq!(claimed.job.id, old.id);

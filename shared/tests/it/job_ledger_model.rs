@@ -488,18 +488,10 @@ impl Run {
 }
 
 async fn run(database: &Database, operations: Vec<Operation>) {
-    job::Entity::delete_many()
-        .exec(database.writer())
-        .await
-        .unwrap();
-    media::Entity::delete_many()
-        .exec(database.writer())
-        .await
-        .unwrap();
-    blob::Entity::delete_many()
-        .exec(database.writer())
-        .await
-        .unwrap();
+    for table in ["jobs", "medias", "blobs"] {
+        let delete = format!("DELETE FROM {table}");
+        database.write_sql(delete, []).await.unwrap();
+    }
     let mut run = Run {
         ledgers: Ledgers::open(database),
         database: database.clone(),

@@ -64,7 +64,7 @@ pub struct Ledgers {
     pub medias: MediaLedger,
     pub blobs: BlobLedger,
     pub clock: ManualClock,
-    database: Database,
+    pub database: Database,
 }
 
 impl Ledgers {
@@ -77,6 +77,19 @@ impl Ledgers {
             clock,
             database: database.clone(),
         }
+    }
+
+    /// Gives each unit of work of these repositories a limit.
+    pub fn limit_units(&mut self, limit: Duration) {
+        let database = self.database.within(limit);
+        let clock = self.clock.clone();
+        *self = Self {
+            jobs: JobLedger::new(database.clone(), clock.clock(), LEASE),
+            medias: MediaLedger::new(database.clone(), clock.clock()),
+            blobs: BlobLedger::new(database.clone(), clock.clock(), LEASE),
+            clock,
+            database,
+        };
     }
 
     /// Stages a blob for an attempt and describes a media that points to it.

@@ -5,6 +5,7 @@
 
 mod batches;
 mod blob_store;
+mod cancellation;
 mod collector;
 mod job_ledger;
 mod job_ledger_model;

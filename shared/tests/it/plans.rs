@@ -8,7 +8,7 @@ use media_shared::{
     blob_ledger::BlobOwner,
     blob_store::{BlobStore, disk::DiskStore},
     config::DatabaseUrl,
-    database::Database,
+    database::{Database, Reader},
     ids::WorkerId,
     job::Unicity,
     job_ledger::{Beat, Lease},
@@ -60,7 +60,7 @@ async fn fill(database: &DatabaseConnection) {
 }
 
 /// Numbers by name, as a statement counts them.
-async fn counts(database: &DatabaseConnection, sql: &str) -> BTreeMap<String, i64> {
+async fn counts(database: &Reader, sql: &str) -> BTreeMap<String, i64> {
     let statement = Statement::from_string(DbBackend::Postgres, sql);
     let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter()
@@ -72,14 +72,14 @@ async fn counts(database: &DatabaseConnection, sql: &str) -> BTreeMap<String, i6
 }
 
 /// How often each table was read as a whole.
-async fn whole_reads(database: &DatabaseConnection) -> BTreeMap<String, i64> {
+async fn whole_reads(database: &Reader) -> BTreeMap<String, i64> {
     let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
                WHERE relname IN ('jobs', 'blobs', 'medias')";
     counts(database, sql).await
 }
 
 /// How many entries of each index of the jobs were read.
-async fn entries_read(database: &DatabaseConnection) -> BTreeMap<String, i64> {
+async fn entries_read(database: &Reader) -> BTreeMap<String, i64> {
     let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
                WHERE relname IN ('jobs', 'medias')";
     counts(database, sql).await
@@ -88,7 +88,9 @@ async fn entries_read(database: &DatabaseConnection) -> BTreeMap<String, i64> {
 #[tokio::test]
 async fn nothing_that_workers_do_reads_a_whole_table() {
     let test = databases::postgres().await;
-    fill(test.database.writer()).await;
+    let direct = test.database.direct_connection().await.unwrap();
+    fill(&direct).await;
+    direct.close().await.unwrap();
     let watching = close(test.database, &test.url).await;
     let before = whole_reads(watching.reader()).await;
 
@@ -180,8 +182,9 @@ async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
          SELECT gen_random_uuid(), 'media:import', n % 5, 'pending', 5, 1, '{{}}', now(), now() \
          FROM generate_series(1, {PENDING}) n"
     );
-    let writer = test.database.writer();
-    writer.execute_unprepared(&sql).await.unwrap();
+    let direct = test.database.direct_connection().await.unwrap();
+    direct.execute_unprepared(&sql).await.unwrap();
+    direct.close().await.unwrap();
     let watching = close(test.database, &test.url).await;
     let before = entries_read(watching.reader()).await;
 
@@ -209,11 +212,9 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
     let sql = "ALTER TABLE jobs SET (autovacuum_enabled = off); \
                ALTER TABLE blobs SET (autovacuum_enabled = off); \
                ALTER TABLE medias SET (autovacuum_enabled = off)";
-    test.database
-        .writer()
-        .execute_unprepared(sql)
-        .await
-        .unwrap();
+    let direct = test.database.direct_connection().await.unwrap();
+    direct.execute_unprepared(sql).await.unwrap();
+    direct.close().await.unwrap();
     let watching = close(test.database, &test.url).await;
     let before = whole_reads(watching.reader()).await;
     let commits = of_database(&watching, "xact_commit").await;
@@ -305,7 +306,8 @@ async fn close(database: Database, url: &DatabaseUrl) -> Database {
         (others == 0).then_some(())
     })
     .await;
-    let sql = "SET application_name = 'watching'";
-    watching.reader().execute_unprepared(sql).await.unwrap();
+    let sql = "SELECT set_config('application_name', 'watching', false)";
+    let named = Statement::from_string(DbBackend::Postgres, sql);
+    watching.reader().query_one_raw(named).await.unwrap();
     watching
 }

@@ -73,16 +73,16 @@ pub(super) async fn new_table(server: &Postgres, name: &str, table: &[(&str, usi
     }
     admin.close().await.unwrap();
     let database = open(server, name).await;
-    media_migrations::migrate_up(database.writer())
-        .await
-        .unwrap();
+    let connection = database.direct_connection().await.unwrap();
+    media_migrations::migrate_up(&connection).await.unwrap();
     for (status, count) in table {
-        fill(database.writer(), status, *count).await;
+        fill(&connection, status, *count).await;
     }
     // What autovacuum has done long before such a table is that large.
     for sql in ["VACUUM ANALYZE jobs", "CHECKPOINT"] {
-        database.writer().execute_unprepared(sql).await.unwrap();
+        connection.execute_unprepared(sql).await.unwrap();
     }
+    connection.close().await.unwrap();
     database.close().await.unwrap();
 }
 

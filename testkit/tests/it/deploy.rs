@@ -91,7 +91,7 @@ async fn ask(database: &DatabaseConnection, sql: &str) -> i64 {
 async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
     let query = output(check("query"));
     let test = databases::postgres().await;
-    let database = test.database.writer();
+    let database = &test.database.direct_connection().await.unwrap();
     assert_eq!(ask(database, &query).await, 0);
     let all = "'scheduled', 'pending', 'running', 'paused', 'succeeded', 'failed', 'cancelled'";
     fill(database, all, EACH).await;

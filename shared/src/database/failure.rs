@@ -1,0 +1,131 @@
+//! What errors of the database mean: one place that both programs ask.
+
+use sea_orm::{
+    ConnAcquireErr, DbErr, RuntimeErr,
+    sqlx::{self, error::DatabaseError, sqlite::SqliteError},
+};
+
+/// What an error of the database means for the one who caused the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseFailure {
+    /// There is no room left for the tables.
+    NoSpace,
+    /// The database cannot be reached, is busy, takes no writes, or its disk fails: the same may work
+    /// later.
+    Unavailable,
+    /// PostgreSQL gave the statement up because it took too long.
+    Timeout,
+    /// The statement is at fault, or the tables are: a defect.
+    Defect,
+}
+
+/// Classifies an error.
+pub fn classify(error: &DbErr) -> DatabaseFailure {
+    match error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout | ConnAcquireErr::ConnectionClosed) => {
+            DatabaseFailure::Unavailable
+        }
+        // The connection failed before the database said anything.
+        DbErr::Conn(RuntimeErr::Internal(_)) => DatabaseFailure::Unavailable,
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => DatabaseFailure::Unavailable,
+            sqlx::Error::Database(error) => of_database(error.as_ref()),
+            _ => DatabaseFailure::Defect,
+        },
+        _ => DatabaseFailure::Defect,
+    }
+}
+
+/// Whether the same may work later, and nothing is wrong with what was asked for.
+pub fn is_unavailable(error: &DbErr) -> bool {
+    matches!(
+        classify(error),
+        DatabaseFailure::Unavailable | DatabaseFailure::NoSpace
+    )
+}
+
+/// Whether the database took a statement and refused it: nothing of it was done.
+pub(super) fn is_refused(error: &DbErr) -> bool {
+    database_error(error).is_some() && !is_unavailable(error)
+}
+
+/// An error that may mean that another transaction was faster, after which the same can succeed.
+pub trait LostRace {
+    /// Whether trying again makes sense.
+    fn lost_race(&self) -> bool;
+}
+
+impl LostRace for DbErr {
+    fn lost_race(&self) -> bool {
+        let Some(error) = database_error(self) else {
+            return false;
+        };
+        error.kind() == sqlx::error::ErrorKind::UniqueViolation
+            || match (sqlite_code(error), error.code().as_deref()) {
+                (Some(code), _) => code & 0xff == sqlite::BUSY,
+                // Serialization failure and deadlock.
+                (None, code) => matches!(code, Some("40001" | "40P01")),
+            }
+    }
+}
+
+/// Result codes of SQLite (<https://sqlite.org/rescode.html>).
+mod sqlite {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const PROTOCOL: i32 = 15;
+    /// The index of the write-ahead log could not grow.
+    pub(super) const IOERR_SHMSIZE: i32 = IOERR | (19 << 8);
+}
+
+fn of_database(error: &dyn DatabaseError) -> DatabaseFailure {
+    if let Some(code) = sqlite_code(error) {
+        if code == sqlite::IOERR_SHMSIZE {
+            return DatabaseFailure::NoSpace;
+        }
+        return match code & 0xff {
+            sqlite::FULL => DatabaseFailure::NoSpace,
+            sqlite::BUSY
+            | sqlite::LOCKED
+            | sqlite::READONLY
+            | sqlite::IOERR
+            | sqlite::CANTOPEN
+            | sqlite::PROTOCOL => DatabaseFailure::Unavailable,
+            _ => DatabaseFailure::Defect,
+        };
+    }
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html
+    match error.code().as_deref() {
+        Some("53100") => DatabaseFailure::NoSpace,
+        Some("57014") => DatabaseFailure::Timeout,
+        // A standby, or an administrator's setting; insufficient resources; a shutdown; an I/O error.
+        Some("25006" | "57P01" | "57P02" | "57P03" | "58030") => DatabaseFailure::Unavailable,
+        Some(code) if code.starts_with("08") || code.starts_with("53") => {
+            DatabaseFailure::Unavailable
+        }
+        _ => DatabaseFailure::Defect,
+    }
+}
+
+fn sqlite_code(error: &dyn DatabaseError) -> Option<i32> {
+    error.try_downcast_ref::<SqliteError>()?;
+    error.code()?.parse().ok()
+}
+
+fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => error.as_database_error(),
+        _ => None,
+    }
+}
