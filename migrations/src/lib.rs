@@ -57,7 +57,7 @@ pub async fn migrate_up(database: &DatabaseConnection) -> Result<(), DbErr> {
 
 /// Begins a transaction that may write. Only this program's own commands use it, whose futures are not
 /// dropped while they go on; the services' transactions are units of work.
-#[allow(clippy::disallowed_methods, reason = "see above")]
+#[expect(clippy::disallowed_methods, reason = "see above")]
 pub(crate) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     // Immediate: a deferred transaction that reads before it writes fails if another wrote in between.
     let options = TransactionOptions {

@@ -9,7 +9,7 @@
 //! cargo run -p media-shared --example second_rollback
 //! ```
 
-#![allow(clippy::disallowed_methods, reason = "this is what they do")]
+#![expect(clippy::disallowed_methods, reason = "this is what it shows")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a demonstration")]
 
 use std::{

@@ -42,7 +42,7 @@ impl Maintenance {
     /// between any two statements, and each is whole by itself.
     pub(crate) async fn keep_jobs_moving(self, end: CancellationToken) {
         let mut turns = turns(TURN);
-        let mut watch = Watch::new(self.services.jobs.lease());
+        let mut watch = Watch::new(self.services.jobs.lease(), SystemTime::now());
         let moving = async {
             loop {
                 turns.tick().await;
@@ -78,9 +78,9 @@ impl Maintenance {
             self.services.tickets.post(due);
         }
         if due.is_some() {
-            watch.succeeded();
+            watch.succeeded(SystemTime::now());
         }
-        if watch.is_long_enough() {
+        if watch.is_long_enough(SystemTime::now()) {
             attempt(Work::Rescue, jobs.rescue_expired()).await;
         }
         let stray = jobs.rescue_stray(&mut watch.stray, Instant::now());
@@ -128,8 +128,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(lease: Duration) -> Self {
-        let now = SystemTime::now();
+    fn new(lease: Duration, now: SystemTime) -> Self {
         Self {
             lease,
             since: now,
@@ -141,8 +140,7 @@ impl Watch {
     /// The database has answered. An answer that comes long after the one before begins the watch
     /// anew, and so does a clock that was set back. By the wall clock, which goes on while a machine
     /// sleeps, and by which leases run out.
-    fn succeeded(&mut self) {
-        let now = SystemTime::now();
+    fn succeeded(&mut self, now: SystemTime) {
         let gap = now.duration_since(self.last_success);
         if gap.is_ok_and(|gap| gap <= self.lease / 2) {
             self.last_success = now;
@@ -152,9 +150,8 @@ impl Watch {
         self.last_success = now;
     }
 
-    fn is_long_enough(&self) -> bool {
-        self.since
-            .elapsed()
+    fn is_long_enough(&self, now: SystemTime) -> bool {
+        now.duration_since(self.since)
             .is_ok_and(|watched| watched > self.lease)
     }
 }
@@ -180,5 +177,43 @@ async fn attempt<T, E: Display>(what: Work, work: impl Future<Output = Result<T,
             tracing::warn!(?what, "maintenance took too long");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(4);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Watches for some seconds, one success in each.
+    fn watch_for(watch: &mut Watch, now: &mut SystemTime, seconds: u32) {
+        for _ in 0..seconds {
+            *now += SECOND;
+            watch.succeeded(*now);
+        }
+    }
+
+    #[test]
+    fn an_outage_and_a_clock_that_is_set_back_begin_the_watch_anew() {
+        let mut now = SystemTime::UNIX_EPOCH + Duration::from_hours(10_000);
+        let mut watch = Watch::new(LEASE, now);
+        watch_for(&mut watch, &mut now, 4);
+        assert!(!watch.is_long_enough(now));
+        watch_for(&mut watch, &mut now, 1);
+        assert!(watch.is_long_enough(now));
+
+        now += LEASE;
+        watch.succeeded(now);
+        assert!(!watch.is_long_enough(now), "after an outage");
+        watch_for(&mut watch, &mut now, 5);
+        assert!(watch.is_long_enough(now));
+
+        now -= Duration::from_hours(1);
+        watch.succeeded(now);
+        assert!(!watch.is_long_enough(now), "after the clock was set back");
+        watch_for(&mut watch, &mut now, 5);
+        assert!(watch.is_long_enough(now), "and not an hour later");
     }
 }

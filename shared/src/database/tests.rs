@@ -141,7 +141,7 @@ fn begun_signal() -> Arc<tokio::sync::Semaphore> {
 async fn a_unit_that_is_given_up_before_it_begins_does_nothing() {
     let test = open().await;
     let given_up = test.insert(1);
-    let (begins, _) = tokio::join!(test.insert(2), async {
+    let (begins, ()) = tokio::join!(test.insert(2), async {
         let mut given_up = std::pin::pin!(given_up);
         // Polled once: queued, behind the other.
         std::future::poll_fn(|context| {
@@ -197,9 +197,9 @@ async fn nothing_acknowledged_is_lost_after_a_full_disk() {
     for round in 0..5 {
         test.database.write_sql(full, []).await.unwrap();
         let before = test.count().await;
-        let text = "x".repeat(20_000);
+        let filler = "x".repeat(20_000);
         let large = test.database.transaction::<_, DbErr>(move |transaction| {
-            let sql = format!("INSERT INTO numbers VALUES ({}, '{text}')", 1000 + round);
+            let sql = format!("INSERT INTO numbers VALUES ({}, '{filler}')", 1000 + round);
             Box::pin(async move {
                 insert_each(transaction, [2000 + round, 3000 + round]).await?;
                 transaction.execute_unprepared(&sql).await.map(drop)

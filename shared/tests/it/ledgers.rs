@@ -47,6 +47,11 @@ impl ManualClock {
         self.0.fetch_add(by, Ordering::SeqCst);
     }
 
+    pub fn set_back(&self, by: Duration) {
+        let by = i64::try_from(by.as_micros()).unwrap();
+        self.0.fetch_sub(by, Ordering::SeqCst);
+    }
+
     pub fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
     }

@@ -15,3 +15,4 @@ mod media_metadata;
 mod origin_ledger;
 mod plans;
 mod projects;
+mod resilience;

@@ -12,5 +12,6 @@ mod resume;
 mod scaling;
 mod schema;
 mod shutdown;
+mod sqlite_file;
 mod tickets;
 mod traces;

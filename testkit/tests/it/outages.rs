@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use media_testkit::{bytes::pattern, figures::Figures, production::Production, wait_until};
 use reqwest::{StatusCode, header};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -143,4 +144,44 @@ async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     production.postgres.start_again();
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 0);
+}
+
+/// A primary that was demoted answers like that, on connections that were opened before.
+#[tokio::test]
+async fn a_database_that_takes_no_writes_makes_the_programs_unready() {
+    let production = Production::start().await;
+    let api = production.api("api").await;
+    let worker = production.worker("worker").await;
+    let database = sea_orm::Database::connect(production.database_url())
+        .await
+        .unwrap();
+    let set = async |value: &str| {
+        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        database.execute_unprepared(&sql).await.unwrap();
+        let reload = "SELECT pg_reload_conf()";
+        database.execute_unprepared(reload).await.unwrap();
+    };
+    set("on").await;
+    api.wait_until_ready(false).await;
+    worker.wait_until_ready(false).await;
+    let document = media_testkit::service::import(
+        &json!({ "url": production.origin.url("file"), "resource": "r" }),
+        json!({}),
+    );
+    let refused = api.try_post("/jobs", &document).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(
+        api.get("/jobs").await.status(),
+        StatusCode::OK,
+        "reads go on"
+    );
+    // `ALTER SYSTEM` is no write to a table, and allowed.
+    set("off").await;
+    api.ready().await;
+    worker.ready().await;
+    assert_eq!(
+        api.try_post("/jobs", &document).await.unwrap().status(),
+        StatusCode::CREATED
+    );
 }
