@@ -133,7 +133,7 @@ running="$running $media"
 ready "$media" http://127.0.0.1:8080/readyz
 stop "$media"
 
-# The programs apart, on one database and one directory.
+# The programs apart, on one database and one directory: one after the other, as a SQLite file is for one.
 fresh
 parts="DATABASE_URL=sqlite:///tmp/media.db MEDIA_STORAGE_URL=file:/tmp/blobs"
 (run media-migrate /tmp $parts -- wait 2>"$work/wait.log") &
@@ -143,16 +143,17 @@ running="$running $waiting"
 wait "$waiting" || fail "nobody waits for the schema"
 (run media-api /tmp $parts MEDIA_JWT_SECRET="$secret" -- 2>"$work/api.log") &
 api=$!
-(run media-worker /tmp $parts -- 2>"$work/worker.log") &
-worker=$!
-running="$running $api $worker"
+running="$running $api"
 ready "$api" http://127.0.0.1:8080/readyz
-ready "$worker" http://127.0.0.1:8081/readyz
 (run media-api /tmp $parts MEDIA_JWT_SECRET="$secret" -- --probe 2>"$work/probe.log") ||
     fail "the API is not healthy"
+stop "$api"
+(run media-worker /tmp $parts -- 2>"$work/worker.log") &
+worker=$!
+running="$running $worker"
+ready "$worker" http://127.0.0.1:8081/readyz
 (run media-worker /tmp $parts -- --probe 2>>"$work/probe.log") || fail "the worker is not healthy"
 stop "$worker"
 if (run media-worker /tmp $parts -- --probe 2>>"$work/probe.log"); then
     fail "a worker that has ended is healthy"
 fi
-stop "$api"
