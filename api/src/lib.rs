@@ -165,7 +165,7 @@ fn routes(
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))
         .around(move |endpoint, request| observed::observe(endpoint, request, seen.clone()))
         .with(Cors(config.http.cors.clone()))
-        .with(SecurityHeaders)
+        .with(SecurityHeaders { guarded })
 }
 
 /// Turns errors into documents.

@@ -108,7 +108,7 @@ pub struct HttpSettings {
     pub trusted_proxies: String,
 
     /// Origins of pages that may use the API from a browser (CORS), comma-separated, such as
-    /// https://app.example; * for any. Without authentication, none may change anything
+    /// https://app.example; * for any, with authentication only. Without it, none may change anything
     #[arg(
         long,
         global = true,
@@ -177,7 +177,7 @@ impl CorsOrigins {
 }
 
 impl HttpSettings {
-    pub(super) fn check(&self, checker: &mut Checker) -> Option<HttpConfig> {
+    pub(super) fn check(&self, guarded: bool, checker: &mut Checker) -> Option<HttpConfig> {
         let rate_limit = checker.keep("MEDIA_RATE_LIMIT", rate_limit(&self.rate_limit));
         let max_connections = checker.keep(
             "MEDIA_MAX_CONNECTIONS",
@@ -203,7 +203,7 @@ impl HttpSettings {
             "MEDIA_TRUSTED_PROXIES",
             list(&self.trusted_proxies, "networks such as 10.0.0.0/8"),
         );
-        let cors = checker.keep("MEDIA_CORS_ORIGINS", cors_origins(&self.cors_origins));
+        let cors = checker.keep("MEDIA_CORS_ORIGINS", cors_origins(&self.cors_origins, guarded));
         let inline_pdf = checker.keep("MEDIA_INLINE_PDF", truth(&self.inline_pdf));
         Some(HttpConfig {
             rate_limit: rate_limit?,
@@ -263,8 +263,11 @@ fn rate_limit(text: &str) -> Result<Option<NonZeroU32>, String> {
         .ok_or_else(|| "must be a number from 1 to 1000000, or off".to_owned())
 }
 
-fn cors_origins(text: &str) -> Result<CorsOrigins, String> {
-    if text == "*" {
+fn cors_origins(text: &str, guarded: bool) -> Result<CorsOrigins, String> {
+    if text.split(',').any(|origin| origin.trim() == "*") {
+        if !guarded {
+            return Err("must not be * without authentication, as any page that is opened on this machine could then read all that is here: list the origins, or set MEDIA_JWT_SECRET or MEDIA_JWKS_URL".to_owned());
+        }
         return Ok(CorsOrigins::Any);
     }
     let each = text
