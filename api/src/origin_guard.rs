@@ -132,10 +132,18 @@ mod tests {
             &[host, ("sec-fetch-site", "cross-site")]
         ));
         for (mode, may) in [("navigate", true), ("cors", true), ("no-cors", false)] {
-            let headers = [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)];
+            let headers = [
+                host,
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", mode),
+            ];
             assert_eq!(allowed(&Method::GET, &headers), may, "{mode}");
         }
-        let own = [host, ("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "no-cors")];
+        let own = [
+            host,
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "no-cors"),
+        ];
         assert!(allowed(&Method::GET, &own));
     }
 }

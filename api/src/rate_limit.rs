@@ -47,8 +47,7 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 #[derive(Clone)]
 pub(crate) struct RateLimit(Option<Arc<Buckets>>);
 
-type Limiter<S> =
-    RateLimiter<<S as StateStore>::Key, S, DefaultClock, StateInformationMiddleware>;
+type Limiter<S> = RateLimiter<<S as StateStore>::Key, S, DefaultClock, StateInformationMiddleware>;
 
 struct Buckets {
     /// Of callers with a token: each has one, and only valid tokens make any.
@@ -76,7 +75,9 @@ impl AddressBuckets {
     fn new() -> Self {
         Self {
             hash: RandomState::new(),
-            buckets: (0..ADDRESS_BUCKETS).map(|_| InMemoryState::default()).collect(),
+            buckets: (0..ADDRESS_BUCKETS)
+                .map(|_| InMemoryState::default())
+                .collect(),
         }
     }
 }
@@ -90,7 +91,10 @@ impl StateStore for AddressBuckets {
     {
         let hash = self.hash.hash_one(address);
         // The remainder is less than the number of buckets, so it fits and is an index.
-        #[allow(clippy::cast_possible_truncation, reason = "reduced to the number of buckets")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "reduced to the number of buckets"
+        )]
         let index = (hash % ADDRESS_BUCKETS as u64) as usize;
         self.buckets[index].measure_and_replace(&NotKeyed::NonKey, measure)
     }

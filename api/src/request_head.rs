@@ -77,7 +77,10 @@ fn check_host(
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_10 => Ok(()),
         (Some(host), None) if host.to_str().is_ok_and(is_host) => Ok(()),
-        _ => Err((header::HOST, "there must be one Host, with a host and perhaps a port")),
+        _ => Err((
+            header::HOST,
+            "there must be one Host, with a host and perhaps a port",
+        )),
     }
 }
 
@@ -87,7 +90,9 @@ fn is_host(text: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, port),
         _ => (text, ""),
     };
-    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let in_brackets = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     let is_name = || {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
         !host.is_empty() && host.bytes().all(plain)
@@ -98,9 +103,7 @@ fn is_host(text: &str) -> bool {
 
 /// RFC 9112 §6.1, §6.3: the one coding that is known is `chunked`, and where it is used, the length of
 /// the body is not said a second time.
-fn check_transfer_encoding(
-    headers: &HeaderMap,
-) -> Result<(), (header::HeaderName, &'static str)> {
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), (header::HeaderName, &'static str)> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let is_chunked = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"chunked");
     match (codings.next(), codings.next()) {
@@ -135,10 +138,20 @@ mod tests {
             let lines: Vec<_> = hosts.iter().map(|host| (header::HOST, *host)).collect();
             check_host(Version::HTTP_11, &headers(&lines)).is_ok()
         };
-        for host in ["a", "a.example:80", "127.0.0.1:8080", "[::1]", "[::1]:80", "a:", "xn--a_b"] {
+        for host in [
+            "a",
+            "a.example:80",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "a:",
+            "xn--a_b",
+        ] {
             assert!(of(&[host]), "{host}");
         }
-        for host in ["", "a b", "a/b", "u@a", "[::1", "[x]", "::1", "a:b", "a:80:80", "a,b/", ":80"] {
+        for host in [
+            "", "a b", "a/b", "u@a", "[::1", "[x]", "::1", "a:b", "a:80:80", "a,b/", ":80",
+        ] {
             assert!(!of(&[host]), "{host}");
         }
         assert!(!of(&[]));
@@ -149,11 +162,16 @@ mod tests {
     #[test]
     fn a_body_has_one_length() {
         let of = |codings: &[&'static str], length: bool| {
-            let mut lines: Vec<_> = codings.iter().map(|c| (header::TRANSFER_ENCODING, *c)).collect();
+            let mut lines: Vec<_> = codings
+                .iter()
+                .map(|c| (header::TRANSFER_ENCODING, *c))
+                .collect();
             lines.extend(length.then_some((header::CONTENT_LENGTH, "1")));
             check_transfer_encoding(&headers(&lines)).is_ok()
         };
-        assert!(of(&[], true) && of(&[], false) && of(&["chunked"], false) && of(&["Chunked"], false));
+        assert!(
+            of(&[], true) && of(&[], false) && of(&["chunked"], false) && of(&["Chunked"], false)
+        );
         for codings in [
             &["identity, chunked"][..],
             &["identity"],

@@ -113,7 +113,8 @@ impl Limits {
             })?);
         }
         if let Some(key) = key {
-            held.shares.push(own(&self.requests, key, "requests in progress")?);
+            held.shares
+                .push(own(&self.requests, key, "requests in progress")?);
             match kind {
                 Kind::Stream => held.shares.push(own(&self.streams, key, "event streams")?),
                 Kind::Upload => held.shares.push(own(&self.uploads, key, "uploads")?),
@@ -123,14 +124,19 @@ impl Limits {
         if kind == Kind::List {
             let memory = timeout(MEMORY_TIMEOUT, self.memory(key)).await;
             held.memory = Some(memory.ok().flatten().ok_or_else(|| {
-                unavailable("lists that have not been read yet take all memory that answers may have")
+                unavailable(
+                    "lists that have not been read yet take all memory that answers may have",
+                )
             })?);
         }
         Ok(held)
     }
 
     /// Waits for memory for a list: of the caller's own first, so that it keeps nobody else waiting.
-    async fn memory(&self, key: Option<&CallerKey>) -> Option<(OwnedSemaphorePermit, Option<Share>)> {
+    async fn memory(
+        &self,
+        key: Option<&CallerKey>,
+    ) -> Option<(OwnedSemaphorePermit, Option<Share>)> {
         let count = u32::try_from(units(LIST_BYTES)).ok()?;
         let own = match key {
             Some(key) => Some(self.own_memory.take(key, count).await?),
@@ -153,8 +159,11 @@ fn own(shares: &CallerShares, key: &CallerKey, kind: &str) -> Result<Share, ApiE
 }
 
 fn unavailable(detail: &str) -> ApiError {
-    ApiError::new(ErrorCode::Unavailable, format!("{detail}; try again in a moment"))
-        .with_header(header::RETRY_AFTER, "1")
+    ApiError::new(
+        ErrorCode::Unavailable,
+        format!("{detail}; try again in a moment"),
+    )
+    .with_header(header::RETRY_AFTER, "1")
 }
 
 impl Held {
@@ -207,5 +216,79 @@ impl<E: Endpoint> Endpoint for LimitedRequests<E> {
         // The server keeps the extensions until the answer has been read.
         response.extensions_mut().insert(Arc::new(held));
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn caller(name: &str) -> CallerKey {
+        CallerKey::Subject(name.to_owned(), Vec::new())
+    }
+
+    #[tokio::test]
+    async fn lists_share_the_memory_and_a_caller_has_a_part_of_it() {
+        let config = HttpConfig {
+            response_memory: MEMORY_SHARES * LIST_BYTES,
+            ..HttpConfig::for_tests()
+        };
+        let RequestLimits(limits) = RequestLimits::new(&config);
+        let [ann, bob] = ["ann", "bob"].map(caller);
+        let mut first = limits.take(Some(&ann), Kind::List).await.unwrap();
+        // The second waits for the first; others do not.
+        assert!(limits.take(Some(&ann), Kind::List).now_or_never().is_none());
+        assert!(limits.take(Some(&bob), Kind::List).now_or_never().is_some());
+        assert!(
+            limits
+                .take(Some(&ann), Kind::Other)
+                .now_or_never()
+                .is_some()
+        );
+        // A small answer leaves room for nearly another list, an empty one for all of it.
+        first.shrink_to(1);
+        assert!(limits.take(Some(&ann), Kind::List).now_or_never().is_none());
+        first.shrink_to(0);
+        assert!(limits.take(Some(&ann), Kind::List).now_or_never().is_some());
+        let _all: Vec<_> = (0..MEMORY_SHARES)
+            .map(|n| {
+                limits
+                    .take(Some(&caller(&n.to_string())), Kind::List)
+                    .now_or_never()
+                    .unwrap()
+            })
+            .collect();
+        assert!(limits.take(Some(&bob), Kind::List).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn event_streams_leave_half_of_the_connections_to_others() {
+        let RequestLimits(limits) = RequestLimits::new(&HttpConfig::for_tests());
+        let mut held = Vec::new();
+        for number in 0..8 {
+            let caller = caller(&number.to_string());
+            held.push(limits.take(Some(&caller), Kind::Stream).await.unwrap());
+        }
+        let ninth = limits.take(Some(&caller("8")), Kind::Stream).await;
+        assert!(ninth.err().unwrap().to_string().starts_with("unavailable"));
+        held.pop();
+        assert!(limits.take(Some(&caller("8")), Kind::Stream).await.is_ok());
+    }
+
+    #[test]
+    fn a_request_is_of_the_kind_of_its_path() {
+        for (method, path, kind) in [
+            (Method::GET, "/jobs", Kind::List),
+            (Method::POST, "/jobs", Kind::Other),
+            (Method::GET, "/jobs/1/events", Kind::Stream),
+            (Method::GET, "/jobs/1", Kind::Other),
+            (Method::GET, "/medias", Kind::List),
+            (Method::POST, "/medias/files/a/b", Kind::Upload),
+            (Method::GET, "/medias/files/a/b", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(&method, path), kind, "{method} {path}");
+        }
     }
 }

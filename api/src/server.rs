@@ -53,7 +53,8 @@ pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The most connections that are being told that there is no room; others are closed without a word.
 const MAX_TURNED_AWAY: usize = 64;
 /// What they are told.
-const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: application/vnd.api+json\r\nContent-Length: 151\r\n\r\n\
     {\"errors\":[{\"status\":\"503\",\"code\":\"unavailable\",\"title\":\"Service unavailable\",\
     \"detail\":\"all connections are serving requests; try again in a moment\"}]}";
@@ -242,7 +243,9 @@ impl<E: Endpoint + 'static> Server<E> {
         }
         if slot.has_unread_body() {
             // The rest of the body is not waited for, so no other request can follow it.
-            parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let extensions = std::mem::take(&mut parts.extensions);
         let body = ResponseBody::new(body, active, extensions);

@@ -44,7 +44,9 @@ impl Page {
         let compress = || {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
             // Writing to memory does not fail; were it to, the page is sent as it is.
-            let written = encoder.write_all(&self.text).and_then(|()| encoder.finish());
+            let written = encoder
+                .write_all(&self.text)
+                .and_then(|()| encoder.finish());
             written.map_or_else(|_| Bytes::new(), Bytes::from)
         };
         self.compressed.get_or_init(compress).clone()
@@ -85,7 +87,11 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut codings = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
     codings.any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality.trim().strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0);
+        let refused = quality
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|q| q.parse().ok())
+            == Some(0.0);
         name.trim().eq_ignore_ascii_case("gzip") && !refused
     })
 }
@@ -105,7 +111,10 @@ mod tests {
         };
         let plain = ask("gzip;q=0, br", "").await;
         assert!(plain.header(header::CONTENT_ENCODING).is_none());
-        assert_eq!(plain.into_body().into_bytes().await.unwrap().as_ptr(), page.0.text.as_ptr());
+        assert_eq!(
+            plain.into_body().into_bytes().await.unwrap().as_ptr(),
+            page.0.text.as_ptr()
+        );
         let small = ask("br, GZIP;q=0.5", "").await;
         assert_eq!(small.header(header::CONTENT_ENCODING), Some("gzip"));
         let etag = small.header(header::ETAG).unwrap().to_owned();

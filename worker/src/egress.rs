@@ -108,11 +108,9 @@ impl EgressGate {
                 None => Ok(()),
             };
         }
-        if networks::is_translated(ip, &self.0.nat64) && !inner.is_empty() {
-            let port = address.port();
-            return inner.iter().try_for_each(|ip| self.judge((*ip, port).into()));
-        }
-        match special(ip) {
+        // RFC 6052 §3.1: behind a prefix of NAT64 are addresses of the public internet.
+        let outer = Some(ip).filter(|ip| !networks::is_translated(*ip, &self.0.nat64));
+        match inner.into_iter().chain(outer).find_map(special) {
             Some(name) => Err(EgressDenied::Address(name)),
             None if self.0.ports.contains(&address.port()) => Ok(()),
             None => Err(EgressDenied::Port),
@@ -282,17 +280,27 @@ mod tests {
             "[64:ff9b:1::a9fe:a9fe]",
             "[64:ff9b:1:a9fe:a9:fe00::]",
         ];
-        let wide = ["0.0.0.0/1", "128.0.0.0/1", "fd00::/8", "64:ff9b::/32", "::/1", "8000::/1"];
+        let wide = [
+            "0.0.0.0/1",
+            "128.0.0.0/1",
+            "fd00::/8",
+            "64:ff9b::/32",
+            "::/1",
+            "8000::/1",
+        ];
         for host in services {
             let url = format!("http://{host}/");
             assert!(verdict(&gate(&wide), &url).is_err(), "{host}");
         }
         for (listed, host) in [
             ("169.254.169.254/32", "169.254.169.254"),
-            ("169.254.169.254/32", "[64:ff9b::a9fe:a9fe]"),
             ("fd00:ec2::254/128", "[fd00:ec2::254]"),
         ] {
-            assert_eq!(verdict(&gate(&[listed]), &format!("http://{host}/")), Ok(()), "{host}");
+            assert_eq!(
+                verdict(&gate(&[listed]), &format!("http://{host}/")),
+                Ok(()),
+                "{host}"
+            );
         }
         // Beside them, the networks are listed.
         assert_eq!(verdict(&gate(&wide), "http://[fd00:1::1]/"), Ok(()));
@@ -300,30 +308,57 @@ mod tests {
 
     #[test]
     fn a_translated_address_is_what_it_becomes_in_every_list() {
-        let gate = |allow: &str, deny: &[&str]| {
+        let gate = |allow: &[&str], deny: &[&str]| {
+            let networks = |texts: &[&str]| texts.iter().map(|n| n.parse().unwrap()).collect();
             EgressGate::new(&EgressConfig {
-                allow: vec![allow.parse().unwrap()],
-                deny: deny.iter().map(|n| n.parse().unwrap()).collect(),
-                nat64: vec!["2001:4860:64::/96".parse().unwrap(), "2001:4860:6440::/40".parse().unwrap()],
+                allow: networks(allow),
+                deny: networks(deny),
+                nat64: vec![
+                    "2001:4860:64::/96".parse().unwrap(),
+                    "2001:4860:6440::/40".parse().unwrap(),
+                ],
                 ports: vec![80],
                 ..EgressConfig::default()
             })
         };
-        let of = |host: &str, deny: &[&str]| {
-            verdict(&gate("10.1.0.0/16", deny), &format!("http://{host}/"))
-        };
-        for host in ["[64:ff9b::a01:5]", "[2001:4860:64::a01:5]", "[2001:4860:640a:100:5::]"] {
-            assert_eq!(of(host, &[]), Ok(()), "{host}");
-            assert_eq!(of(host, &["10.1.0.5/32"]), Err(EgressDenied::DeniedAddress), "{host}");
+        let of = |gate: &EgressGate, host: &str| verdict(gate, &format!("http://{host}/"));
+        let inside = "10.1.0.0/16";
+        let both = [inside, "64:ff9b::/96", "2001:4860::/32"];
+        for host in [
+            "[64:ff9b::a01:5]",
+            "[2001:4860:64::a01:5]",
+            "[2001:4860:640a:100:5::]",
+        ] {
+            // Both have to be listed: that of the translator and that behind it.
+            assert!(of(&gate(&[inside], &[]), host).is_err(), "{host}");
+            assert!(of(&gate(&both[1..], &[]), host).is_err(), "{host}");
+            assert_eq!(of(&gate(&both, &[]), host), Ok(()), "{host}");
+            let denied = gate(&both, &["10.1.0.5/32"]);
+            assert_eq!(
+                of(&denied, host),
+                Err(EgressDenied::DeniedAddress),
+                "{host}"
+            );
         }
-        for host in ["[64:ff9b::a02:5]", "[2001:4860:64::a02:5]", "[2001:4860:647f:0:1::]"] {
-            assert!(of(host, &[]).is_err(), "{host}");
+        for host in [
+            "[64:ff9b::a02:5]",
+            "[2001:4860:64::a02:5]",
+            "[2001:4860:647f:0:1::]",
+        ] {
+            assert!(of(&gate(&both, &[]), host).is_err(), "{host}");
         }
-        assert_eq!(of("[2001:4860:64::808:808]", &[]), Ok(()));
+        assert_eq!(of(&gate(&[], &[]), "[2001:4860:64::808:808]"), Ok(()));
         // RFC 8215, with prefixes of other lengths than 96.
-        let listed = gate("64:ff9b:1::/48", &[]);
-        for host in ["64:ff9b:1:7f00:0:100::", "64:ff9b:1:a:0:100::", "64:ff9b:1:0:a:0:100::"] {
-            assert!(verdict(&listed, &format!("http://[{host}]/")).is_err(), "{host}");
+        let listed = gate(&["64:ff9b:1::/48"], &[]);
+        for host in [
+            "64:ff9b:1:7f00:0:100::",
+            "64:ff9b:1:a:0:100::",
+            "64:ff9b:1:0:a:0:100::",
+        ] {
+            assert!(
+                verdict(&listed, &format!("http://[{host}]/")).is_err(),
+                "{host}"
+            );
         }
     }
 

@@ -34,7 +34,10 @@ pub(crate) struct BodyPace {
 impl BodyPace {
     /// The bytes that have to come in a window: one at least.
     fn min_bytes(self) -> u64 {
-        self.min_rate.saturating_mul(self.window.as_millis().try_into().unwrap_or(u64::MAX)).div_ceil(1000).max(1)
+        self.min_rate
+            .saturating_mul(self.window.as_millis().try_into().unwrap_or(u64::MAX))
+            .div_ceil(1000)
+            .max(1)
     }
 }
 
@@ -73,7 +76,10 @@ impl RequestBody {
         if self.received < self.pace.min_bytes() {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("the body came at less than {} bytes a second", self.pace.min_rate),
+                format!(
+                    "the body came at less than {} bytes a second",
+                    self.pace.min_rate
+                ),
             ));
         }
         self.waited = Duration::ZERO;
@@ -127,7 +133,9 @@ impl Body for RequestBody {
         if let Ok(Some(bytes)) = frame.as_ref().map(Frame::data_ref) {
             self.received += bytes.len() as u64;
         }
-        Poll::Ready(Some(frame.and_then(|frame| self.end_window().map(|()| frame))))
+        Poll::Ready(Some(
+            frame.and_then(|frame| self.end_window().map(|()| frame)),
+        ))
     }
 
     fn is_end_stream(&self) -> bool {

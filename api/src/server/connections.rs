@@ -115,7 +115,12 @@ impl Connections {
         let address = site(peer.to_canonical());
         let mut table = lock(&self.table);
         let own = table.per_address.get(&address).copied().unwrap_or_default();
-        let is_proxy = || self.limits.proxies.iter().any(|n| n.contains(&peer.to_canonical()));
+        let is_proxy = || {
+            self.limits
+                .proxies
+                .iter()
+                .any(|n| n.contains(&peer.to_canonical()))
+        };
         if own >= self.limits.per_address && !is_proxy() && !table.evict(Some(address)) {
             return None;
         }
@@ -216,9 +221,8 @@ impl Table {
 
 impl Shared {
     fn is_overdue(&self, now: u64) -> bool {
-        let beyond = |since: u64, limit: Duration| {
-            u128::from(now.saturating_sub(since)) > limit.as_millis()
-        };
+        let beyond =
+            |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) > limit.as_millis();
         let blocked = self.blocked_since.load(Ordering::Relaxed);
         if blocked > 0 && beyond(blocked - 1, READ_TIMEOUT) {
             return true;
@@ -265,7 +269,9 @@ impl Slot {
     pub(super) fn bytes_came(&self) {
         let shared = &self.shared;
         if !shared.busy.load(Ordering::Relaxed) && !shared.head.swap(true, Ordering::Relaxed) {
-            shared.since.store(self.connections.now(), Ordering::Relaxed);
+            shared
+                .since
+                .store(self.connections.now(), Ordering::Relaxed);
         }
     }
 

@@ -115,7 +115,8 @@ pub(super) fn check(settings: &Settings, checker: &mut Checker) -> Option<Egress
 
 /// Prefixes that an IPv4 address can follow (RFC 6052 §2.2).
 fn nat64(text: &str) -> Result<Vec<Ipv6Net>, String> {
-    const PREFIX: &str = "a NAT64 prefix such as 2001:db8:64::/96, of 32, 40, 48, 56, 64 or 96 bits";
+    const PREFIX: &str =
+        "a NAT64 prefix such as 2001:db8:64::/96, of 32, 40, 48, 56, 64 or 96 bits";
     let prefixes: Vec<Ipv6Net> = list(text, PREFIX)?;
     let fits = |prefix: &Ipv6Net| matches!(prefix.prefix_len(), 32 | 40 | 48 | 56 | 64 | 96);
     if prefixes.iter().all(fits) {

@@ -188,7 +188,10 @@ impl HttpSettings {
             "MEDIA_MAX_CONNECTIONS_PER_ADDRESS",
             &self.max_connections_per_address,
         );
-        let caller_requests = count("MEDIA_MAX_REQUESTS_PER_CALLER", &self.max_requests_per_caller);
+        let caller_requests = count(
+            "MEDIA_MAX_REQUESTS_PER_CALLER",
+            &self.max_requests_per_caller,
+        );
         let caller_streams = count("MEDIA_MAX_STREAMS_PER_CALLER", &self.max_streams_per_caller);
         let caller_uploads = count("MEDIA_MAX_UPLOADS_PER_CALLER", &self.max_uploads_per_caller);
         let upload_min_rate = checker.keep(
@@ -203,7 +206,10 @@ impl HttpSettings {
             "MEDIA_TRUSTED_PROXIES",
             list(&self.trusted_proxies, "networks such as 10.0.0.0/8"),
         );
-        let cors = checker.keep("MEDIA_CORS_ORIGINS", cors_origins(&self.cors_origins, guarded));
+        let cors = checker.keep(
+            "MEDIA_CORS_ORIGINS",
+            cors_origins(&self.cors_origins, guarded),
+        );
         let inline_pdf = checker.keep("MEDIA_INLINE_PDF", truth(&self.inline_pdf));
         Some(HttpConfig {
             rate_limit: rate_limit?,

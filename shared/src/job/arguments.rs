@@ -176,7 +176,9 @@ const METADATA_AUTHORIZATION: &str = "bearer oracle";
 /// Whether a header is one that only metadata services take.
 fn is_for_metadata(name: &str, value: &str) -> bool {
     METADATA_HEADERS.contains(&name)
-        || METADATA_HEADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || METADATA_HEADER_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
         || name == "authorization" && value.trim().eq_ignore_ascii_case(METADATA_AUTHORIZATION)
 }
 
@@ -276,7 +278,9 @@ pub fn redact_url(url: &Url) -> String {
 fn redact_segment(segment: &str) -> String {
     let mut parts = segment.split(';');
     let name = parts.next().unwrap_or_default().to_owned();
-    parts.fold(name, |shown, parameter| shown + ";" + &redact_parameter(parameter))
+    parts.fold(name, |shown, parameter| {
+        shown + ";" + &redact_parameter(parameter)
+    })
 }
 
 /// Hides a parameter's value; a parameter without a name is a value as a whole, and so is one whose name
@@ -357,7 +361,9 @@ fn check_headers(
             ));
         }
         if is_for_metadata(&lower, value) {
-            return wrong(format!("must not set `{lower}` so: it is for metadata services of clouds"));
+            return wrong(format!(
+                "must not set `{lower}` so: it is for metadata services of clouds"
+            ));
         }
         if !value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
             return wrong(format!(
@@ -389,7 +395,11 @@ mod tests {
         ] {
             assert!(check(name, value).is_err(), "{name}");
         }
-        for (name, value) in [("X-Metadata", "x"), ("Authorization", "Bearer x"), ("X-Key", "x")] {
+        for (name, value) in [
+            ("X-Metadata", "x"),
+            ("Authorization", "Bearer x"),
+            ("X-Key", "x"),
+        ] {
             assert!(check(name, value).is_ok(), "{name}");
         }
     }
@@ -411,7 +421,10 @@ mod tests {
                 "http://h.test/a?X-Sig=redacted",
             ),
             ("http://h.test/a?", "http://h.test/a?"),
-            ("http://h.test/a?b=c;d=e&f", "http://h.test/a?b=redacted&redacted"),
+            (
+                "http://h.test/a?b=c;d=e&f",
+                "http://h.test/a?b=redacted&redacted",
+            ),
             (
                 "http://h.test/a;sid=c/b;d;e=?x",
                 "http://h.test/a;sid=redacted/b;redacted;e=?redacted",

@@ -388,7 +388,10 @@ mod tests {
         let done: Vec<bool> = done.iter().map(Option::is_some).collect();
         assert_eq!(done, [true, true, false, false]);
         let ended = jobs.find(successes[0].lease.job_id).await.unwrap().unwrap();
-        assert_eq!(ended.arguments["url"], "http://origin.test/file.png?sig=redacted");
+        assert_eq!(
+            ended.arguments["url"],
+            "http://origin.test/file.png?sig=redacted"
+        );
         assert!(ended.arguments.get("headers").is_none());
         let again = at_once(database, successes).await.unwrap();
         assert!(again.iter().all(Option::is_none));

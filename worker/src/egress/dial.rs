@@ -92,7 +92,9 @@ impl Dialer {
         // Here, where nothing can come between the verdict and the connection.
         self.gate.judge(address)?;
         #[allow(clippy::disallowed_methods, reason = "the one place for it")]
-        let stream = TcpStream::connect(address).await.map_err(DialError::Refused)?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(DialError::Refused)?;
         stream.set_nodelay(true).map_err(DialError::Refused)?;
         Ok(stream)
     }
@@ -130,8 +132,9 @@ impl Dialer {
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_v6 = |address: &SocketAddr| matches!(address.ip(), IpAddr::V6(_));
     let first_is_v6 = addresses.first().is_some_and(is_v6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| is_v6(address) == first_is_v6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| is_v6(address) == first_is_v6);
     let mut order = Vec::new();
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     loop {

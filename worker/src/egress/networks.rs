@@ -180,9 +180,6 @@ pub fn embedded_v4(address: IpAddr, nat64: &[Ipv6Net]) -> Vec<IpAddr> {
     inner.into_iter().map(IpAddr::V4).collect()
 }
 
-/// Lengths of prefixes that an IPv4 address can follow (RFC 6052 §2.2).
-pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
-
 /// The address behind a NAT64 prefix of this length; bits 64 to 71 are passed over (RFC 6052 §2.2).
 fn translated(address: Ipv6Addr, length: u8) -> Ipv4Addr {
     let octets = address.octets();

@@ -58,7 +58,9 @@ fn an_address_has_a_share_and_a_proxy_has_all() {
     let other = admit(&all, THERE);
     let _third = admit(&all, HERE);
     assert!(is_closed(&first) && !is_closed(&second) && !is_closed(&other));
-    let proxied: Vec<_> = (0..10).map(|_| admit(&all, "127.0.0.9".parse().unwrap())).collect();
+    let proxied: Vec<_> = (0..10)
+        .map(|_| admit(&all, "127.0.0.9".parse().unwrap()))
+        .collect();
     assert!(proxied.iter().all(|slot| !is_closed(slot)));
 }
 

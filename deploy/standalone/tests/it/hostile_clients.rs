@@ -20,7 +20,8 @@ use crate::MEDIA;
 const SECRET: &str = "a secret that only the tests know";
 /// How long a service that is under attack may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-const UPLOAD_START: &str = "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\n";
+const UPLOAD_START: &str =
+    "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\n";
 
 fn token(subject: &str) -> String {
     let mut all = claims(subject);
@@ -30,7 +31,9 @@ fn token(subject: &str) -> String {
 
 fn guarded(limits: &[(&str, &str)]) -> Installation {
     let installation = Installation::new(MEDIA).with("MEDIA_JWT_SECRET", SECRET);
-    limits.iter().fold(installation, |i, (name, value)| i.with(name, value))
+    limits
+        .iter()
+        .fold(installation, |i, (name, value)| i.with(name, value))
 }
 
 async fn send(request: RequestBuilder, subject: &str) -> Response {
@@ -63,14 +66,24 @@ async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream
 async fn enter_job(service: &Service, subject: &str, arguments: &Value) -> String {
     let later = json!({ "scheduled_at": "2100-01-01T00:00:00Z" });
     let document = media_testkit::service::import(arguments, later);
-    let answer = send(service.http.post(service.url("/jobs")).json(&document), subject).await;
+    let answer = send(
+        service.http.post(service.url("/jobs")).json(&document),
+        subject,
+    )
+    .await;
     assert_eq!(answer.status(), StatusCode::CREATED);
     let document: Value = answer.json().await.unwrap();
     document["data"]["id"].as_str().unwrap().to_owned()
 }
 
 async fn listen(service: &Service, subject: &str, job: &str) -> Response {
-    send(service.http.get(service.url(&format!("/jobs/{job}/events"))), subject).await
+    send(
+        service
+            .http
+            .get(service.url(&format!("/jobs/{job}/events"))),
+        subject,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -94,16 +107,21 @@ async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
     assert_eq!(code(refused).await, "too_many_at_once");
     assert_eq!(listen(&service, "bob", &bob).await.status(), StatusCode::OK);
     drop(streams);
-    wait_until("a stream ends with its listener", ANSWER_LIMIT, async || {
-        (listen(&service, "ann", &ann).await.status() == StatusCode::OK).then_some(())
-    })
+    wait_until(
+        "a stream ends with its listener",
+        ANSWER_LIMIT,
+        async || (listen(&service, "ann", &ann).await.status() == StatusCode::OK).then_some(()),
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
     for (setting, others) in [
-        ("MEDIA_MAX_REQUESTS_PER_CALLER", StatusCode::TOO_MANY_REQUESTS),
+        (
+            "MEDIA_MAX_REQUESTS_PER_CALLER",
+            StatusCode::TOO_MANY_REQUESTS,
+        ),
         ("MEDIA_MAX_UPLOADS_PER_CALLER", StatusCode::OK),
     ] {
         let installation = guarded(&[(setting, "2")]);
@@ -210,13 +228,18 @@ async fn when_all_connections_serve_requests_a_new_one_is_told() {
     })
     .await;
     let (head, body) = told.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+    assert!(
+        head.contains(&format!("Content-Length: {}", body.len())),
+        "{head}"
+    );
     let document: Value = serde_json::from_str(body).unwrap();
     assert_eq!(document["errors"][0]["code"], "unavailable");
     drop(uploads);
     wait_until("there is room again", ANSWER_LIMIT, async || {
         let answer = service.http.get(service.url("/livez")).send().await;
-        answer.is_ok_and(|answer| answer.status() == StatusCode::OK).then_some(())
+        answer
+            .is_ok_and(|answer| answer.status() == StatusCode::OK)
+            .then_some(())
     })
     .await;
 }
@@ -227,7 +250,9 @@ async fn an_address_has_so_many_connections() {
     let service = installation.serve().await;
     let mut first = connect(&service).await;
     let _others = [connect(&service).await, connect(&service).await];
-    let read = timeout(ANSWER_LIMIT, first.read(&mut [0; 1])).await.unwrap();
+    let read = timeout(ANSWER_LIMIT, first.read(&mut [0; 1]))
+        .await
+        .unwrap();
     assert!(!matches!(read, Ok(1..)), "{read:?}");
     assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
 }
@@ -265,7 +290,11 @@ async fn a_page_of_long_items_ends_early_and_the_next_one_goes_on() {
         let page: Value = serde_json::from_str(&text).unwrap();
         let items = page["data"].as_array().unwrap();
         assert!(items.len() < 300);
-        listed.extend(items.iter().map(|job| job["id"].as_str().unwrap().to_owned()));
+        listed.extend(
+            items
+                .iter()
+                .map(|job| job["id"].as_str().unwrap().to_owned()),
+        );
         next = page["links"]["next"].as_str().map(ToOwned::to_owned);
     }
     assert_eq!(listed, entered);
