@@ -46,6 +46,8 @@ const MAX_READ_AHEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// How long nothing is accepted after the system had no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long nothing is accepted while connections that gave way have not ended yet.
+const CLOSE_PAUSE: Duration = Duration::from_millis(1);
 /// How often overdue connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a connection may take to notice that it is over.
@@ -97,11 +99,16 @@ where
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     };
+    let max_open = limits.total + MAX_TURNED_AWAY;
     let connections = Connections::new(limits);
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     let tasks = TaskTracker::new();
     let mut sweep = interval(SWEEP_INTERVAL);
     loop {
+        // A flood of connections must not use up the files that others are to end to give back.
+        while tasks.len() > max_open && !shutdown.is_cancelled() {
+            sleep(CLOSE_PAUSE).await;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = sweep.tick() => {

@@ -148,8 +148,16 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
+// Tests connect to listeners of their own.
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
+    use media_shared::config::EgressConfig;
+    use tokio::{
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+
     use super::*;
 
     #[test]
@@ -159,5 +167,52 @@ mod tests {
         let order = of(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"]);
         assert_eq!(interleaved(given), order);
         assert_eq!(interleaved(Vec::new()), []);
+    }
+
+    /// Answers with these addresses, whatever the name.
+    struct Fixed(Vec<IpAddr>);
+
+    #[async_trait::async_trait]
+    impl NameResolver for Fixed {
+        async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(self.0.clone())
+        }
+    }
+
+    /// A listener that takes no more connections, nor refuses any: their packets are dropped.
+    async fn dead(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut filling = Vec::new();
+        while let Ok(stream) = timeout(FILL_TIMEOUT, TcpStream::connect(address)).await {
+            filling.push(stream.unwrap());
+        }
+        (listener, filling)
+    }
+
+    const FILL_TIMEOUT: Duration = Duration::from_millis(500);
+    /// As long as an import waits for a connection by default.
+    const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn four_dead_addresses_keep_nobody_from_the_fifth() {
+        let good = TcpListener::bind("127.0.0.9:0").await.unwrap();
+        let port = good.local_addr().unwrap().port();
+        let ips: Vec<IpAddr> = [2, 3, 4, 5].map(|n| IpAddr::from([127, 0, 0, n])).to_vec();
+        let addresses = ips.iter().map(|ip| SocketAddr::new(*ip, port));
+        let _dead = futures_util::future::join_all(addresses.map(dead)).await;
+        let gate = EgressGate::new(&EgressConfig {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+            ..EgressConfig::default()
+        });
+        let all = [ips, vec![good.local_addr().unwrap().ip()]].concat();
+        let dialer = Dialer::new(gate, Arc::new(Fixed(all)));
+        let url = Url::parse(&format!("http://origin.test:{port}/")).unwrap();
+        let stream = timeout(DIAL_TIMEOUT, dialer.dial(&url)).await.unwrap();
+        assert_eq!(
+            stream.unwrap().peer_addr().unwrap(),
+            good.local_addr().unwrap()
+        );
     }
 }

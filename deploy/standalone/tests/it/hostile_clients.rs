@@ -21,7 +21,7 @@ const SECRET: &str = "a secret that only the tests know";
 /// How long a service that is under attack may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const UPLOAD_START: &str =
-    "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\n";
+    "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\nbytes";
 
 fn token(subject: &str) -> String {
     let mut all = claims(subject);
@@ -61,6 +61,14 @@ async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
+}
+
+/// Waits until so many uploads are in progress.
+async fn uploads_begun(installation: &Installation, count: usize) {
+    wait_until("the uploads are in progress", ANSWER_LIMIT, async || {
+        (installation.stored_files().len() == count).then_some(())
+    })
+    .await;
 }
 
 async fn enter_job(service: &Service, subject: &str, arguments: &Value) -> String {
@@ -130,6 +138,7 @@ async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
             begin_upload(&service, "ann", UPLOAD_START).await,
             begin_upload(&service, "ann", UPLOAD_START).await,
         ];
+        uploads_begun(&installation, 2).await;
         wait_until("a third upload is refused", ANSWER_LIMIT, async || {
             let mut third = begin_upload(&service, "ann", "").await;
             let mut answer = [0; 12];
@@ -212,11 +221,11 @@ async fn when_all_connections_serve_requests_a_new_one_is_told() {
     ]);
     let service = installation.serve().await;
     let mut uploads = Vec::new();
-    // More than three uploads of one caller are refused, which makes room again.
     for caller in 0..16 {
         let subject = format!("caller-{caller}");
         uploads.push(begin_upload(&service, &subject, UPLOAD_START).await);
     }
+    uploads_begun(&installation, 16).await;
     let told = wait_until("there is no room", ANSWER_LIMIT, async || {
         let mut stream = connect(&service).await;
         let head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
