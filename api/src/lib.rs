@@ -137,7 +137,11 @@ fn routes(
     shutdown: CancellationToken,
 ) -> impl Endpoint + use<> {
     let operations: Operations = Described((
-        JobsApi::new(services.clone(), shutdown),
+        JobsApi::new(
+            services.clone(),
+            config.projects.user_max_priority,
+            shutdown,
+        ),
         MediasApi::new(services.clone(), config),
         HealthApi::new(services),
     ));

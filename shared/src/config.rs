@@ -283,6 +283,17 @@ pub struct Settings {
     )]
     pub project_max_jobs: String,
 
+    /// The highest priority, -100 to 100, that callers of the role `user` may give to a job
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_USER_MAX_PRIORITY",
+        value_name = "N",
+        default_value = "100",
+        allow_hyphen_values = true
+    )]
+    pub user_max_priority: String,
+
     /// How long an import waits for a connection
     #[arg(
         long,

@@ -2,9 +2,7 @@
 //! [`transition::apply`] what becomes of it, and writes that.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QuerySelect, SqlErr,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
     JobLedger, Lease, LedgerError, Reschedule, Signalled, Success, backoff, open_jobs,
