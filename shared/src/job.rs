@@ -54,6 +54,9 @@ impl Priority {
     /// The most urgent.
     pub const MAX: i16 = 100;
 
+    /// The priority of the most urgent jobs.
+    pub const HIGHEST: Self = Self(Self::MAX);
+
     /// Takes a number as a priority, or nothing if it is outside −100…100.
     pub fn new(value: i64) -> Option<Self> {
         i16::try_from(value)

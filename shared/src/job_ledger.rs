@@ -21,6 +21,7 @@ use crate::{
 mod backoff;
 mod claim;
 mod entry;
+mod fairness;
 mod maintenance;
 mod open_jobs;
 mod settle;
@@ -28,6 +29,7 @@ mod success;
 mod transition;
 
 pub use claim::{Beat, Claims, HEARTBEATS_PER_LEASE, Pulse};
+pub use fairness::SlotUse;
 pub use maintenance::{ClassFigures, PRUNE_BATCH, StrayLeases};
 use success::Success;
 pub use transition::Reschedule;

@@ -1,5 +1,6 @@
 //! One page of a list: which rows, in which order, from where.
 
+use futures_util::TryStreamExt as _;
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DbBackend, DbErr, EntityTrait,
     ExprTrait as _, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
@@ -25,6 +26,32 @@ impl PageSize {
     /// The number.
     pub fn get(self) -> u64 {
         self.0
+    }
+}
+
+/// The most bytes of a page, about: it ends with the item that reaches it. Items of ordinary length do
+/// not come near it with [`PageSize::MAX`] of them.
+pub const MAX_PAGE_BYTES: usize = 4 << 20;
+/// About the bytes of an item's document beside the texts that its client chose.
+const ITEM_BYTES: usize = 1024;
+
+/// An item that knows about how long its document is.
+pub trait DocumentLength {
+    /// The bytes of the texts that its client chose.
+    fn text_bytes(&self) -> usize;
+}
+
+/// The bytes of all texts in a value.
+pub(crate) fn json_text_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(json_text_bytes).sum(),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, _)| name.len() + json_text_bytes(value);
+            members.iter().map(member).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 
@@ -102,7 +129,7 @@ pub(crate) async fn read<E>(
 ) -> Result<Page<E::Model>, DbErr>
 where
     E: EntityTrait,
-    E::Model: Sync,
+    E::Model: DocumentLength + Sync,
 {
     let size = request.size.get();
     let total = if request.count {
@@ -115,16 +142,22 @@ where
         None
     };
     let rows = select::<E>(database.get_database_backend(), &request);
-    let mut items = rows.all(database).await?;
-    let has_more = items.len() as u64 > size;
-    if has_more {
-        items.pop();
-    }
-    Ok(Page {
-        items,
-        has_more,
+    let mut page = Page {
+        items: Vec::new(),
+        has_more: false,
         total,
-    })
+    };
+    let mut bytes = 0;
+    let mut rows = rows.stream(database).await?;
+    while let Some(item) = rows.try_next().await? {
+        if page.items.len() as u64 == size || bytes >= MAX_PAGE_BYTES {
+            page.has_more = true;
+            break;
+        }
+        bytes += ITEM_BYTES + item.text_bytes();
+        page.items.push(item);
+    }
+    Ok(page)
 }
 
 /// The statement that reads a page, and one row more to know whether others follow. Public so that

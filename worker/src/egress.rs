@@ -95,20 +95,22 @@ impl EgressGate {
     /// Judges an address that is about to be dialled.
     pub fn judge(&self, address: SocketAddr) -> Result<(), EgressDenied> {
         let ip = address.ip().to_canonical();
-        let inner = networks::embedded_v4(ip);
-        let denies = |ip| self.0.deny.iter().any(|network| network.contains(&ip));
-        if denies(ip) || inner.is_some_and(denies) {
+        let inner = networks::embedded_v4(ip, &self.0.nat64);
+        let denies = |ip: &IpAddr| self.0.deny.iter().any(|network| network.contains(ip));
+        if denies(&ip) || inner.iter().any(denies) {
             return Err(EgressDenied::DeniedAddress);
         }
         if self.is_listed(ip) {
-            // Whoever lists a network that leads to others has not listed those.
-            let beyond = inner.filter(|inner| !self.is_listed(*inner));
-            return match beyond.and_then(networks::special_network) {
+            // To list a network that leads to others is not to list those.
+            let mut beyond = inner.iter().filter(|inner| !self.is_listed(**inner));
+            return match beyond.find_map(|inner| special(*inner)) {
                 Some(name) => Err(EgressDenied::Address(name)),
                 None => Ok(()),
             };
         }
-        match networks::special_network(ip) {
+        // RFC 6052 §3.1: behind a prefix of NAT64 are addresses of the public internet.
+        let outer = Some(ip).filter(|ip| !networks::is_translated(*ip, &self.0.nat64));
+        match inner.into_iter().chain(outer).find_map(special) {
             Some(name) => Err(EgressDenied::Address(name)),
             None if self.0.ports.contains(&address.port()) => Ok(()),
             None => Err(EgressDenied::Port),
@@ -147,13 +149,27 @@ impl EgressGate {
         Ok(())
     }
 
+    /// Whether the operator allows the network of an address. Services of clouds have to be listed by
+    /// themselves: networks that contain them are listed for other reasons.
     fn is_listed(&self, ip: IpAddr) -> bool {
-        self.0.allow.iter().any(|network| network.contains(&ip))
+        let alone = networks::is_cloud_service(ip);
+        let lists = |network: &IpNet| {
+            network.contains(&ip) && (!alone || network.prefix_len() == network.max_prefix_len())
+        };
+        self.0.allow.iter().any(lists)
     }
 
     fn denies_host(&self, host: &str) -> bool {
         self.0.deny_hosts.iter().any(|suffix| suffix.covers(host))
     }
+}
+
+/// What kind of network an address is in, if it is not the public internet.
+fn special(ip: IpAddr) -> Option<&'static str> {
+    if networks::is_cloud_service(ip) {
+        return Some("cloud platform");
+    }
+    networks::special_network(ip)
 }
 
 #[cfg(test)]
@@ -247,6 +263,101 @@ mod tests {
                     Err(EgressDenied::Address(_))
                 ),
                 "{inside}"
+            );
+        }
+    }
+
+    #[test]
+    fn services_of_clouds_have_to_be_listed_by_themselves() {
+        let services = [
+            "169.254.169.254",
+            "100.100.100.200",
+            "192.0.0.192",
+            "[fd00:ec2::254]",
+            "[fd20:ce::254]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[::ffff:169.254.169.254]",
+            "[64:ff9b:1::a9fe:a9fe]",
+            "[64:ff9b:1:a9fe:a9:fe00::]",
+        ];
+        let wide = [
+            "0.0.0.0/1",
+            "128.0.0.0/1",
+            "fd00::/8",
+            "64:ff9b::/32",
+            "::/1",
+            "8000::/1",
+        ];
+        for host in services {
+            let url = format!("http://{host}/");
+            assert!(verdict(&gate(&wide), &url).is_err(), "{host}");
+        }
+        for (listed, host) in [
+            ("169.254.169.254/32", "169.254.169.254"),
+            ("fd00:ec2::254/128", "[fd00:ec2::254]"),
+        ] {
+            assert_eq!(
+                verdict(&gate(&[listed]), &format!("http://{host}/")),
+                Ok(()),
+                "{host}"
+            );
+        }
+        // Beside them, the networks are listed.
+        assert_eq!(verdict(&gate(&wide), "http://[fd00:1::1]/"), Ok(()));
+    }
+
+    #[test]
+    fn a_translated_address_is_what_it_becomes_in_every_list() {
+        let gate = |allow: &[&str], deny: &[&str]| {
+            let networks = |texts: &[&str]| texts.iter().map(|n| n.parse().unwrap()).collect();
+            EgressGate::new(&EgressConfig {
+                allow: networks(allow),
+                deny: networks(deny),
+                nat64: vec![
+                    "2001:4860:64::/96".parse().unwrap(),
+                    "2001:4860:6440::/40".parse().unwrap(),
+                ],
+                ports: vec![80],
+                ..EgressConfig::default()
+            })
+        };
+        let of = |gate: &EgressGate, host: &str| verdict(gate, &format!("http://{host}/"));
+        let inside = "10.1.0.0/16";
+        let both = [inside, "64:ff9b::/96", "2001:4860::/32"];
+        for host in [
+            "[64:ff9b::a01:5]",
+            "[2001:4860:64::a01:5]",
+            "[2001:4860:640a:100:5::]",
+        ] {
+            // Both have to be listed: that of the translator and that behind it.
+            assert!(of(&gate(&[inside], &[]), host).is_err(), "{host}");
+            assert!(of(&gate(&both[1..], &[]), host).is_err(), "{host}");
+            assert_eq!(of(&gate(&both, &[]), host), Ok(()), "{host}");
+            let denied = gate(&both, &["10.1.0.5/32"]);
+            assert_eq!(
+                of(&denied, host),
+                Err(EgressDenied::DeniedAddress),
+                "{host}"
+            );
+        }
+        for host in [
+            "[64:ff9b::a02:5]",
+            "[2001:4860:64::a02:5]",
+            "[2001:4860:647f:0:1::]",
+        ] {
+            assert!(of(&gate(&both, &[]), host).is_err(), "{host}");
+        }
+        assert_eq!(of(&gate(&[], &[]), "[2001:4860:64::808:808]"), Ok(()));
+        // RFC 8215, with prefixes of other lengths than 96.
+        let listed = gate(&["64:ff9b:1::/48"], &[]);
+        for host in [
+            "64:ff9b:1:7f00:0:100::",
+            "64:ff9b:1:a:0:100::",
+            "64:ff9b:1:0:a:0:100::",
+        ] {
+            assert!(
+                verdict(&listed, &format!("http://[{host}]/")).is_err(),
+                "{host}"
             );
         }
     }

@@ -300,7 +300,7 @@ impl Fetcher {
             ),
         };
         // With the slot in hand: others may have been told to wait while this one waited for it.
-        self.courtesy.await_turn(url).await?;
+        let leave = self.courtesy.await_turn(url, custom).await?;
         let connecting = self.connector.connect(url, slot);
         let connecting = connecting.instrument(info_span!("connect")).await;
         let mut connection = connecting.map_err(|error| failure::of_connect(url, &error))?;
@@ -312,8 +312,9 @@ impl Fetcher {
             Ok(Ok(response)) => {
                 let (status, headers) = (response.status(), response.headers());
                 // That it takes no more connections of ours is no trouble of the host's.
-                if !is_extra || headers.contains_key(header::RETRY_AFTER) {
-                    self.courtesy.note(url, status, headers).await;
+                if !is_extra || status.is_success() || headers.contains_key(header::RETRY_AFTER) {
+                    let exchange = (url, custom);
+                    self.courtesy.note(exchange, leave, status, headers).await;
                 }
                 Ok(Answer {
                     url: url.clone(),

@@ -31,6 +31,7 @@ mod import;
 mod maintenance;
 mod readiness;
 mod runner;
+mod slots;
 mod ticket_consumer;
 
 pub use media_shared::tls;
@@ -191,8 +192,14 @@ fn take_tickets(
         source.into_stream().map(Ok).boxed();
     let worker = WorkerBuilder::new(context)
         .backend(tickets)
-        // As many again may be written down.
-        .concurrency(config.worker.concurrency.saturating_mul(2))
+        // As many again may be recorded, or wait for a slot.
+        .concurrency(
+            config
+                .worker
+                .concurrency
+                .saturating_mul(2)
+                .saturating_add(1),
+        )
         .catch_panic()
         .data(runner)
         .parallelize(tokio::spawn)

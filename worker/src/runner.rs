@@ -6,13 +6,13 @@ use futures_util::FutureExt as _;
 use media_shared::{
     ids::WorkerId,
     job::{Failure, FailureCode, KnownClass, MediaImport},
-    job_ledger::{Claimed, Claims, JobLedger, Lease, LedgerError},
+    job_ledger::{Claimed, Claims, JobLedger, Lease, LedgerError, SlotUse},
     media_ledger::NewMedia,
     metrics::{AttemptOutcome, Stored, Work, figures},
     telemetry::{TraceParent, export_attribute, export_failure, panic_message, record_trace_id},
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::SemaphorePermit,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +22,7 @@ use crate::{
     active_jobs::{ActiveGuard, ActiveJobs, StopReason},
     import::Importer,
     readiness::Readiness,
+    slots::{RESERVE_CHECK_INTERVAL, Slots},
 };
 
 /// How often a worker whose storage is away looks whether it could take a ticket.
@@ -50,8 +51,7 @@ struct Inner {
     total: Duration,
     /// No more claims.
     draining: CancellationToken,
-    /// As many permits as imports may move bytes at once.
-    slots: Semaphore,
+    slots: Slots,
     /// Open while somebody works: a claim that is under way counts before its job is known.
     working: TaskTracker,
 }
@@ -106,7 +106,7 @@ impl Runner {
             readiness,
             total,
             draining,
-            slots: Semaphore::new(concurrency),
+            slots: Slots::new(concurrency),
             working: TaskTracker::new(),
         }))
     }
@@ -115,12 +115,17 @@ impl Runner {
     pub(crate) async fn work(&self) {
         let _working = self.0.working.token();
         // The semaphore is never closed.
-        while let Ok(slot) = self.0.slots.acquire().await {
+        while let Ok((slot, slot_use)) = self.0.slots.acquire().await {
             if self.0.draining.is_cancelled() || !self.0.readiness.is_good().await {
                 return;
             }
-            match timeout(STATEMENT_LIMIT, self.0.claims.next()).await {
+            match timeout(STATEMENT_LIMIT, self.0.claims.next(slot_use)).await {
                 Ok(Ok(Some(claimed))) => self.run(claimed, slot).await,
+                // A job may be pending that only another slot is for.
+                Ok(Ok(None)) if slot_use != SlotUse::AnyProject => {
+                    drop(slot);
+                    sleep(RESERVE_CHECK_INTERVAL).await;
+                }
                 Ok(Ok(None)) => return,
                 // The maintenance loop posts a ticket again when the database is back.
                 Ok(Err(error)) => {
@@ -280,8 +285,7 @@ impl Runner {
         while !self.0.readiness.is_good().await {
             sleep(ROOM_CHECK).await;
         }
-        // An error means that the slots are closed, which they never are.
-        drop(self.0.slots.acquire().await);
+        self.0.slots.wait_for_shared().await;
     }
 
     /// Waits until nobody works any more.

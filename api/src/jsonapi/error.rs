@@ -209,6 +209,9 @@ impl ApiError {
                 ErrorCode::TooLarge,
                 "the body is larger than this path takes",
             ),
+            ReadBodyError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Self::new(ErrorCode::Stalled, error.to_string())
+            }
             _ => Self::new(
                 ErrorCode::IncompleteBody,
                 "the body ended before it was whole",

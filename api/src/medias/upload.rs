@@ -1,7 +1,7 @@
 //! Uploads: a form whose file goes straight to storage as it comes, never whole into memory, never
 //! into a temporary file first.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use media_shared::{
@@ -372,6 +372,12 @@ fn unreadable(error: &multer::Error) -> ApiError {
                 ErrorCode::MalformedBody,
                 "the form has too many bytes outside its fields; its boundary may be wrong",
             )
+        }
+        multer::Error::StreamReadFailed(inner)
+            if inner.downcast_ref::<io::Error>().map(io::Error::kind)
+                == Some(io::ErrorKind::TimedOut) =>
+        {
+            ApiError::new(ErrorCode::Stalled, inner.to_string())
         }
         multer::Error::StreamSizeExceeded { limit } => ApiError::new(
             ErrorCode::TooLarge,

@@ -74,7 +74,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let link_keys = settings.authentication.check_link_keys(checker);
     let guarded = settings.authentication.is_wanted();
     let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen, guarded));
-    let http = settings.http.check(checker);
+    let http = settings.http.check(guarded, checker);
     let worker_listen = checker.keep(
         "MEDIA_WORKER_LISTEN",
         optional(&settings.worker_listen, address),

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use url::Host;
 
 use super::{
@@ -17,6 +17,8 @@ pub struct EgressConfig {
     pub allow: Vec<IpNet>,
     /// Networks that are never reached.
     pub deny: Vec<IpNet>,
+    /// NAT64 prefixes of this network beside the well-known one.
+    pub nat64: Vec<Ipv6Net>,
     /// Ports on the public internet.
     pub ports: Vec<u16>,
     /// Hosts that may be imported from.
@@ -84,6 +86,7 @@ pub(super) fn check(settings: &Settings, checker: &mut Checker) -> Option<Egress
     const HOST: &str = "a host such as example.org";
     let allow = checker.keep("MEDIA_EGRESS_ALLOW", list(&settings.egress_allow, NETWORK));
     let deny = checker.keep("MEDIA_EGRESS_DENY", list(&settings.egress_deny, NETWORK));
+    let nat64 = checker.keep("MEDIA_EGRESS_NAT64", nat64(&settings.egress_nat64));
     let ports = checker.keep(
         "MEDIA_EGRESS_PORTS",
         list(&settings.egress_ports, "a port number"),
@@ -102,9 +105,23 @@ pub(super) fn check(settings: &Settings, checker: &mut Checker) -> Option<Egress
     Some(EgressConfig {
         allow: allow?,
         deny: deny?,
+        nat64: nat64?,
         ports: ports?,
         allow_hosts: allow_hosts?,
         deny_hosts: deny_hosts?,
         downgrade: downgrade?,
     })
+}
+
+/// Prefixes that an IPv4 address can follow (RFC 6052 §2.2).
+fn nat64(text: &str) -> Result<Vec<Ipv6Net>, String> {
+    const PREFIX: &str =
+        "a NAT64 prefix such as 2001:db8:64::/96, of 32, 40, 48, 56, 64 or 96 bits";
+    let prefixes: Vec<Ipv6Net> = list(text, PREFIX)?;
+    let fits = |prefix: &Ipv6Net| matches!(prefix.prefix_len(), 32 | 40 | 48 | 56 | 64 | 96);
+    if prefixes.iter().all(fits) {
+        Ok(prefixes)
+    } else {
+        Err(format!("must hold {PREFIX}"))
+    }
 }

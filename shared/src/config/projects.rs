@@ -3,6 +3,7 @@
 use bytesize::ByteSize;
 
 use super::{Settings, check::Checker};
+use crate::job::Priority;
 
 /// What one project may take up; without authentication there are no projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct ProjectLimits {
     pub stored_bytes: Option<u64>,
     /// Unfinished jobs.
     pub open_jobs: Option<u32>,
+    /// The highest priority that callers of the role `user` may give to a job.
+    pub user_max_priority: Priority,
 }
 
 pub(super) fn check(settings: &Settings, checker: &mut Checker) -> Option<ProjectLimits> {
@@ -31,9 +34,19 @@ pub(super) fn check(settings: &Settings, checker: &mut Checker) -> Option<Projec
                 .filter(|jobs| (1..=10_000_000).contains(jobs))
         }),
     );
+    let user_max_priority = checker.keep(
+        "MEDIA_USER_MAX_PRIORITY",
+        settings
+            .user_max_priority
+            .parse()
+            .ok()
+            .and_then(Priority::new)
+            .ok_or_else(|| "must be a number from -100 to 100".to_owned()),
+    );
     Some(ProjectLimits {
         stored_bytes: stored_bytes?,
         open_jobs: open_jobs?,
+        user_max_priority: user_max_priority?,
     })
 }
 

@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::*;
 use crate::{
     ids::{JobId, MediaId, WorkerId},
     job::{JobStatus, Signal},
+    list::{DocumentLength, json_text_bytes},
 };
 
 /// A job. Written by [`crate::job_ledger`] alone.
@@ -77,3 +78,11 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl DocumentLength for Model {
+    fn text_bytes(&self) -> usize {
+        let texts = [&self.unicity, &self.error_detail, &self.created_by];
+        let texts = texts.into_iter().flatten().map(String::len);
+        json_text_bytes(&self.arguments) + texts.sum::<usize>()
+    }
+}

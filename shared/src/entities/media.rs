@@ -2,7 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::ids::{BlobId, MediaId};
+use crate::{
+    ids::{BlobId, MediaId},
+    list::{DocumentLength, json_text_bytes},
+};
 
 /// A media. Written by [`crate::media_ledger`] alone.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -51,3 +54,12 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl DocumentLength for Model {
+    fn text_bytes(&self) -> usize {
+        let texts = [&self.key, &self.source_url, &self.created_by];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let metadata = self.metadata.as_ref().map_or(0, json_text_bytes);
+        self.resource.len() + self.filename.len() + metadata + texts.sum::<usize>()
+    }
+}

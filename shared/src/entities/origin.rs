@@ -6,7 +6,8 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "origins")]
 pub struct Model {
-    /// As it stands in URLs, without a port.
+    /// Scheme, host and port (RFC 6454 §6.2); where it refused credentials rather than everybody, with a
+    /// hash of them.
     #[sea_orm(primary_key, auto_increment = false)]
     pub host: String,
     /// No request goes there before.

@@ -161,6 +161,27 @@ const FORBIDDEN_HEADERS: [&str; 16] = [
     "via",
 ];
 
+/// Headers that metadata services of clouds ask for, so that requests made for somebody else do not
+/// reach their secrets; or how their names begin.
+const METADATA_HEADERS: [&str; 4] = [
+    "metadata",
+    "x-google-metadata-request",
+    "x-identity-header",
+    "secret",
+];
+const METADATA_HEADER_PREFIXES: [&str; 3] = ["metadata-", "x-aws-ec2-", "x-aliyun-ecs-"];
+/// Oracle's: the value of `Authorization`.
+const METADATA_AUTHORIZATION: &str = "bearer oracle";
+
+/// Whether a header is one that only metadata services take.
+fn is_for_metadata(name: &str, value: &str) -> bool {
+    METADATA_HEADERS.contains(&name)
+        || METADATA_HEADER_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        || name == "authorization" && value.trim().eq_ignore_ascii_case(METADATA_AUTHORIZATION)
+}
+
 impl ImportArguments {
     /// Checks every argument and reports all that is wrong at once.
     pub fn check(raw: RawImportArguments) -> Result<Self, Vec<ArgumentError>> {
@@ -235,18 +256,31 @@ impl ImportArguments {
     }
 }
 
-/// Hides what may be secret in a URL: user, password, fragment and the values of the query.
+/// Hides what may be secret in a URL: user, password, fragment, the values of the query, and parameters
+/// of the path's segments (`;name=value`, RFC 3986 §3.3).
 pub fn redact_url(url: &Url) -> String {
     let mut shown = url.clone();
     // Both only fail for URLs without a host, which http and https always have.
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
+    if url.path().contains(';') {
+        let segments: Vec<_> = url.path().split('/').map(redact_segment).collect();
+        shown.set_path(&segments.join("/"));
+    }
     if let Some(query) = url.query() {
         let parts: Vec<_> = query.split('&').map(redact_parameter).collect();
         shown.set_query(Some(&parts.join("&")));
     }
     shown.into()
+}
+
+fn redact_segment(segment: &str) -> String {
+    let mut parts = segment.split(';');
+    let name = parts.next().unwrap_or_default().to_owned();
+    parts.fold(name, |shown, parameter| {
+        shown + ";" + &redact_parameter(parameter)
+    })
 }
 
 /// Hides a parameter's value; a parameter without a name is a value as a whole, and so is one whose name
@@ -326,6 +360,11 @@ fn check_headers(
                 "must not set `{lower}`, which the fetcher sets itself"
             ));
         }
+        if is_for_metadata(&lower, value) {
+            return wrong(format!(
+                "must not set `{lower}` so: it is for metadata services of clouds"
+            ));
+        }
         if !value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
             return wrong(format!(
                 "must have values of visible ASCII only; `{name}` has not"
@@ -338,6 +377,32 @@ fn check_headers(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_of_metadata_services_are_refused() {
+        let check = |name: &str, value: &str| {
+            check_headers(BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        };
+        for (name, value) in [
+            ("Metadata", "true"),
+            ("Metadata-Flavor", "Google"),
+            ("metadata-token", "x"),
+            ("X-aws-ec2-metadata-token", "x"),
+            ("X-AWS-EC2-Metadata-Token-TTL-Seconds", "60"),
+            ("X-aliyun-ecs-metadata-token", "x"),
+            ("X-Identity-Header", "x"),
+            ("Authorization", "Bearer Oracle"),
+        ] {
+            assert!(check(name, value).is_err(), "{name}");
+        }
+        for (name, value) in [
+            ("X-Metadata", "x"),
+            ("Authorization", "Bearer x"),
+            ("X-Key", "x"),
+        ] {
+            assert!(check(name, value).is_ok(), "{name}");
+        }
+    }
 
     #[test]
     fn nothing_secret_in_a_url_is_shown() {
@@ -356,6 +421,14 @@ mod tests {
                 "http://h.test/a?X-Sig=redacted",
             ),
             ("http://h.test/a?", "http://h.test/a?"),
+            (
+                "http://h.test/a?b=c;d=e&f",
+                "http://h.test/a?b=redacted&redacted",
+            ),
+            (
+                "http://h.test/a;sid=c/b;d;e=?x",
+                "http://h.test/a;sid=redacted/b;redacted;e=?redacted",
+            ),
             ("http://h.test/a", "http://h.test/a"),
         ] {
             assert_eq!(redact_url(&Url::parse(url).unwrap()), shown, "{url}");

@@ -1,11 +1,15 @@
 //! How a worker takes jobs and keeps them.
 
-use std::{iter, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseBackend, DbErr, FromQueryResult, Statement, Value};
+use tokio::sync::Mutex;
 
-use super::{Claimed, JobLedger, Lease};
+use super::{
+    Claimed, JobLedger, Lease,
+    fairness::{SlotUse, WaitingProjects},
+};
 use crate::{
     database::Batches,
     entities::job,
@@ -45,50 +49,114 @@ pub struct Pulse {
 
 /// Takes jobs, several by one statement where several are wanted at the same time.
 #[derive(Clone, Debug)]
-pub struct Claims(Batches<(), Option<Claimed>>);
+pub struct Claims(Batches<SlotUse, Option<Claimed>>);
 
 impl Claims {
-    /// Takes the most urgent pending job, if there is one.
-    pub async fn next(&self) -> Result<Option<Claimed>, DbErr> {
-        self.0.submit(()).await
+    /// Takes a job for a slot, if there is one: the most urgent pending job of the project that has the
+    /// fewest running ones.
+    pub async fn next(&self, slot_use: SlotUse) -> Result<Option<Claimed>, DbErr> {
+        self.0.submit(slot_use).await
     }
 }
 
+/// What a worker claims with.
+#[derive(Clone, Copy)]
+struct Claimant<'k> {
+    worker: WorkerId,
+    known: &'k [KnownClass],
+}
+
 impl JobLedger {
-    /// Takes the most urgent pending job of the classes that the worker knows, if there is one.
+    /// Takes a pending job of the classes that the worker knows, if there is one: the most urgent of the
+    /// project that has the fewest running jobs.
     pub async fn claim(
         &self,
         worker: WorkerId,
         known: &[KnownClass],
     ) -> Result<Option<Claimed>, DbErr> {
-        let mut claimed = self.claim_several(worker, known, 1).await?;
+        let mut waiting = WaitingProjects::default();
+        let claimant = Claimant { worker, known };
+        let mut claimed = self
+            .claim_fairly(&mut waiting, claimant, 1, SlotUse::AnyProject)
+            .await?;
         Ok(claimed.pop())
     }
 
     /// The claims of a worker that runs several jobs.
     pub fn claims(&self, worker: WorkerId, known: &'static [KnownClass]) -> Claims {
         let jobs = self.clone();
-        Claims(Batches::new(&self.database, move |_, wanted: Vec<()>| {
-            let jobs = jobs.clone();
-            Box::pin(async move {
-                let claimed = jobs.claim_several(worker, known, wanted.len()).await?;
-                let all = claimed.into_iter().map(Some).chain(iter::repeat(None));
-                Ok(all.take(wanted.len()).collect())
-            })
-        }))
+        let waiting = Arc::new(Mutex::new(WaitingProjects::default()));
+        Claims(Batches::new(
+            &self.database,
+            move |_, wanted: Vec<SlotUse>| {
+                let (jobs, waiting) = (jobs.clone(), Arc::clone(&waiting));
+                Box::pin(async move {
+                    let mut waiting = waiting.lock().await;
+                    let claimant = Claimant { worker, known };
+                    jobs.claim_each(&mut waiting, claimant, &wanted).await
+                })
+            },
+        ))
     }
 
-    /// Takes the most urgent pending jobs of the classes that the worker knows: one statement, in which
-    /// no two workers can take the same.
-    async fn claim_several(
+    /// A job for each slot, as far as there are any.
+    async fn claim_each(
         &self,
-        worker: WorkerId,
-        known: &[KnownClass],
-        most: usize,
-    ) -> Result<Vec<Claimed>, DbErr> {
-        if known.is_empty() {
-            return Ok(Vec::new());
+        waiting: &mut WaitingProjects,
+        claimant: Claimant<'_>,
+        wanted: &[SlotUse],
+    ) -> Result<Vec<Option<Claimed>>, DbErr> {
+        let mut claimed: Vec<Option<Claimed>> = wanted.iter().map(|_| None).collect();
+        for slot_use in wanted.iter().copied().collect::<BTreeSet<SlotUse>>() {
+            let of_use = || wanted.iter().filter(|wanted| **wanted == slot_use);
+            let jobs = self
+                .claim_fairly(waiting, claimant, of_use().count(), slot_use)
+                .await?;
+            let slots = claimed.iter_mut().zip(wanted);
+            let slots = slots.filter(|(_, wanted)| **wanted == slot_use);
+            for ((slot, _), job) in slots.zip(jobs) {
+                *slot = Some(job);
+            }
         }
+        Ok(claimed)
+    }
+
+    /// Takes jobs for some slots. The counts of the projects may be a little old: where they promise more
+    /// than there is, they are made anew once.
+    async fn claim_fairly(
+        &self,
+        waiting: &mut WaitingProjects,
+        claimant: Claimant<'_>,
+        slots: usize,
+        slot_use: SlotUse,
+    ) -> Result<Vec<Claimed>, DbErr> {
+        let mut claimed = Vec::new();
+        if claimant.known.is_empty() {
+            return Ok(claimed);
+        }
+        loop {
+            let are_fresh = waiting.refresh(&self.database).await?;
+            let shares = waiting.shares(slots - claimed.len(), slot_use);
+            if !shares.is_empty() {
+                claimed.extend(self.claim_shares(claimant, &shares).await?);
+            }
+            if claimed.len() == slots {
+                return Ok(claimed);
+            }
+            waiting.forget();
+            if are_fresh {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    /// Takes the most urgent pending jobs of some projects, so many of each: one statement, in which no two
+    /// workers can take the same.
+    async fn claim_shares(
+        &self,
+        claimant: Claimant<'_>,
+        shares: &[(String, usize)],
+    ) -> Result<Vec<Claimed>, DbErr> {
         let backend = self.database.backend();
         let skip_locked = self.skip_locked();
         // SQLite keeps no statistics, and would read all jobs of a class that there ever were.
@@ -102,27 +170,26 @@ impl JobLedger {
             _ => "id IN (SELECT id FROM pick)",
         };
         let now = self.clock.now();
-        let mut values: Vec<Value> = vec![worker.into(), (now + self.lease).into(), now.into()];
-        let mut runnable = Vec::with_capacity(known.len());
-        for class in known {
-            let first = values.len() + 1;
-            runnable.push(format!(
-                "WHEN ${first} THEN arguments_version <= ${}",
-                first + 1
+        let until = now + self.lease;
+        let mut values: Vec<Value> = vec![claimant.worker.into(), until.into(), now.into()];
+        let runnable = runnable(claimant.known, &mut values);
+        let mut picks = Vec::with_capacity(shares.len());
+        for (project, share) in shares {
+            values.push(project.as_str().into());
+            picks.push(format!(
+                "SELECT id FROM (SELECT id FROM jobs {by_urgency} WHERE status = 'pending' \
+                   AND coalesce(project_id, '') = ${} AND {runnable} \
+                   ORDER BY priority DESC, id LIMIT {share} {skip_locked}) AS most_urgent",
+                values.len()
             ));
-            values.extend([class.name.into(), class.arguments_version.into()]);
         }
-        // As a CASE, which no index serves: PostgreSQL, where it has no statistics yet, would rather look
-        // up all jobs of the class, and sort them.
-        let runnable = format!("CASE job_class {} ELSE FALSE END", runnable.join(" "));
         let sql = format!(
-            "WITH pick AS MATERIALIZED ( \
-               SELECT id FROM jobs {by_urgency} WHERE status = 'pending' AND {runnable} \
-               ORDER BY priority DESC, id LIMIT {most} {skip_locked}) \
+            "WITH pick AS MATERIALIZED ({}) \
              UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = $1, \
                lease_until = $2, updated_at = $3, started_at = COALESCE(started_at, $3), \
                progress = 0, bytes_done = 0, bytes_total = NULL \
-             WHERE {picked} RETURNING *"
+             WHERE {picked} RETURNING *",
+            picks.join(" UNION ALL ")
         );
         let asked = Instant::now();
         let claim = Statement::from_sql_and_values(backend, sql, values);
@@ -204,4 +271,20 @@ fn claimed(job: job::Model, now: DateTime<Utc>) -> Claimed {
         figures().picked_up((now - could_begin).to_std().unwrap_or_default());
     }
     Claimed::new(job)
+}
+
+/// The condition that a job is of a class and version that the worker knows. As a CASE, which no index
+/// serves: PostgreSQL, where it has no statistics yet, would rather look up all jobs of the class, and sort
+/// them.
+fn runnable(known: &[KnownClass], values: &mut Vec<Value>) -> String {
+    let mut cases = Vec::with_capacity(known.len());
+    for class in known {
+        let first = values.len() + 1;
+        cases.push(format!(
+            "WHEN ${first} THEN arguments_version <= ${}",
+            first + 1
+        ));
+        values.extend([class.name.into(), class.arguments_version.into()]);
+    }
+    format!("CASE job_class {} ELSE FALSE END", cases.join(" "))
 }

@@ -2,7 +2,7 @@
 //! [`transition::apply`] what becomes of it, and writes that.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, QuerySelect, SqlErr};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
     JobLedger, Lease, LedgerError, Reschedule, Signalled, Success, backoff, open_jobs,
@@ -48,13 +48,17 @@ impl JobLedger {
                 let new = new.clone();
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
+                    let shown_url = new.source_url.clone();
                     let media = media_ledger::publish(transaction, new, now).await?;
                     let event = Event::Succeeded {
                         media_id: media.id,
                         size: media.size,
                     };
-                    let row =
+                    let mut row =
                         transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
+                    let arguments = job.arguments.clone();
+                    row.arguments =
+                        Set(transition::without_secrets(arguments, shown_url.as_deref()));
                     let job = row.update(transaction).await?;
                     Ok::<_, LedgerError>((media, job))
                 })

@@ -107,7 +107,7 @@ async fn in_one_statement(
         (blob::Entity, blob::Column::Id),
         (RECORDED, media::Column::BlobId),
     ));
-    let mut end = end(&keys, now);
+    let mut end = end(&keys, now, database.backend());
     let recorded = same((NEW, media::Column::Id), (RECORDED, media::Column::Id));
     end.from(RECORDED).and_where(recorded).with_cte(
         WithClause::new()
@@ -164,7 +164,7 @@ async fn take_steps(
     let keys = Keys::of(&stored);
     let live = make_live(&keys, now);
     transaction.execute_raw(backend.build(&live)).await?;
-    let mut end = end(&keys, now);
+    let mut end = end(&keys, now, backend);
     end.with_cte(WithClause::new().cte(new(&stored)).to_owned());
     ended(&transaction.query_all_raw(backend.build(&end)).await?)
 }
@@ -277,11 +277,23 @@ fn make_live(keys: &Keys, now: DateTime<Utc>) -> UpdateStatement {
         .into_query()
 }
 
+/// The arguments without what was secret in them: nothing needs it after a success, which cannot be
+/// retried. [`transition::without_secrets`] does the same to a row.
+const WITHOUT_SECRETS_POSTGRES: &str = "CASE WHEN new.source_url IS NULL THEN jobs.arguments \
+    ELSE jsonb_set(jobs.arguments - 'headers', '{url}', to_jsonb(CAST(new.source_url AS text))) END";
+const WITHOUT_SECRETS_SQLITE: &str = "CASE WHEN new.source_url IS NULL THEN jobs.arguments \
+    ELSE json_set(json_remove(jobs.arguments, '$.headers'), '$.url', new.source_url) END";
+
 /// Ends their jobs.
-fn end(keys: &Keys, now: DateTime<Utc>) -> UpdateStatement {
+fn end(keys: &Keys, now: DateTime<Utc>, backend: DatabaseBackend) -> UpdateStatement {
+    let arguments = match backend {
+        DatabaseBackend::Postgres => WITHOUT_SECRETS_POSTGRES,
+        _ => WITHOUT_SECRETS_SQLITE,
+    };
     let of_media = |column| Expr::col((NEW, column));
     let mut end = job::Entity::update_many()
         .set(transition::with_success(job::ActiveModel::default(), now))
+        .col_expr(job::Column::Arguments, Expr::cust(arguments))
         .col_expr(job::Column::MediaId, of_media(media::Column::Id))
         .col_expr(job::Column::BytesDone, of_media(media::Column::Size))
         .col_expr(job::Column::BytesTotal, of_media(media::Column::Size))
@@ -327,7 +339,8 @@ mod tests {
 
     async fn stored(jobs: &JobLedger, blobs: &BlobLedger, resource: &str) -> Success {
         let arguments = RawImportArguments {
-            url: "http://origin.test/file.png".into(),
+            url: "http://origin.test/file.png?sig=secret".into(),
+            headers: Some([("X-Key".to_owned(), "secret".to_owned())].into()),
             resource: resource.into(),
             ..RawImportArguments::default()
         };
@@ -347,7 +360,7 @@ mod tests {
                 sha256: Sha256::from_bytes([7; 32]),
                 metadata: None,
                 public: true,
-                source_url: None,
+                source_url: Some(arguments.public_url()),
                 creator: Creator::default(),
                 blob_id: blob.id,
             },
@@ -374,6 +387,12 @@ mod tests {
         let done = at_once(database.clone(), successes.clone()).await.unwrap();
         let done: Vec<bool> = done.iter().map(Option::is_some).collect();
         assert_eq!(done, [true, true, false, false]);
+        let ended = jobs.find(successes[0].lease.job_id).await.unwrap().unwrap();
+        assert_eq!(
+            ended.arguments["url"],
+            "http://origin.test/file.png?sig=redacted"
+        );
+        assert!(ended.arguments.get("headers").is_none());
         let again = at_once(database, successes).await.unwrap();
         assert!(again.iter().all(Option::is_none));
     }

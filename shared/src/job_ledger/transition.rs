@@ -2,7 +2,7 @@
 //! the schedule, which move jobs by the table, are in [`super::claim`] and [`super::maintenance`].
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, IntoActiveModel};
+use sea_orm::{ActiveValue::Set, IntoActiveModel, prelude::Json};
 
 use crate::{
     entities::job,
@@ -117,6 +117,16 @@ pub(super) fn with_success(mut row: job::ActiveModel, now: DateTime<Utc>) -> job
     row.error = Set(None);
     row.error_detail = Set(None);
     ended(released(row), JobStatus::Succeeded, now)
+}
+
+/// The arguments of a job that has succeeded, without what was secret in them: the URL as it may be
+/// shown, and no headers. Jobs that failed or were cancelled keep theirs, for `retry` needs them.
+pub(super) fn without_secrets(mut arguments: Json, shown_url: Option<&str>) -> Json {
+    if let (Some(url), Some(members)) = (shown_url, arguments.as_object_mut()) {
+        members.remove("headers");
+        members.insert("url".to_owned(), url.into());
+    }
+    arguments
 }
 
 /// When a failed attempt may be followed by another.

@@ -40,7 +40,7 @@ async fn many_at_once_each_get_their_own(database: Database) {
     assert_eq!(created.iter().filter(|each| is_new(each)).count(), entered);
 
     let claims = jobs.claims(WorkerId::generate(), &KNOWN);
-    let claimed = join_all((0..JOBS).map(|_| claims.next())).await;
+    let claimed = join_all((0..JOBS).map(|_| claims.next(SlotUse::AnyProject))).await;
     let claimed: Vec<Claimed> = claimed.into_iter().filter_map(Result::unwrap).collect();
     let ids: HashSet<JobId> = claimed.iter().map(|claimed| claimed.job.id).collect();
     assert_eq!((claimed.len(), ids.len()), (entered, entered));

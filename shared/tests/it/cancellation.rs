@@ -18,7 +18,7 @@ use media_shared::{
     database::Database,
     ids::{JobId, WorkerId},
     job::{Failure, FailureCode, Priority, Signal, Unicity},
-    job_ledger::{Beat, Created, JobLedger, Lease, Reschedule, StrayLeases},
+    job_ledger::{Beat, Created, JobLedger, Lease, Reschedule, SlotUse, StrayLeases},
     media::MediaPath,
     media_ledger::{Creator, NewMedia},
     origin_ledger::OriginLedger,
@@ -277,7 +277,7 @@ impl Bench {
             Operation::ClaimBatch => {
                 ready.jobs.create(import_to(&place)).await.unwrap();
                 let claims = jobs.claims(worker, &KNOWN);
-                ignore(async move { claims.next().await })
+                ignore(async move { claims.next(SlotUse::AnyProject).await })
             }
             Operation::Heartbeat => {
                 let lease = running(ready, &place).await;

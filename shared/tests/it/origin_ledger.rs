@@ -6,7 +6,7 @@ use std::time::Duration;
 use media_shared::{
     database::Database,
     ids::WorkerId,
-    origin_ledger::{LONGEST, OriginLedger},
+    origin_ledger::{LONGEST, OriginLedger, PROBE_TIME, Turn},
 };
 use sea_orm::DatabaseBackend;
 
@@ -15,6 +15,7 @@ use crate::ledgers::{ManualClock, on_every_database};
 on_every_database!(
     the_longer_wish_of_a_host_holds,
     a_wish_is_forgotten_when_it_is_over,
+    one_request_goes_first_when_it_is_over,
     workers_share_a_host_and_take_what_others_leave,
 );
 
@@ -52,10 +53,32 @@ async fn a_wish_is_forgotten_when_it_is_over(database: Database) {
         origins.leave_alone(host, wish).await.unwrap();
     }
     assert_eq!(origins.prune().await.unwrap(), 0);
+    // One request goes first when it is over, so it is remembered for a while.
     clock.advance(Duration::from_secs(11));
+    assert_eq!(origins.prune().await.unwrap(), 0);
+    clock.advance(Duration::from_secs(600));
     assert_eq!(origins.prune().await.unwrap(), 1);
     assert_eq!(origins.prune().await.unwrap(), 0);
-    assert!(origins.not_before("b.test:80").await.unwrap().is_some());
+}
+
+async fn one_request_goes_first_when_it_is_over(database: Database) {
+    let (origins, clock) = open(&database);
+    let turn = async || origins.turn(HOST).await.unwrap();
+    assert_eq!(turn().await, Turn::Free);
+    origins
+        .leave_alone(HOST, Duration::from_secs(60))
+        .await
+        .unwrap();
+    let until = clock.now() + Duration::from_secs(60);
+    assert_eq!(turn().await, Turn::Wait(until));
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(turn().await, Turn::Probe);
+    assert_eq!(turn().await, Turn::Wait(clock.now() + PROBE_TIME));
+    // It was not heard of again, so another goes.
+    clock.advance(PROBE_TIME);
+    assert_eq!(turn().await, Turn::Probe);
+    origins.clear(HOST).await.unwrap();
+    assert_eq!(turn().await, Turn::Free);
 }
 
 async fn workers_share_a_host_and_take_what_others_leave(database: Database) {

@@ -11,7 +11,7 @@ use media_shared::{
     database::{Database, Reader},
     ids::WorkerId,
     job::Unicity,
-    job_ledger::{Beat, Lease},
+    job_ledger::{Beat, Lease, SlotUse},
     media::MediaPath,
     media_ledger::{Creator, NewMedia},
 };
@@ -229,7 +229,7 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
             .await
             .into_iter()
             .for_each(|created| drop(created.unwrap()));
-        let claimed = join_all((0..AT_ONCE).map(|_| claims.next())).await;
+        let claimed = join_all((0..AT_ONCE).map(|_| claims.next(SlotUse::AnyProject))).await;
         let leases: Vec<Lease> = claimed
             .into_iter()
             .map(|c| c.unwrap().unwrap().lease)

@@ -13,8 +13,8 @@ use media_shared::{
     entities::media,
     ids::{BlobId, WorkerId},
     intake::{Expectation, Intake, IntakeError},
-    job::{Failure, FailureCode, Signal, Unicity},
-    job_ledger::{Created, JobLedger, LedgerError, NewJob},
+    job::{Failure, FailureCode, Priority, Signal, Unicity},
+    job_ledger::{Created, JobLedger, LedgerError, NewJob, SlotUse},
     media_ledger::{Creator, DeleteError, Found, NewMedia, PublishError},
 };
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ on_every_database!(
     small_ones_that_fit_together_do_not_keep_each_other_out,
     who_was_public_first_stays_at_a_path_that_the_public_knows,
     bytes_count_until_nothing_needs_them,
+    claims_are_fair_by_project_and_exact_by_priority_within_one,
 );
 
 const LIMIT: u64 = 1_000_000;
@@ -407,4 +408,52 @@ async fn bytes_count_until_nothing_needs_them(database: Database) {
         .find(&path("r"), &nobody, &Belonging::Any)
         .await;
     assert_eq!(found.unwrap(), Found::Nothing);
+}
+
+async fn claims_are_fair_by_project_and_exact_by_priority_within_one(database: Database) {
+    let ledgers = Ledgers::open(&database);
+    let enter = async |project: &str, name: &str, priority: i64| {
+        let job = import_to(&path(name))
+            .creator(creator(project, Role::Service, "s"))
+            .priority(Priority::new(priority).unwrap());
+        ledgers.jobs.create(job).await.unwrap();
+    };
+    for n in 0..40 {
+        enter("many", &format!("m{n}"), 100).await;
+    }
+    let claims = ledgers.jobs.claims(WorkerId::generate(), &KNOWN);
+    let any = SlotUse::AnyProject;
+    let claim = async |slot_use| {
+        let claimed = claims.next(slot_use).await.unwrap()?;
+        Some(
+            claimed.job.arguments["resource"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        )
+    };
+    for n in 0..8 {
+        assert_eq!(
+            claim(any).await,
+            Some(format!("m{n}")),
+            "alone, it has all slots"
+        );
+    }
+    // None of them is more urgent.
+    for (name, priority) in [("low", -100), ("high", -98), ("middle", -99)] {
+        enter("few", name, priority).await;
+    }
+    enter("", "no project", -100).await;
+    // A slot that is reserved is for projects that run little.
+    let reserved = SlotUse::FewerRunningThan(1);
+    let mut first = [
+        claim(reserved).await.unwrap(),
+        claim(reserved).await.unwrap(),
+    ];
+    first.sort();
+    assert_eq!(first, ["high", "no project"]);
+    assert_eq!(claim(reserved).await, None);
+    assert_eq!(claim(any).await.as_deref(), Some("middle"));
+    assert_eq!(claim(any).await.as_deref(), Some("low"));
+    assert_eq!(claim(any).await.as_deref(), Some("m8"));
 }

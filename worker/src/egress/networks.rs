@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The special network that an address lies in, or nothing if it is an ordinary public address. An
 /// IPv4 address inside an IPv6 one is judged by the inner address.
@@ -131,11 +131,71 @@ pub fn canonical(network: IpNet) -> IpNet {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, if it is of a kind that has one.
-pub fn embedded_v4(address: IpAddr) -> Option<IpAddr> {
+/// Addresses where clouds tell their machines secrets (metadata, credentials) or serve them alone. Most
+/// lie in networks that an operator may list for other reasons, so each counts as listed only if it is
+/// listed by itself.
+const CLOUD_SERVICES: [IpAddr; 16] = [
+    // Amazon, Azure, Google, OpenStack and most others; Amazon's resolver.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    // Credentials of Amazon's containers.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    // Alibaba, Azure's platform, Oracle, Tencent, Scaleway.
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 0, 23)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 42, 42)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+    // IBM, and clouds that have metadata beside their resolver.
+    IpAddr::V4(Ipv4Addr::new(161, 26, 0, 10)),
+];
+
+/// Whether a cloud serves its machines at this address.
+pub fn is_cloud_service(address: IpAddr) -> bool {
+    CLOUD_SERVICES.contains(&address)
+}
+
+/// The IPv4 addresses inside an IPv6 one that something on the way may make of it: of its kind, and with
+/// these NAT64 prefixes.
+pub fn embedded_v4(address: IpAddr, nat64: &[Ipv6Net]) -> Vec<IpAddr> {
+    let IpAddr::V6(address) = address else {
+        return Vec::new();
+    };
+    let mut inner: Vec<_> = inner_v4(address).into_iter().collect();
+    if is_local_nat64(address) {
+        // RFC 8215: the operator chooses the length.
+        inner.extend([48, 56, 64].map(|length| translated(address, length)));
+    }
+    let prefixes = nat64.iter().filter(|prefix| prefix.contains(&address));
+    inner.extend(prefixes.map(|prefix| translated(address, prefix.prefix_len())));
+    // With the wrong length, what is read is mostly zeros, and no address.
+    inner.retain(|v4| v4.octets()[0] != 0 || inner_v4(address) == Some(*v4));
+    inner.into_iter().map(IpAddr::V4).collect()
+}
+
+/// The address behind a NAT64 prefix of this length; bits 64 to 71 are passed over (RFC 6052 §2.2).
+fn translated(address: Ipv6Addr, length: u8) -> Ipv4Addr {
+    let octets = address.octets();
+    let first = usize::from(length / 8);
+    let mut following = (first..octets.len()).filter(|index| *index != 8 || first == 12);
+    let v4 = std::array::from_fn(|_| following.next().map_or(0, |index| octets[index]));
+    Ipv4Addr::from(v4)
+}
+
+/// Whether an address is one of IPv4 that a translator reaches, by the well-known prefix or by these.
+pub fn is_translated(address: IpAddr, nat64: &[Ipv6Net]) -> bool {
     match address {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(address) => inner_v4(address).map(IpAddr::V4),
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => {
+            is_nat64(address) || nat64.iter().any(|prefix| prefix.contains(&address))
+        }
     }
 }
 
@@ -223,6 +283,22 @@ mod tests {
             );
         }
         assert_eq!(special_network("64:ff9b::808:808".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn an_address_behind_a_prefix_of_any_length_is_found() {
+        // RFC 6052 §2.4.
+        for (text, length) in [
+            ("2001:db8:c000:221::", 32),
+            ("2001:db8:1c0:2:21::", 40),
+            ("2001:db8:122:c000:2:2100::", 48),
+            ("2001:db8:122:3c0:0:221::", 56),
+            ("2001:db8:122:344:c0:2:2100::", 64),
+            ("2001:db8:122:344::192.0.2.33", 96),
+        ] {
+            let found = translated(text.parse().unwrap(), length);
+            assert_eq!(found, Ipv4Addr::new(192, 0, 2, 33), "{text}");
+        }
     }
 
     #[test]

@@ -14,8 +14,13 @@ use super::{
     failure,
 };
 
-/// An origin that sends less than this over the length of a stall holds a worker for nothing.
+/// An origin that sends less than this over the length of a stall holds a slot for nothing.
 const LEAST_BYTES_PER_SECOND: u64 = 256;
+/// The time after which an origin has to send twice as fast: the longer an import takes, the more others wait
+/// for its slot. An attempt that ends so is followed by another, which goes on where it stopped.
+const PACE_DOUBLES_AFTER: Duration = Duration::from_mins(10);
+/// No more than 64 KiB a second are asked for.
+const MAX_PACE_DOUBLINGS: u64 = 8;
 
 /// Bytes that come from an origin. Dropping it closes the connection.
 pub(super) struct Body {
@@ -78,6 +83,8 @@ impl Body {
 struct Pace {
     waited: Duration,
     received: u64,
+    /// The time spent waiting since the body began.
+    waited_in_all: Duration,
 }
 
 impl Pace {
@@ -87,8 +94,37 @@ impl Pace {
         if self.waited < window {
             return true;
         }
-        let holds = self.received >= LEAST_BYTES_PER_SECOND * self.waited.as_secs();
+        let holds = self.received >= least_rate(self.waited_in_all) * self.waited.as_secs();
+        self.waited_in_all += self.waited;
         (self.waited, self.received) = (Duration::ZERO, 0);
         holds
+    }
+}
+
+/// The bytes that an origin has to send a second after it was waited for as long.
+fn least_rate(waited: Duration) -> u64 {
+    let doublings = waited.as_secs() / PACE_DOUBLES_AFTER.as_secs();
+    LEAST_BYTES_PER_SECOND << doublings.min(MAX_PACE_DOUBLINGS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_has_to_send_faster_the_longer_it_takes() {
+        let stall = Duration::from_secs(30);
+        let lasts = |rate: u64| {
+            let mut pace = Pace::default();
+            let mut seconds = 0;
+            while seconds < 36_000 && pace.holds(Duration::from_secs(1), rate as usize, stall) {
+                seconds += 1;
+            }
+            seconds
+        };
+        assert_eq!(lasts(255), 29);
+        assert!((599..=660).contains(&lasts(256)));
+        assert!((1199..=1260).contains(&lasts(600)));
+        assert_eq!(lasts(65_536), 36_000);
     }
 }

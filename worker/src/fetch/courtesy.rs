@@ -1,4 +1,4 @@
-//! Hosts that ask to be left alone are: by every import, in every worker.
+//! Origins that ask to be left alone are: by every import, in every worker.
 
 use std::{
     collections::HashMap,
@@ -10,46 +10,100 @@ use chrono::{DateTime, Utc};
 use hyper::{HeaderMap, StatusCode};
 use media_shared::{
     job::Failure,
-    origin_ledger::{LONGEST, OriginLedger},
+    origin_ledger::{LONGEST, OriginLedger, PROBE_TIME, Turn},
 };
 use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
 use tokio::time::{sleep, timeout};
-use url::Url;
+use url::{Origin, Url};
 
 use super::{failure, host_key};
 
-/// How long what the book says about a host is taken for true.
-const FRESH: Duration = Duration::from_secs(1);
-/// So many hosts are remembered at once.
-const REMEMBERED: usize = 1024;
-/// So long an import waits for a host; for longer, another job has its place.
+/// How long what the ledger says about an origin is taken for true.
+const CACHE_TTL: Duration = Duration::from_secs(1);
+/// The most origins that are remembered at once.
+const MAX_REMEMBERED: usize = 1024;
+/// How long an import waits for an origin; for longer, another job has its place.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
-/// Over how long those come who have waited for the same.
+/// How often an import that waits asks again.
+const ASK_INTERVAL: Duration = Duration::from_millis(250);
+/// The window over which imports that waited for the same are spread.
 const SPREAD: Duration = Duration::from_millis(500);
-/// How long a host is left alone that does not say for how long.
+/// How long an origin is left alone that does not say for how long.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
-/// How long the book may take to answer.
-const LEDGER_LIMIT: Duration = Duration::from_secs(5);
+/// How long the ledger may take to answer.
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Until when hosts want to be left alone.
+/// Until when origins want to be left alone.
 #[derive(Clone)]
 pub(super) struct Courtesy {
     ledger: OriginLedger,
     known: Arc<Mutex<HashMap<String, Known>>>,
 }
 
+/// Leave to send one request, by which others find out whether they may.
+#[derive(Default)]
+#[must_use = "its answer has to be noted"]
+pub(super) struct Leave {
+    /// Keys of which this request is the first one after a wait.
+    probes: Vec<String>,
+}
+
 #[derive(Clone, Copy)]
 struct Known {
     asked: Instant,
     not_before: Option<DateTime<Utc>>,
-    /// Whether the book does not know it, so that it holds until it is over.
+    /// Whether the ledger does not know it, so that it holds until it is over.
     unwritten: bool,
 }
 
 impl Known {
     fn holds(&self) -> bool {
         let is_ahead = self.not_before.is_some_and(|until| until > Utc::now());
-        self.asked.elapsed() < FRESH || (self.unwritten && is_ahead)
+        match self.unwritten {
+            true => is_ahead,
+            false => self.asked.elapsed() < CACHE_TTL && (is_ahead || self.not_before.is_none()),
+        }
+    }
+}
+
+/// By which names an origin is known to a request: as such, and to the credentials that go with it.
+struct Keys {
+    origin: String,
+    credentials: Option<String>,
+}
+
+impl Keys {
+    fn new(url: &Url, custom: &HeaderMap) -> Self {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let origin = Origin::Tuple(
+            url.scheme().to_owned(),
+            url::Host::Domain(host_key(url).to_owned()),
+            port,
+        );
+        let origin = origin.ascii_serialization();
+        let mut secrets = [url.username(), url.password().unwrap_or_default()].join(":");
+        for (name, value) in custom {
+            secrets += &format!("\n{name}:{value:?}");
+        }
+        let has_any = secrets != ":";
+        let credentials = has_any.then(|| {
+            // With the origin, so that the same password tells nothing at two origins.
+            let hash = Sha256::digest(format!("{origin}\n{secrets}"));
+            format!("{origin} {}", hex::encode(&hash[..8]))
+        });
+        Self {
+            origin,
+            credentials,
+        }
+    }
+
+    /// Who is meant by an answer: `429` is about the credentials, if there are some.
+    fn meant_by(self, status: StatusCode) -> String {
+        match self.credentials {
+            Some(credentials) if status == StatusCode::TOO_MANY_REQUESTS => credentials,
+            _ => self.origin,
+        }
     }
 }
 
@@ -61,81 +115,125 @@ impl Courtesy {
         }
     }
 
-    /// Waits until a host may be asked, if that is soon.
-    pub(super) async fn await_turn(&self, url: &Url) -> Result<(), Failure> {
-        let host = host_key(url);
-        let Some(until) = self.not_before(host).await else {
-            return Ok(());
-        };
-        let wait = (until - Utc::now()).to_std().unwrap_or_default();
-        if wait > SHORT_WAIT {
-            return Err(failure::postponed(url, wait));
+    /// Waits until an origin may be asked, if that is soon.
+    pub(super) async fn await_turn(&self, url: &Url, custom: &HeaderMap) -> Result<Leave, Failure> {
+        let Keys {
+            origin,
+            credentials,
+        } = Keys::new(url, custom);
+        let mut leave = Leave::default();
+        for key in [Some(origin), credentials].into_iter().flatten() {
+            if self.await_one(url, &key).await? {
+                leave.probes.push(key);
+            }
         }
-        // Not all at once.
-        let spread = rand::rng().random_range(Duration::ZERO..=SPREAD);
-        sleep(wait + spread).await;
-        Ok(())
+        Ok(leave)
     }
 
-    /// Takes note of an answer with which a host asks to be left alone (RFC 6585 §4, RFC 9110
-    /// §15.6.4).
-    pub(super) async fn note(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
+    /// Says whether the request is the first one after a wait.
+    async fn await_one(&self, url: &Url, key: &str) -> Result<bool, Failure> {
+        let begun = Instant::now();
+        loop {
+            let until = match self.turn(key).await {
+                Turn::Free => return Ok(false),
+                Turn::Probe => return Ok(true),
+                Turn::Wait(until) => until,
+            };
+            let wait = (until - Utc::now()).to_std().unwrap_or_default();
+            // A shorter one may be for a request whose answer comes any moment.
+            if wait > PROBE_TIME || begun.elapsed() >= SHORT_WAIT {
+                return Err(failure::postponed(url, wait));
+            }
+            // Not all at once.
+            let spread = rand::rng().random_range(Duration::ZERO..=SPREAD);
+            sleep(wait.min(ASK_INTERVAL) + spread).await;
+        }
+    }
+
+    /// Takes note of the status of an answer: an origin may ask to be left alone (RFC 6585 §4, RFC 9110
+    /// §15.6.4), or not do so any more.
+    pub(super) async fn note(
+        &self,
+        (url, custom): (&Url, &HeaderMap),
+        leave: Leave,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) {
         let busy = [
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::SERVICE_UNAVAILABLE,
         ];
-        if !busy.contains(&status) {
-            return;
+        let asked = busy
+            .contains(&status)
+            .then(|| Keys::new(url, custom).meant_by(status));
+        for key in leave
+            .probes
+            .iter()
+            .filter(|key| Some(*key) != asked.as_ref())
+        {
+            // If this fails, another request finds out.
+            let _ = timeout(LEDGER_TIMEOUT, self.ledger.clear(key)).await;
+            self.lock().remove(key);
         }
-        let host = host_key(url);
-        let wait = failure::retry_after(headers).unwrap_or(DEFAULT_WAIT);
-        let written = timeout(LEDGER_LIMIT, self.ledger.leave_alone(host, wait)).await;
+        if let Some(key) = asked {
+            let wait = failure::retry_after(headers).unwrap_or(DEFAULT_WAIT);
+            self.leave_alone(&key, wait).await;
+        }
+    }
+
+    async fn leave_alone(&self, key: &str, wait: Duration) {
+        let written = timeout(LEDGER_TIMEOUT, self.ledger.leave_alone(key, wait)).await;
         if matches!(written, Ok(Ok(()))) {
-            self.lock().remove(host);
+            self.lock().remove(key);
             return;
         }
         tracing::warn!(
-            host,
-            "that a host wants to be left alone could not be written down; this worker heeds it"
+            origin = key,
+            "that an origin wants to be left alone could not be written down; this worker heeds it"
         );
-        self.remember(
-            host,
-            Known {
-                asked: Instant::now(),
-                not_before: Some(Utc::now() + wait.min(LONGEST)),
-                unwritten: true,
-            },
-        );
-    }
-
-    fn remember(&self, host: &str, known: Known) {
-        let mut all = self.lock();
-        if all.len() >= REMEMBERED {
-            all.clear();
-        }
-        all.insert(host.to_owned(), known);
-    }
-
-    async fn not_before(&self, host: &str) -> Option<DateTime<Utc>> {
-        let known = self.lock().get(host).copied();
-        if let Some(known) = known.filter(Known::holds) {
-            return known.not_before;
-        }
-        let read = timeout(LEDGER_LIMIT, self.ledger.not_before(host)).await;
-        let not_before = match read {
-            Ok(Ok(not_before)) => not_before,
-            // What cannot be read holds nobody up.
-            _ => None,
+        let known = Known {
+            asked: Instant::now(),
+            not_before: Some(Utc::now() + wait.min(LONGEST)),
+            unwritten: true,
         };
-        self.remember(
-            host,
-            Known {
-                asked: Instant::now(),
-                not_before,
-                unwritten: false,
-            },
-        );
-        not_before
+        self.remember(key, known);
+    }
+
+    /// Remembers an origin, in the place of the one that was asked about longest ago if there are too many.
+    fn remember(&self, key: &str, known: Known) {
+        let mut all = self.lock();
+        if all.len() >= MAX_REMEMBERED && !all.contains_key(key) {
+            let age = |(_, known): &(&String, &Known)| (known.unwritten, known.asked);
+            let oldest = all.iter().min_by_key(age).map(|(key, _)| key.clone());
+            oldest.and_then(|key| all.remove(&key));
+        }
+        all.insert(key.to_owned(), known);
+    }
+
+    async fn turn(&self, key: &str) -> Turn {
+        let known = self.lock().get(key).copied();
+        if let Some(known) = known.filter(Known::holds) {
+            return known.not_before.map_or(Turn::Free, Turn::Wait);
+        }
+        let turn = match timeout(LEDGER_TIMEOUT, self.ledger.turn(key)).await {
+            Ok(Ok(turn)) => turn,
+            // What cannot be read holds nobody up.
+            _ => Turn::Free,
+        };
+        let not_before = match turn {
+            Turn::Free => None,
+            // While another request finds out, it is asked about each time.
+            Turn::Probe => return turn,
+            Turn::Wait(until) if until <= Utc::now() + PROBE_TIME => return turn,
+            Turn::Wait(until) => Some(until),
+        };
+        let known = Known {
+            asked: Instant::now(),
+            not_before,
+            unwritten: false,
+        };
+        self.remember(key, known);
+        turn
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
@@ -150,24 +248,85 @@ mod tests {
 
     use super::*;
 
+    fn busy_for(seconds: &str) -> HeaderMap {
+        HeaderMap::from_iter([(hyper::header::RETRY_AFTER, seconds.parse().unwrap())])
+    }
+
     #[tokio::test]
     async fn a_wish_is_heeded_though_it_could_not_be_written_down() {
         let test = databases::sqlite().await;
         let ledger = OriginLedger::new(test.database.clone(), Clock::system());
         let courtesy = Courtesy::new(ledger);
         let url = Url::parse("http://origin.test/").unwrap();
+        let none = HeaderMap::new();
         test.database.close().await.unwrap();
-        let headers = HeaderMap::from_iter([(hyper::header::RETRY_AFTER, "60".parse().unwrap())]);
-        courtesy
-            .note(&url, StatusCode::SERVICE_UNAVAILABLE, &headers)
-            .await;
-        let long_ago = Instant::now().checked_sub(2 * FRESH).unwrap();
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let noted = courtesy.note((&url, &none), Leave::default(), status, &busy_for("60"));
+        noted.await;
+        let long_ago = Instant::now().checked_sub(2 * CACHE_TTL).unwrap();
         for asked in [Instant::now(), long_ago] {
-            let host = host_key(&url).to_owned();
-            courtesy.lock().get_mut(&host).unwrap().asked = asked;
-            let refused = courtesy.await_turn(&url).await.unwrap_err();
+            let key = Keys::new(&url, &none).origin;
+            courtesy.lock().get_mut(&key).unwrap().asked = asked;
+            let refused = courtesy.await_turn(&url, &none).await.err().unwrap();
             assert!(refused.postponed, "{refused:?}");
             assert_eq!(refused.code, FailureCode::OriginBusy);
         }
+    }
+
+    #[tokio::test]
+    async fn an_origin_speaks_for_itself_and_429_for_credentials_alone() {
+        let test = databases::sqlite().await;
+        let ledger = OriginLedger::new(test.database.clone(), Clock::system());
+        let courtesy = Courtesy::new(ledger);
+        let of = |text: &str| Url::parse(text).unwrap();
+        let key = |value: &str| {
+            HeaderMap::from_iter([(hyper::header::AUTHORIZATION, value.parse().unwrap())])
+        };
+        let may =
+            async |url: &Url, custom: &HeaderMap| courtesy.await_turn(url, custom).await.is_ok();
+        let url = of("http://origin.test/a");
+        let none = HeaderMap::new();
+        let (ann, bob) = (key("ann"), key("bob"));
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        courtesy
+            .note((&url, &ann), Leave::default(), status, &busy_for("60"))
+            .await;
+        assert!(!may(&of("http://origin.test/b"), &ann).await);
+        assert!(may(&url, &bob).await);
+        assert!(may(&url, &none).await);
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        courtesy
+            .note((&url, &bob), Leave::default(), status, &busy_for("60"))
+            .await;
+        let beyond_the_cache = Instant::now().checked_sub(2 * CACHE_TTL).unwrap();
+        for known in courtesy.lock().values_mut() {
+            known.asked = beyond_the_cache;
+        }
+        assert!(!may(&url, &none).await);
+        for other in [
+            "https://origin.test/",
+            "http://origin.test:8080/",
+            "http://other.test/",
+        ] {
+            assert!(may(&of(other), &none).await, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_forgotten_one_by_one() {
+        let test = databases::sqlite().await;
+        let ledger = OriginLedger::new(test.database.clone(), Clock::system());
+        let courtesy = Courtesy::new(ledger);
+        for number in 0..MAX_REMEMBERED + 10 {
+            let known = Known {
+                asked: Instant::now(),
+                not_before: Some(Utc::now() + LONGEST),
+                unwritten: number == 0,
+            };
+            courtesy.remember(&number.to_string(), known);
+        }
+        let known = courtesy.lock();
+        assert_eq!(known.len(), MAX_REMEMBERED);
+        assert!(known.contains_key("0") && !known.contains_key("1"));
     }
 }

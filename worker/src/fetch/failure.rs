@@ -95,7 +95,9 @@ pub(super) fn of_connect(url: &Url, error: &ConnectError) -> Failure {
         ConnectError::Dial(DialError::Denied(verdict)) => denied(url, verdict),
         ConnectError::Dial(DialError::Unresolved(_)) => Failure::new(
             FailureCode::DnsFailed,
-            format!("the name {host} did not resolve; check its spelling"),
+            format!(
+                "the name {host} did not resolve to an address that may be reached; check its spelling"
+            ),
         ),
         ConnectError::Dial(DialError::Refused(error))
             if error.kind() != io::ErrorKind::TimedOut =>

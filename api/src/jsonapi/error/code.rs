@@ -53,6 +53,8 @@ error_codes! {
     TooManyJobs: "too_many_jobs", TOO_MANY_REQUESTS, "Too many jobs";
     /// The caller makes too many requests.
     RateLimited: "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    /// The caller has too many requests, event streams or uploads in progress.
+    TooManyAtOnce: "too_many_at_once", TOO_MANY_REQUESTS, "Too many at once";
     /// The headers are too large.
     // RFC 6585 §5.
     HeadersTooLarge: "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large";

@@ -139,6 +139,40 @@ async fn pages_of_listed_origins_may_use_the_api_and_no_others() {
 }
 
 #[tokio::test]
+async fn without_authentication_no_page_of_another_site_shows_or_reads_anything() {
+    let any = Installation::new(MEDIA).with("MEDIA_CORS_ORIGINS", "*");
+    let output = any.command(&["serve"]).output().await.unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("MEDIA_CORS_ORIGINS must not be *"));
+    let service = Installation::new(MEDIA).serve().await;
+    let embedded = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "no-cors"),
+    ];
+    let refused = ask(&service, Method::GET, "/medias/files/r", &embedded).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    for (guarded, policy) in [(false, "same-origin"), (true, "cross-origin")] {
+        let installation = Installation::new(MEDIA);
+        let installation = if guarded {
+            installation.with("MEDIA_JWT_SECRET", SECRET)
+        } else {
+            installation
+        };
+        let service = installation.serve().await;
+        let answer = ask(&service, Method::GET, "/medias/files/r", &[]).await;
+        assert_eq!(
+            header(&answer, "cross-origin-resource-policy"),
+            Some(policy)
+        );
+        let answer = ask(&service, Method::GET, "/livez", &[]).await;
+        assert_eq!(
+            header(&answer, "cross-origin-resource-policy"),
+            Some("same-origin")
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_request_has_an_id_in_its_answer_and_in_every_line_about_it() {
     let installation = Installation::new(MEDIA)
         .with("MEDIA_JWT_SECRET", SECRET)

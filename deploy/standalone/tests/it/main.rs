@@ -17,6 +17,7 @@ mod egress_settings;
 mod failures;
 mod figures;
 mod hardening;
+mod hostile_clients;
 mod imports;
 mod limits;
 mod lists;

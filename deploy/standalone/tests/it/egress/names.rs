@@ -72,14 +72,14 @@ async fn a_name_that_turns_inward_is_looked_up_once_for_each_connection() {
         world.imported("http://turns-inward.test/echo").await;
         assert_eq!(world.names.lookups("turns-inward.test"), 1);
         let url = "http://turns-inward.test/echo";
-        world.refused(url, "egress_blocked").await;
+        world.refused(url, "dns_failed").await;
         assert_eq!(world.names.lookups("turns-inward.test"), 2);
 
         let url = "http://turns-inward-on-redirect.test/hops/1?/echo";
-        world.refused(url, "egress_blocked").await;
+        world.refused(url, "dns_failed").await;
 
         let url = "http://turns-outward.test/echo";
-        world.refused(url, "egress_blocked").await;
+        world.refused(url, "dns_failed").await;
         world.imported(url).await;
     })
     .await;

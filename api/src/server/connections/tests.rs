@@ -1,0 +1,102 @@
+use super::*;
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+
+fn connections(total: usize, per_address: usize) -> Arc<Connections> {
+    Connections::new(ConnectionLimits {
+        total,
+        per_address,
+        proxies: vec!["127.0.0.9/32".parse().unwrap()],
+    })
+}
+
+fn admit(connections: &Arc<Connections>, from: IpAddr) -> Arc<Slot> {
+    Arc::new(connections.admit(from).unwrap())
+}
+
+fn is_closed(slot: &Slot) -> bool {
+    slot.shared.close.is_cancelled()
+}
+
+#[test]
+fn connections_give_way_in_order_and_active_ones_never() {
+    let all = connections(4, 100);
+    let [active, waiting, draining, streaming] = [(); 4].map(|()| admit(&all, HERE));
+    let _request = active.begin(false);
+    draining.enter(Phase::Draining);
+    streaming.enter(Phase::Streaming);
+    for expected in [&draining, &waiting] {
+        assert!(!is_closed(expected));
+        // The newcomer itself is the last one that has waited.
+        let newcomer = admit(&all, HERE);
+        assert!(is_closed(expected));
+        assert!(!is_closed(&newcomer));
+        std::mem::forget(newcomer.begin(false));
+    }
+    let last = admit(&all, HERE);
+    assert!(is_closed(&streaming));
+    std::mem::forget(last.begin(false));
+    assert!(all.admit(HERE).is_none());
+    assert!(!is_closed(&active));
+}
+
+#[test]
+fn a_connection_that_ended_a_request_waits_anew() {
+    let all = connections(2, 100);
+    let [first, second] = [(); 2].map(|()| admit(&all, HERE));
+    drop(first.begin(false));
+    let _third = admit(&all, HERE);
+    assert!(is_closed(&second));
+    assert!(!is_closed(&first));
+}
+
+#[test]
+fn an_address_has_a_share_and_a_proxy_has_all() {
+    let all = connections(100, 2);
+    let [first, second] = [(); 2].map(|()| admit(&all, HERE));
+    let other = admit(&all, THERE);
+    let _third = admit(&all, HERE);
+    assert!(is_closed(&first) && !is_closed(&second) && !is_closed(&other));
+    let proxied: Vec<_> = (0..10)
+        .map(|_| admit(&all, "127.0.0.9".parse().unwrap()))
+        .collect();
+    assert!(proxied.iter().all(|slot| !is_closed(slot)));
+}
+
+#[test]
+fn nothing_is_left_of_connections_that_ended() {
+    let all = connections(10, 10);
+    for _ in 0..20 {
+        let slot = admit(&all, HERE);
+        drop(slot.begin(true));
+    }
+    let table = lock(&all.table);
+    assert!(table.slots.is_empty() && table.evictable.is_empty() && table.per_address.is_empty());
+}
+
+#[test]
+fn heads_idleness_and_reading_have_their_time() {
+    let all = connections(10, 10);
+    let after = |seconds: u64| all.close_overdue_at(seconds * 1000);
+    let [silent, idle, slow, reader] = [(); 4].map(|()| admit(&all, HERE));
+    let _requests = [slow.begin(false), reader.begin(false)];
+    drop(idle.begin(false));
+    after(9);
+    assert!(!is_closed(&silent));
+    after(12);
+    assert!(is_closed(&silent) && !is_closed(&idle));
+    // A byte of a head, and then no more.
+    idle.bytes_came();
+    after(12);
+    assert!(is_closed(&idle));
+    for slot in [&slow, &reader] {
+        slot.write_blocked();
+    }
+    reader.bytes_went(Some(MIN_READ_BYTES));
+    slow.bytes_went(Some(1));
+    after(29);
+    assert!(!is_closed(&slow));
+    after(32);
+    assert!(is_closed(&slow) && !is_closed(&reader));
+}

@@ -1,0 +1,310 @@
+//! Clients that would take all of a service: what they get, and that the others are served.
+
+use std::{net::SocketAddr, time::Duration};
+
+use media_testkit::{
+    service::{Installation, Service},
+    tokens::{claims, secret_token},
+    wait_until,
+};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+use crate::MEDIA;
+
+const SECRET: &str = "a secret that only the tests know";
+/// How long a service that is under attack may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const UPLOAD_START: &str =
+    "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\nbytes";
+
+fn token(subject: &str) -> String {
+    let mut all = claims(subject);
+    all["project_id"] = json!(subject);
+    secret_token(SECRET, &all)
+}
+
+fn guarded(limits: &[(&str, &str)]) -> Installation {
+    let installation = Installation::new(MEDIA).with("MEDIA_JWT_SECRET", SECRET);
+    limits
+        .iter()
+        .fold(installation, |i, (name, value)| i.with(name, value))
+}
+
+async fn send(request: RequestBuilder, subject: &str) -> Response {
+    let answer = request.bearer_auth(token(subject)).send();
+    timeout(ANSWER_LIMIT, answer).await.unwrap().unwrap()
+}
+
+async fn code(answer: Response) -> Value {
+    let document: Value = answer.json().await.unwrap();
+    document["errors"][0]["code"].clone()
+}
+
+async fn connect(service: &Service) -> TcpStream {
+    let address: SocketAddr = service.url("").replace("http://", "").parse().unwrap();
+    TcpStream::connect(address).await.unwrap()
+}
+
+/// Begins a request, and sends no more of its body than this.
+async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream {
+    let mut stream = connect(service).await;
+    let head = format!(
+        "POST /medias/files/r/{subject} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n{body}",
+        token(subject)
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Waits until so many uploads are in progress.
+async fn uploads_begun(installation: &Installation, count: usize) {
+    wait_until("the uploads are in progress", ANSWER_LIMIT, async || {
+        (installation.stored_files().len() == count).then_some(())
+    })
+    .await;
+}
+
+async fn enter_job(service: &Service, subject: &str, arguments: &Value) -> String {
+    let later = json!({ "scheduled_at": "2100-01-01T00:00:00Z" });
+    let document = media_testkit::service::import(arguments, later);
+    let answer = send(
+        service.http.post(service.url("/jobs")).json(&document),
+        subject,
+    )
+    .await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let document: Value = answer.json().await.unwrap();
+    document["data"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn listen(service: &Service, subject: &str, job: &str) -> Response {
+    send(
+        service
+            .http
+            .get(service.url(&format!("/jobs/{job}/events"))),
+        subject,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
+    let installation = guarded(&[("MEDIA_MAX_STREAMS_PER_CALLER", "2")]);
+    let service = installation.serve().await;
+    let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
+    let [ann, bob] = [
+        enter_job(&service, "ann", &arguments).await,
+        enter_job(&service, "bob", &arguments).await,
+    ];
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let stream = listen(&service, "ann", &ann).await;
+        assert_eq!(stream.status(), StatusCode::OK);
+        streams.push(stream);
+    }
+    let refused = listen(&service, "ann", &ann).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(code(refused).await, "too_many_at_once");
+    assert_eq!(listen(&service, "bob", &bob).await.status(), StatusCode::OK);
+    drop(streams);
+    wait_until(
+        "a stream ends with its listener",
+        ANSWER_LIMIT,
+        async || (listen(&service, "ann", &ann).await.status() == StatusCode::OK).then_some(()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
+    for (setting, others) in [
+        (
+            "MEDIA_MAX_REQUESTS_PER_CALLER",
+            StatusCode::TOO_MANY_REQUESTS,
+        ),
+        ("MEDIA_MAX_UPLOADS_PER_CALLER", StatusCode::OK),
+    ] {
+        let installation = guarded(&[(setting, "2")]);
+        let service = installation.serve().await;
+        let _uploads = [
+            begin_upload(&service, "ann", UPLOAD_START).await,
+            begin_upload(&service, "ann", UPLOAD_START).await,
+        ];
+        uploads_begun(&installation, 2).await;
+        wait_until("a third upload is refused", ANSWER_LIMIT, async || {
+            let mut third = begin_upload(&service, "ann", "").await;
+            let mut answer = [0; 12];
+            let read = timeout(Duration::from_secs(1), third.read_exact(&mut answer)).await;
+            matches!(read, Ok(Ok(_)) if &answer == b"HTTP/1.1 429").then_some(())
+        })
+        .await;
+        let list = send(service.http.get(service.url("/medias")), "ann").await;
+        assert_eq!(list.status(), others, "{setting}");
+        let other = send(service.http.get(service.url("/medias")), "bob").await;
+        assert_eq!(other.status(), StatusCode::OK, "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
+    let installation = guarded(&[
+        ("MEDIA_STALL_TIMEOUT", "1s"),
+        ("MEDIA_UPLOAD_MIN_RATE", "100KiB"),
+    ]);
+    let service = installation.serve().await;
+    let mut upload = begin_upload(&service, "ann", UPLOAD_START).await;
+    let mut answer = [0; 12];
+    let trickle = async {
+        loop {
+            // A byte comes long before the time is over that none may come for.
+            tokio::select! {
+                read = upload.read_exact(&mut answer) => return read,
+                () = sleep(Duration::from_millis(100)) => {}
+            }
+            let _ = upload.write_all(b"x").await;
+        }
+    };
+    timeout(ANSWER_LIMIT, trickle).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    wait_until("the upload is gone", ANSWER_LIMIT, async || {
+        installation.stored_files().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_bodies_that_trickle_on_keep_nobody_out() {
+    let installation = guarded(&[("MEDIA_MAX_CONNECTIONS", "16")]);
+    let service = installation.serve().await;
+    let mut refused = Vec::new();
+    for _ in 0..32 {
+        let mut stream = connect(&service).await;
+        let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nx";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        refused.push(stream);
+    }
+    for _ in 0..20 {
+        assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_on_reads_why_it_was_refused() {
+    let service = guarded(&[]).serve().await;
+    let mut stream = connect(&service).await;
+    let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; 4_000_000]).await.unwrap();
+    let mut answer = String::new();
+    let read = timeout(ANSWER_LIMIT, stream.read_to_string(&mut answer)).await;
+    read.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn when_all_connections_serve_requests_a_new_one_is_told() {
+    let installation = guarded(&[
+        ("MEDIA_MAX_CONNECTIONS", "16"),
+        ("MEDIA_MAX_REQUESTS_PER_CALLER", "8"),
+    ]);
+    let service = installation.serve().await;
+    let mut uploads = Vec::new();
+    for caller in 0..16 {
+        let subject = format!("caller-{caller}");
+        uploads.push(begin_upload(&service, &subject, UPLOAD_START).await);
+    }
+    uploads_begun(&installation, 16).await;
+    let told = wait_until("there is no room", ANSWER_LIMIT, async || {
+        let mut stream = connect(&service).await;
+        let head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(head).await.ok()?;
+        let mut answer = String::new();
+        let read = timeout(ANSWER_LIMIT, stream.read_to_string(&mut answer)).await;
+        read.ok()?.ok()?;
+        answer.starts_with("HTTP/1.1 503").then_some(answer)
+    })
+    .await;
+    let (head, body) = told.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains(&format!("Content-Length: {}", body.len())),
+        "{head}"
+    );
+    let document: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(document["errors"][0]["code"], "unavailable");
+    drop(uploads);
+    wait_until("there is room again", ANSWER_LIMIT, async || {
+        let answer = service.http.get(service.url("/livez")).send().await;
+        answer
+            .is_ok_and(|answer| answer.status() == StatusCode::OK)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections() {
+    let installation = guarded(&[("MEDIA_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
+    let service = installation.serve().await;
+    let mut first = connect(&service).await;
+    let _others = [connect(&service).await, connect(&service).await];
+    let read = timeout(ANSWER_LIMIT, first.read(&mut [0; 1]))
+        .await
+        .unwrap();
+    assert!(!matches!(read, Ok(1..)), "{read:?}");
+    assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_without_a_token_count_against_the_rate_limit_and_probes_do_not() {
+    let service = guarded(&[("MEDIA_RATE_LIMIT", "1")]).serve().await;
+    let mut statuses = Vec::new();
+    for _ in 0..40 {
+        statuses.push(service.get("/docs").await.status());
+        assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
+    }
+    assert_eq!(statuses[0], StatusCode::OK);
+    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
+}
+
+#[tokio::test]
+async fn a_page_of_long_items_ends_early_and_the_next_one_goes_on() {
+    let service = guarded(&[("MEDIA_RATE_LIMIT", "off")]).serve().await;
+    let url = format!("http://origin.test/{}", "u".repeat(8000));
+    let headers = json!({ "x-long": "v".repeat(8000) });
+    let mut entered = Vec::new();
+    for key in 0..300 {
+        let arguments = json!({
+            "url": url, "resource": "r", "key": key.to_string(), "headers": headers,
+        });
+        entered.push(enter_job(&service, "ann", &arguments).await);
+    }
+    let mut listed = Vec::new();
+    let mut next = Some("/jobs".to_owned());
+    while let Some(path) = next.take() {
+        let page = send(service.http.get(service.url(&path)), "ann").await;
+        let text = page.text().await.unwrap();
+        assert!(text.len() < 6 << 20, "{} bytes", text.len());
+        let page: Value = serde_json::from_str(&text).unwrap();
+        let items = page["data"].as_array().unwrap();
+        assert!(items.len() < 300);
+        listed.extend(
+            items
+                .iter()
+                .map(|job| job["id"].as_str().unwrap().to_owned()),
+        );
+        next = page["links"]["next"].as_str().map(ToOwned::to_owned);
+    }
+    assert_eq!(listed, entered);
+}

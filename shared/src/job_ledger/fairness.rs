@@ -1,0 +1,179 @@
+//! Which projects a claim takes jobs from. Claims are fair by project: each job goes to the project with the
+//! fewest running jobs of those that have pending ones. Priority orders the jobs within a project.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, DbErr, Statement};
+
+use crate::database::Database;
+
+/// The most projects that one claim looks at. Where more have pending jobs, they take turns.
+const MAX_PROJECTS: usize = 32;
+/// The running jobs of a project are counted no further.
+const MAX_COUNTED: i64 = 64;
+/// The time for which the counts are believed. A project that comes anew waits no longer for its turn.
+const COUNTS_TTL: Duration = Duration::from_millis(100);
+
+/// The projects that a slot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SlotUse {
+    /// All.
+    AnyProject,
+    /// Those that have fewer running jobs than this, in all workers together.
+    FewerRunningThan(u32),
+}
+
+/// A project with pending jobs, and the number of its running ones. No project is the empty name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waiting {
+    project: String,
+    running: i64,
+}
+
+/// The projects that wait, as they were found last.
+#[derive(Debug, Default)]
+pub(super) struct WaitingProjects {
+    found: Vec<Waiting>,
+    found_at: Option<Instant>,
+    /// After which project to look next, if there are more than one claim looks at.
+    after: Option<String>,
+}
+
+impl WaitingProjects {
+    /// Looks again if the counts are too old. Says whether it did.
+    pub(super) async fn refresh(&mut self, database: &Database) -> Result<bool, DbErr> {
+        let is_current = |at: Instant| at.elapsed() < COUNTS_TTL;
+        if self.found_at.is_some_and(is_current) {
+            return Ok(false);
+        }
+        self.look(database).await?;
+        Ok(true)
+    }
+
+    /// How many jobs to take from each project, for so many slots.
+    pub(super) fn shares(&mut self, slots: usize, slot_use: SlotUse) -> Vec<(String, usize)> {
+        share(&mut self.found, slots, slot_use)
+    }
+
+    /// Has the next claim look again.
+    pub(super) fn forget(&mut self) {
+        self.found_at = None;
+    }
+
+    async fn look(&mut self, database: &Database) -> Result<(), DbErr> {
+        let after = self.after.take();
+        self.found = find(database, after.as_deref()).await?;
+        if self.found.is_empty() && after.is_some() {
+            self.found = find(database, None).await?;
+        }
+        if self.found.len() == MAX_PROJECTS {
+            self.after = self.found.last().map(|last| last.project.clone());
+        }
+        self.found_at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Projects with pending jobs, in the order of their names: each is found by one step through the index.
+async fn find(database: &Database, after: Option<&str>) -> Result<Vec<Waiting>, DbErr> {
+    let backend = database.backend();
+    // SQLite keeps no statistics, and would read all pending jobs.
+    let by_project = match backend {
+        DatabaseBackend::Sqlite => "INDEXED BY jobs_claim",
+        _ => "",
+    };
+    let next = |condition: &str| {
+        format!(
+            "SELECT coalesce(project_id, '') AS project FROM jobs {by_project} \
+             WHERE status = 'pending' {condition} ORDER BY coalesce(project_id, '') LIMIT 1"
+        )
+    };
+    let (first, values) = match after {
+        Some(after) => (
+            next("AND coalesce(project_id, '') > $1"),
+            vec![after.into()],
+        ),
+        None => (next(""), Vec::new()),
+    };
+    let step = next("AND coalesce(project_id, '') > waiting.project");
+    let sql = format!(
+        "WITH RECURSIVE waiting (project) AS ( \
+           SELECT project FROM ({first}) AS first \
+           UNION ALL SELECT ({step}) FROM waiting WHERE waiting.project IS NOT NULL) \
+         SELECT waiting.project AS project, ( \
+           SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'running' \
+             AND coalesce(project_id, '') = waiting.project LIMIT {MAX_COUNTED}) AS counted) AS running \
+         FROM waiting WHERE waiting.project IS NOT NULL LIMIT {MAX_PROJECTS}"
+    );
+    let find = Statement::from_sql_and_values(backend, sql, values);
+    let rows = database.reader().query_all_raw(find).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Waiting {
+                project: row.try_get("", "project")?,
+                running: row.try_get("", "running")?,
+            })
+        })
+        .collect()
+}
+
+/// Gives each slot to the project that has the fewest running jobs, counting those that it is given here.
+fn share(found: &mut [Waiting], slots: usize, slot_use: SlotUse) -> Vec<(String, usize)> {
+    let mut shares = BTreeMap::<String, usize>::new();
+    for _ in 0..slots {
+        let fewest = found.iter_mut().min_by_key(|waiting| waiting.running);
+        let Some(fewest) = fewest.filter(|waiting| slot_use.is_for(waiting.running)) else {
+            break;
+        };
+        fewest.running += 1;
+        *shares.entry(fewest.project.clone()).or_default() += 1;
+    }
+    shares.into_iter().collect()
+}
+
+impl SlotUse {
+    fn is_for(self, running: i64) -> bool {
+        match self {
+            Self::AnyProject => true,
+            Self::FewerRunningThan(most) => running < i64::from(most),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(running: &[(&str, i64)], slots: usize, slot_use: SlotUse) -> Vec<(String, usize)> {
+        let mut found: Vec<Waiting> = running
+            .iter()
+            .map(|&(project, running)| Waiting {
+                project: project.to_owned(),
+                running,
+            })
+            .collect();
+        share(&mut found, slots, slot_use)
+    }
+
+    #[test]
+    fn slots_go_to_the_projects_with_the_fewest_running_jobs() {
+        let own = |project: &str, share| (project.to_owned(), share);
+        let any = SlotUse::AnyProject;
+        assert_eq!(shares(&[], 4, any), []);
+        assert_eq!(shares(&[("a", 60)], 4, any), [own("a", 4)]);
+        assert_eq!(
+            shares(&[("a", 2), ("b", 0)], 4, any),
+            [own("a", 1), own("b", 3)]
+        );
+        assert_eq!(
+            shares(&[("a", 8), ("b", 8), ("c", 0)], 4, any),
+            [own("c", 4)]
+        );
+        let new = SlotUse::FewerRunningThan(1);
+        assert_eq!(shares(&[("a", 8), ("b", 0)], 4, new), [own("b", 1)]);
+        assert_eq!(shares(&[("a", 8), ("b", 1)], 4, new), []);
+    }
+}

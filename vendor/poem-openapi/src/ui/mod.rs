@@ -1,0 +1,2 @@
+#[cfg(feature = "swagger-ui")]
+pub(crate) mod swagger_ui;
