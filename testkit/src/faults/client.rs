@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use chrono::Utc;
 use reqwest::{Client as Http, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -110,6 +111,16 @@ impl Client {
         let path = format!("/jobs/{job}/signal");
         let answer = self.post(api, &path, &signal_document(signal)).await;
         answer.map(|(status, _)| status)
+    }
+
+    /// Lets a job start at once that waits for its time.
+    pub(super) async fn start_now(&self, job: &str) {
+        let attributes = json!({ "scheduled_at": Utc::now() });
+        let data = json!({ "type": "media:jobs", "id": job, "attributes": attributes });
+        let document = json!({ "data": data });
+        let path = format!("/jobs/{job}");
+        // It may have started meanwhile, which is as well.
+        let _ = self.send(0, Method::PATCH, &path, Some(&document)).await;
     }
 
     /// Deletes what is at a path.

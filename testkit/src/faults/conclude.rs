@@ -22,7 +22,7 @@ use super::{
     tally::Tally,
 };
 
-/// How long all jobs may take to end once the faults are over: what is left of a back-off, and some.
+/// How long all jobs may take to end once the faults are over.
 const SETTLE_LIMIT: Duration = Duration::from_mins(5);
 /// How long the collector may take: it waits two minutes for an upload whose program was killed, and looks
 /// twice at what was given up, three minutes apart.
@@ -114,17 +114,21 @@ fn far_future() -> sea_orm::Value {
     at.into()
 }
 
-/// Waits until every job has ended but those of the far future; those that are paused go on. Says which
-/// ones do not end.
+/// Waits until every job has ended but those of the far future; those that are paused go on, and those in
+/// back-off, which lasts up to ten minutes, start at once. Says which ones do not end.
 async fn wait_for_the_end(client: &Client, database: &DatabaseConnection) -> Option<String> {
     let unfinished = "FROM jobs WHERE finished_at IS NULL \
                       AND (scheduled_at IS NULL OR scheduled_at < $1)";
     let paused = format!("SELECT id {unfinished} AND status = 'paused'");
+    let in_back_off = format!("SELECT id {unfinished} AND status = 'scheduled'");
     let ids = format!("SELECT id {unfinished} LIMIT 10");
     let end = Instant::now() + SETTLE_LIMIT;
     loop {
         for id in tables::job_ids(database, &paused, [far_future()]).await {
             let _ = client.signal(0, &id, "resume").await;
+        }
+        for id in tables::job_ids(database, &in_back_off, [far_future()]).await {
+            client.start_now(&id).await;
         }
         let left = tables::job_ids(database, &ids, [far_future()]).await;
         if left.is_empty() {

@@ -24,11 +24,6 @@ impl Tally {
         }
     }
 
-    /// How many of a kind were counted.
-    pub(super) fn of(&self, kind: &str) -> usize {
-        self.0.get(kind).copied().unwrap_or_default()
-    }
-
     /// How many were counted of all kinds.
     pub(super) fn total(&self) -> usize {
         self.0.values().sum()
