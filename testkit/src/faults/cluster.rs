@@ -76,7 +76,7 @@ pub(super) async fn run(run: FaultRun, mut random: StdRng) -> Report {
         chaos.run_beside(&load, &mut production, run.store_outage)
     );
     let report = conclude::conclude(Run {
-        run,
+        settings: run,
         client: &client,
         origin: &origin,
         posted,

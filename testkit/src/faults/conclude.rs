@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a run did, and where to find what came of it.
 pub(super) struct Run<'a> {
-    pub(super) run: FaultRun,
+    pub(super) settings: FaultRun,
     pub(super) client: &'a Client,
     pub(super) origin: &'a Arc<Origin>,
     pub(super) posted: AllPosted,
@@ -50,7 +50,7 @@ pub(super) async fn conclude(run: Run<'_>) -> Report {
     let database = sea_orm::Database::connect(run.database_url).await.unwrap();
     let mut broken = Vec::new();
     broken.extend(wait_for_the_end(run.client, &database).await);
-    broken.extend(wait_for_the_collector(&database, run.run.second_look).await);
+    broken.extend(wait_for_the_collector(&database, run.settings.second_look).await);
 
     let mut staying = Tally::default();
     let mut certain = 0;

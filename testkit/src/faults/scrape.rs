@@ -55,10 +55,11 @@ impl Scraper {
         }
     }
 
-    /// From now on, this one is asked as well.
+    /// From now on, this one is asked as well, in place of one that was at its address before.
     pub(super) fn add(&self, program: &Program) {
         let mut state = self.state.lock().unwrap();
         let target = program.url("/metrics");
+        state.targets.retain(|_, other| *other != target);
         state.targets.insert(program.name().to_owned(), target);
     }
 

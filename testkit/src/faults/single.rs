@@ -64,7 +64,7 @@ pub(super) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     let clients = Clients::start(&client, &origin, run.seed);
     let (posted, faults) = tokio::join!(load.post_all(), chaos.run_beside(&load, &mut nginx));
     let report = conclude::conclude(Run {
-        run,
+        settings: run,
         client: &client,
         origin: &origin,
         posted,
