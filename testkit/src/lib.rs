@@ -14,6 +14,7 @@ pub mod decoy;
 pub mod dns;
 pub mod faults;
 pub mod figures;
+pub mod integrity;
 pub mod nginx;
 pub mod origin;
 pub mod postgres;

@@ -157,16 +157,21 @@ impl Production {
         for (name, value) in self.variables() {
             launch = launch.variable(&name, &value);
         }
-        Program {
-            name: name.to_owned(),
-            process: launch.start(),
-            base: format!("http://{address}"),
-            http: http_client(),
-        }
+        Program::new(name, launch.start(), address)
     }
 }
 
 impl Program {
+    /// A program that was started and serves at an address.
+    pub(crate) fn new(name: &str, process: Supervised, address: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            process,
+            base: format!("http://{address}"),
+            http: http_client(),
+        }
+    }
+
     /// What it was called.
     pub fn name(&self) -> &str {
         &self.name

@@ -12,7 +12,7 @@ use reqwest::Client;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chaos::Fault;
+use super::{client::admin_token, fault::Fault};
 use crate::{figures::Figures, http_client, production::Program};
 
 /// How often all are asked.
@@ -55,10 +55,11 @@ impl Scraper {
         }
     }
 
-    /// From now on, this one is asked as well.
+    /// From now on, this one is asked as well, in place of one that was at its address before.
     pub(super) fn add(&self, program: &Program) {
         let mut state = self.state.lock().unwrap();
         let target = program.url("/metrics");
+        state.targets.retain(|_, other| *other != target);
         state.targets.insert(program.name().to_owned(), target);
     }
 
@@ -70,20 +71,24 @@ impl Scraper {
 
 async fn scrape(state: Arc<Mutex<State>>) {
     let http = http_client();
+    let token = admin_token();
     loop {
         sleep(EVERY).await;
         let targets = state.lock().unwrap().targets.clone();
         stream::iter(targets)
             .for_each_concurrent(None, async |(name, url)| {
-                let answer = timeout(LIMIT, ask(&http, &url)).await.ok().flatten();
+                let answer = timeout(LIMIT, ask(&http, &url, &token))
+                    .await
+                    .ok()
+                    .flatten();
                 state.lock().unwrap().seen.note(name, answer);
             })
             .await;
     }
 }
 
-async fn ask(http: &Client, url: &str) -> Option<Figures> {
-    let answer = http.get(url).send().await.ok()?;
+async fn ask(http: &Client, url: &str, token: &str) -> Option<Figures> {
+    let answer = http.get(url).bearer_auth(token).send().await.ok()?;
     answer
         .status()
         .is_success()
@@ -136,6 +141,11 @@ impl Seen {
             }
             Fault::RestartDatabase => self.database_down,
             Fault::StopStore => self.worker_waiting,
+            Fault::KillService | Fault::FreezeService | Fault::StopService => {
+                self.any_silent("service")
+            }
+            // The library that makes them counts them: the report shows its counts.
+            Fault::FailFiles(..) => true,
             Fault::StopOrigin => failures("connect_failed") + failures("connection_lost") > 0.0,
         }
     }

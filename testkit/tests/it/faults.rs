@@ -1,12 +1,12 @@
-//! A short fault run; `make faults` is the long one.
+//! Short fault runs; `make faults` runs the long ones.
 
 use std::time::Duration;
 
-use media_testkit::faults::FaultRun;
+use media_testkit::faults::{FaultRun, Mode, Report};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_promise_is_kept_whatever_fails() {
+async fn run(mode: Mode) -> Report {
     let run = FaultRun {
+        mode,
         seed: 20_261_123,
         jobs: 150,
         rate: 8,
@@ -14,6 +14,19 @@ async fn every_promise_is_kept_whatever_fails() {
         second_look: false,
     };
     let report = run.run().await;
-    assert!(report.refused_writes() > 0, "{report}");
+    assert_eq!(report.broken(), [""; 0], "{report}");
     assert_eq!(report.not_shown(), [""; 0], "{report}");
+    assert_eq!(report.idle(), [""; 0], "{report}");
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_every_promise_whatever_fails() {
+    let report = run(Mode::Cluster).await;
+    assert!(report.refused_writes() > 0, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_service_keeps_every_promise_whatever_fails() {
+    run(Mode::Single).await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use media_testkit::{
+    integrity::assert_whole,
     origin::{Content, RangedOrigin},
     production::{PREFIX, Production, Program},
     wait_until,
@@ -57,6 +58,7 @@ async fn another_worker_goes_on_where_a_killed_one_was() {
     assert_eq!(info["data"]["attributes"]["sha256"], CONTENT.sha256());
     let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
     assert!(bytes[..] == CONTENT.read(0..SIZE));
+    assert_whole(&production.database_url()).await;
     let open = production.seaweed.open_uploads(PREFIX).await;
     assert_eq!(open, Vec::<String>::new());
 }
@@ -73,4 +75,5 @@ async fn parts_that_storage_has_lost_are_fetched_anew() {
     assert_eq!((last.status, last.sent), (200, SIZE), "{last:?}");
     let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
     assert!(bytes[..] == CONTENT.read(0..SIZE));
+    assert_whole(&production.database_url()).await;
 }

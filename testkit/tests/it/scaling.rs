@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use media_testkit::{bytes::pattern, production::Production, wait_until};
+use media_testkit::{bytes::pattern, integrity::assert_whole, production::Production, wait_until};
 use serde_json::{Value, json};
 
 const JOBS: usize = 300;
@@ -57,4 +57,5 @@ async fn three_workers_that_come_and_go_under_load_lose_nothing() {
         .await
         .unwrap();
     assert_eq!(kept["meta"]["count"], JOBS);
+    assert_whole(&production.database_url()).await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media_testkit::{bytes::pattern, production::Production, wait_until};
+use media_testkit::{bytes::pattern, integrity::assert_whole, production::Production, wait_until};
 use reqwest::StatusCode;
 
 /// Five seconds at the 4 MB/s of `/slow/`.
@@ -32,6 +32,7 @@ async fn a_worker_hands_back_what_it_cannot_end_and_spends_no_attempt() {
     assert_eq!(done["retry_count"], 0);
     let answer = api.get("/medias/files/r").await;
     assert!(answer.bytes().await.unwrap() == pattern(SLOW));
+    assert_whole(&production.database_url()).await;
 }
 
 #[tokio::test]

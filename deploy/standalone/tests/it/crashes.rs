@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use media_testkit::{
     bytes::{same_bytes, write_large},
+    integrity::assert_file_whole,
     nginx::Nginx,
     service::{Installation, Service},
     wait_until,
@@ -38,6 +39,7 @@ async fn finish(installation: &Installation, nginx: &Nginx, id: &str) -> Value {
         &installation.stored_files()[0],
         &nginx.path("large")
     ));
+    assert_file_whole(&installation.database()).await;
     job
 }
 
@@ -89,4 +91,5 @@ async fn deleting_a_running_job_stops_it_within_two_seconds() {
     )
     .await;
     assert_eq!(service.get("/medias/info/large").await.status(), 404);
+    assert_file_whole(&installation.database()).await;
 }

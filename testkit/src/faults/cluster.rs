@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! The run on PostgreSQL, Redis and SeaweedFS, with two APIs and three workers.
 
 #![allow(
     clippy::print_stdout,
@@ -6,7 +6,7 @@
 )]
 
 use std::{
-    fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -14,10 +14,18 @@ use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
 use tokio::time::sleep;
 
 use super::{
-    load::Load,
+    FaultRun, LEASE, Report,
+    client::{self, Client},
+    clients::Clients,
+    conclude::{self, Run},
+    fault::{Fault, Faults},
+    imports::Load,
+    origin::Origin,
     scrape::{Scraper, Seen},
+    storage::Storage,
+    tally::Tally,
 };
-use crate::production::{Production, Program};
+use crate::production::{Production, Program, free_address};
 
 const WORKERS: usize = 3;
 /// How often a worker is frozen until one is found that holds jobs.
@@ -29,22 +37,6 @@ const SILENT_LIMIT: Duration = Duration::from_secs(30);
 /// Jobs of a worker that has been silent for nearly as long.
 const SILENT_JOBS: &str = "SELECT count(*) FROM jobs WHERE status = 'running' \
     AND lease_until < now() + interval '3.2 s'";
-
-/// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    KillWorker,
-    KillApi,
-    FreezeWorker,
-    FreezeApi,
-    StopWorker,
-    StopApi,
-    FlushRedis,
-    KillRedis,
-    RestartDatabase,
-    StopStore,
-    StopOrigin,
-}
 
 const ALL: [Fault; 11] = [
     Fault::KillWorker,
@@ -60,19 +52,52 @@ const ALL: [Fault; 11] = [
     Fault::StopOrigin,
 ];
 
-/// What was done.
-pub(super) struct Faults {
-    pub(super) counts: Vec<(Fault, usize)>,
-    /// From when to when clocks and statements of workers could be out of step: a frozen worker or a
-    /// database that is away may delay a statement after its time was taken.
-    pub(super) outages: Vec<(SystemTime, SystemTime)>,
+/// Runs, and says what happened.
+pub(super) async fn run(run: FaultRun, mut random: StdRng) -> Report {
+    let mut production = Production::start()
+        .await
+        .with("MEDIA_LEASE", LEASE)
+        .with("MEDIA_SHUTDOWN_GRACE", "1s")
+        .with("MEDIA_WORKER_CONCURRENCY", "8");
+    for (name, value) in client::variables() {
+        production = production.with(name, value);
+    }
+    let origin = Arc::new(Origin::fill(&production.origin, &mut random));
+    let client = Client::new(&[free_address(), free_address()]);
+    let load = Load::new(&client, &origin, run.jobs, run.rate, &mut random);
+
+    let mut chaos = Chaos::start(&production, client.addresses(), random).await;
+    // What waits before the first worker starts must be taken in order.
+    load.post_backlog().await;
+    chaos.start_workers(&production).await;
+    let clients = Clients::start(&client, &origin, run.seed);
+    let (posted, faults) = tokio::join!(
+        load.post_all(),
+        chaos.run_beside(&load, &mut production, run.store_outage)
+    );
+    let report = conclude::conclude(Run {
+        settings: run,
+        client: &client,
+        origin: &origin,
+        posted,
+        done: clients.finish().await,
+        faults,
+        file_calls: Tally::default(),
+        seen: &|| chaos.seen(),
+        database_url: &production.database_url(),
+        storage: &Storage::Bucket(&production.seaweed),
+        logs: &production.logs(),
+    })
+    .await;
+    chaos.stop();
+    report
 }
 
-/// Does it.
-pub(super) struct Chaos {
+/// Makes faults.
+struct Chaos {
     apis: Vec<Program>,
     workers: Vec<Program>,
-    addresses: [String; 2],
+    addresses: Vec<String>,
     random: StdRng,
     started: usize,
     scraper: Scraper,
@@ -80,15 +105,11 @@ pub(super) struct Chaos {
 
 impl Chaos {
     /// Starts the APIs.
-    pub(super) async fn start(
-        production: &Production,
-        addresses: &[String; 2],
-        random: StdRng,
-    ) -> Self {
+    async fn start(production: &Production, addresses: &[String], random: StdRng) -> Self {
         let mut chaos = Self {
             apis: Vec::new(),
             workers: Vec::new(),
-            addresses: addresses.clone(),
+            addresses: addresses.to_vec(),
             random,
             started: 0,
             scraper: Scraper::start(),
@@ -103,7 +124,7 @@ impl Chaos {
     }
 
     /// Starts the workers.
-    pub(super) async fn start_workers(&mut self, production: &Production) {
+    async fn start_workers(&mut self, production: &Production) {
         for _ in 0..WORKERS {
             let worker = production.worker(&self.name("worker")).await;
             self.scraper.add(&worker);
@@ -118,16 +139,13 @@ impl Chaos {
 
     /// Does every fault once, in an order of its own, and again while the load goes on. At the end
     /// everything runs.
-    pub(super) async fn run_beside(
+    async fn run_beside(
         &mut self,
         load: &Load,
         production: &mut Production,
         store_outage: Duration,
     ) -> Faults {
-        let mut faults = Faults {
-            counts: ALL.map(|fault| (fault, 0)).to_vec(),
-            outages: Vec::new(),
-        };
+        let mut faults = Faults::none_of(&ALL);
         let mut rounds = 0;
         while rounds == 0 || !load.is_done() {
             let mut order = ALL;
@@ -141,15 +159,7 @@ impl Chaos {
                 println!("  {fault}");
                 let began = SystemTime::now();
                 self.commit(fault, production, store_outage).await;
-                if matches!(
-                    fault,
-                    Fault::FreezeWorker | Fault::RestartDatabase | Fault::StopStore
-                ) {
-                    faults.outages.push((began, SystemTime::now()));
-                }
-                for (kind, count) in &mut faults.counts {
-                    *count += usize::from(*kind == fault);
-                }
+                faults.add(fault, began, SystemTime::now());
             }
             rounds += 1;
             load.is_enough();
@@ -212,6 +222,7 @@ impl Chaos {
                 self.pause(500..4000).await;
                 production.origin.start_again().await;
             }
+            _ => unreachable!("{fault:?} is not of this mode"),
         }
     }
 
@@ -224,13 +235,13 @@ impl Chaos {
         for _ in 0..FREEZE_TRIES {
             // Those of workers that were killed are not this one's.
             crate::wait_until("no job is silent", SILENT_LIMIT, async || {
-                (super::count(&database, SILENT_JOBS).await == 0).then_some(())
+                (super::tables::count(&database, SILENT_JOBS, []).await == 0).then_some(())
             })
             .await;
             let index = self.random.random_range(0..self.workers.len());
             self.workers[index].process().signal("-STOP");
             sleep(SILENCE).await;
-            if super::count(&database, SILENT_JOBS).await > 0 {
+            if super::tables::count(&database, SILENT_JOBS, []).await > 0 {
                 self.pause(7000..10_000).await;
                 self.workers[index].process().signal("-CONT");
                 return;
@@ -271,13 +282,13 @@ impl Chaos {
         sleep(Duration::from_millis(milliseconds)).await;
     }
 
-    /// What the figures have shown so far.
-    pub(super) fn seen(&self) -> Seen {
+    /// The figures so far.
+    fn seen(&self) -> Seen {
         self.scraper.seen()
     }
 
     /// Ends the programs.
-    pub(super) fn stop(self) {
+    fn stop(self) {
         for program in self.apis.into_iter().chain(self.workers) {
             program.stop();
         }
@@ -289,22 +300,4 @@ async fn stop(program: Program) {
     tokio::task::spawn_blocking(|| program.stop())
         .await
         .unwrap();
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::KillWorker => "a worker killed (SIGKILL)",
-            Self::KillApi => "an API killed (SIGKILL)",
-            Self::FreezeWorker => "a worker frozen for longer than its lease (SIGSTOP)",
-            Self::FreezeApi => "an API frozen (SIGSTOP)",
-            Self::StopWorker => "a worker replaced (SIGTERM)",
-            Self::StopApi => "an API restarted (SIGTERM)",
-            Self::FlushRedis => "Redis flushed",
-            Self::KillRedis => "Redis away",
-            Self::RestartDatabase => "PostgreSQL restarted",
-            Self::StopStore => "the object store away, and a worker killed meanwhile",
-            Self::StopOrigin => "the origin away",
-        })
-    }
 }

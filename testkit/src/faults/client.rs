@@ -1,0 +1,223 @@
+//! How clients reach the service: with a token of one project, at any of its addresses.
+
+use std::{fmt::Write as _, time::Duration};
+
+use chrono::Utc;
+use reqwest::{Client as Http, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    http_client,
+    tokens::{claims, secret_token},
+};
+
+/// The secret that tokens are signed with.
+const SECRET: &str = "a secret that only the fault run knows";
+/// Whose everything is.
+const PROJECT: &str = "press";
+/// The most that the project may store: more than a run does. Bytes are counted while they come.
+const PROJECT_MAX_BYTES: &str = "500GiB";
+/// How long the service has for an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Between the parts of an upload.
+const BOUNDARY: &str = "boundary-of-the-fault-run";
+/// The media type of documents.
+const JSON_API: &str = "application/vnd.api+json";
+/// When jobs start that are to stay as they are.
+pub(super) const FAR_FUTURE: &str = "2100-01-01T00:00:00Z";
+
+/// The variables of a service whose clients these are.
+pub(super) fn variables() -> [(&'static str, &'static str); 4] {
+    [
+        ("MEDIA_JWT_SECRET", SECRET),
+        ("MEDIA_PROJECT_MAX_BYTES", PROJECT_MAX_BYTES),
+        ("MEDIA_PROJECT_MAX_JOBS", "off"),
+        ("MEDIA_RATE_LIMIT", "off"),
+    ]
+}
+
+/// A token for the metrics.
+pub(super) fn admin_token() -> String {
+    token("operator", &json!({ "role": "admin" }))
+}
+
+fn token(subject: &str, more: &Value) -> String {
+    let mut all = claims(subject);
+    let more = more.as_object().unwrap().clone();
+    all.as_object_mut().unwrap().extend(more);
+    secret_token(SECRET, &all)
+}
+
+/// Sends requests. An answer that does not come, or not whole, is none.
+#[derive(Clone)]
+pub(super) struct Client {
+    http: Http,
+    addresses: Vec<String>,
+    token: String,
+}
+
+impl Client {
+    /// A client of the service at these addresses.
+    pub(super) fn new(addresses: &[String]) -> Self {
+        Self {
+            http: http_client(),
+            addresses: addresses.to_vec(),
+            token: token(
+                "importer",
+                &json!({ "role": "service", "project_id": PROJECT }),
+            ),
+        }
+    }
+
+    /// Where the service is.
+    pub(super) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Sends a request with a document.
+    pub(super) async fn send(
+        &self,
+        api: usize,
+        method: Method,
+        path: &str,
+        document: Option<&Value>,
+    ) -> Option<(StatusCode, Value)> {
+        let mut request = self.request(api, method, path);
+        if let Some(document) = document {
+            request = request.header("Content-Type", JSON_API);
+            request = request.body(document.to_string());
+        }
+        let answer = request.send().await.ok()?;
+        let status = answer.status();
+        let body = answer.bytes().await.ok()?;
+        if body.is_empty() {
+            return Some((status, Value::Null));
+        }
+        Some((status, serde_json::from_slice(&body).ok()?))
+    }
+
+    /// Posts a document.
+    pub(super) async fn post(
+        &self,
+        api: usize,
+        path: &str,
+        document: &Value,
+    ) -> Option<(StatusCode, Value)> {
+        self.send(api, Method::POST, path, Some(document)).await
+    }
+
+    /// Signals a job.
+    pub(super) async fn signal(&self, api: usize, job: &str, signal: &str) -> Option<StatusCode> {
+        let path = format!("/jobs/{job}/signal");
+        let answer = self.post(api, &path, &signal_document(signal)).await;
+        answer.map(|(status, _)| status)
+    }
+
+    /// Lets a job start at once that waits for its time.
+    pub(super) async fn start_now(&self, job: &str) {
+        let attributes = json!({ "scheduled_at": Utc::now() });
+        let data = json!({ "type": "media:jobs", "id": job, "attributes": attributes });
+        let document = json!({ "data": data });
+        let path = format!("/jobs/{job}");
+        // It may have started meanwhile, which is as well.
+        let _ = self.send(0, Method::PATCH, &path, Some(&document)).await;
+    }
+
+    /// Deletes what is at a path.
+    pub(super) async fn delete(&self, api: usize, path: &str) -> Option<StatusCode> {
+        let request = self.request(api, Method::DELETE, path);
+        Some(request.send().await.ok()?.status())
+    }
+
+    /// Stores bytes at a place.
+    pub(super) async fn upload(&self, api: usize, place: &str, bytes: &[u8]) -> Option<StatusCode> {
+        let request = self.request(api, Method::POST, &file_path(place));
+        let request = request
+            .header("Content-Type", form_type())
+            .body(form(bytes));
+        Some(request.send().await.ok()?.status())
+    }
+
+    /// The bytes at a place; only a whole answer counts.
+    pub(super) async fn download(&self, api: usize, place: &str) -> Option<(StatusCode, Vec<u8>)> {
+        let request = self.request(api, Method::GET, &file_path(place));
+        let answer = request.send().await.ok()?;
+        let status = answer.status();
+        Some((status, answer.bytes().await.ok()?.into()))
+    }
+
+    fn request(&self, api: usize, method: Method, path: &str) -> RequestBuilder {
+        let address = &self.addresses[api % self.addresses.len()];
+        let request = self.http.request(method, format!("http://{address}{path}"));
+        request.timeout(ANSWER_LIMIT).bearer_auth(&self.token)
+    }
+
+    /// A request as it goes over the wire.
+    pub(super) fn wire(&self, api: usize, method: &str, path: &str, body: &Body) -> Vec<u8> {
+        let address = &self.addresses[api % self.addresses.len()];
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
+        let _ = write!(head, "Authorization: Bearer {}\r\n", self.token);
+        let (media_type, bytes) = match body {
+            Body::None => (None, Vec::new()),
+            Body::Document(document) => {
+                (Some(JSON_API.to_owned()), document.to_string().into_bytes())
+            }
+            Body::File(bytes) => (Some(form_type()), form(bytes)),
+        };
+        if let Some(media_type) = media_type {
+            let length = bytes.len();
+            let _ = write!(
+                head,
+                "Content-Type: {media_type}\r\nContent-Length: {length}\r\n"
+            );
+        }
+        head.push_str("\r\n");
+        let mut wire = head.into_bytes();
+        wire.extend(bytes);
+        wire
+    }
+}
+
+/// The body of a request.
+pub(super) enum Body {
+    None,
+    Document(Value),
+    File(Vec<u8>),
+}
+
+/// The path of the file at a place.
+pub(super) fn file_path(place: &str) -> String {
+    format!("/medias/files/{place}")
+}
+
+/// A document that signals a job.
+pub(super) fn signal_document(signal: &str) -> Value {
+    json!({ "data": { "type": "media:signals", "attributes": { "signal": signal } } })
+}
+
+/// A document that changes a job's priority.
+pub(super) fn priority_document(job: &str, priority: i64) -> Value {
+    let attributes = json!({ "priority": priority });
+    json!({ "data": { "type": "media:jobs", "id": job, "attributes": attributes } })
+}
+
+/// The id of a job that was created.
+pub(super) fn id_of(answer: Option<(StatusCode, Value)>) -> Option<String> {
+    let (status, document) = answer?;
+    let id = document["data"]["id"].as_str();
+    id.filter(|_| status == StatusCode::CREATED)
+        .map(str::to_owned)
+}
+
+fn form_type() -> String {
+    format!("multipart/form-data; boundary={BOUNDARY}")
+}
+
+fn form(bytes: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"media\"; filename=\"file.bin\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    let tail = format!("\r\n--{BOUNDARY}--\r\n");
+    [head.as_bytes(), bytes, tail.as_bytes()].concat()
+}

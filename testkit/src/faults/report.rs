@@ -1,0 +1,118 @@
+//! What happened in a run.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use super::{check::Logs, fault::Fault, tally::Tally};
+
+/// What happened.
+#[derive(Debug)]
+pub struct Report {
+    /// Each kind, how often it was made, and whether the figures showed it.
+    pub(super) faults: Vec<(Fault, usize, bool)>,
+    /// Calls on files that failed.
+    pub(super) file_calls: Tally,
+    pub(super) hang_ups: Tally,
+    pub(super) interruptions: Tally,
+    pub(super) staying: Tally,
+    /// How many places and jobs the clients that stay know for certain, and were read back.
+    pub(super) certain: usize,
+    /// How many imports were answered 2xx, and how many not.
+    pub(super) answered: usize,
+    pub(super) unanswered: usize,
+    pub(super) statuses: BTreeMap<String, usize>,
+    pub(super) attempts: BTreeMap<i32, usize>,
+    pub(super) objects: usize,
+    pub(super) bytes: u64,
+    pub(super) pairs: usize,
+    pub(super) logs: Logs,
+    pub(super) broken: Vec<String>,
+    pub(super) took: Duration,
+}
+
+/// How many broken promises are printed.
+const MAX_PRINTED: usize = 40;
+
+impl Report {
+    /// The promises that were broken.
+    pub fn broken(&self) -> &[String] {
+        &self.broken
+    }
+
+    /// The kinds of faults that were made and that no figure has shown.
+    pub fn not_shown(&self) -> Vec<String> {
+        let hidden = self
+            .faults
+            .iter()
+            .filter(|(_, count, shown)| *count > 0 && !shown);
+        hidden.map(|(fault, ..)| fault.to_string()).collect()
+    }
+
+    /// The kinds of clients that did nothing.
+    pub fn idle(&self) -> Vec<&'static str> {
+        let kinds = [
+            ("clients that hang up", &self.hang_ups),
+            ("clients that stay", &self.staying),
+            ("interrupted imports", &self.interruptions),
+        ];
+        let idle = kinds.into_iter().filter(|(_, tally)| tally.total() == 0);
+        idle.map(|(kind, _)| kind).collect()
+    }
+
+    /// How often a past attempt tried to write and was refused.
+    pub fn refused_writes(&self) -> usize {
+        self.logs.refused_writes
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:.0?} in all", self.took)?;
+        for (fault, count, shown) in &self.faults {
+            let shown = if *shown {
+                "shown by figures"
+            } else {
+                "NOT SHOWN"
+            };
+            writeln!(f, "{count:>7} × {fault}: {shown}")?;
+        }
+        if self.file_calls.total() > 0 {
+            writeln!(f, "calls on files that failed: {}", self.file_calls)?;
+        }
+        writeln!(f, "hung up during {}", self.hang_ups)?;
+        writeln!(f, "running imports interrupted: {}", self.interruptions)?;
+        writeln!(f, "clients that stayed: {}", self.staying)?;
+        writeln!(f, "{} of their places and jobs read back", self.certain)?;
+        let Logs {
+            refused_writes,
+            rescued,
+            handed_back,
+            ..
+        } = &self.logs;
+        writeln!(
+            f,
+            "{} imports answered 2xx, {} not",
+            self.answered, self.unanswered
+        )?;
+        writeln!(f, "jobs: {:?}", self.statuses)?;
+        writeln!(f, "jobs by attempts: {:?}", self.attempts)?;
+        writeln!(
+            f,
+            "{rescued} jobs rescued, {handed_back} handed back, {refused_writes} past attempts refused"
+        )?;
+        writeln!(
+            f,
+            "{} objects, {} bytes, each as recorded",
+            self.objects, self.bytes
+        )?;
+        writeln!(
+            f,
+            "{} pairs of jobs in the order of their priority",
+            self.pairs
+        )?;
+        write!(f, "{} promises broken", self.broken.len())?;
+        for promise in self.broken.iter().take(MAX_PRINTED) {
+            write!(f, "\n  BROKEN: {promise}")?;
+        }
+        Ok(())
+    }
+}
