@@ -1,8 +1,11 @@
 //! Reading: statements outside any unit of work.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult, Statement,
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
+    QueryStream, Statement, StreamTrait,
 };
 
 use super::transaction::internal;
@@ -32,6 +35,21 @@ impl ConnectionTrait for Reader {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.0.query_all_raw(statement).await
+    }
+}
+
+impl StreamTrait for Reader {
+    type Stream<'a> = QueryStream;
+
+    fn get_database_backend(&self) -> DatabaseBackend {
+        ConnectionTrait::get_database_backend(self)
+    }
+
+    fn stream_raw<'a>(
+        &'a self,
+        statement: Statement,
+    ) -> Pin<Box<dyn Future<Output = Result<QueryStream, DbErr>> + 'a + Send>> {
+        self.0.stream_raw(statement)
     }
 }
 

@@ -10,7 +10,7 @@ use media_shared::{
     database::Database,
     ids::{JobId, WorkerId},
     job::{JobStatus, Unicity},
-    job_ledger::{Claimed, Created, LedgerError},
+    job_ledger::{Claimed, Created, LedgerError, SlotUse},
     media::MediaPath,
     media_ledger::{Creator, Found, NewMedia},
 };
