@@ -44,6 +44,8 @@ const ALL: [Fault; 8] = [
     Fault::FailFiles(Area::Blobs, FileError::Io),
     Fault::FailFiles(Area::Blobs, FileError::NoSpace),
 ];
+/// How long the origin is away at most, if no import meets it.
+const OUTAGE_LIMIT: Duration = Duration::from_secs(20);
 /// How long calls fail at least.
 const FILE_FAULT: Duration = Duration::from_secs(1);
 /// How long they fail at most, if no call was made that could.
@@ -226,7 +228,12 @@ impl<'a> Chaos<'a> {
             }
             Fault::StopOrigin => {
                 origin.stop();
+                // Until an import has met it, which the figures of a killed service would not show.
+                let end = Instant::now() + OUTAGE_LIMIT;
                 self.pause(500..4000).await;
+                while !self.seen().show(fault) && Instant::now() < end {
+                    self.pause(100..200).await;
+                }
                 origin.start_again().await;
             }
             Fault::FailFiles(area, error) => self.fail_files(area, error).await,
