@@ -6,12 +6,12 @@
  *   FAILING_FILES_DATABASE  prefix of the paths of the database and its companions (-wal, -shm, -journal)
  *   FAILING_FILES_BLOBS     prefix of the paths of the stored blobs
  *
- * The control file holds 32-bit words in native order. The test writes the first three at any time:
+ * The control file holds 32-bit words in native order. The test writes the first four at any time:
  *   0         errno of a failed call
- *   1         chance of failure on the database, in 1/10,000
- *   2         chance of failure on the blobs, in 1/10,000
- * The library counts the failed calls in the others, by call (enum call): 3 to 8 on the database, 9 to 14
- * on the blobs.
+ *   1         the calls that may fail: bit n stands for number n of enum call
+ *   2         chance of failure on the database, in 1/10,000
+ *   3         chance of failure on the blobs, in 1/10,000
+ * The library counts the failed calls in the others, by call: 4 to 9 on the database, 10 to 15 on the blobs.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -31,7 +31,7 @@
 enum call { WRITE, PWRITE, SYNC, TRUNCATE, RENAME, OPEN, CALLS };
 enum area { DATABASE, BLOBS, AREAS };
 
-enum { ERRNO_WORD = 0, CHANCE_WORD = 1, COUNT_WORD = CHANCE_WORD + AREAS };
+enum { ERRNO_WORD = 0, CALLS_WORD = 1, CHANCE_WORD = 2, COUNT_WORD = CHANCE_WORD + AREAS };
 #define WORDS (COUNT_WORD + AREAS * CALLS)
 
 static uint32_t *control;
@@ -77,6 +77,8 @@ static int is_armed(void)
 /* Decides whether a call on a path fails, and counts it if so. */
 static int path_fails(enum call call, const char *path)
 {
+    if (!(control[CALLS_WORD] >> call & 1))
+        return 0;
     for (int area = 0; path && area < AREAS; area++) {
         if (strncmp(path, prefixes[area], strlen(prefixes[area])) != 0)
             continue;

@@ -15,8 +15,8 @@ use super::tally::Tally;
 const CALLS: [&str; 6] = ["write", "pwrite", "sync", "truncate", "rename", "open"];
 /// The areas that the library counts, in its order.
 const AREAS: [&str; 2] = ["database", "blobs"];
-/// The words before the counts: errno, and the chance of each area.
-const HEADER_WORDS: usize = 1 + AREAS.len();
+/// The words before the counts: errno, the calls that may fail, and the chance of each area.
+const HEADER_WORDS: usize = 2 + AREAS.len();
 const WORDS: usize = HEADER_WORDS + AREAS.len() * CALLS.len();
 
 /// Which files' calls fail.
@@ -35,6 +35,18 @@ pub(super) enum FileError {
     Io,
     /// The disk is full: ENOSPC.
     NoSpace,
+}
+
+/// The calls that may fail, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Calls(u32);
+
+impl Calls {
+    pub(super) const ALL: Self = Self((1 << CALLS.len()) - 1);
+    /// `write`, `writev` and `pwrite`.
+    pub(super) const WRITES: Self = Self(0b11);
+    /// `fsync` and `fdatasync`.
+    pub(super) const SYNCS: Self = Self(0b100);
 }
 
 impl FileError {
@@ -96,13 +108,13 @@ impl FileFaults {
         ]
     }
 
-    /// From now on calls on an area fail, this many of 10,000.
-    pub(super) fn begin(&self, area: Area, error: FileError, chance: u32) {
+    /// From now on these calls on an area fail, this many of 10,000.
+    pub(super) fn begin(&self, area: Area, error: FileError, calls: Calls, chance: u32) {
         let (database, blobs) = match area {
             Area::Database => (chance, 0),
             Area::Blobs => (0, chance),
         };
-        self.set([error.errno(), database, blobs]);
+        self.set([error.errno(), calls.0, database, blobs]);
     }
 
     /// No call fails any more.

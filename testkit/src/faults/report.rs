@@ -58,6 +58,11 @@ impl Report {
         idle.map(|(kind, _)| kind).collect()
     }
 
+    /// How many calls on files failed.
+    pub fn failed_file_calls(&self) -> usize {
+        self.file_calls.total()
+    }
+
     /// How often a past attempt tried to write and was refused.
     pub fn refused_writes(&self) -> usize {
         self.logs.refused_writes
@@ -110,9 +115,23 @@ impl fmt::Display for Report {
             self.pairs
         )?;
         write!(f, "{} promises broken", self.broken.len())?;
+        let mut kinds = Tally::default();
+        for promise in &self.broken {
+            kinds.add(&kind_of(promise));
+        }
+        if !self.broken.is_empty() {
+            write!(f, ", by kind: {kinds}")?;
+        }
         for promise in self.broken.iter().take(MAX_PRINTED) {
             write!(f, "\n  BROKEN: {promise}")?;
         }
         Ok(())
     }
+}
+
+/// What is the same in all promises of a kind: the first words without numbers and names.
+fn kind_of(promise: &str) -> String {
+    let is_plain = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());
+    let words: Vec<&str> = promise.split_whitespace().filter(is_plain).collect();
+    words[..words.len().min(8)].join(" ")
 }

@@ -41,6 +41,8 @@ pub(super) struct Seen {
     /// Programs that did not answer after they had.
     silent: BTreeSet<String>,
     database_down: bool,
+    /// Noted at once: a restarted service counts anew at the same address.
+    origin_away: bool,
     worker_waiting: bool,
 }
 
@@ -100,6 +102,11 @@ impl Seen {
         match answer {
             Some(figures) => {
                 let says = |figure: &str, value| figures.of(figure, &[]) == Some(value);
+                let failed = |code| {
+                    let count = figures.of("media_attempt_failures_total", &[("code", code)]);
+                    count.is_some_and(|count| count > 0.0)
+                };
+                self.origin_away |= failed("connect_failed") || failed("connection_lost");
                 self.database_down |= says("media_database_up", 0.0);
                 self.worker_waiting |= says("media_worker_waiting", 1.0);
                 self.last.insert(name, figures);
@@ -127,7 +134,6 @@ impl Seen {
 
     /// Whether a kind of fault, which was made, shows.
     pub(super) fn show(&self, fault: Fault) -> bool {
-        let failures = |code| self.sum("media_attempt_failures_total", &[("code", code)]);
         match fault {
             Fault::KillWorker | Fault::StopWorker => self.any_silent("worker"),
             Fault::KillApi | Fault::FreezeApi | Fault::StopApi => self.any_silent("api"),
@@ -146,7 +152,7 @@ impl Seen {
             }
             // The library that makes them counts them: the report shows its counts.
             Fault::FailFiles(..) => true,
-            Fault::StopOrigin => failures("connect_failed") + failures("connection_lost") > 0.0,
+            Fault::StopOrigin => self.origin_away,
         }
     }
 }

@@ -28,5 +28,6 @@ async fn a_cluster_keeps_every_promise_whatever_fails() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_service_keeps_every_promise_whatever_fails() {
-    run(Mode::Single).await;
+    let report = run(Mode::Single).await;
+    assert!(report.failed_file_calls() > 0, "{report}");
 }
