@@ -8,6 +8,7 @@ mod m20261124_000005_traces;
 mod m20261126_000006_origin_guests;
 mod m20261126_000007_public_since;
 mod m20261126_000008_lists_by_id;
+mod m20261127_000010_charset;
 
 use sea_orm_migration::{
     prelude::*,
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000006_origin_guests::Migration),
             Box::new(m20261126_000007_public_since::Migration),
             Box::new(m20261126_000008_lists_by_id::Migration),
+            Box::new(m20261127_000010_charset::Migration),
         ]
     }
 }
