@@ -22,10 +22,13 @@ mod client_address;
 mod cors;
 mod described;
 mod drain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod jobs;
 mod jsonapi;
 mod medias;
+mod multipart;
 mod negotiation;
 mod observed;
 mod operation_paths;
@@ -37,6 +40,7 @@ mod resource;
 mod security_headers;
 mod server;
 mod signed_link;
+mod time;
 
 use authentication::Authentication;
 use cors::Cors;
