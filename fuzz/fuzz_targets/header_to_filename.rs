@@ -1,21 +1,24 @@
-//! Whatever an origin sends as `Content-Disposition`, the name of the file is one that is safe to show
-//! and to save.
+//! Every name in `Content-Disposition`, of an origin or a form, is safe to show and to save.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use media_worker::filename;
+use media_shared::{content_disposition, media::Filename};
 
 fuzz_target!(|header: &[u8]| {
-    let Some(name) = filename::from_content_disposition(header) else {
-        return;
-    };
+    check(content_disposition::filename(header));
+    check(content_disposition::form_part(header).filename);
+});
+
+fn check(name: Option<Filename>) {
+    let Some(name) = name else { return };
     let name = name.as_str();
     assert!(!name.is_empty() && name.len() <= 255, "{name:?}");
     assert!(name != "." && name != "..", "{name:?}");
     assert!(!name.contains(['/', '\\']), "{name:?}");
     assert!(!name.contains(char::is_control), "{name:?}");
     // Characters that turn the reading direction make `gpj.exe` look like `exe.jpg`.
-    assert!(!name.contains(['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}']), "{name:?}");
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(!name.contains(turns), "{name:?}");
     assert_eq!(name.trim(), name);
-});
+}

@@ -12,6 +12,7 @@ mod m20261126_000006_origin_guests;
 mod m20261126_000007_public_since;
 mod m20261126_000008_lists_by_id;
 mod m20261127_000009_whole_microseconds;
+mod m20261127_000010_charset;
 mod m20261127_000012_fair_claims;
 
 use sea_orm_migration::{
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000007_public_since::Migration),
             Box::new(m20261126_000008_lists_by_id::Migration),
             Box::new(m20261127_000009_whole_microseconds::Migration),
+            Box::new(m20261127_000010_charset::Migration),
             Box::new(m20261127_000012_fair_claims::Migration),
         ]
     }

@@ -55,6 +55,15 @@ fn is_unsafe_character(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// The other marks that change the reading direction (Unicode's `Bidi_Control`) and the separators of
+/// lines. Clients may use them in names of their own; foreign names are cleared of them.
+fn is_invisible_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}'
+    )
+}
+
 /// Where a media is kept: a resource and, optionally, a key within it. One path names one media.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MediaPath {
@@ -103,7 +112,8 @@ impl Filename {
     /// is kept); nothing if nothing is left.
     pub fn from_untrusted(text: &str) -> Option<Self> {
         let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
-        let clean: String = last.chars().filter(|c| !is_unsafe_character(*c)).collect();
+        let is_unsafe = |c: &char| is_unsafe_character(*c) || is_invisible_mark(*c);
+        let clean: String = last.chars().filter(|c| !is_unsafe(c)).collect();
         Self::new(shorten(clean.trim()).trim()).ok()
     }
 

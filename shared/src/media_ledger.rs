@@ -35,6 +35,8 @@ pub struct NewMedia {
     pub filename: Filename,
     /// What the bytes are.
     pub mime_type: String,
+    /// The charset of text.
+    pub charset: Option<String>,
     /// Bytes.
     pub size: u64,
     /// What they hash to.
@@ -373,6 +375,7 @@ fn filled(
         // The configuration keeps sizes below 2^63.
         size: Set(i64::try_from(new.size).unwrap_or(i64::MAX)),
         mime_type: Set(new.mime_type),
+        charset: Set(new.charset),
         sha256: Set(new.sha256.to_string()),
         // Three numbers cannot fail to be written.
         metadata: Set(new

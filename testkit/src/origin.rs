@@ -16,9 +16,11 @@ use crate::closed_network;
 mod misbehave;
 mod ranges;
 mod tls;
+mod verbatim;
 
 pub use ranges::{Content, RangedOrigin, Script, Seen, http_date};
 pub use tls::{Authority, Tls};
+pub use verbatim::VerbatimOrigin;
 
 /// A running origin that misbehaves.
 pub struct Origin {

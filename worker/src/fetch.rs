@@ -36,26 +36,31 @@ use crate::egress::Dialer;
 
 mod ahead;
 mod body;
+mod coding;
 mod connect;
+mod cookies;
 mod courtesy;
 mod failure;
 mod flight;
 mod head;
 mod origin_slots;
 mod pilot;
+mod redirect;
 mod transfer;
 mod validator;
 
-use body::Body;
+use body::{Body, RawBody};
 use connect::{Connection, Connector};
+use cookies::Cookies;
 use courtesy::Courtesy;
+use head::BodyPlan;
 pub use head::Head;
 use origin_slots::{OriginSlots, Slot};
 pub use transfer::Transfer;
 pub use validator::Validator;
 
 /// How many redirects are followed.
-const MAX_REDIRECTS: usize = 5;
+const MAX_REDIRECTS: usize = 10;
 /// How many interim answers (1xx) an origin may send before its answer.
 const MAX_INTERIM: usize = 16;
 /// The memory for bytes that were fetched ahead of their turn, in mebibytes.
@@ -83,6 +88,8 @@ pub struct Target {
     url: Url,
     /// To the first origin only.
     headers: HeaderMap,
+    /// Of the URL's origin.
+    cookies: Cookies,
 }
 
 /// What tells the bytes at a URL from others that may be there later.
@@ -122,6 +129,7 @@ impl Target {
         Ok(Self {
             url: url.clone(),
             headers: custom_headers(headers)?,
+            cookies: Cookies::default(),
         })
     }
 }
@@ -143,9 +151,8 @@ struct Opened {
 
 /// An answer, and the connection that it comes over.
 struct Answer {
-    url: Url,
-    /// The client's headers that went with the request.
-    custom: HeaderMap,
+    /// What was asked for in the end, and what went with the request.
+    target: Target,
     response: Response<Incoming>,
     connection: Connection,
 }
@@ -200,8 +207,8 @@ impl Fetcher {
     }
 
     fn whole(&self, target: &Target, answer: Answer) -> Result<Transfer, Failure> {
-        let head = Head::of_whole(answer.url.clone(), &answer.response)?;
-        let opened = self.opened(head, answer);
+        let (head, plan) = Head::of_whole(answer.target.url.clone(), &answer.response)?;
+        let opened = self.opened(head, plan, answer);
         Ok(Transfer::new(self.clone(), target.clone(), opened, 0))
     }
 
@@ -219,28 +226,24 @@ impl Fetcher {
             let whole = self.whole(target, answer)?;
             return Err(FetchError::Changed(Some(Box::new(whole))));
         }
-        let head = Head::of_part(answer.url.clone(), &answer.response, part, identity)?;
-        Ok(self.opened(head, answer))
+        let url = answer.target.url.clone();
+        let (head, plan) = Head::of_part(url, &answer.response, part, identity)?;
+        Ok(self.opened(head, plan, answer))
     }
 
-    fn opened(&self, head: Head, answer: Answer) -> Opened {
-        Opened {
-            head,
-            near: Target {
-                url: answer.url.clone(),
-                headers: answer.custom.clone(),
-            },
-            body: self.body(answer),
-        }
-    }
-
-    fn body(&self, answer: Answer) -> Body {
-        Body::new(
-            answer.url,
+    fn opened(&self, head: Head, plan: BodyPlan, answer: Answer) -> Opened {
+        let body = RawBody::new(
+            answer.target.url.clone(),
             answer.response.into_body(),
             answer.connection,
             self.limits.stall,
-        )
+            plan.length,
+        );
+        Opened {
+            head,
+            near: answer.target,
+            body: Body::new(body, plan.codings),
+        }
     }
 
     /// Asks for a URL and follows redirects to an answer that is none.
@@ -250,25 +253,32 @@ impl Fetcher {
         range: HeaderMap,
         mut slot: Option<Slot>,
     ) -> Result<Answer, Failure> {
-        let mut custom = target.headers.clone();
-        let mut url = target.url.clone();
+        let mut target = target.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let span = info_span!("exchange", server.address = url.host_str());
-            let exchange = self.exchange(&url, &custom, &range, slot.take());
-            let answer = exchange.instrument(span).await?;
-            let Some(next) = self.redirect_target(&url, &answer.response)? else {
-                return Ok(answer);
+            let span = info_span!("exchange", server.address = target.url.host_str());
+            let exchange = self.exchange(&target, &range, slot.take());
+            let (response, connection) = exchange.instrument(span).await?;
+            let may_downgrade = self.connector.dialer().gate().allows_downgrade();
+            let Some(next) = redirect::target(&target.url, &response, may_downgrade)? else {
+                return Ok(Answer {
+                    target,
+                    response,
+                    connection,
+                });
             };
-            if next.origin() != url.origin() {
-                custom.clear();
+            if next.origin() == target.url.origin() {
+                target.cookies.store(&target.url, response.headers());
+            } else {
+                target.headers.clear();
+                target.cookies.clear();
             }
-            url = next;
+            target.url = next;
         }
         Err(Failure::new(
             FailureCode::BadRedirect,
             format!(
                 "{} was redirected more than {MAX_REDIRECTS} times; give the URL that the redirects lead to",
-                redact_url(&url)
+                redact_url(&target.url)
             ),
         ))
     }
@@ -276,16 +286,16 @@ impl Fetcher {
     /// One request, over a connection of its own.
     async fn exchange(
         &self,
-        url: &Url,
-        custom: &HeaderMap,
+        target: &Target,
         range: &HeaderMap,
         slot: Option<Slot>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
+        let url = &target.url;
         let gate = self.connector.dialer().gate();
         gate.judge_url(url)
             .map_err(|denied| failure::denied(url, &denied))?;
         let mut request = self
-            .prepare(url, custom, range)
+            .prepare(target, range)
             .ok_or_else(|| failure::unsendable(url))?;
         let flooded = watch_interim(&mut request);
         // Beside another connection of the same import.
@@ -316,12 +326,7 @@ impl Fetcher {
                     let exchange = (url, custom);
                     self.courtesy.note(exchange, leave, status, headers).await;
                 }
-                Ok(Answer {
-                    url: url.clone(),
-                    custom: custom.clone(),
-                    response,
-                    connection,
-                })
+                Ok((response, connection))
             }
             Ok(Err(error)) => Err(failure::of_request(url, &error)),
             Err(_) => Err(failure::no_response(url, self.limits.response)),
@@ -329,16 +334,12 @@ impl Fetcher {
     }
 
     /// The request in the form that goes to an origin (RFC 9112 §3.2.1).
-    fn prepare(
-        &self,
-        url: &Url,
-        custom: &HeaderMap,
-        range: &HeaderMap,
-    ) -> Option<Request<Empty<Bytes>>> {
-        let target = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).ok()?;
+    fn prepare(&self, target: &Target, range: &HeaderMap) -> Option<Request<Empty<Bytes>>> {
+        let url = &target.url;
+        let path = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).ok()?;
         let host = HeaderValue::try_from(&url[Position::BeforeHost..Position::AfterPort]).ok()?;
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = target;
+        *request.uri_mut() = path;
         let headers = request.headers_mut();
         headers.insert(header::HOST, host);
         headers.insert(header::USER_AGENT, self.user_agent.clone());
@@ -347,8 +348,11 @@ impl Fetcher {
             headers.insert(header::AUTHORIZATION, credentials);
         }
         // In place of what stands there already; none of them frames the request or routes it.
-        for (name, value) in custom.iter().chain(range) {
+        for (name, value) in target.headers.iter().chain(range) {
             headers.insert(name, value.clone());
+        }
+        if let Some(value) = target.cookies.header(url, headers.get(header::COOKIE)) {
+            headers.insert(header::COOKIE, value);
         }
         // A content coding would change the bytes that are kept.
         headers.insert(
@@ -358,39 +362,6 @@ impl Fetcher {
         // One exchange for each connection; what follows the answer is looked at.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         Some(request)
-    }
-
-    /// Where a redirect leads, or nothing if the answer is none. 300 and 304 are no redirects that
-    /// can be followed (RFC 9110 §15.4).
-    fn redirect_target<B>(
-        &self,
-        url: &Url,
-        response: &Response<B>,
-    ) -> Result<Option<Url>, Failure> {
-        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(None);
-        }
-        let wrong = |reason: &str| {
-            Failure::new(
-                FailureCode::BadRedirect,
-                format!("{} redirects {reason}", redact_url(url)),
-            )
-        };
-        let location = response
-            .headers()
-            .get(header::LOCATION)
-            .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-            .ok_or_else(|| wrong("without saying where to"))?;
-        let target = url
-            .join(location)
-            .map_err(|_| wrong("to something that is no URL"))?;
-        let downgrade = url.scheme() == "https" && target.scheme() == "http";
-        if downgrade && !self.connector.dialer().gate().allows_downgrade() {
-            return Err(wrong(
-                "from https to http, which is not followed; the operator can allow it with MEDIA_EGRESS_DOWNGRADE",
-            ));
-        }
-        Ok(Some(target))
     }
 }
 

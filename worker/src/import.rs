@@ -192,13 +192,15 @@ impl Importer {
             Err(Broken::Storage(error)) => {
                 let transient =
                     matches!(&error, IntakeError::Storage(error) if error.is_transient());
-                leave(&transfer, intake, transient).await;
+                let origin = origin_of(&transfer).filter(|_| transient && !transfer.is_whole());
+                leave(origin, intake, transient).await;
                 return Err(task.broken(&error, false));
             }
             Err(Broken::Fetch(error)) => {
                 let worth_it =
                     matches!(&error, FetchError::Failed(failure) if failure.code.is_retryable());
-                leave(&transfer, intake, worth_it).await;
+                let origin = origin_of(&transfer).filter(|_| worth_it && !transfer.is_whole());
+                leave(origin, intake, worth_it).await;
                 return Err(error);
             }
         }
@@ -342,9 +344,10 @@ async fn checkpoint(intake: &mut Intake, origin: &serde_json::Value) -> Result<(
     }
 }
 
-/// Leaves what has come to the next attempt, if that can be of use; gives it up otherwise.
-async fn leave(transfer: &Transfer, mut intake: Intake, worth_it: bool) {
-    if let Some(origin) = origin_of(transfer).filter(|_| worth_it && !transfer.is_whole())
+/// Leaves the bytes of a failed attempt to the next one, or gives them up. `origin` is there if the next
+/// one can go on from a checkpoint; it is not borrowed from the transfer, which no two tasks share.
+async fn leave(origin: Option<serde_json::Value>, mut intake: Intake, worth_it: bool) {
+    if let Some(origin) = origin
         && let Err(error) = checkpoint(&mut intake, &origin).await
     {
         tracing::debug!(%error, "the checkpoint of before has to do");

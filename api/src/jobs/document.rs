@@ -56,6 +56,7 @@ pub(super) struct NewJobAttributes {
     pub(super) unicity: Option<String>,
     /// Not before this time: RFC 3339 with a zone.
     #[oai(nullable)]
+    #[serde(default, deserialize_with = "crate::time::deserialize")]
     pub(super) scheduled_at: Option<DateTime<Utc>>,
     /// Attempts beyond the first, 0 to 100; default 5.
     #[oai(nullable, validator(minimum(value = "0"), maximum(value = "100")))]
@@ -189,8 +190,7 @@ pub(super) type ScheduledAt = poem_openapi::types::MaybeUndefined<DateTime<Utc>>
 
 /// Tells null from not named.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ScheduledAt>, D::Error> {
-    let value = Option::<DateTime<Utc>>::deserialize(deserializer)?;
-    Ok(Some(match value {
+    Ok(Some(match crate::time::deserialize(deserializer)? {
         Some(time) => ScheduledAt::Value(time),
         None => ScheduledAt::Null,
     }))

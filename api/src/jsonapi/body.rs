@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use media_shared::header_parameters::Parameterized;
 use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -32,11 +33,12 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
             .await
             .map_err(|_| ApiError::new(ErrorCode::Stalled, "the body took too long to come"))?
             .map_err(|error| ApiError::from_body(&error))?;
-        let mut json = serde_json::Deserializer::from_slice(&taken);
+        // RFC 8259 §8.1 lets a reader pass over a byte order mark.
+        let text = taken.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&taken);
+        let mut json = serde_json::Deserializer::from_slice(text);
         let value: T =
             serde_path_to_error::deserialize(&mut json).map_err(|error| rejected(&error))?;
-        json.end()
-            .map_err(|error| ApiError::new(ErrorCode::MalformedBody, error.to_string()))?;
+        json.end().map_err(|error| malformed(&error))?;
         Ok(Self(value))
     }
 }
@@ -45,7 +47,7 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
 fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     if error.inner().is_data() {
         let pointer = pointer_to(error.path());
-        let detail = without_value(error.inner().to_string());
+        let detail = without_value(sentence(error.inner()));
         // JSON:API 1.1 §7.1, §7.2: a type that the path does not hold is a conflict.
         let code = if pointer == "/data/type" && detail.starts_with("unknown variant") {
             ErrorCode::Conflict
@@ -54,10 +56,23 @@ fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
         };
         ApiError::at_pointer(code, pointer, detail)
     } else {
-        ApiError::new(
-            ErrorCode::MalformedBody,
-            format!("the body is not JSON: {}", error.inner()),
-        )
+        malformed(error.inner())
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> ApiError {
+    let detail = format!("the body is not JSON: {}", sentence(error));
+    ApiError::new(ErrorCode::MalformedBody, detail)
+}
+
+/// The error without the line and column that it ends in: `source.pointer` says where it is, and bodies
+/// that programs write have one line.
+fn sentence(error: &serde_json::Error) -> String {
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    match text.strip_suffix(&position) {
+        Some(sentence) => sentence.to_owned(),
+        None => text,
     }
 }
 
@@ -124,15 +139,11 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
 /// JSON:API 1.1 §5.1: its media type takes no parameters but `ext` and `profile`, and no extension
 /// is known here.
 fn is_json_api(content_type: &str) -> bool {
-    parse_net::media::parse(content_type.as_bytes(), &parse_net::Limits::DEFAULT).is_ok_and(
-        |parsed| {
-            let plain = || {
-                let mut parameters = parsed.params().iter();
-                parameters.all(|parameter| parameter.name.eq_ignore_ascii_case(b"profile"))
-            };
-            parsed.essence_is("application/json") || parsed.essence_is(MEDIA_TYPE) && plain()
-        },
-    )
+    let parsed = Parameterized::parse(content_type.as_bytes());
+    let is = |mime: &str| parsed.value.eq_ignore_ascii_case(mime.as_bytes());
+    let mut parameters = parsed.parameters.iter();
+    is("application/json")
+        || is(MEDIA_TYPE) && parameters.all(|parameter| parameter.name == "profile")
 }
 
 /// A document that is sent.

@@ -184,7 +184,7 @@ async fn elsewhere(
         return Ok(None);
     }
     let answer = PresignedAnswer {
-        content_type: media.mime_type.clone(),
+        content_type: headers::content_type(media),
         content_disposition: headers::content_disposition(
             media,
             inline && headers::may_be_inline(media, false),
@@ -253,6 +253,15 @@ fn if_range_holds(headers: &HeaderMap, current: &EntityTag<'_>) -> bool {
         None => true,
         Some(Ok(IfRange::Tag(tag))) => tag.strong_eq(current),
         Some(_) => false,
+    }
+}
+
+/// The range that a request for `size` bytes comes to, if it is served in part.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn range_of(value: &[u8], size: u64) -> Option<Range<u64>> {
+    match judge_range(value, size) {
+        Verdict::Part(range) => Some(range),
+        _ => None,
     }
 }
 

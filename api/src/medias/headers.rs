@@ -78,10 +78,18 @@ pub(super) fn validators(headers: &mut HeaderMap, media: &media::Model) {
     }
 }
 
+/// The media type, with the charset of text.
+pub(super) fn content_type(media: &media::Model) -> String {
+    match &media.charset {
+        Some(charset) => format!("{}; charset={charset}", media.mime_type),
+        None => media.mime_type.clone(),
+    }
+}
+
 /// What the bytes are and how a browser may treat them.
 pub(super) fn content(headers: &mut HeaderMap, media: &media::Model, inline: bool) {
     let disposition = content_disposition(media, inline);
-    set(headers, header::CONTENT_TYPE, &media.mime_type);
+    set(headers, header::CONTENT_TYPE, content_type(media));
     set(headers, header::CONTENT_DISPOSITION, disposition);
     for (name, value) in [
         (header::ACCEPT_RANGES, "bytes"),

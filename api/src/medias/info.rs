@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The headers that carry the record, and what they mean. Text is percent-encoded (RFC 3986).
-const RECORD_HEADERS: [(&str, &str); 11] = [
+const RECORD_HEADERS: [(&str, &str); 12] = [
     ("X-Media-Id", "The media's id"),
     ("X-Media-Resource", "Where it is kept, percent-encoded"),
     ("X-Media-Key", "Where within the resource, percent-encoded"),
@@ -29,6 +29,7 @@ const RECORD_HEADERS: [(&str, &str); 11] = [
     ),
     ("X-Media-Size", "Bytes"),
     ("X-Media-Type", "What the bytes are"),
+    ("X-Media-Charset", "The charset of text, if it is known"),
     ("X-Media-Sha256", "64 hexadecimal digits"),
     ("X-Media-Public", "Whether anyone may download it"),
     ("X-Media-Created-At", "When the media came to be"),
@@ -55,7 +56,7 @@ impl InfoResponse {
 }
 
 /// The headers in the order of [`RECORD_HEADERS`]; what is not known has none.
-fn record(media: &media::Model) -> [Option<String>; 11] {
+fn record(media: &media::Model) -> [Option<String>; 12] {
     [
         Some(media.id.to_string()),
         Some(encoded(&media.resource)),
@@ -63,6 +64,7 @@ fn record(media: &media::Model) -> [Option<String>; 11] {
         Some(encoded(&media.filename)),
         Some(media.size.to_string()),
         Some(media.mime_type.clone()),
+        media.charset.clone(),
         Some(media.sha256.clone()),
         Some(media.public.to_string()),
         Some(to_rfc3339(media.created_at)),
@@ -95,7 +97,7 @@ impl ApiResponse for InfoResponse {
         let headers = RECORD_HEADERS.map(|(name, description)| MetaHeader {
             name: name.to_owned(),
             description: Some(description.to_owned()),
-            required: name != "X-Media-Key",
+            required: !matches!(name, "X-Media-Key" | "X-Media-Charset"),
             deprecated: false,
             schema: String::schema_ref(),
         });

@@ -38,9 +38,10 @@ impl MediasApi {
         let mut query = QueryString::of(request);
         let belonging = take_project(&mut query)?;
         let view = View::take(&mut query)?;
-        query.finish()?;
+        let key = key_of(key, &mut query)?;
         let sight = caller_of(request).sees_media();
-        let media = self.find((resource, key), &sight, &belonging).await?;
+        let place = (resource, key.as_deref());
+        let media = self.find(place, &sight, &belonging).await?;
         let media = sight.shown(media);
         Ok(InfoResponse::new(
             media,
@@ -61,9 +62,21 @@ impl MediasApi {
         let link = self.links.take(&mut query)?;
         query.take("disposition")?;
         let belonging = take_project(&mut query)?;
-        query.finish()?;
+        let key = match &link {
+            // Nothing may be added to a signed link.
+            Some(_) => {
+                query.finish()?;
+                key.map(str::to_owned)
+            }
+            // A link that has lost its signature.
+            None if query.peek("media").is_some() => {
+                return Err(query.finish().err().unwrap_or_else(no_such_media));
+            }
+            // Pages add parameters of their own, such as `v` against stale caches.
+            None => key_of(key, &mut query)?,
+        };
         let sight = caller_of(request).sees_media();
-        let place = (resource, key);
+        let place = (resource, key.as_deref());
         let find = || self.find_as(link.as_ref(), place, &sight, &belonging);
         let left = link.as_ref().and_then(|link| link.left.to_std().ok());
         let source = Source {
@@ -153,6 +166,14 @@ impl MediasApi {
                 "several projects have a media at this resource and key; say which one is meant",
             )),
         }
+    }
+}
+
+/// The key in the path, or the one in the query.
+fn key_of(key: Option<&str>, query: &mut QueryString) -> Result<Option<String>, ApiError> {
+    match key {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => query.take("key"),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Uploads: a form whose file goes straight to storage as it comes, never whole into memory, never
 //! into a temporary file first.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use media_shared::{
     blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
     blob_store::BlobStore,
@@ -16,7 +15,6 @@ use media_shared::{
     metrics::{Stored, figures},
     services::Services,
 };
-use multer::{Constraints, Field, Multipart, SizeLimit};
 use poem::{Body, Request, RequestBody, Result, http::header};
 use poem_openapi::{
     impl_apirequest_for_payload,
@@ -25,13 +23,15 @@ use poem_openapi::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::frame_budget::{self, FrameBudget, MAX_FRAME_BYTES};
-use crate::jsonapi::{ApiError, ErrorCode};
+use crate::{
+    jsonapi::{ApiError, ErrorCode},
+    multipart::{self, MAX_FRAME_BYTES, Multipart, MultipartError, PartHead},
+};
 
 /// The field that carries the file.
 const FILE_FIELD: &str = "media";
 /// The longest value of any other field, in bytes.
-const MAX_FIELD_BYTES: u64 = 1024;
+const MAX_FIELD_BYTES: usize = 1024;
 /// How many renewals of an upload's blob in a row may fail before it is given up: fewer than its hold
 /// outlasts.
 const MISSED_RENEWALS: u32 = 2;
@@ -51,10 +51,9 @@ pub(super) struct Uploads {
     stall: Duration,
 }
 
-/// A form that is being read, and the budget for what is not the file.
+/// A form that is being read.
 struct Parts {
-    form: Multipart<'static>,
-    budget: FrameBudget,
+    form: Multipart,
     /// How large the file is at least, if the client has said how large the form is.
     least: Option<u64>,
 }
@@ -67,13 +66,10 @@ struct Described {
 }
 
 impl Described {
-    fn of(mut fields: Fields, part: &Field<'static>) -> Self {
-        let named = || part.file_name().and_then(Filename::from_untrusted);
+    fn of(mut fields: Fields, part: PartHead) -> Self {
         Self {
-            filename: fields.filename.take().or_else(named),
-            declared: part
-                .content_type()
-                .map(|mime| mime.essence_str().to_owned()),
+            filename: fields.filename.take().or(part.names.filename),
+            declared: part.content_type,
             fields,
         }
     }
@@ -91,6 +87,7 @@ impl Described {
             filename: self.filename.unwrap_or_else(Filename::download),
             metadata: media_metadata::read(store, sealed, &media_type.mime).await,
             mime_type: media_type.mime,
+            charset: media_type.charset,
             size: sealed.size,
             sha256: sealed.sha256,
             public: self.fields.public,
@@ -132,12 +129,15 @@ impl Uploads {
             let Some(part) = self.next_part(&mut parts).await? else {
                 return Err(missing_file());
             };
-            if part.name() == Some(FILE_FIELD) {
+            if part.names.name.as_deref() == Some(FILE_FIELD) {
                 return self
                     .take_file((path, creator), fields, part, &mut parts)
                     .await;
             }
-            fields.read(self.limited(part_text(part)).await?)?;
+            let name = part.names.name.unwrap_or_default();
+            Fields::check_name(&name)?;
+            let value = self.limited(field_value(&name, &mut parts.form)).await?;
+            fields.read(&name, &value)?;
         }
     }
 
@@ -145,7 +145,7 @@ impl Uploads {
         &self,
         place: (MediaPath, Creator),
         fields: Fields,
-        part: Field<'static>,
+        part: PartHead,
         parts: &mut Parts,
     ) -> Result<media::Model, ApiError> {
         let expectation = Expectation {
@@ -160,9 +160,8 @@ impl Uploads {
         let intake = Intake::open(blobs, store, owner, expectation, announced).await?;
         let blob = intake.blob().clone();
         let keep = async {
-            let described = Described::of(fields, &part);
-            parts.budget.lift();
-            let sealed = self.store(intake, part).await?;
+            let described = Described::of(fields, part);
+            let sealed = self.store(intake, &mut parts.form).await?;
             let new = described.with(place, &sealed, &self.services.store).await;
             self.record(new, &blob, parts).await
         };
@@ -201,13 +200,10 @@ impl Uploads {
     }
 
     /// Streams the file into storage.
-    async fn store(
-        &self,
-        mut intake: Intake,
-        mut part: Field<'static>,
-    ) -> Result<Sealed, ApiError> {
+    async fn store(&self, mut intake: Intake, form: &mut Multipart) -> Result<Sealed, ApiError> {
         loop {
-            let written = match self.limited(part_chunk(&mut part)).await {
+            let chunk = async { form.chunk().await.map_err(|error| unreadable(&error)) };
+            let written = match self.limited(chunk).await {
                 Ok(None) => return Ok(intake.seal().await?),
                 Ok(Some(chunk)) => intake.write(chunk).await.map_err(ApiError::from),
                 Err(error) => Err(error),
@@ -235,7 +231,7 @@ impl Uploads {
                 .map_err(ApiError::from),
             Ok(Some(part)) => Err(ApiError::at_pointer(
                 ErrorCode::InvalidValue,
-                pointer_to(part.name()),
+                pointer_to(&part.names.name.unwrap_or_default()),
                 "nothing may come after the field `media`; put it before",
             )),
             Err(error) => Err(error),
@@ -247,10 +243,9 @@ impl Uploads {
         recorded
     }
 
-    async fn next_part(&self, parts: &mut Parts) -> Result<Option<Field<'static>>, ApiError> {
-        parts.budget.renew();
+    async fn next_part(&self, parts: &mut Parts) -> Result<Option<PartHead>, ApiError> {
         let form = &mut parts.form;
-        self.limited(async { form.next_field().await.map_err(|error| unreadable(&error)) })
+        self.limited(async { form.next_part().await.map_err(|error| unreadable(&error)) })
             .await
     }
 
@@ -268,27 +263,48 @@ impl Uploads {
     }
 }
 
-async fn part_chunk(part: &mut Field<'static>) -> Result<Option<Bytes>, ApiError> {
-    part.chunk().await.map_err(|error| unreadable(&error))
+/// The value of a field that is no file.
+async fn field_value(name: &str, form: &mut Multipart) -> Result<Vec<u8>, ApiError> {
+    let mut value = Vec::new();
+    while let Some(chunk) = form.chunk().await.map_err(|error| unreadable(&error))? {
+        value.extend_from_slice(&chunk);
+        if value.len() > MAX_FIELD_BYTES {
+            return Err(ApiError::at_pointer(
+                ErrorCode::InvalidValue,
+                pointer_to(name),
+                format!("`{name}` must not be longer than {MAX_FIELD_BYTES} bytes"),
+            ));
+        }
+    }
+    Ok(value)
 }
 
-async fn part_text(part: Field<'static>) -> Result<(String, Bytes), ApiError> {
-    let name = part.name().unwrap_or_default().to_owned();
-    let value = part.bytes().await.map_err(|error| unreadable(&error))?;
-    Ok((name, value))
+fn invalid_field(name: &str, detail: &str) -> ApiError {
+    let shown: String = name.chars().take(64).collect();
+    ApiError::at_pointer(
+        ErrorCode::InvalidValue,
+        pointer_to(name),
+        format!("`{shown}` {detail}"),
+    )
 }
 
 impl Fields {
-    fn read(&mut self, (name, value): (String, Bytes)) -> Result<(), ApiError> {
-        let invalid = |detail: String| {
-            ApiError::at_pointer(
-                ErrorCode::InvalidValue,
-                pointer_to(Some(&name)),
-                format!("`{name}` {detail}"),
-            )
-        };
-        let text = std::str::from_utf8(&value).map_err(|_| invalid("is not UTF-8".to_owned()))?;
-        match name.as_str() {
+    /// The fields before the file.
+    const NAMES: [&'static str; 4] = ["public", "filename", "sha256", "size"];
+
+    /// Refuses an unknown field by its name, before its value is read: it may be the file.
+    fn check_name(name: &str) -> Result<(), ApiError> {
+        if Self::NAMES.contains(&name) {
+            return Ok(());
+        }
+        let detail = "is not a field of this form; the file goes into the field `media`";
+        Err(invalid_field(name, detail))
+    }
+
+    fn read(&mut self, name: &str, value: &[u8]) -> Result<(), ApiError> {
+        let invalid = |detail: String| invalid_field(name, &detail);
+        let text = std::str::from_utf8(value).map_err(|_| invalid("is not UTF-8".to_owned()))?;
+        match name {
             "public" => {
                 self.public = text
                     .parse()
@@ -308,7 +324,7 @@ impl Fields {
                     .map_err(|_| invalid("must be a number of bytes".to_owned()))?;
                 self.size = Some(size);
             }
-            _ => return Err(invalid("is not a field of this form".to_owned())),
+            other => return Self::check_name(other),
         }
         Ok(())
     }
@@ -321,25 +337,12 @@ impl UploadForm {
         if self.announced.is_some_and(|length| length > limit) {
             return Err(IntakeError::TooLarge { limit: max_bytes }.into());
         }
-        let limits = SizeLimit::new()
-            .whole_stream(limit)
-            .per_field(MAX_FIELD_BYTES)
-            // The intake limits the file itself, and says so in its own words.
-            .for_field(FILE_FIELD, u64::MAX);
-        let budget = FrameBudget::default();
-        let form = Multipart::with_constraints(
-            budget.limit(self.body.into_bytes_stream()),
-            self.boundary,
-            Constraints::new().size_limit(limits),
-        );
+        // The intake limits the file itself, and says so in its own words.
+        let form = Multipart::new(self.body.into_bytes_stream(), &self.boundary, limit);
         let least = self
             .announced
             .and_then(|length| length.checked_sub(MAX_FRAME_BYTES));
-        Ok(Parts {
-            form,
-            budget,
-            least,
-        })
+        Ok(Parts { form, least })
     }
 }
 
@@ -351,8 +354,8 @@ fn missing_file() -> ApiError {
     )
 }
 
-fn pointer_to(name: Option<&str>) -> String {
-    let name: String = name.unwrap_or_default().chars().take(64).collect();
+fn pointer_to(name: &str) -> String {
+    let name: String = name.chars().take(64).collect();
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
@@ -360,49 +363,31 @@ fn given_up_on() -> ApiError {
     PublishError::BlobLost.into()
 }
 
-fn unreadable(error: &multer::Error) -> ApiError {
-    match error {
-        multer::Error::FieldSizeExceeded { field_name, .. } => ApiError::at_pointer(
-            ErrorCode::InvalidValue,
-            pointer_to(field_name.as_deref()),
-            format!("must not be longer than {MAX_FIELD_BYTES} bytes"),
-        ),
-        multer::Error::StreamReadFailed(inner) if frame_budget::is_spent(&**inner) => {
-            ApiError::new(
-                ErrorCode::MalformedBody,
-                "the form has too many bytes outside its fields; its boundary may be wrong",
-            )
-        }
-        multer::Error::StreamReadFailed(inner)
-            if inner.downcast_ref::<io::Error>().map(io::Error::kind)
-                == Some(io::ErrorKind::TimedOut) =>
-        {
-            ApiError::new(ErrorCode::Stalled, inner.to_string())
-        }
-        multer::Error::StreamSizeExceeded { limit } => ApiError::new(
-            ErrorCode::TooLarge,
-            format!("the form is larger than the {limit} bytes allowed"),
-        ),
-        multer::Error::IncompleteStream
-        | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteHeaders
-        | multer::Error::StreamReadFailed(_) => ApiError::new(
+fn unreadable(error: &MultipartError) -> ApiError {
+    let (code, detail) = match error {
+        MultipartError::Incomplete => (
             ErrorCode::IncompleteBody,
-            "the form ended before it was whole; nothing was kept",
+            format!("{error}; nothing was kept"),
         ),
-        error => ApiError::new(
+        MultipartError::TooSlow(_) => (ErrorCode::Stalled, error.to_string()),
+        MultipartError::FrameTooLarge => (
+            ErrorCode::MalformedBody,
+            format!("{error}; its boundary may be wrong"),
+        ),
+        MultipartError::TooLarge(_) => (ErrorCode::TooLarge, error.to_string()),
+        MultipartError::BadBoundary => (
             ErrorCode::MalformedBody,
             format!("the form cannot be read: {error}"),
         ),
-    }
+    };
+    ApiError::new(code, detail)
 }
 
 impl Payload for UploadForm {
     const CONTENT_TYPE: &'static str = "multipart/form-data";
 
     fn check_content_type(content_type: &str) -> bool {
-        parse_net::media::parse(content_type.as_bytes(), &parse_net::Limits::DEFAULT)
-            .is_ok_and(|parsed| parsed.is_multipart_form_data())
+        multipart::is_form(content_type)
     }
 
     fn schema_ref() -> MetaSchemaRef {
@@ -455,8 +440,13 @@ impl ParsePayload for UploadForm {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let boundary = multer::parse_boundary(request.content_type().unwrap_or_default())
-            .map_err(|error| unreadable(&error))?;
+        let boundary = multipart::boundary(request.content_type().unwrap_or_default());
+        let boundary = boundary.ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::MalformedBody,
+                "the form cannot be read: its Content-Type names no boundary",
+            )
+        })?;
         let announced = request
             .header(header::CONTENT_LENGTH)
             .and_then(|length| length.parse().ok());

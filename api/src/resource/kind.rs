@@ -1,12 +1,14 @@
 //! What the values of a field are: how they are read from a query, carried in a cursor, and
 //! described.
 
-use chrono::{DateTime, Datelike as _, Utc};
-use media_shared::clock::{to_micros, to_rfc3339};
+use chrono::{DateTime, Utc};
+use media_shared::clock::to_rfc3339;
 use poem_openapi::registry::MetaSchema;
 use sea_orm::Value;
 use serde_json::Value as Json;
 use uuid::Uuid;
+
+use crate::time::parse_in_query;
 
 /// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +28,6 @@ pub(crate) enum Kind {
     /// An object; shown only.
     Object,
 }
-
-/// The years that an RFC 3339 time can lie in.
-const YEARS: std::ops::RangeInclusive<i32> = 0..=9999;
 
 impl Kind {
     /// Reads a value from a query, or says what it must be.
@@ -50,15 +49,7 @@ impl Kind {
                 .parse::<bool>()
                 .map(Value::from)
                 .map_err(|_| "must be true or false".to_owned()),
-            Self::Time => DateTime::parse_from_rfc3339(text)
-                .ok()
-                .map(|time| to_micros(time.with_timezone(&Utc)))
-                .filter(|time| YEARS.contains(&time.year()))
-                .map(Value::from)
-                .ok_or_else(|| {
-                    "must be an RFC 3339 time with a zone, such as 2030-01-31T12:00:00Z (write + as %2B)"
-                        .to_owned()
-                }),
+            Self::Time => parse_in_query(text).map(Value::from),
             Self::Object => Err("cannot be compared".to_owned()),
         }
     }

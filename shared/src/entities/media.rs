@@ -24,6 +24,8 @@ pub struct Model {
     pub size: i64,
     /// What the bytes are, such as `image/png`.
     pub mime_type: String,
+    /// The charset of text, such as `utf-8`.
+    pub charset: Option<String>,
     /// 64 hexadecimal digits.
     pub sha256: String,
     /// What the bytes say of themselves beside that, as [`crate::media_metadata`] reads them.

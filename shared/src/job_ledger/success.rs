@@ -356,6 +356,7 @@ mod tests {
                 path: MediaPath::new(resource, None).unwrap(),
                 filename: Filename::new("file.png").unwrap(),
                 mime_type: "image/png".into(),
+                charset: None,
                 size: 4,
                 sha256: Sha256::from_bytes([7; 32]),
                 metadata: None,

@@ -156,6 +156,7 @@ pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
             duration: Some(Duration::from_millis(7200)),
         }),
         mime_type: "image/png".into(),
+        charset: None,
         size: 4,
         sha256: Sha256::from_bytes([7; 32]),
         public: false,

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::{
-    connect::{Connection, Ending},
+    coding::{Coding, Decoder},
+    connect::{Connection, ENDING_LIMIT, Ending},
     failure,
 };
 
@@ -22,28 +23,63 @@ const PACE_DOUBLES_AFTER: Duration = Duration::from_mins(10);
 /// No more than 64 KiB a second are asked for.
 const MAX_PACE_DOUBLINGS: u64 = 8;
 
-/// Bytes that come from an origin. Dropping it closes the connection.
-pub(super) struct Body {
+/// Bytes of a file that come from an origin. Dropping it closes the connection.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is by far the most common"
+)]
+pub(super) enum Body {
+    /// As they were sent.
+    Raw(RawBody),
+    /// In a content coding, which is undone.
+    Coded(Box<Decoder>),
+}
+
+impl Body {
+    /// A body whose codings are to be undone, in this order.
+    pub(super) fn new(body: RawBody, codings: Vec<Coding>) -> Self {
+        if codings.is_empty() {
+            return Self::Raw(body);
+        }
+        Self::Coded(Box::new(Decoder::new(body.url.clone(), body, codings)))
+    }
+
+    /// The next bytes. A body that ends early, stalls or breaks is an error, never an end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Raw(body) => body.next().await,
+            Self::Coded(decoder) => decoder.next().await,
+        }
+    }
+}
+
+/// Bytes as an origin sends them.
+pub(super) struct RawBody {
     url: Url,
     incoming: Incoming,
     stall: Duration,
     pace: Pace,
+    /// How many bytes are still to come, where the HTTP library does not count them.
+    left: Option<u64>,
     /// Closed with the body.
     connection: Connection,
 }
 
-impl Body {
+impl RawBody {
+    /// `length` is how many bytes there are, if only the caller knows.
     pub(super) fn new(
         url: Url,
         incoming: Incoming,
         connection: Connection,
         stall: Duration,
+        length: Option<u64>,
     ) -> Self {
         Self {
             url,
             incoming,
             stall,
             pace: Pace::default(),
+            left: length,
             connection,
         }
     }
@@ -55,11 +91,23 @@ impl Body {
         }
     }
 
+    /// The end of a body that the library takes for one that ends with the connection.
+    async fn end_of_counted(&mut self) -> Result<Option<Bytes>, Failure> {
+        match timeout(ENDING_LIMIT, self.incoming.frame()).await {
+            Ok(Some(Ok(frame))) if frame.is_data() => Err(failure::excess(&self.url)),
+            _ => Ok(None),
+        }
+    }
+
     /// The next bytes. A body that ends early, stalls or breaks is an error, never an end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        if self.left == Some(0) {
+            return self.end_of_counted().await;
+        }
         let asked = Instant::now();
         loop {
             let frame = match timeout(self.stall, self.incoming.frame()).await {
+                Ok(None) if self.left.is_some() => return Err(failure::incomplete(&self.url)),
                 Ok(None) => return self.end().await,
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => return Err(failure::of_body(&self.url, &error)),
@@ -67,6 +115,7 @@ impl Body {
             };
             // Trailers are of no interest.
             if let Ok(bytes) = frame.into_data() {
+                self.count(bytes.len())?;
                 return if self.pace.holds(asked.elapsed(), bytes.len(), self.stall) {
                     Ok(Some(bytes))
                 } else {
@@ -74,6 +123,14 @@ impl Body {
                 };
             }
         }
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Failure> {
+        if let Some(left) = &mut self.left {
+            let rest = left.checked_sub(bytes as u64);
+            *left = rest.ok_or_else(|| failure::excess(&self.url))?;
+        }
+        Ok(())
     }
 }
 

@@ -22,13 +22,14 @@ use crate::{
     tls,
 };
 
-/// The most headers of an answer, and the most bytes of them.
-const MAX_HEADERS: usize = 100;
+/// The most bytes of an answer's head, and the most headers: more than fit into the bytes, unless they
+/// are hardly longer than the frame around them.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADERS: usize = MAX_HEADER_BYTES / 16;
 /// What one read may bring, and so what a connection may hold.
 const READ_BYTES: usize = 256 * 1024;
 /// How long the end of a connection is waited for after its answer.
-const ENDING_LIMIT: Duration = Duration::from_millis(20);
+pub(super) const ENDING_LIMIT: Duration = Duration::from_millis(20);
 
 /// Makes connections.
 #[derive(Clone)]
@@ -137,6 +138,10 @@ async fn speak(
 ) -> Result<Connection, ConnectError> {
     let (sender, connection) = http1::Builder::new()
         .max_headers(MAX_HEADERS)
+        // RFC 9112 §5.2: a user agent puts blanks in place of a fold. RFC 9112 §5.1: it removes blanks
+        // before the colon.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
         .max_header_size(MAX_HEADER_BYTES)
         .max_buf_size(READ_BYTES)
         .handshake(stream)

@@ -158,6 +158,15 @@ pub(super) fn excess(url: &Url) -> Failure {
     Failure::new(FailureCode::InvalidResponse, detail)
 }
 
+/// The origin names several lengths, or one that is no number.
+pub(super) fn bad_length(url: &Url) -> Failure {
+    let detail = format!(
+        "{} does not say clearly how many bytes it sends; the origin has to be set right",
+        redact_url(url)
+    );
+    Failure::new(FailureCode::InvalidResponse, detail)
+}
+
 /// The body broke off.
 pub(super) fn of_body(url: &Url, error: &hyper::Error) -> Failure {
     let url = redact_url(url);

@@ -3,13 +3,18 @@
 use hyper::{
     HeaderMap, Response, StatusCode,
     body::{Body as _, Incoming},
-    header,
+    header::{self, HeaderValue},
 };
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
+use media_shared::{content_disposition, job::Failure, media::Filename};
 use parse_net::range::{ContentRange, parse_content_range};
 use url::Url;
 
-use super::{FetchError, Identity, Part, failure, validator::Validator};
+use super::{
+    FetchError, Identity, Part,
+    coding::{self, Coding},
+    failure,
+    validator::Validator,
+};
 
 /// The head of an answer that carries bytes.
 #[derive(Clone, Debug)]
@@ -18,33 +23,51 @@ pub struct Head {
     pub url: Url,
     /// What tells the bytes from others at the same URL.
     pub identity: Identity,
-    /// What the origin says the bytes are, without parameters.
+    /// What the origin says the bytes are, with parameters.
     pub content_type: Option<String>,
-    /// `Content-Disposition`, as it came.
-    pub content_disposition: Option<Vec<u8>>,
+    /// The name that the origin gives the file.
+    pub filename: Option<Filename>,
     /// Whether the origin says that it gives parts.
     pub accepts_ranges: bool,
 }
 
+/// How the body of an answer is to be read.
+pub(super) struct BodyPlan {
+    /// The content codings to undo, in this order.
+    pub(super) codings: Vec<Coding>,
+    /// How many bytes it has, where the HTTP library does not count them.
+    pub(super) length: Option<u64>,
+}
+
 impl Head {
     /// Reads the head of an answer to a request for all the bytes.
-    pub(super) fn of_whole(url: Url, response: &Response<Incoming>) -> Result<Self, Failure> {
-        if response.status() != StatusCode::OK {
-            return Err(failure::of_status(
-                &url,
-                response.status(),
-                response.headers(),
-            ));
-        }
-        refuse_codings(&url, response.headers())?;
+    pub(super) fn of_whole(
+        url: Url,
+        response: &Response<Incoming>,
+    ) -> Result<(Self, BodyPlan), Failure> {
         let headers = response.headers();
+        let length = body_length(&url, response)?;
+        let total = match response.status() {
+            StatusCode::OK => length,
+            // Some answer so though no range was asked for. It is good if it brings all.
+            StatusCode::PARTIAL_CONTENT if is_complete(headers, length) => complete_length(headers),
+            status => return Err(failure::of_status(&url, status, headers)),
+        };
         let identity = Identity {
-            total: response.body().size_hint().exact(),
+            total,
             validator: Validator::of(headers),
         };
         let accepts_ranges = text(headers, header::ACCEPT_RANGES)
             .is_some_and(|units| units.eq_ignore_ascii_case("bytes"));
-        Ok(Self::read(url, headers, identity, accepts_ranges))
+        let mut head = Self::read(url, headers, identity, accepts_ranges);
+        let plan = head.body_plan(response, length)?;
+        if !plan.codings.is_empty() {
+            // Length, validator and ranges are those of the coded bytes, which are not kept: what is
+            // kept cannot be gone on with by offsets.
+            head.identity = Identity::default();
+            head.accepts_ranges = false;
+        }
+        Ok((head, plan))
     }
 
     /// Reads the head of an answer to a request for a part: it must bring just that part, of the
@@ -54,7 +77,7 @@ impl Head {
         response: &Response<Incoming>,
         part: Part,
         identity: &Identity,
-    ) -> Result<Self, FetchError> {
+    ) -> Result<(Self, BodyPlan), FetchError> {
         let headers = response.headers();
         match response.status() {
             StatusCode::PARTIAL_CONTENT => {}
@@ -62,24 +85,89 @@ impl Head {
             StatusCode::RANGE_NOT_SATISFIABLE => return Err(FetchError::Changed(None)),
             status => return Err(failure::of_status(&url, status, headers).into()),
         }
-        refuse_codings(&url, headers)?;
-        let length = response.body().size_hint().exact();
+        let length = body_length(&url, response)?;
         let Some(identity) = identity_by(headers, length, part, identity) else {
             return Err(FetchError::Changed(None));
         };
-        Ok(Self::read(url, headers, identity, true))
+        let head = Self::read(url, headers, identity, true);
+        let plan = head.body_plan(response, length)?;
+        if plan.codings.is_empty() {
+            Ok((head, plan))
+        } else {
+            // A part of coded bytes is no part of the file.
+            Err(FetchError::Changed(None))
+        }
     }
 
     fn read(url: Url, headers: &HeaderMap, identity: Identity, accepts_ranges: bool) -> Self {
+        let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Self {
             identity,
-            content_type: text(headers, header::CONTENT_TYPE).map(essence),
-            content_disposition: headers
-                .get(header::CONTENT_DISPOSITION)
-                .map(|value| value.as_bytes().to_vec()),
+            content_type: headers.get(header::CONTENT_TYPE).map(lossy),
+            filename: headers
+                .get_all(header::CONTENT_DISPOSITION)
+                .iter()
+                .find_map(|value| content_disposition::filename(value.as_bytes())),
             accepts_ranges,
             url,
         }
+    }
+
+    fn body_plan(
+        &self,
+        response: &Response<Incoming>,
+        length: Option<u64>,
+    ) -> Result<BodyPlan, Failure> {
+        let path = self
+            .url
+            .path_segments()
+            .and_then(|mut path| path.next_back());
+        let given = self.filename.as_ref().map(Filename::as_str);
+        let names: Vec<&str> = given.into_iter().chain(path).collect();
+        let mime = self.content_type.as_deref().map(essence);
+        Ok(BodyPlan {
+            codings: coding::to_undo(&self.url, response.headers(), &names, mime.as_deref())?,
+            length: length.filter(|_| response.body().size_hint().exact().is_none()),
+        })
+    }
+}
+
+/// How many bytes the body has, if the origin says so. `Transfer-Encoding: identity` makes the HTTP
+/// library pass over a `Content-Length`, which counts all the same.
+fn body_length(url: &Url, response: &Response<Incoming>) -> Result<Option<u64>, Failure> {
+    let is_chunked = coding::check_transfer(url, response.headers())?;
+    let counted = response.body().size_hint().exact();
+    if is_chunked || counted.is_some() {
+        return Ok(counted);
+    }
+    let mut lengths = response.headers().get_all(header::CONTENT_LENGTH).iter();
+    let mut numbers = lengths
+        .by_ref()
+        .map(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let first = numbers.next();
+    match first {
+        None => Ok(None),
+        Some(Some(length)) if numbers.all(|other| other == Some(length)) => Ok(Some(length)),
+        Some(_) => Err(failure::bad_length(url)),
+    }
+}
+
+/// Whether an answer brings a range that is all there is (RFC 9110 §14.4).
+fn is_complete(headers: &HeaderMap, length: Option<u64>) -> bool {
+    let value = headers.get(header::CONTENT_RANGE);
+    let range = value.map(|value| parse_content_range(value.as_bytes()));
+    let Some(Ok(ContentRange::Satisfied { range, complete })) = range else {
+        return false;
+    };
+    range.start == 0
+        && complete == Some(range.len())
+        && length.is_none_or(|length| length == range.len())
+}
+
+fn complete_length(headers: &HeaderMap) -> Option<u64> {
+    match parse_content_range(headers.get(header::CONTENT_RANGE)?.as_bytes()) {
+        Ok(ContentRange::Satisfied { complete, .. }) => complete,
+        _ => None,
     }
 }
 
@@ -115,33 +203,11 @@ fn identity_by(
     })
 }
 
-/// Refuses bytes in a coding: they would not be those that were asked for. `Transfer-Encoding` may
-/// say `chunked`, which is undone on the way, and nothing else (RFC 9112 §6.1).
-fn refuse_codings(url: &Url, headers: &HeaderMap) -> Result<(), Failure> {
-    let codings = |name| headers.get_all(name).iter();
-    let content = codings(header::CONTENT_ENCODING).map(|value| (value, "identity"));
-    let transfer = codings(header::TRANSFER_ENCODING).map(|value| (value, "chunked"));
-    for (value, expected) in content.chain(transfer) {
-        let coding = String::from_utf8_lossy(value.as_bytes());
-        let coding = coding.trim();
-        if !coding.is_empty() && !coding.eq_ignore_ascii_case(expected) {
-            let shown: String = coding.chars().take(32).collect();
-            return Err(Failure::new(
-                FailureCode::UnsupportedEncoding,
-                format!(
-                    "{} sent its bytes in the coding `{shown}`, though only `identity` was asked for; the origin has to be set right",
-                    redact_url(url)
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// A media type without parameters.
 fn essence(content_type: &str) -> String {
     content_type
         .split(';')
@@ -173,6 +239,25 @@ mod tests {
             validator: Some(Validator::LastModified(DATE.to_owned())),
         };
         identity_by(&headers, Some(5), part, &identity)
+    }
+
+    #[test]
+    fn an_unasked_range_is_taken_if_it_is_all() {
+        for (range, length, expected) in [
+            ("bytes 0-9/10", Some(10), true),
+            ("bytes 0-9/10", None, true),
+            ("bytes 0-9/10", Some(9), false),
+            ("bytes 0-8/10", Some(9), false),
+            ("bytes 1-9/10", Some(9), false),
+            ("bytes 0-9/*", Some(10), false),
+            ("bytes */10", Some(10), false),
+            ("items 0-9/10", Some(10), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_RANGE, range.parse().unwrap());
+            assert_eq!(is_complete(&headers, length), expected, "{range}");
+        }
+        assert!(!is_complete(&HeaderMap::new(), Some(10)));
     }
 
     #[test]

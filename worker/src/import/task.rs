@@ -73,6 +73,7 @@ impl Task<'_> {
 
 /// What the head of the answer says about the bytes.
 pub(super) struct Head {
+    /// With parameters.
     declared_type: Option<String>,
     filename: Option<Filename>,
 }
@@ -82,9 +83,8 @@ impl Head {
         Self {
             declared_type: head.content_type.clone(),
             filename: head
-                .content_disposition
-                .as_deref()
-                .and_then(filename::from_content_disposition)
+                .filename
+                .clone()
                 .or_else(|| filename::from_url(&head.url)),
         }
     }
@@ -110,6 +110,7 @@ pub(super) async fn describe(
         filename: named.unwrap_or_else(|| filename::fallback(media_type.extension)),
         metadata: media_metadata::read(store, sealed, &media_type.mime).await,
         mime_type: media_type.mime,
+        charset: media_type.charset,
         size: sealed.size,
         sha256: sealed.sha256,
         public: arguments.public,

@@ -7,8 +7,10 @@
 
 mod access;
 mod bad_requests;
+mod client_quirks;
 mod clients;
 mod command_line;
+mod corpus;
 mod crashes;
 mod documents;
 mod downloads;
@@ -22,6 +24,7 @@ mod imports;
 mod limits;
 mod lists;
 mod memory;
+mod origin_quirks;
 mod politeness;
 mod readme;
 mod resume;

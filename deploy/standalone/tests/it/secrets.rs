@@ -27,9 +27,14 @@ async fn no_secret_of_an_import_is_written_down_or_shown() {
         format!("{url}{mark}token=s3cr3t-query")
     };
     let beyond = with_secrets("status/404").replace('&', "%26");
-    for (number, path) in ["status/404", "reset", "gzip", &format!("redirect?{beyond}")]
-        .into_iter()
-        .enumerate()
+    for (number, path) in [
+        "status/404",
+        "reset",
+        "te-gzip",
+        &format!("redirect?{beyond}"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let arguments = json!({
             "url": with_secrets(path),

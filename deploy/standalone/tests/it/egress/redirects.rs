@@ -51,21 +51,24 @@ async fn no_redirect_leads_inside() {
 }
 
 #[tokio::test]
-async fn at_most_five_redirects_are_followed() {
+async fn at_most_ten_redirects_are_followed() {
     closed_network::run(async {
         let world = World::start(&[]).await;
         let cases = [
             (
-                "http://public.test/hops/4?http://10.0.0.5/",
+                "http://public.test/hops/9?http://10.0.0.5/",
                 "egress_blocked",
             ),
-            ("http://public.test/hops/5?http://10.0.0.5/", "bad_redirect"),
+            (
+                "http://public.test/hops/10?http://10.0.0.5/",
+                "bad_redirect",
+            ),
             ("http://public.test/loop", "bad_redirect"),
         ];
         world
             .all_refused(&cases.map(|(url, code)| (url.to_owned(), code)))
             .await;
-        world.imported("http://public.test/hops/4?/echo").await;
+        world.imported("http://public.test/hops/9?/echo").await;
     })
     .await;
 }

@@ -1,0 +1,151 @@
+//! The readers of requests, for the fuzz targets. Each panics if the reader breaks what it promises.
+
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a panic is how a fuzz target fails"
+)]
+
+use bytes::Bytes;
+use chrono::DateTime;
+use futures_util::{FutureExt as _, stream};
+use media_shared::{
+    config::{LinkKeys, Secret},
+    ids::MediaId,
+};
+use poem::Request;
+use uuid::Uuid;
+
+use crate::{
+    jobs::JobResource,
+    medias::{self, MediaResource},
+    multipart::{self, Multipart},
+    negotiation,
+    resource::{Kind, query::ListQuery},
+    signed_link::{LinkQuery, LinkSigner},
+    time,
+};
+
+/// `Accept` is read, whatever it is.
+pub fn accept(field: &[u8]) {
+    negotiation::takes(field);
+}
+
+/// The query of a list is read or refused.
+pub fn query_string(query: &str) {
+    let encoded = query.replace(|c: char| c.is_control() || c == ' ' || c == '#', "+");
+    let Ok(uri) = format!("/jobs?{encoded}").parse() else {
+        return;
+    };
+    let request = Request::builder().uri(uri).finish();
+    drop(ListQuery::<JobResource>::of(&request));
+    drop(ListQuery::<MediaResource>::of(&request));
+}
+
+/// A cursor is read or refused, in the order that it may be of.
+pub fn cursor(text: &str, sort: &str) {
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("page[after]", text)
+        .append_pair("sort", sort)
+        .finish();
+    query_string(&query);
+}
+
+/// A range lies within what is there.
+pub fn range_header(value: &[u8], size: u64) {
+    if let Some(range) = medias::range_of(value, size) {
+        assert!(
+            range.start < range.end && range.end <= size,
+            "{range:?} of {size}"
+        );
+    }
+}
+
+/// Only what was signed is believed.
+pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
+    let key = Secret::new("a key of the fuzz target, 32 bytes at least");
+    let links = LinkSigner::new(&LinkKeys {
+        signing: key,
+        previous: None,
+    });
+    let now = DateTime::UNIX_EPOCH;
+    let [media, expires, signature] = fields;
+    let query = LinkQuery {
+        media,
+        expires,
+        disposition,
+        signature,
+    };
+    assert!(links.verify(&query, now).is_err(), "{query:?}");
+    // A good one is good with its own disposition alone.
+    let signed = links.sign(
+        MediaId(Uuid::nil()),
+        disposition,
+        now + chrono::TimeDelta::hours(1),
+    );
+    let text = signed.to_string();
+    let part = |name: &str| {
+        let mut pairs = url::form_urlencoded::parse(text.as_bytes());
+        pairs
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned())
+    };
+    let (media, expires) = (
+        part("media").unwrap_or_default(),
+        part("expires").unwrap_or_default(),
+    );
+    let signature = part("signature").unwrap_or_default();
+    let good = |disposition| {
+        let query = LinkQuery {
+            media: &media,
+            expires: &expires,
+            disposition,
+            signature: &signature,
+        };
+        links.verify(&query, now).is_ok()
+    };
+    assert!(good(disposition));
+    assert!(!good(Some(fields[0])) || disposition == Some(fields[0]));
+}
+
+/// A form is read or refused, whatever pieces it comes in, and holds a bounded number of bytes.
+pub fn multipart(content_type: &str, form: &[u8], piece: usize) {
+    let Some(boundary) = multipart::boundary(content_type) else {
+        return;
+    };
+    let whole = read_form(&boundary, form, form.len());
+    assert_eq!(read_form(&boundary, form, piece), whole);
+}
+
+/// The contents of a form's parts, as far as it can be read.
+fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) {
+    let pieces: Vec<std::io::Result<Bytes>> = form
+        .chunks(piece.max(1))
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
+    let mut form = Multipart::new(stream::iter(pieces), boundary, 1 << 20);
+    let mut parts = Vec::new();
+    let reading = async {
+        while let Ok(Some(_)) = form.next_part().await {
+            let mut content = Vec::new();
+            while let Ok(Some(chunk)) = form.chunk().await {
+                content.extend_from_slice(&chunk);
+            }
+            parts.push(content);
+        }
+        form.next_part().await.is_ok_and(|part| part.is_none())
+    };
+    // All of it is at hand.
+    let is_whole = reading.now_or_never().unwrap_or_default();
+    // What an unfinished part holds depends on the pieces.
+    if !is_whole {
+        parts.pop();
+    }
+    (parts, is_whole)
+}
+
+/// A time is read alike in a body and in a query, unless its plus was not escaped.
+pub fn times(text: &str) {
+    let body = time::parse(text);
+    let query = Kind::Time.parse(text);
+    assert!(body.is_err() || query.is_ok(), "{text}");
+}

@@ -1,0 +1,287 @@
+//! Reads forms (`multipart/form-data`, RFC 7578) part by part as they come, with bounded memory. Lenient
+//! where clients are careless: folded headers, blanks before colons, bare line feeds in part headers, and
+//! names in every way that [`content_disposition`] knows.
+
+use std::io;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, stream::BoxStream};
+use media_shared::{
+    content_disposition::{self, FormPart},
+    header_parameters::Parameterized,
+};
+use memchr::memmem::Finder;
+
+/// The most bytes before the first part, and of the headers of one part.
+pub(crate) const MAX_FRAME_BYTES: u64 = 64 * 1024;
+/// The longest boundary; RFC 2046 §5.1.1 allows 70.
+const MAX_BOUNDARY_BYTES: usize = 256;
+
+/// Why a form cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MultipartError {
+    /// It ends before its last boundary.
+    #[error("the form ended before it was whole")]
+    Incomplete,
+    /// Its bytes came too slowly, as the connection says.
+    #[error("{0}")]
+    TooSlow(String),
+    /// Too many bytes outside the parts.
+    #[error("the form has too many bytes outside its fields")]
+    FrameTooLarge,
+    /// More bytes in all than the limit.
+    #[error("the form is larger than the {0} bytes allowed")]
+    TooLarge(u64),
+    /// A boundary is followed by something else.
+    #[error("a boundary of the form is followed by other bytes")]
+    BadBoundary,
+}
+
+/// The headers of a part, as far as they matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartHead {
+    /// The field, and the file if it is one.
+    pub(crate) names: FormPart,
+    /// `Content-Type`, with parameters.
+    pub(crate) content_type: Option<String>,
+}
+
+/// A form that is being read.
+pub(crate) struct Multipart {
+    chunks: BoxStream<'static, io::Result<Bytes>>,
+    buffer: BytesMut,
+    delimiter: Finder<'static>,
+    position: Position,
+    /// How many bytes may still come, and how many at first.
+    left: u64,
+    limit: u64,
+}
+
+/// Where the reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// Before the first boundary.
+    Preamble,
+    /// Within a part.
+    Part,
+    /// Behind a boundary.
+    Boundary,
+    /// Behind the last boundary.
+    End,
+}
+
+/// The boundary in a `Content-Type`, quoted or not, whatever characters it has.
+pub(crate) fn boundary(content_type: &str) -> Option<String> {
+    let parsed = Parameterized::parse(content_type.as_bytes());
+    let boundary = String::from_utf8(parsed.get("boundary")?.to_vec()).ok()?;
+    (!boundary.is_empty() && boundary.len() <= MAX_BOUNDARY_BYTES).then_some(boundary)
+}
+
+/// Whether a `Content-Type` is that of a form.
+pub(crate) fn is_form(content_type: &str) -> bool {
+    Parameterized::parse(content_type.as_bytes())
+        .value
+        .eq_ignore_ascii_case(b"multipart/form-data")
+}
+
+impl Multipart {
+    /// A form of at most `limit` bytes.
+    pub(crate) fn new(
+        chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        boundary: &str,
+        limit: u64,
+    ) -> Self {
+        let delimiter = format!("\r\n--{boundary}");
+        Self {
+            chunks: chunks.boxed(),
+            // The first boundary stands at the beginning of a line, like all others.
+            buffer: BytesMut::from(&b"\r\n"[..]),
+            delimiter: Finder::new(delimiter.as_bytes()).into_owned(),
+            position: Position::Preamble,
+            left: limit,
+            limit,
+        }
+    }
+
+    /// Goes on to the next part, past what was not read of the present one; nothing behind the last.
+    pub(crate) async fn next_part(&mut self) -> Result<Option<PartHead>, MultipartError> {
+        if self.position == Position::Preamble {
+            self.skip_preamble().await?;
+        }
+        while self.chunk().await?.is_some() {}
+        if self.position == Position::End || self.ends_here().await? {
+            self.position = Position::End;
+            return Ok(None);
+        }
+        let headers = self.read_headers().await?;
+        self.position = Position::Part;
+        Ok(Some(PartHead::parse(&headers)))
+    }
+
+    /// The next bytes of the present part, or nothing at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
+        loop {
+            if self.position != Position::Part {
+                return Ok(None);
+            }
+            if let Some(at) = self.delimiter.find(&self.buffer) {
+                let rest = self.buffer.split_to(at).freeze();
+                self.buffer.advance(self.delimiter.needle().len());
+                self.position = Position::Boundary;
+                return Ok(Some(rest).filter(|rest| !rest.is_empty()));
+            }
+            // The boundary may have begun at the end of the buffer.
+            let kept = self.begun_delimiter();
+            let sure = self.buffer.len() - kept;
+            if sure > 0 {
+                return Ok(Some(self.buffer.split_to(sure).freeze()));
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// How many bytes at the end of the buffer are the beginning of a delimiter.
+    fn begun_delimiter(&self) -> usize {
+        let needle = self.delimiter.needle();
+        let most = (needle.len() - 1).min(self.buffer.len());
+        let tail = &self.buffer[self.buffer.len() - most..];
+        memchr::memchr_iter(b'\r', tail)
+            .map(|begin| &tail[begin..])
+            .find(|end| needle.starts_with(end))
+            .map_or(0, <[u8]>::len)
+    }
+
+    async fn skip_preamble(&mut self) -> Result<(), MultipartError> {
+        let mut skipped = 0;
+        loop {
+            if let Some(at) = self.delimiter.find(&self.buffer) {
+                self.buffer.advance(at + self.delimiter.needle().len());
+                self.position = Position::Boundary;
+                return Ok(());
+            }
+            let passed = self.buffer.len() - self.begun_delimiter();
+            self.buffer.advance(passed);
+            skipped += passed as u64;
+            if skipped > MAX_FRAME_BYTES {
+                return Err(MultipartError::FrameTooLarge);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads the rest of a boundary's line; says whether it was the last one.
+    async fn ends_here(&mut self) -> Result<bool, MultipartError> {
+        while self.buffer.len() < 2 {
+            self.fill().await?;
+        }
+        if self.buffer.starts_with(b"--") {
+            return Ok(true);
+        }
+        loop {
+            // Blanks may follow (RFC 2046 §5.1.1).
+            let line = self.buffer.iter().position(|byte| *byte == b'\n');
+            let end = line.unwrap_or(self.buffer.len());
+            let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+            if !self.buffer[..end].iter().all(is_blank) {
+                return Err(MultipartError::BadBoundary);
+            }
+            if line.is_some() {
+                self.buffer.advance(end + 1);
+                return Ok(false);
+            }
+            if self.buffer.len() as u64 > MAX_FRAME_BYTES {
+                return Err(MultipartError::FrameTooLarge);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads the headers of a part, up to the empty line.
+    async fn read_headers(&mut self) -> Result<Bytes, MultipartError> {
+        let mut searched = 0;
+        loop {
+            if let Some((end, next)) = end_of_headers(&self.buffer, searched) {
+                let headers = self.buffer.split_to(end).freeze();
+                self.buffer.advance(next - end);
+                return Ok(headers);
+            }
+            searched = self.buffer.len().saturating_sub(3);
+            if self.buffer.len() as u64 > MAX_FRAME_BYTES {
+                return Err(MultipartError::FrameTooLarge);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Takes more bytes in. Fails at the end, for a form has an end of its own.
+    async fn fill(&mut self) -> Result<(), MultipartError> {
+        match self.chunks.next().await {
+            Some(Ok(chunk)) => {
+                self.left = self
+                    .left
+                    .checked_sub(chunk.len() as u64)
+                    .ok_or(MultipartError::TooLarge(self.limit))?;
+                self.buffer.extend_from_slice(&chunk);
+                Ok(())
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(MultipartError::TooSlow(error.to_string()))
+            }
+            Some(Err(_)) | None => Err(MultipartError::Incomplete),
+        }
+    }
+}
+
+/// Where the headers end and where the content begins: at the first empty line, looked for from an offset
+/// on.
+fn end_of_headers(buffer: &[u8], from: usize) -> Option<(usize, usize)> {
+    for begin in [&b"\r\n"[..], b"\n"] {
+        if buffer.starts_with(begin) {
+            return Some((0, begin.len()));
+        }
+    }
+    memchr::memchr_iter(b'\n', &buffer[from..]).find_map(|at| {
+        let end = from + at + 1;
+        let rest = &buffer[end..];
+        let empty = [&b"\r\n"[..], b"\n"];
+        let line = empty.iter().find(|line| rest.starts_with(line))?;
+        Some((end, end + line.len()))
+    })
+}
+
+impl PartHead {
+    fn parse(headers: &[u8]) -> Self {
+        let mut head = Self::default();
+        for line in unfolded(headers) {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                continue;
+            };
+            let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+            if name.eq_ignore_ascii_case(b"content-disposition") && head.names.name.is_none() {
+                head.names = content_disposition::form_part(value);
+            } else if name.eq_ignore_ascii_case(b"content-type") && head.content_type.is_none() {
+                head.content_type = Some(String::from_utf8_lossy(value).into_owned());
+            }
+        }
+        head
+    }
+}
+
+/// The lines of headers, those that begin with a blank put behind the one before (RFC 5322 §2.2.3).
+fn unfolded(headers: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for line in headers.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match lines.last_mut() {
+            Some(last) if line.starts_with(b" ") || line.starts_with(b"\t") => {
+                last.push(b' ');
+                last.extend_from_slice(line.trim_ascii());
+            }
+            _ => lines.push(line.to_vec()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;
