@@ -310,6 +310,7 @@ impl Fetcher {
             ),
         };
         // With the slot in hand: others may have been told to wait while this one waited for it.
+        let custom = &target.headers;
         let leave = self.courtesy.await_turn(url, custom).await?;
         let connecting = self.connector.connect(url, slot);
         let connecting = connecting.instrument(info_span!("connect")).await;

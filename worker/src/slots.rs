@@ -22,6 +22,8 @@ pub(crate) struct Slots {
     reserved: Semaphore,
     /// A project that has as many jobs running, in all workers, gets no reserved slot.
     most_in_reserve: u32,
+    /// How long all shared slots have to be taken before a reserved one is used.
+    patience: Duration,
 }
 
 impl Slots {
@@ -32,13 +34,14 @@ impl Slots {
             shared: Semaphore::new(shared),
             reserved: Semaphore::new(reserved),
             most_in_reserve: u32::try_from(reserved).unwrap_or(u32::MAX),
+            patience: RESERVE_CHECK_INTERVAL,
         }
     }
 
     /// Waits for a slot: a shared one, or a reserved one if all of those are taken for a while.
     pub(crate) async fn acquire(&self) -> Result<(SemaphorePermit<'_>, SlotUse), AcquireError> {
         loop {
-            if let Ok(shared) = timeout(RESERVE_CHECK_INTERVAL, self.shared.acquire()).await {
+            if let Ok(shared) = timeout(self.patience, self.shared.acquire()).await {
                 return Ok((shared?, SlotUse::AnyProject));
             }
             if let Ok(reserved) = self.reserved.try_acquire() {
@@ -66,9 +69,12 @@ impl Slots {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn reserved_slots_are_for_projects_that_run_little_and_the_last_for_new_ones() {
-        let slots = Slots::new(8);
+        let slots = Slots {
+            patience: Duration::from_millis(1),
+            ..Slots::new(8)
+        };
         let mut taken = Vec::new();
         let mut uses = Vec::new();
         for _ in 0..10 {
@@ -79,7 +85,7 @@ mod tests {
         assert_eq!(uses[..8], [SlotUse::AnyProject; 8]);
         assert_eq!(uses[8], SlotUse::FewerRunningThan(2));
         assert_eq!(uses[9], SlotUse::FewerRunningThan(1));
-        let none = timeout(RESERVE_CHECK_INTERVAL * 10, slots.acquire()).await;
+        let none = timeout(slots.patience * 50, slots.acquire()).await;
         assert!(none.is_err());
         // A shared slot comes first.
         drop(taken.swap_remove(0));

@@ -261,8 +261,10 @@ mod tests {
         let none = HeaderMap::new();
         test.database.close().await.unwrap();
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let noted = courtesy.note((&url, &none), Leave::default(), status, &busy_for("60"));
-        noted.await;
+        let headers = busy_for("60");
+        courtesy
+            .note((&url, &none), Leave::default(), status, &headers)
+            .await;
         let long_ago = Instant::now().checked_sub(2 * CACHE_TTL).unwrap();
         for asked in [Instant::now(), long_ago] {
             let key = Keys::new(&url, &none).origin;
