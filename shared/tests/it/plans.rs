@@ -196,9 +196,10 @@ async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
     }
     close(database, &test.url).await;
     for (index, count) in entries_read(watching.reader()).await {
-        // Entries of jobs that were claimed before lie in the way until they are cleared away.
+        // Entries of jobs that were claimed before lie in the way until they are cleared away: once where
+        // the projects are looked for, and once where the jobs are picked.
         let read = count - before[&index];
-        assert!(read <= CLAIMS * CLAIMS, "{read} entries of {index}");
+        assert!(read <= 2 * CLAIMS * CLAIMS, "{read} entries of {index}");
     }
 }
 
