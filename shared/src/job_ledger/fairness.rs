@@ -1,5 +1,6 @@
 //! Which projects a claim takes jobs from. Claims are fair by project: each job goes to the project with the
-//! fewest running jobs of those that have pending ones. Priority orders the jobs within a project.
+//! fewest running jobs of those that have pending ones, and among equals to the one that this worker took a job
+//! from the longest ago. Priority orders the jobs within a project.
 
 use std::{
     collections::BTreeMap,
@@ -31,6 +32,8 @@ pub enum SlotUse {
 struct Waiting {
     project: String,
     running: i64,
+    /// The turn in which a job of it was taken last; 0 if that is long ago.
+    served: u64,
 }
 
 /// The projects that wait, as they were found last.
@@ -40,6 +43,8 @@ pub(super) struct WaitingProjects {
     found_at: Option<Instant>,
     /// After which project to look next, if there are more than one claim looks at.
     after: Option<String>,
+    /// Counts the jobs that were taken.
+    turn: u64,
 }
 
 impl WaitingProjects {
@@ -55,7 +60,7 @@ impl WaitingProjects {
 
     /// How many jobs to take from each project, for so many slots.
     pub(super) fn shares(&mut self, slots: usize, slot_use: SlotUse) -> Vec<(String, usize)> {
-        share(&mut self.found, slots, slot_use)
+        share(&mut self.found, &mut self.turn, slots, slot_use)
     }
 
     /// Has the next claim look again.
@@ -65,10 +70,18 @@ impl WaitingProjects {
 
     async fn look(&mut self, database: &Database) -> Result<(), DbErr> {
         let after = self.after.take();
-        self.found = find(database, after.as_deref()).await?;
-        if self.found.is_empty() && after.is_some() {
-            self.found = find(database, None).await?;
+        let mut found = find(database, after.as_deref()).await?;
+        if found.is_empty() && after.is_some() {
+            found = find(database, None).await?;
         }
+        for waiting in &mut found {
+            let before = self
+                .found
+                .iter()
+                .find(|seen| seen.project == waiting.project);
+            waiting.served = before.map_or(0, |seen| seen.served);
+        }
+        self.found = found;
         if self.found.len() == MAX_PROJECTS {
             self.after = self.found.last().map(|last| last.project.clone());
         }
@@ -115,20 +128,30 @@ async fn find(database: &Database, after: Option<&str>) -> Result<Vec<Waiting>, 
             Ok(Waiting {
                 project: row.try_get("", "project")?,
                 running: row.try_get("", "running")?,
+                served: 0,
             })
         })
         .collect()
 }
 
 /// Gives each slot to the project that has the fewest running jobs, counting those that it is given here.
-fn share(found: &mut [Waiting], slots: usize, slot_use: SlotUse) -> Vec<(String, usize)> {
+fn share(
+    found: &mut [Waiting],
+    turn: &mut u64,
+    slots: usize,
+    slot_use: SlotUse,
+) -> Vec<(String, usize)> {
     let mut shares = BTreeMap::<String, usize>::new();
     for _ in 0..slots {
-        let fewest = found.iter_mut().min_by_key(|waiting| waiting.running);
+        let fewest = found
+            .iter_mut()
+            .min_by_key(|waiting| (waiting.running, waiting.served));
         let Some(fewest) = fewest.filter(|waiting| slot_use.is_for(waiting.running)) else {
             break;
         };
         fewest.running += 1;
+        *turn += 1;
+        fewest.served = *turn;
         *shares.entry(fewest.project.clone()).or_default() += 1;
     }
     shares.into_iter().collect()
@@ -153,9 +176,10 @@ mod tests {
             .map(|&(project, running)| Waiting {
                 project: project.to_owned(),
                 running,
+                served: 0,
             })
             .collect();
-        share(&mut found, slots, slot_use)
+        share(&mut found, &mut 0, slots, slot_use)
     }
 
     #[test]
@@ -175,5 +199,28 @@ mod tests {
         let new = SlotUse::FewerRunningThan(1);
         assert_eq!(shares(&[("a", 8), ("b", 0)], 4, new), [own("b", 1)]);
         assert_eq!(shares(&[("a", 8), ("b", 1)], 4, new), []);
+    }
+
+    #[test]
+    fn equals_take_turns() {
+        let mut turn = 0;
+        let mut found: Vec<Waiting> = ["a", "b", "c"]
+            .map(|project| Waiting {
+                project: project.to_owned(),
+                running: 0,
+                served: 0,
+            })
+            .into();
+        let mut taken = String::new();
+        for _ in 0..6 {
+            for (project, _) in share(&mut found, &mut turn, 1, SlotUse::AnyProject) {
+                taken += &project;
+                // It ends at once.
+                for waiting in &mut found {
+                    waiting.running = 0;
+                }
+            }
+        }
+        assert_eq!(taken, "abcabc");
     }
 }
