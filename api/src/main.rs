@@ -17,6 +17,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    media_migrations::private_files::by_default();
     let arguments = Arguments::parse();
     let config = arguments.settings.check()?;
     if arguments.probe {

@@ -2,6 +2,7 @@
 
 pub mod file_lock;
 pub mod integrity;
+pub mod private_files;
 
 mod m20261123_000001_create_tables;
 mod m20261124_000001_checkpoints_and_metadata;

@@ -73,6 +73,7 @@ impl Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    media_migrations::private_files::by_default();
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter("error,sea_orm_migration=info")

@@ -17,6 +17,7 @@ use cli::{Arguments, Command};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    media_migrations::private_files::by_default();
     let Arguments { settings, command } = Arguments::parse();
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&settings).await,

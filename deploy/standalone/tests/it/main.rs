@@ -26,6 +26,7 @@ mod lists;
 mod memory;
 mod origin_quirks;
 mod politeness;
+mod private_files;
 mod readme;
 mod resume;
 mod secrets;
