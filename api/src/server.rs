@@ -41,7 +41,7 @@ pub(crate) use connections::ConnectionLimits;
 use connections::{Connections, Phase, Slot};
 
 /// The most bytes that are read of a connection ahead of their use, and so the largest head of a request.
-const MAX_READ_AHEAD: usize = 64 * 1024;
+const MAX_READ_AHEAD: usize = 128 * 1024;
 /// The most headers of a request.
 const MAX_HEADERS: usize = 100;
 /// How long nothing is accepted after the system had no room for a connection.

@@ -89,8 +89,9 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
-            self.slot.bytes_came();
+        match buffer.filled().len() - before {
+            0 => {}
+            bytes => self.slot.bytes_came(bytes),
         }
         Poll::Ready(Ok(()))
     }

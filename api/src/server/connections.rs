@@ -6,7 +6,7 @@
 //! all others serve requests is the new connection turned away, with 503.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -30,6 +30,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The bytes of an answer that a client has to read within [`READ_TIMEOUT`].
 const MIN_READ_BYTES: usize = 16 * 1024;
+
+/// The bytes of an unfinished head beyond which it counts as a large one.
+const LARGE_HEAD_BYTES: usize = 16 * 1024;
+/// The most large heads that may be unfinished at a time, from all clients. Hardly any client sends one.
+const MAX_LARGE_HEADS: usize = 64;
 
 /// How many connections there may be.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ struct Table {
     per_address: HashMap<IpAddr, usize>,
     /// Connections that can give way, in all (`None`) and by address, the first one first.
     evictable: BTreeMap<(Option<IpAddr>, Phase, u64), u64>,
+    /// Connections with a large head that is not finished, the oldest first.
+    large_heads: VecDeque<u64>,
 }
 
 /// What the table and the connection's task know of a connection.
@@ -79,6 +86,8 @@ struct Shared {
     busy: AtomicBool,
     /// Whether a part of a head has come.
     head: AtomicBool,
+    /// Bytes of it that have come.
+    head_bytes: AtomicUsize,
     /// Since when the connection waits for a request or its head, in milliseconds.
     since: AtomicU64,
     /// Since when an answer waits to be read, plus one; 0 if none does.
@@ -133,6 +142,7 @@ impl Connections {
             phase: Mutex::new((Phase::Waiting, number)),
             busy: AtomicBool::new(false),
             head: AtomicBool::new(true),
+            head_bytes: AtomicUsize::new(0),
             since: AtomicU64::new(self.now()),
             blocked_since: AtomicU64::new(0),
             unblocked: AtomicUsize::new(0),
@@ -205,10 +215,26 @@ impl Table {
         true
     }
 
+    fn add_large_head(&mut self, id: u64) {
+        if !self.slots.contains_key(&id) {
+            return;
+        }
+        self.large_heads.push_back(id);
+        if self.large_heads.len() > MAX_LARGE_HEADS {
+            let oldest = self.large_heads.pop_front();
+            oldest.map(|id| self.close(id));
+        }
+    }
+
+    fn forget_large_head(&mut self, id: u64) {
+        self.large_heads.retain(|each| *each != id);
+    }
+
     /// Forgets a connection, so that there is room before its task has ended.
     fn remove(&mut self, id: u64) -> Option<Arc<Shared>> {
         let shared = self.slots.remove(&id)?;
         self.unindex(shared.address, *lock(&shared.phase));
+        self.forget_large_head(id);
         if let Some(count) = self.per_address.get_mut(&shared.address) {
             *count -= 1;
             if *count == 0 {
@@ -241,6 +267,9 @@ impl Slot {
     pub(super) fn begin(self: &Arc<Self>, has_body: bool) -> ActiveRequest {
         self.shared.busy.store(true, Ordering::Relaxed);
         self.shared.unread.store(has_body, Ordering::Relaxed);
+        if self.shared.head_bytes.swap(0, Ordering::Relaxed) > LARGE_HEAD_BYTES {
+            lock(&self.connections.table).forget_large_head(self.id);
+        }
         self.enter(Phase::Active);
         ActiveRequest(Arc::clone(self))
     }
@@ -265,13 +294,21 @@ impl Slot {
         self.shared.close.cancelled().await;
     }
 
-    /// Bytes have come from the client.
-    pub(super) fn bytes_came(&self) {
+    /// So many bytes have come from the client. If they make a head a large one and there are too many of
+    /// those, the connection with the oldest is closed.
+    pub(super) fn bytes_came(&self, bytes: usize) {
         let shared = &self.shared;
-        if !shared.busy.load(Ordering::Relaxed) && !shared.head.swap(true, Ordering::Relaxed) {
+        if shared.busy.load(Ordering::Relaxed) {
+            return;
+        }
+        if !shared.head.swap(true, Ordering::Relaxed) {
             shared
                 .since
                 .store(self.connections.now(), Ordering::Relaxed);
+        }
+        let before = shared.head_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before <= LARGE_HEAD_BYTES && before + bytes > LARGE_HEAD_BYTES {
+            lock(&self.connections.table).add_large_head(self.id);
         }
     }
 

@@ -72,7 +72,7 @@ pub struct HttpSettings {
         global = true,
         env = "MEDIA_MAX_UPLOADS_PER_CALLER",
         value_name = "N",
-        default_value = "64"
+        default_value = "256"
     )]
     pub max_uploads_per_caller: String,
 

@@ -87,7 +87,7 @@ fn heads_idleness_and_reading_have_their_time() {
     after(12);
     assert!(is_closed(&silent) && !is_closed(&idle));
     // A byte of a head, and then no more.
-    idle.bytes_came();
+    idle.bytes_came(1);
     after(12);
     assert!(is_closed(&idle));
     for slot in [&slow, &reader] {
@@ -99,4 +99,28 @@ fn heads_idleness_and_reading_have_their_time() {
     assert!(!is_closed(&slow));
     after(32);
     assert!(is_closed(&slow) && !is_closed(&reader));
+}
+
+#[test]
+fn of_too_many_large_heads_the_oldest_gives_way() {
+    let all = connections(1000, 1000);
+    let large = || {
+        let slot = admit(&all, HERE);
+        slot.bytes_came(LARGE_HEAD_BYTES);
+        slot.bytes_came(1);
+        slot
+    };
+    let slots: Vec<_> = (0..MAX_LARGE_HEADS).map(|_| large()).collect();
+    // Small ones are not concerned, nor is one that has become a request.
+    let small = admit(&all, HERE);
+    small.bytes_came(LARGE_HEAD_BYTES);
+    let _request = slots[0].begin(false);
+    let one_more = large();
+    assert!(slots.iter().all(|slot| !is_closed(slot)));
+    let last = large();
+    let closed: Vec<_> = slots.iter().map(|slot| is_closed(slot)).collect();
+    assert_eq!(closed.iter().position(|closed| *closed), Some(1));
+    assert!(!is_closed(&small) && !is_closed(&one_more) && !is_closed(&last));
+    drop((slots, small, one_more, last));
+    assert!(lock(&all.table).large_heads.is_empty());
 }

@@ -263,7 +263,12 @@ async fn an_address_has_so_many_connections() {
         .await
         .unwrap();
     assert!(!matches!(read, Ok(1..)), "{read:?}");
-    assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
+    let mut last = connect(&service).await;
+    let head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    last.write_all(head).await.unwrap();
+    let mut answer = [0; 12];
+    last.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
 }
 
 #[tokio::test]

@@ -93,7 +93,9 @@ impl World {
     /// Imports with the retries that every import has, until it ends or has to use one.
     async fn attempt(&self, url: &str) -> Value {
         let arguments = json!({ "url": url, "resource": unique("egress") });
-        let job = self.service.enter(&arguments, json!({})).await;
+        // Names that lead inside fail as names do that do not exist, which are tried again.
+        let job = self.service.enter(&arguments, json!({ "max_retries": 0 }));
+        let job = job.await;
         let ends = ["succeeded", "failed", "scheduled"];
         let id = job["id"].as_str().unwrap();
         self.service.wait_for(id, &ends).await
