@@ -90,12 +90,11 @@ impl RequestBody {
     fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let now = Instant::now();
-            match self.waiting.replace(now) {
-                Some(since) => self.waited += now - since,
-                None => {
-                    let left = self.pace.window.saturating_sub(self.waited);
-                    self.timer.as_mut().reset(now + left);
-                }
+            if let Some(since) = self.waiting.replace(now) {
+                self.waited += now - since;
+            } else {
+                let left = self.pace.window.saturating_sub(self.waited);
+                self.timer.as_mut().reset(now + left);
             }
             if self.timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;

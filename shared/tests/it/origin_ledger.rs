@@ -56,7 +56,7 @@ async fn a_wish_is_forgotten_when_it_is_over(database: Database) {
     // One request goes first when it is over, so it is remembered for a while.
     clock.advance(Duration::from_secs(11));
     assert_eq!(origins.prune().await.unwrap(), 0);
-    clock.advance(Duration::from_secs(600));
+    clock.advance(Duration::from_mins(10));
     assert_eq!(origins.prune().await.unwrap(), 1);
     assert_eq!(origins.prune().await.unwrap(), 0);
 }
@@ -66,12 +66,12 @@ async fn one_request_goes_first_when_it_is_over(database: Database) {
     let turn = async || origins.turn(HOST).await.unwrap();
     assert_eq!(turn().await, Turn::Free);
     origins
-        .leave_alone(HOST, Duration::from_secs(60))
+        .leave_alone(HOST, Duration::from_mins(1))
         .await
         .unwrap();
-    let until = clock.now() + Duration::from_secs(60);
+    let until = clock.now() + Duration::from_mins(1);
     assert_eq!(turn().await, Turn::Wait(until));
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     assert_eq!(turn().await, Turn::Probe);
     assert_eq!(turn().await, Turn::Wait(clock.now() + PROBE_TIME));
     // It was not heard of again, so another goes.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -60,9 +61,10 @@ struct Known {
 impl Known {
     fn holds(&self) -> bool {
         let is_ahead = self.not_before.is_some_and(|until| until > Utc::now());
-        match self.unwritten {
-            true => is_ahead,
-            false => self.asked.elapsed() < CACHE_TTL && (is_ahead || self.not_before.is_none()),
+        if self.unwritten {
+            is_ahead
+        } else {
+            self.asked.elapsed() < CACHE_TTL && (is_ahead || self.not_before.is_none())
         }
     }
 }
@@ -84,7 +86,8 @@ impl Keys {
         let origin = origin.ascii_serialization();
         let mut secrets = [url.username(), url.password().unwrap_or_default()].join(":");
         for (name, value) in custom {
-            secrets += &format!("\n{name}:{value:?}");
+            // Writing to a string does not fail.
+            let _ = write!(secrets, "\n{name}:{value:?}");
         }
         let has_any = secrets != ":";
         let credentials = has_any.then(|| {
