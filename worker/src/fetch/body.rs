@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn an_origin_has_to_send_faster_the_longer_it_takes() {
         let stall = Duration::from_secs(30);
-        let lasts = |rate: u64| {
+        let lasts = |rate: usize| {
             let mut pace = Pace::default();
             let mut seconds = 0;
-            while seconds < 36_000 && pace.holds(Duration::from_secs(1), rate as usize, stall) {
+            while seconds < 36_000 && pace.holds(Duration::from_secs(1), rate, stall) {
                 seconds += 1;
             }
             seconds
