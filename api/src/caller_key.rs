@@ -11,7 +11,7 @@ use crate::{
     client_address::{client_address, site},
 };
 
-/// Whose use is counted.
+/// Identifies the caller whose use is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallerKey {
     /// The subject of a token, with its projects: two projects may each have an `ann`.

@@ -19,7 +19,7 @@ pub(crate) struct CallerShares {
     semaphores: Semaphores,
 }
 
-/// What a caller holds of its limit, until this is dropped.
+/// A share of a caller's limit, held until this is dropped.
 pub(crate) struct Share {
     permit: Option<OwnedSemaphorePermit>,
     key: CallerKey,

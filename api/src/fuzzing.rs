@@ -136,7 +136,7 @@ fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) 
     };
     // All of it is at hand.
     let is_whole = reading.now_or_never().unwrap_or_default();
-    // What an unfinished part holds depends on the pieces.
+    // The content of an unfinished part depends on the pieces.
     if !is_whole {
         parts.pop();
     }

@@ -43,7 +43,7 @@ fn judge(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     let is_foreign = matches!(site, Some("cross-site" | "same-site"));
-    // What a page shows (<img>, <video>, <script>); the answer to a `fetch` is for CORS to keep from it.
+    // Subresources of a page (<img>, <video>, <script>); the answer to a `fetch` is for CORS to keep from it.
     let mode = text(header::HeaderName::from_static("sec-fetch-mode"));
     if is_foreign && mode == Some("no-cors") {
         return refused("a page of another site may not show anything from here");

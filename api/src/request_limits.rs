@@ -48,7 +48,7 @@ struct Limits {
     own_memory: CallerShares,
 }
 
-/// What a request takes up, and for how long.
+/// The share of the limits that a request takes up, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A list: its document is held until the client has read it.
@@ -73,7 +73,7 @@ impl Kind {
     }
 }
 
-/// What a request holds until its answer has been read.
+/// The shares that a request holds until its answer has been read.
 #[derive(Default)]
 struct Held {
     shares: Vec<Share>,

@@ -54,7 +54,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The most connections that are being told that there is no room; others are closed without a word.
 const MAX_TURNED_AWAY: usize = 64;
-/// What they are told.
+/// The answer that they get.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: application/vnd.api+json\r\nContent-Length: 151\r\n\r\n\

@@ -1,4 +1,4 @@
-//! What the tables promise each other beyond their constraints: each media has its bytes, each live blob
+//! The promises between the tables beyond their constraints: each media has its bytes, each live blob
 //! its media, and the usage of a project is the sum of its blobs. `media-migrate check` tells where that
 //! does not hold, and repairs it.
 

@@ -15,7 +15,7 @@ mod decode;
 
 use decode::{Percent, Quality};
 
-/// What a part of a form is called.
+/// The names of a part of a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FormPart {
     /// The form field.

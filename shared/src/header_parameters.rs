@@ -16,7 +16,7 @@ pub struct Parameter {
 /// A header field that consists of a value and parameters, such as `text/plain; charset=utf-8`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameterized {
-    /// What stands before the first parameter, trimmed.
+    /// The text before the first parameter, trimmed.
     pub value: Vec<u8>,
     /// The parameters, in order.
     pub parameters: Vec<Parameter>,

@@ -65,7 +65,7 @@ pub enum OpenError {
     Redis(#[from] RedisError),
 }
 
-/// What to do about a database that cannot be opened, where the error alone would not say it.
+/// Advice about a database that cannot be opened, where the error alone would not say it.
 fn advice(error: &DbErr) -> &'static str {
     match database::classify(error) {
         DatabaseFailure::NoSpace => {

@@ -1,4 +1,4 @@
-//! What must hold between the tables after every test that kills or cuts something.
+//! The promises between the tables that hold after every test that kills or cuts something.
 
 use std::path::Path;
 

@@ -164,7 +164,7 @@ impl EgressGate {
     }
 }
 
-/// What kind of network an address is in, if it is not the public internet.
+/// The kind of network that an address is in, if it is not the public internet.
 fn special(ip: IpAddr) -> Option<&'static str> {
     if networks::is_cloud_service(ip) {
         return Some("cloud platform");

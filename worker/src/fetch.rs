@@ -151,7 +151,7 @@ struct Opened {
 
 /// An answer, and the connection that it comes over.
 struct Answer {
-    /// What was asked for in the end, and what went with the request.
+    /// The target that was asked in the end, with the headers of the request.
     target: Target,
     response: Response<Incoming>,
     connection: Connection,

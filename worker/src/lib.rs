@@ -192,7 +192,7 @@ fn take_tickets(
         source.into_stream().map(Ok).boxed();
     let worker = WorkerBuilder::new(context)
         .backend(tickets)
-        // As many again may be recorded, or wait for a slot.
+        // Twice the slots: imports that are being recorded or wait for a slot count, too.
         .concurrency(
             config
                 .worker

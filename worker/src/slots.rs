@@ -27,7 +27,7 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// So many shared slots, and a quarter as many reserved ones, but one at least.
+    /// Makes shared slots, and a quarter as many reserved ones, but one at least.
     pub(crate) fn new(shared: usize) -> Self {
         let reserved = (shared / SHARED_PER_RESERVED).max(1);
         Self {

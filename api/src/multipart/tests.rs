@@ -1,6 +1,6 @@
 use super::*;
 
-/// What a form has: field, file, type, content.
+/// A part of a form: field, file, type, content.
 type Part = (Option<String>, Option<String>, Option<String>, Vec<u8>);
 
 /// Reads a form that comes in pieces of a size.

@@ -150,7 +150,7 @@ impl Body for RequestBody {
 /// extensions hold (shares of limits, of memory) is held.
 pub(super) struct ResponseBody {
     body: BoxBody<Bytes, io::Error>,
-    /// What is left of a frame.
+    /// The rest of a frame.
     rest: Bytes,
     _request: ActiveRequest,
     _extensions: Extensions,

@@ -78,7 +78,7 @@ struct Table {
     large_heads: VecDeque<u64>,
 }
 
-/// What the table and the connection's task know of a connection.
+/// The state of a connection that the table and the connection's task share.
 struct Shared {
     address: IpAddr,
     phase: Mutex<(Phase, u64)>,
@@ -294,7 +294,7 @@ impl Slot {
         self.shared.close.cancelled().await;
     }
 
-    /// So many bytes have come from the client. If they make a head a large one and there are too many of
+    /// Notes bytes that have come from the client. If they make a head a large one and there are too many of
     /// those, the connection with the oldest is closed.
     pub(super) fn bytes_came(&self, bytes: usize) {
         let shared = &self.shared;

@@ -1,11 +1,11 @@
-//! What errors of the database mean: one place that both programs ask.
+//! The meaning of errors of the database: one place that both programs ask.
 
 use sea_orm::{
     ConnAcquireErr, DbErr, RuntimeErr,
     sqlx::{self, error::DatabaseError, sqlite::SqliteError},
 };
 
-/// What an error of the database means for the one who caused the statement.
+/// The meaning of an error of the database for the caller of the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseFailure {
     /// There is no room left for the tables.

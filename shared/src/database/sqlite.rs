@@ -195,7 +195,7 @@ impl WriterTask {
     }
 }
 
-/// What became of a unit in a transaction that it shares.
+/// The state of a unit in a transaction that it shares.
 enum InGroup {
     Done,
     /// It is rolled back, alone.

@@ -128,7 +128,7 @@ where
     }
 }
 
-/// What running a unit came to, before anything is committed.
+/// The result of running a unit, before anything is committed.
 #[derive(Debug)]
 pub(super) enum Ran {
     /// It is to be committed.

@@ -59,7 +59,7 @@ impl Claims {
     }
 }
 
-/// What a worker claims with.
+/// A worker, and the classes that it knows.
 #[derive(Clone, Copy)]
 struct Claimant<'k> {
     worker: WorkerId,

@@ -7,7 +7,7 @@ const MAX_TAGS: usize = 4;
 /// How many frames must follow each other, as far as they are at hand: one header is found by chance.
 const FRAMES: usize = 3;
 
-/// What a file of sound is, if bytes are one.
+/// The type of a file of sound, if bytes are one.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     if tag_length(head).is_some() {
         return Some(after_tags(head));
@@ -15,7 +15,7 @@ pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     stream(head).map(Found::exact)
 }
 
-/// What stands behind ID3 tags.
+/// The bytes behind ID3 tags.
 fn after_tags(head: &[u8]) -> Found {
     let mut rest = head;
     for _ in 0..MAX_TAGS {

@@ -62,6 +62,6 @@ fn in_html(head: &[u8]) -> Option<String> {
             .position(|byte| byte.is_ascii_whitespace() || b"\"';/".contains(byte));
         label(&value[..end.unwrap_or(value.len())])
     });
-    // What can be read as ASCII up to here is not in UTF-16 (HTML §13.2.3.2).
+    // Text that can be read as ASCII up to here is not in UTF-16 (HTML §13.2.3.2).
     meta.filter(|label| !label.starts_with("utf-16"))
 }

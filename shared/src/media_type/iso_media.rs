@@ -15,7 +15,7 @@ struct Tracks {
     whole: bool,
 }
 
-/// What a file is, if bytes are of the format.
+/// The type of a file, if bytes are of the format.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     let kind: &[u8; 4] = head.get(4..8)?.try_into().ok()?;
     match kind {

@@ -18,7 +18,7 @@ const SOUND: [&[u8]; 7] = [
     b"\x01audio\0\0\0",
 ];
 
-/// What Ogg holds, if bytes are Ogg.
+/// The type of an Ogg file by its content, if bytes are Ogg.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     if !head.starts_with(b"OggS\0") {
         return None;

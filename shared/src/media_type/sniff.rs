@@ -15,7 +15,7 @@ const MAX_PDF_OFFSET: usize = 1024;
 /// The length of a packet in an MPEG transport stream.
 const TS_PACKET_BYTES: usize = 188;
 
-/// What bytes show by their head; nothing if they have no signature. Text that happens to begin like a
+/// The type that bytes show by their head; nothing if they have no signature. Text that happens to begin like a
 /// signature (`GIF`, `ID3`, `BM`) has none.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     let begin = &head[..head.len().min(SNIFFED_BYTES)];

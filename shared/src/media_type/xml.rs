@@ -67,7 +67,7 @@ const ROOTS: [(&str, &str, &str); 20] = [
 
 const SVG_NAMESPACE: &str = "http://www.w3.org/2000/svg";
 
-/// What a document is, if bytes begin like XML. HTML, which begins likewise, is none.
+/// The type of a document, if bytes begin like XML. HTML, which begins likewise, is none.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     let text = text_of(head)?;
     let text = text.trim_start();

@@ -19,7 +19,7 @@ struct Part<'h> {
     stored: &'h [u8],
 }
 
-/// What a ZIP file holds, if bytes are one.
+/// The type of a ZIP file by its content, if bytes are one.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     if head.starts_with(b"PK\x05\x06") {
         return Some(Found::new("application/zip", Family::Zip));

@@ -18,7 +18,7 @@ use super::{
     tables::{Job, Kept, Place},
 };
 
-/// What the tables hold, to be compared with what clients were told.
+/// The content of the tables, to be compared with what clients were told.
 pub(super) struct Expected<'a> {
     pub(super) jobs: &'a HashMap<String, Job>,
     pub(super) kept: &'a HashMap<Place, Kept>,
@@ -109,7 +109,7 @@ impl Expected<'_> {
     }
 }
 
-/// What is in storage.
+/// The content of storage.
 #[derive(Default)]
 pub(super) struct Stored {
     pub(super) objects: usize,
@@ -189,7 +189,7 @@ pub(super) fn attempts(jobs: &HashMap<String, Job>) -> BTreeMap<i32, usize> {
     attempts
 }
 
-/// What leaves no other trace than lines of the logs.
+/// Counts of events that leave no other trace than lines of the logs.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     pub(super) refused_writes: usize,

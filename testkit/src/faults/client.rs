@@ -13,7 +13,7 @@ use crate::{
 
 /// The secret that tokens are signed with.
 const SECRET: &str = "a secret that only the fault run knows";
-/// Whose everything is.
+/// The project that everything belongs to.
 const PROJECT: &str = "press";
 /// The most that the project may store: more than a run does. Bytes are counted while they come.
 const PROJECT_MAX_BYTES: &str = "500GiB";

@@ -30,7 +30,7 @@ pub(super) struct Clients {
     interruptions: JoinSet<(Vec<Interrupted>, Tally)>,
 }
 
-/// What they have done and know.
+/// The clients' actions, and their knowledge of what was acknowledged.
 pub(super) struct Done {
     pub(super) hang_ups: Tally,
     pub(super) known: Vec<Known>,

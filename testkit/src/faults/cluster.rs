@@ -67,7 +67,7 @@ pub(super) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     let load = Load::new(&client, &origin, run.jobs, run.rate, &mut random);
 
     let mut chaos = Chaos::start(&production, client.addresses(), random).await;
-    // What waits before the first worker starts must be taken in order.
+    // Jobs that wait before the first worker starts must be taken in order.
     load.post_backlog().await;
     chaos.start_workers(&production).await;
     let clients = Clients::start(&client, &origin, run.seed);

@@ -30,7 +30,7 @@ const COLLECT_LIMIT: Duration = Duration::from_mins(8);
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What a run did, and where to find what came of it.
+/// The actions of a run, and where their results are.
 pub(super) struct Run<'a> {
     pub(super) settings: FaultRun,
     pub(super) client: &'a Client,

@@ -24,7 +24,7 @@ pub(super) enum Fault {
     FailFiles(Area, FileError),
 }
 
-/// What was done.
+/// The faults that were made.
 pub(super) struct Faults {
     /// Each kind, and how often it was made.
     pub(super) counts: Vec<(Fault, usize)>,

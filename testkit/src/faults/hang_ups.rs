@@ -78,7 +78,7 @@ pub(super) struct HangUps {
     client: Client,
     /// Tells its media and jobs from other clients'.
     name: String,
-    /// What jobs import.
+    /// The file that jobs import.
     url: String,
     random: StdRng,
     made: u32,

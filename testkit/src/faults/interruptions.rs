@@ -45,7 +45,7 @@ pub(super) struct Interrupted {
     /// The number of its file.
     pub(super) file: usize,
     pub(super) ending: Ending,
-    /// What was done to it.
+    /// The interruption that was sent.
     pub(super) steps: Vec<&'static str>,
 }
 
@@ -119,7 +119,7 @@ impl Interruptions {
                 }
                 self.wait_for(&job.id, &["paused"], over).await;
                 match self.random.random_range(0..4) {
-                    // What has come is kept for the next attempt, which never comes.
+                    // The bytes so far are kept for the next attempt, which never comes.
                     0 => self.delete(job).await,
                     1 => self.cancel(job).await,
                     _ => {

@@ -18,7 +18,7 @@ struct File {
     path: String,
     /// How likely it is to be chosen.
     weight: u32,
-    /// What it holds; none if it is not there.
+    /// Its content; none if it is not there.
     bytes: Option<Vec<u8>>,
 }
 
@@ -84,7 +84,7 @@ impl Origin {
         self.url(1)
     }
 
-    /// What a file holds; none if it is not there.
+    /// The content of a file; none if it is not there.
     pub(super) fn bytes(&self, file: usize) -> Option<&[u8]> {
         self.files[file].bytes.as_deref()
     }

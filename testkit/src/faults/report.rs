@@ -1,10 +1,10 @@
-//! What happened in a run.
+//! The report of a run.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{check::Logs, fault::Fault, tally::Tally};
 
-/// What happened.
+/// The report.
 #[derive(Debug)]
 pub struct Report {
     /// Each kind, how often it was made, and whether the figures showed it.
@@ -129,7 +129,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What is the same in all promises of a kind: the first words without numbers and names.
+/// The text that all promises of a kind share: the first words without numbers and names.
 fn kind_of(promise: &str) -> String {
     let is_plain = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());
     let words: Vec<&str> = promise.split_whitespace().filter(is_plain).collect();

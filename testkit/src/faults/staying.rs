@@ -23,7 +23,7 @@ const PLACES: usize = 40;
 /// The largest upload.
 const MAX_SIZE: usize = 40_000;
 
-/// What may be at a place: one of these, of which the last was asked for last.
+/// The contents that may be at a place: one of these, of which the last was asked for last.
 type Candidates = Vec<Option<Vec<u8>>>;
 
 /// A client that stays.
@@ -35,7 +35,7 @@ pub(super) struct Staying {
     known: Known,
 }
 
-/// What a client knows.
+/// A client's knowledge of what was acknowledged.
 #[derive(Default)]
 pub(super) struct Known {
     places: BTreeMap<String, Candidates>,

@@ -25,7 +25,7 @@ struct State {
 #[derive(Clone)]
 struct Answer {
     bytes: Vec<u8>,
-    /// What a request must contain to get it, and what it gets otherwise.
+    /// Text that a request must contain to get it, and the answer that it gets otherwise.
     otherwise: Option<(String, Vec<u8>)>,
     stays_open: bool,
 }

@@ -23,7 +23,7 @@ pub struct Head {
     pub url: Url,
     /// What tells the bytes from others at the same URL.
     pub identity: Identity,
-    /// What the origin says the bytes are, with parameters.
+    /// The type that the origin declares, with parameters.
     pub content_type: Option<String>,
     /// The name that the origin gives the file.
     pub filename: Option<Filename>,

@@ -222,7 +222,7 @@ async fn codings_are_undone_unless_the_file_has_them() {
         ("zstd", "zstd", encoded(ZstdEncoder::new(&text[..])).await),
         ("twice", "gzip, gzip", twice.clone()),
     ] {
-        // What is said of the coded bytes does not hold for the file.
+        // Headers about the coded bytes do not hold for the file.
         let headers = format!(
             "Content-Type: text/csv\r\nContent-Encoding: {coding}\r\nETag: \"a\"\r\nAccept-Ranges: bytes\r\n"
         );
