@@ -70,25 +70,25 @@ impl Maintenance {
 
     async fn move_jobs(&self, watch: &mut Watch) {
         let jobs = &self.services.jobs;
+        let limit = self.concurrency as u64;
+        // Asked first, for it changes nothing: no worker's jobs are taken in a turn in which the database has
+        // not answered before, since it may have been away for as long as a lease.
+        let Some(pending) = attempt(Work::Reconcile, jobs.count_pending(limit)).await else {
+            return;
+        };
+        watch.succeeded(SystemTime::now());
+        let pending = usize::try_from(pending).unwrap_or(self.concurrency);
+        self.local.post(pending);
         // A step that fails stops none of the others.
-        let due = attempt(Work::Schedule, jobs.promote_due()).await;
-        if let Some(due @ 1..) = due {
+        if let Some(due @ 1..) = attempt(Work::Schedule, jobs.promote_due()).await {
             // The other workers need not wait for their own turn.
             let due = usize::try_from(due).unwrap_or(MAX_WAITING);
             self.services.tickets.post(due);
         }
-        if due.is_some() {
-            watch.succeeded(SystemTime::now());
-        }
         if watch.is_long_enough(SystemTime::now()) {
             attempt(Work::Rescue, jobs.rescue_expired()).await;
-        }
-        let stray = jobs.rescue_stray(&mut watch.stray, Instant::now());
-        attempt(Work::Rescue, stray).await;
-        let limit = self.concurrency as u64;
-        if let Some(pending) = attempt(Work::Reconcile, jobs.count_pending(limit)).await {
-            let pending = usize::try_from(pending).unwrap_or(self.concurrency);
-            self.local.post(pending);
+            let stray = jobs.rescue_stray(&mut watch.stray, Instant::now());
+            attempt(Work::Rescue, stray).await;
         }
     }
 
@@ -148,6 +148,7 @@ impl Watch {
         }
         self.since = now;
         self.last_success = now;
+        self.stray = StrayLeases::default();
     }
 
     fn is_long_enough(&self, now: SystemTime) -> bool {
