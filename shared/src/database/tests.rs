@@ -182,7 +182,7 @@ async fn a_panic_ends_its_unit_alone() {
         })
     });
     let (panics, other) = tokio::join!(panics, test.insert_both([3, 4]));
-    panics.unwrap_err();
+    assert_eq!(classify(&panics.unwrap_err()), DatabaseFailure::Defect);
     other.unwrap();
     assert_eq!(test.count().await, 2);
 }

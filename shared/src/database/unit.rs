@@ -158,7 +158,8 @@ pub(super) async fn run(unit: &mut dyn Unit, transaction: &Transaction) -> Ran {
 fn panicked(panic: &(dyn Any + Send)) -> DbErr {
     let message = crate::telemetry::panic_message(panic);
     tracing::error!(message, "a unit of work panicked");
-    internal("a unit of work panicked")
+    // A defect, unlike the errors of this module that say that a connection failed.
+    DbErr::Custom("a unit of work panicked".to_owned())
 }
 
 /// The error of a unit that was ended at its limit.
