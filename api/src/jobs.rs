@@ -519,6 +519,7 @@ fn refused(error: LedgerError) -> ApiError {
         | LedgerError::NotWaiting { .. }
         | LedgerError::UnicityTaken
         | LedgerError::LeaseLost => ApiError::new(ErrorCode::Conflict, error.to_string()),
+        LedgerError::SecretsRemoved => ApiError::new(ErrorCode::SecretsRemoved, error.to_string()),
         LedgerError::Denied(denied) => denied.into(),
         LedgerError::TooManyOpen { .. } => ApiError::new(
             ErrorCode::TooManyJobs,

@@ -243,6 +243,18 @@ pub struct Settings {
     )]
     pub contact: String,
 
+    /// Encrypts the passwords, query values and headers of imports that have failed or were cancelled, so that
+    /// the signal retry can use them: 32 bytes or more; without it, they are removed
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_ENCRYPTION_KEY",
+        hide_env_values = true,
+        value_name = "SECRET",
+        default_value = ""
+    )]
+    pub encryption_key: String,
+
     /// The largest media to import or upload, such as 500MiB
     #[arg(
         long,
@@ -393,6 +405,8 @@ pub struct Config {
     pub authentication: Option<AuthenticationConfig>,
     /// What links are signed with; there are no signed links if none.
     pub link_keys: Option<LinkKeys>,
+    /// Encrypts the secrets of jobs that may be tried again; they are removed if none.
+    pub encryption_key: Option<Secret>,
     /// The largest media, in bytes.
     pub max_bytes: ByteSize,
     /// The URL that clients reach the API at, if that is known.

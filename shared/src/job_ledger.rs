@@ -24,6 +24,7 @@ mod entry;
 mod fairness;
 mod maintenance;
 mod open_jobs;
+mod secrets;
 mod settle;
 mod success;
 mod transition;
@@ -31,6 +32,7 @@ mod transition;
 pub use claim::{Beat, Claims, HEARTBEATS_PER_LEASE, Pulse};
 pub use fairness::SlotUse;
 pub use maintenance::{ClassFigures, PRUNE_BATCH, StrayLeases};
+pub use secrets::SecretsCipher;
 use success::Success;
 pub use transition::Reschedule;
 
@@ -50,6 +52,8 @@ pub struct JobLedger {
     successes: Batches<Success, Option<media::Model>>,
     /// The most unfinished jobs that one project may have.
     most_open: Option<u32>,
+    /// Encrypts the secrets of jobs that `retry` may start again.
+    cipher: Option<SecretsCipher>,
 }
 
 /// A worker's hold on a job: who writes about the job names it, and is refused once it is over.
@@ -175,6 +179,12 @@ pub enum LedgerError {
     /// Another unfinished job holds the unicity by now.
     #[error("another unfinished job holds the same unicity")]
     UnicityTaken,
+    /// The job cannot be tried again: its secrets were removed when it ended.
+    #[error(
+        "the password, query values or headers of this import were removed when it ended; post it anew, or set \
+         MEDIA_ENCRYPTION_KEY to keep those of later jobs for `retry`"
+    )]
+    SecretsRemoved,
     /// The stored bytes were given up before they could be recorded.
     #[error("the stored bytes were given up before they could be recorded")]
     BlobLost,
@@ -222,7 +232,15 @@ impl JobLedger {
             clock,
             lease,
             most_open: None,
+            cipher: None,
         }
+    }
+
+    /// Keeps the secrets of jobs that have failed or were cancelled, encrypted. Without a cipher they are
+    /// removed.
+    #[must_use]
+    pub fn cipher(self, cipher: Option<SecretsCipher>) -> Self {
+        Self { cipher, ..self }
     }
 
     /// Lets no project have more than so many unfinished jobs.

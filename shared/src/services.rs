@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     config::Config,
     database::{self, Database, DatabaseFailure},
-    job_ledger::JobLedger,
+    job_ledger::{JobLedger, SecretsCipher},
     media_ledger::MediaLedger,
     origin_ledger::OriginLedger,
     tickets::{
@@ -124,7 +124,8 @@ impl Services {
         };
         Ok(Self {
             jobs: JobLedger::new(database.clone(), clock.clone(), lease)
-                .most_open(config.projects.open_jobs),
+                .most_open(config.projects.open_jobs)
+                .cipher(config.encryption_key.as_ref().map(SecretsCipher::new)),
             medias,
             blobs: BlobLedger::new(database.clone(), clock.clone(), lease)
                 .most_stored(config.projects.stored_bytes),

@@ -8,6 +8,7 @@ mod api_client;
 mod cli;
 mod data_lock;
 mod demo;
+mod encryption_key;
 mod import;
 mod progress;
 mod serve;

@@ -12,7 +12,7 @@ use media_worker::egress::SystemResolver;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::data_lock::DataLock;
+use crate::{data_lock::DataLock, encryption_key};
 
 /// The running service.
 pub(crate) struct Service {
@@ -33,6 +33,10 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let tickets = local::local_tickets();
+        let config = &Config {
+            encryption_key: encryption_key::choose(config)?,
+            ..config.clone()
+        };
         let services = Services::open(config, Some(tickets.0.clone()), lock.file()).await?;
         migrate(&services).await?;
         services.warn_unless_writable().await;

@@ -203,7 +203,7 @@ impl AuthenticationSettings {
     }
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
     if text.len() < LEAST_SECRET {
         Err(format!("must have {LEAST_SECRET} bytes or more"))
     } else {

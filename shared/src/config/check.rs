@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duratio
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig, egress, projects,
-    storage,
+    Config, DatabaseUrl, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig, authentication,
+    egress, projects, storage,
 };
 use crate::{blob_store::s3, database::ACQUIRE_TIMEOUT};
 
@@ -72,6 +72,10 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let download_redirect = storage::download_redirect(settings, checker);
     let authentication = settings.authentication.check(checker);
     let link_keys = settings.authentication.check_link_keys(checker);
+    let encryption_key = checker.keep(
+        "MEDIA_ENCRYPTION_KEY",
+        optional(&settings.encryption_key, authentication::secret),
+    );
     let guarded = settings.authentication.is_wanted();
     let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen, guarded));
     let http = settings.http.check(guarded, checker);
@@ -125,6 +129,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         http: http?,
         authentication,
         link_keys,
+        encryption_key: encryption_key?,
         max_bytes: max_bytes?,
         public_url: public_url?,
         projects: projects?,
@@ -315,6 +320,8 @@ mod tests {
             "login",
             "--url-signing-key",
             "short",
+            "--encryption-key",
+            "short",
             "--worker-concurrency",
             "0",
             "--egress-allow",
@@ -363,6 +370,7 @@ mod tests {
             "MEDIA_JWT_AUDIENCE",
             "MEDIA_JWT_ISSUER",
             "MEDIA_URL_SIGNING_KEY",
+            "MEDIA_ENCRYPTION_KEY",
             "MEDIA_WORKER_CONCURRENCY",
             "MEDIA_EGRESS_ALLOW",
             "MEDIA_EGRESS_PORTS",
@@ -393,6 +401,8 @@ mod tests {
             &hunter,
             "--url-signing-key",
             &format!("{hunter},{hunter}"),
+            "--encryption-key",
+            &hunter,
         ])
         .check()
         .unwrap();

@@ -5,7 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QuerySelect, SqlErr};
 
 use super::{
-    JobLedger, Lease, LedgerError, Reschedule, Signalled, Success, backoff, open_jobs,
+    JobLedger, Lease, LedgerError, Reschedule, SecretsCipher, Signalled, Success, backoff,
+    open_jobs, secrets,
     transition::{self, Event},
 };
 use crate::{
@@ -98,16 +99,23 @@ impl JobLedger {
     /// Sends a signal to a job.
     pub async fn signal(&self, id: JobId, signal: Signal) -> Result<Signalled, LedgerError> {
         let (now, most) = (self.clock.now(), self.most_open);
+        let cipher = self.cipher.clone();
         let job = self
             .database
             .transaction(move |transaction| {
+                let cipher = cipher.clone();
                 Box::pin(async move {
                     let job = locked(transaction, id)
                         .await?
                         .ok_or(LedgerError::NotFound)?;
                     let status = job.status;
-                    let row = transition::apply(&job, Event::Signalled(signal), now)
+                    let mut row = transition::apply(&job, Event::Signalled(signal), now)
                         .map_err(|_| LedgerError::SignalRefused { status, signal })?;
+                    if signal == Signal::Retry {
+                        let arguments = secrets::reveal(&job, cipher.as_ref());
+                        row.arguments = Set(arguments.map_err(|_| LedgerError::SecretsRemoved)?);
+                    }
+                    conceal_if_final(&job, &mut row, cipher.as_ref());
                     let job = row.update(transaction).await.map_err(unicity_taken)?;
                     if status.is_final() && !job.status.is_final() {
                         let project = job.project_id.as_deref();
@@ -147,15 +155,17 @@ impl JobLedger {
 
     async fn settle(&self, lease: Lease, ending: Ending) -> Result<job::Model, LedgerError> {
         let now = self.clock.now();
+        let cipher = self.cipher.clone();
         let job = self
             .database
             .transaction(move |transaction| {
-                let ending = ending.clone();
+                let (ending, cipher) = (ending.clone(), cipher.clone());
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
                     let event = ending.into_event(&job, now)?;
-                    let row =
+                    let mut row =
                         transition::apply(&job, event, now).map_err(|_| LedgerError::LeaseLost)?;
+                    conceal_if_final(&job, &mut row, cipher.as_ref());
                     Ok::<_, LedgerError>(row.update(transaction).await?)
                 })
             })
@@ -169,6 +179,14 @@ impl JobLedger {
 pub(super) fn count_end(class: &str, status: JobStatus) {
     if status.is_final() {
         figures().job_ended(class, status.as_str());
+    }
+}
+
+/// Takes the secrets out of the arguments of a job that has failed or was cancelled.
+fn conceal_if_final(job: &job::Model, row: &mut job::ActiveModel, cipher: Option<&SecretsCipher>) {
+    let ends = matches!(row.status, Set(status) if status.is_final());
+    if ends {
+        row.arguments = Set(secrets::conceal(job, cipher));
     }
 }
 

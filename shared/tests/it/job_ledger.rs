@@ -3,11 +3,18 @@
 use std::{collections::HashSet, time::Duration};
 
 use media_shared::{
+    config::Secret,
     database::Database,
     entities::job,
-    ids::WorkerId,
-    job::{Failure, FailureCode, JobClass as _, JobStatus, MediaImport, Priority, Signal, Unicity},
-    job_ledger::{Beat, Claimed, ClassFigures, Created, Lease, LedgerError, Reschedule, Signalled},
+    ids::{JobId, WorkerId},
+    job::{
+        Failure, FailureCode, ImportArguments, JobClass as _, JobStatus, MediaImport, Priority,
+        Signal, Unicity, arguments::RawImportArguments,
+    },
+    job_ledger::{
+        Beat, Claimed, ClassFigures, Created, JobLedger, Lease, LedgerError, NewJob, Reschedule,
+        SecretsCipher, Signalled,
+    },
 };
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
@@ -26,6 +33,8 @@ on_every_database!(
     a_hand_back_spends_no_attempt,
     back_off_is_scheduled_and_the_origin_is_obeyed,
     a_hopeless_failure_is_final_and_retry_starts_anew,
+    secrets_of_ended_jobs_are_encrypted_for_retry,
+    without_a_key_secrets_of_ended_jobs_are_removed,
     success_is_one_with_the_media_and_the_blob,
     a_success_that_is_refused_leaves_nothing,
     of_many_successes_at_one_path_the_last_stays,
@@ -342,6 +351,81 @@ async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
     let again = claim(&ledgers).await;
     assert_eq!((again.job.error, again.job.finished_at), (None, None));
     assert_eq!(again.lease.attempt, 2);
+}
+
+/// Enters a job with secrets, and ends it by a failure or a cancellation. Gives its arguments before that.
+async fn end_with_secrets(jobs: &JobLedger, cancel: bool) -> (JobId, serde_json::Value) {
+    let arguments = RawImportArguments {
+        url: "http://user:secret-1@origin.test/a?token=secret-2".into(),
+        headers: Some([("Authorization".to_owned(), "secret-3".to_owned())].into()),
+        resource: "r".into(),
+        ..RawImportArguments::default()
+    };
+    let arguments = ImportArguments::check(arguments).unwrap();
+    let new = NewJob::new::<MediaImport>(&arguments).unwrap();
+    let Created::New(job) = jobs.create(new).await.unwrap() else {
+        panic!("existed")
+    };
+    if cancel {
+        jobs.signal(job.id, Signal::Cancel).await.unwrap();
+    } else {
+        let claimed = jobs.claim(WorkerId::generate(), &KNOWN).await.unwrap();
+        let gone = failure(FailureCode::OriginNotFound);
+        jobs.fail(claimed.unwrap().lease, gone).await.unwrap();
+    }
+    let ended = jobs.find(job.id).await.unwrap().unwrap();
+    assert!(ended.status.is_final());
+    let stored = ended.arguments.to_string();
+    assert!(!stored.contains("secret-"), "{stored}");
+    (job.id, job.arguments)
+}
+
+fn cipher(key: &str) -> Option<SecretsCipher> {
+    Some(SecretsCipher::new(&Secret::new(key)))
+}
+
+async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
+    let jobs = Ledgers::open(&database).jobs.cipher(cipher("a key"));
+    for cancel in [false, true] {
+        let (id, before) = end_with_secrets(&jobs, cancel).await;
+        jobs.signal(id, Signal::Retry).await.unwrap();
+        let claimed = jobs.claim(WorkerId::generate(), &KNOWN).await.unwrap();
+        assert_eq!(claimed.unwrap().job.arguments, before);
+    }
+    // The ciphertext of one job is none for another, and another key decrypts nothing.
+    let [(first, _), (second, _)] = [
+        end_with_secrets(&jobs, true).await,
+        end_with_secrets(&jobs, true).await,
+    ];
+    let other = jobs.clone().cipher(cipher("another key"));
+    let refused = other.signal(first, Signal::Retry).await;
+    assert!(
+        matches!(refused, Err(LedgerError::SecretsRemoved)),
+        "{refused:?}"
+    );
+    let stolen = jobs.find(first).await.unwrap().unwrap().arguments;
+    let swap = job::Entity::update_many()
+        .col_expr(job::Column::Arguments, stolen.into())
+        .filter(job::Column::Id.eq(second));
+    database.write_query(&swap).await.unwrap();
+    let refused = jobs.signal(second, Signal::Retry).await;
+    assert!(
+        matches!(refused, Err(LedgerError::SecretsRemoved)),
+        "{refused:?}"
+    );
+    jobs.signal(first, Signal::Retry).await.unwrap();
+}
+
+async fn without_a_key_secrets_of_ended_jobs_are_removed(database: Database) {
+    let jobs = Ledgers::open(&database).jobs;
+    for cancel in [false, true] {
+        let (id, _) = end_with_secrets(&jobs, cancel).await;
+        let refused = jobs.signal(id, Signal::Retry).await;
+        assert!(
+            matches!(refused, Err(LedgerError::SecretsRemoved)),
+            "{refused:?}"
+        );
+    }
 }
 
 async fn success_is_one_with_the_media_and_the_blob(database: Database) {

@@ -90,6 +90,8 @@ error_codes! {
     BadRequest: "bad_request", BAD_REQUEST, "Bad request";
     /// The present state does not allow it.
     Conflict: "conflict", CONFLICT, "Conflict";
+    /// The job cannot be tried again: its password, query values or headers were removed when it ended.
+    SecretsRemoved: "secrets_removed", CONFLICT, "Secrets removed";
     /// The database or storage cannot be reached; trying again later can help.
     Unavailable: "unavailable", SERVICE_UNAVAILABLE, "Service unavailable";
     /// A list took too long to read.

@@ -1,6 +1,9 @@
 //! What is told of an import that fails: where and why, and none of the secrets that it was given.
 
-use media_testkit::{origin::Origin, service::Installation};
+use media_testkit::{
+    origin::{Origin, VerbatimOrigin},
+    service::Installation,
+};
 use serde_json::json;
 
 use crate::MEDIA;
@@ -65,4 +68,31 @@ async fn no_secret_of_an_import_is_written_down_or_shown() {
         assert!(!refused.contains(secret), "{refused}");
         assert!(!log.contains(secret), "{secret} in {log}");
     }
+}
+
+#[tokio::test]
+async fn a_failed_import_is_retried_with_its_secrets_after_a_restart() {
+    const PATH: &str = "/file?token=s3cr3t-query";
+    let origin = VerbatimOrigin::start().await;
+    origin.add("/file", "HTTP/1.1 404 Not Found\r\nContent-Length: 0", b"");
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    let arguments = json!({
+        "url": origin.url(PATH), "resource": "r", "headers": { "Authorization": "Bearer s3cr3t-header" },
+    });
+    let job = service.enter(&arguments, json!({})).await;
+    let id = job["id"].as_str().unwrap();
+    service.wait_for(id, &["failed"]).await;
+    assert!(service.stop().await.success());
+    origin.add_file("/file", "", b"bytes");
+
+    let service = installation.serve().await;
+    let retry = json!({ "data": { "type": "media:signals", "attributes": { "signal": "retry" } } });
+    let answer = service.post(&format!("/jobs/{id}/signal"), &retry).await;
+    assert_eq!(answer.status(), 200);
+    let job = service.wait_for(id, &["succeeded", "failed"]).await;
+    assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    let requests = origin.requests(PATH);
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].contains("Bearer s3cr3t-header"), "{requests:?}");
 }

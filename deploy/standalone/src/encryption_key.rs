@@ -1,0 +1,49 @@
+//! The key that encrypts secrets in the tables, where none is configured: made once, kept in a file beside the
+//! SQLite file.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use media_shared::config::{Config, DatabaseUrl, Secret};
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+const FILE_NAME: &str = "encryption.key";
+const KEY_BYTES: usize = 32;
+
+/// The configured key, or the one beside the SQLite file; none where the tables are not on this machine. The
+/// caller has locked the data.
+pub(crate) fn choose(config: &Config) -> anyhow::Result<Option<Secret>> {
+    match (&config.encryption_key, &config.database) {
+        (None, DatabaseUrl::Sqlite { path }) => {
+            let path = path.with_file_name(FILE_NAME);
+            let key = read_or_create(&path)
+                .with_context(|| format!("cannot read or write {}", path.display()))?;
+            Ok(Some(key))
+        }
+        (configured, _) => Ok(configured.clone()),
+    }
+}
+
+fn read_or_create(path: &Path) -> anyhow::Result<Secret> {
+    match std::fs::read_to_string(path) {
+        Ok(key) if key.trim().len() >= KEY_BYTES => return Ok(Secret::new(key.trim())),
+        // Empty or cut off: it was never used.
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut bytes = [0; KEY_BYTES];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    let key = hex::encode(bytes);
+    // Only its owner can read it: the programs create all files so.
+    let mut file = File::create(path)?;
+    file.write_all(key.as_bytes())?;
+    file.sync_all()?;
+    Ok(Secret::new(key))
+}
