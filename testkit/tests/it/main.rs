@@ -12,6 +12,7 @@ mod resume;
 mod scaling;
 mod schema;
 mod shutdown;
+mod soak;
 mod sqlite_file;
 mod tickets;
 mod traces;
