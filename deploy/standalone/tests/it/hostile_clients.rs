@@ -17,6 +17,8 @@ use tokio::{
 
 use crate::MEDIA;
 
+mod connections;
+
 const SECRET: &str = "a secret that only the tests know";
 /// How long a service that is under attack may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

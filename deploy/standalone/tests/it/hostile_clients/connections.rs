@@ -1,0 +1,149 @@
+//! Limits of connections whose clients send or read slowly.
+
+use tokio::net::TcpSocket;
+
+use super::*;
+
+/// Longer than any time that a connection has for one thing.
+const CLOSE_LIMIT: Duration = Duration::from_secs(90);
+/// A head that is longer than the small ones, and has no end.
+const LARGE_HEAD_BYTES: usize = 20 * 1024;
+
+/// Connects with a small buffer, so that an answer stays with the service until it is read.
+async fn connect_with_small_buffer(service: &Service) -> TcpStream {
+    let address: SocketAddr = service.url("").replace("http://", "").parse().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// Enters jobs that fill a page of 4 MiB.
+async fn enter_long_jobs(service: &Service, subject: &str) {
+    let arguments = json!({
+        "url": format!("http://origin.test/{}", "u".repeat(8000)),
+        "resource": "r",
+    });
+    for _ in 0..600 {
+        enter_job(service, subject, &arguments).await;
+    }
+}
+
+async fn ask_for_jobs(stream: &mut TcpStream, subject: &str) {
+    let head = format!(
+        "GET /jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        token(subject)
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_closed() {
+    let service = guarded(&[]).serve().await;
+    let mut stream = connect(&service).await;
+    let begin = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
+    stream.write_all(begin).await.unwrap();
+    let trickle = async {
+        let mut answer = [0; 1];
+        loop {
+            let read = timeout(Duration::from_millis(200), stream.read(&mut answer)).await;
+            match read {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return,
+                // A write to a closed connection is told by the next read.
+                Err(_) => drop(stream.write_all(b"x").await),
+            }
+        }
+    };
+    timeout(CLOSE_LIMIT, trickle).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_too_many_large_unfinished_heads_the_oldest_is_closed() {
+    let service = guarded(&[]).serve().await;
+    let mut heads = Vec::new();
+    for _ in 0..66 {
+        let mut stream = connect(&service).await;
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
+            .await
+            .unwrap();
+        for _ in 0..LARGE_HEAD_BYTES / 1024 {
+            let line = format!("X-Large: {}\r\n", "v".repeat(1013));
+            if stream.write_all(line.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+        heads.push(stream);
+    }
+    // Before the time for a head is over, which closes them all.
+    let limit = Duration::from_secs(8);
+    let read = timeout(limit, heads[0].read(&mut [0; 1])).await.unwrap();
+    assert!(!matches!(read, Ok(1..)), "{read:?}");
+    let newest = heads.last_mut().unwrap();
+    newest.write_all(b"\r\n").await.unwrap();
+    let mut answer = [0; 9];
+    newest.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 ");
+}
+
+#[tokio::test]
+async fn half_of_the_connections_may_be_event_streams() {
+    let service = guarded(&[("MEDIA_MAX_CONNECTIONS", "16")]).serve().await;
+    let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
+    let mut streams = Vec::new();
+    let mut statuses = Vec::new();
+    for caller in 0..9 {
+        let subject = format!("caller-{caller}");
+        let job = enter_job(&service, &subject, &arguments).await;
+        let stream = listen(&service, &subject, &job).await;
+        statuses.push(stream.status());
+        streams.push(stream);
+    }
+    assert_eq!(statuses[..8], [StatusCode::OK; 8]);
+    let refused = streams.pop().unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(code(refused).await, "unavailable");
+}
+
+#[tokio::test]
+async fn lists_that_are_not_read_take_a_share_of_the_memory_and_end() {
+    let service = guarded(&[
+        ("MEDIA_RESPONSE_MEMORY", "32MiB"),
+        ("MEDIA_RATE_LIMIT", "off"),
+    ])
+    .serve()
+    .await;
+    enter_long_jobs(&service, "ann").await;
+    let mut unread = connect_with_small_buffer(&service).await;
+    ask_for_jobs(&mut unread, "ann").await;
+    let mut first = [0; 12];
+    unread.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+
+    let refused = service
+        .http
+        .get(service.url("/jobs"))
+        .bearer_auth(token("ann"));
+    let refused = timeout(CLOSE_LIMIT, refused.send()).await.unwrap().unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(code(refused).await, "unavailable");
+    let other = send(service.http.get(service.url("/jobs")), "bob").await;
+    assert_eq!(other.status(), StatusCode::OK);
+
+    // The reader is given up after a while, and its memory is free.
+    wait_until("there is memory again", CLOSE_LIMIT, async || {
+        let list = service
+            .http
+            .get(service.url("/jobs"))
+            .bearer_auth(token("ann"));
+        (list.send().await.ok()?.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    let mut rest = Vec::new();
+    let read = timeout(CLOSE_LIMIT, unread.read_to_end(&mut rest)).await;
+    assert!(
+        !matches!(read, Ok(Ok(bytes)) if bytes > 4_000_000),
+        "{read:?}"
+    );
+}
