@@ -83,6 +83,7 @@ install: target/clients/ready target/clients/kubectl target/corpus/ready
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
 	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
 	test -x /usr/bin/redis-server || missing="$$missing redis-server"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \

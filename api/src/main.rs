@@ -1,8 +1,12 @@
 //! `media-api`: serves, on the database and storage that the configuration names.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{config::Settings, open_files, probe, services::Services, shutdown, telemetry};
+use media_shared::{
+    config::Settings, exit, open_files, probe, services::Services, shutdown, telemetry,
+};
 
 /// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
 #[derive(Parser)]
@@ -16,9 +20,15 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
-    let arguments = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report("media-api", error.as_ref()),
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.check()?;
     if arguments.probe {
         return probe::ready(config.listen).context("it is not ready");
@@ -30,8 +40,12 @@ async fn main() -> anyhow::Result<()> {
     let services = Services::open(&config, None, None).await?;
     services.check_schema().await?;
     services.warn_unless_writable().await;
-    let listener = media_api::listen(config.listen)
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = media_api::listen(config.listen).with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with MEDIA_LISTEN",
+            config.listen
+        )
+    })?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     media_api::serve(services.clone(), &config, listener, shutdown).await?;
     services.close().await?;

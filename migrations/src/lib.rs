@@ -1,5 +1,6 @@
 //! The schema and how it came to be: one set of migrations for SQLite and PostgreSQL.
 
+pub mod exit;
 pub mod file_lock;
 pub mod integrity;
 pub mod private_files;
@@ -19,7 +20,7 @@ mod m20261127_000012_fair_claims;
 use sea_orm_migration::{
     prelude::*,
     sea_orm::{
-        DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+        DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, Statement,
         TransactionOptions, TransactionTrait,
     },
 };
@@ -78,17 +79,53 @@ pub enum SchemaError {
     /// It lacks migrations.
     #[error("the schema lacks {}; run `media-migrate up`", .0.join(", "))]
     Behind(Vec<String>),
-    /// It cannot be read, or has migrations that this program does not know.
-    #[error("the schema cannot be used by this program: {0}")]
-    Unusable(#[from] DbErr),
+    /// It has a migration that this program does not know.
+    #[error(
+        "the schema has the migration {0}, which this program does not know; run a newer program"
+    )]
+    Ahead(String),
+    /// It cannot be read.
+    #[error("the schema cannot be read: {0}")]
+    Unreadable(#[from] DbErr),
 }
 
 /// Makes sure that a program can run on a schema, without changing it.
-pub async fn check(database: &DatabaseConnection) -> Result<(), SchemaError> {
-    let pending = Migrator::get_pending_migrations_read_only(database).await?;
-    if pending.is_empty() {
-        return Ok(());
+pub async fn check(database: &impl ConnectionTrait) -> Result<(), SchemaError> {
+    let applied = applied(database).await?;
+    let known: Vec<String> = Migrator::migrations()
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect();
+    let is_unknown = |name: &&String| !known.contains(name);
+    if let Some(unknown) = applied.iter().find(is_unknown) {
+        return Err(SchemaError::Ahead(unknown.clone()));
     }
-    let names = pending.iter().map(|migration| migration.name().to_owned());
-    Err(SchemaError::Behind(names.collect()))
+    let missing: Vec<String> = known
+        .into_iter()
+        .filter(|name| !applied.contains(name))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(SchemaError::Behind(missing))
+    }
+}
+
+/// The names of the migrations that a schema has.
+async fn applied(database: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let backend = database.get_database_backend();
+    let table = match backend {
+        DatabaseBackend::Postgres => "to_regclass('seaql_migrations') IS NOT NULL",
+        _ => "EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations')",
+    };
+    let exists = Statement::from_string(backend, format!("SELECT {table}"));
+    let row = database.query_one_raw(exists).await?;
+    if !row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
+        return Ok(Vec::new());
+    }
+    let names = "SELECT version FROM seaql_migrations ORDER BY version";
+    let rows = database
+        .query_all_raw(Statement::from_string(backend, names))
+        .await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }

@@ -1,11 +1,12 @@
 //! `media-migrate`: brings the schema up, down, tells how it stands, or waits for it.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use media_migrations::{
     SchemaError,
+    exit::{self, ExitKind},
     file_lock::{FileLock, Locking},
     integrity,
 };
@@ -72,7 +73,7 @@ impl Command {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
@@ -80,12 +81,15 @@ async fn main() -> anyhow::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .init();
-    tokio::select! {
+    let done = tokio::select! {
         done = run(&arguments) => done,
-        stopped = asked_to_stop() => {
-            stopped?;
-            bail!("told to stop")
-        }
+        stopped = asked_to_stop() => stopped.map_err(Into::into).and_then(|()| {
+            Err(exit::Failure::new(ExitKind::Temporary, "told to stop").into())
+        }),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => exit::report("media-migrate", error.as_ref(), None),
     }
 }
 
@@ -100,23 +104,27 @@ async fn asked_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let _lock = lock(arguments)?;
     let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url)?);
     options.sqlx_logging(false);
-    let database = Database::connect(options)
-        .await
-        .context("cannot connect to the database in DATABASE_URL")?;
+    let database = Database::connect(options).await.map_err(|error| {
+        let advice = exit::advice_about_database(&error);
+        anyhow::Error::new(error).context(format!(
+            "cannot connect to the database in DATABASE_URL{advice}"
+        ))
+    })?;
     match arguments.command {
         Command::Up => media_migrations::migrate_up(&database).await?,
         Command::Down => media_migrations::Migrator::down(&database, Some(1)).await?,
         Command::Status => media_migrations::Migrator::status(&database).await?,
-        Command::Wait => timeout(WAIT_LIMIT, wait(&database))
-            .await
-            .with_context(|| format!("the schema did not come up within {WAIT_LIMIT:?}"))??,
-        Command::Check { repair } => check(&database, repair).await?,
+        Command::Wait => timeout(WAIT_LIMIT, wait(&database)).await.map_err(|_| {
+            let sentence = format!("the schema did not come up within {WAIT_LIMIT:?}");
+            exit::Failure::new(ExitKind::Temporary, sentence)
+        })??,
+        Command::Check { repair } => return check(&database, repair).await,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes sure that no other program uses a SQLite file that is to be written.
@@ -132,14 +140,18 @@ fn lock(arguments: &Arguments) -> anyhow::Result<Option<FileLock>> {
         .with_context(|| format!("cannot lock {}", path.display()))?
     {
         Locking::Acquired(lock) => Ok(Some(lock)),
-        Locking::HeldBy(_) => bail!(
-            "another program uses {}; stop it first, or set DATABASE_URL to another file",
-            path.display()
-        ),
+        Locking::HeldBy(_) => Err(exit::Failure::new(
+            ExitKind::Unavailable,
+            format!(
+                "another program uses {}; stop it first, or set DATABASE_URL to another file",
+                path.display()
+            ),
+        )
+        .into()),
     }
 }
 
-async fn check(database: &DatabaseConnection, repair: bool) -> anyhow::Result<()> {
+async fn check(database: &DatabaseConnection, repair: bool) -> anyhow::Result<ExitCode> {
     let violations = if repair {
         integrity::repair(database).await?
     } else {
@@ -151,9 +163,12 @@ async fn check(database: &DatabaseConnection, repair: bool) -> anyhow::Result<()
     match (violations.len(), repair) {
         (0, _) => eprintln!("the tables agree with each other"),
         (many, true) => eprintln!("repaired: {many}"),
-        (many, false) => bail!("{many} found; `media-migrate check --repair` mends them"),
+        (many, false) => {
+            eprintln!("{many} found; `media-migrate check --repair` mends them");
+            return Ok(ExitCode::FAILURE);
+        }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Looks until no migration is missing.

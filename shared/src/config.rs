@@ -41,6 +41,17 @@ pub struct Settings {
     )]
     pub database_url: String,
 
+    /// The pooler between the programs and PostgreSQL: none, or transaction for one that gives each transaction
+    /// another connection (PgBouncer in transaction mode)
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_DATABASE_POOLER",
+        value_name = "MODE",
+        default_value = "none"
+    )]
+    pub database_pooler: String,
+
     /// Where workers are told of new jobs: redis://host:port; without it, within one process
     #[arg(
         long,
@@ -467,5 +478,17 @@ pub enum DatabaseUrl {
     Postgres {
         /// With user and password.
         url: Secret,
+        /// The way to it.
+        pooler: Pooler,
     },
+}
+
+/// The pooler between the programs and PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// None, or one that gives each client a connection of its own for as long as it stays.
+    #[default]
+    None,
+    /// One that gives each transaction another connection: nothing of a session outlives a transaction.
+    Transaction,
 }

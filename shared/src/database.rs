@@ -17,9 +17,10 @@ use sea_orm::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::config::{DatabaseUrl, Secret};
+use crate::config::{DatabaseUrl, Pooler, Secret};
 
 mod batches;
+mod demotion;
 mod failure;
 mod postgres;
 mod reader;
@@ -63,7 +64,7 @@ enum Engine {
     },
     Postgres {
         url: Secret,
-        pool: DatabaseConnection,
+        pool: postgres::Pool,
     },
 }
 
@@ -96,7 +97,9 @@ impl Database {
                 };
                 Self::open_sqlite(path, lock).await
             }
-            DatabaseUrl::Postgres { url } => Self::open_postgres(url, connections).await,
+            DatabaseUrl::Postgres { url, pooler } => {
+                Self::open_postgres(url, *pooler, connections).await
+            }
         }
     }
 
@@ -108,7 +111,9 @@ impl Database {
     ) -> Result<Self, DbErr> {
         match url {
             DatabaseUrl::Sqlite { path } => Self::open_sqlite(path, lock).await,
-            DatabaseUrl::Postgres { url } => Self::open_postgres(url, connections).await,
+            DatabaseUrl::Postgres { url, pooler } => {
+                Self::open_postgres(url, *pooler, connections).await
+            }
         }
     }
 
@@ -118,22 +123,23 @@ impl Database {
             writer: SqliteWriter::start(path).await?,
             _lock: lock,
         };
-        Ok(Self::new(engine, sqlite::readers(path).await?))
+        let reader = Reader::direct(sqlite::readers(path).await?);
+        Ok(Self::new(engine, reader))
     }
 
-    async fn open_postgres(url: &Secret, connections: u32) -> Result<Self, DbErr> {
-        let pool = postgres::connect(url.expose(), connections).await?;
+    async fn open_postgres(url: &Secret, pooler: Pooler, connections: u32) -> Result<Self, DbErr> {
+        let pool = postgres::Pool::connect(url.expose(), pooler, connections).await?;
         let engine = Engine::Postgres {
             url: url.clone(),
             pool: pool.clone(),
         };
-        Ok(Self::new(engine, pool))
+        Ok(Self::new(engine, Reader::postgres(pool)))
     }
 
-    fn new(engine: Engine, reader: DatabaseConnection) -> Self {
+    fn new(engine: Engine, reader: Reader) -> Self {
         Self {
             engine,
-            reader: Reader(reader),
+            reader,
             tasks: TaskTracker::new(),
             unit_limit: UNIT_LIMIT,
         }
@@ -163,7 +169,7 @@ impl Database {
         let Engine::Postgres { pool, .. } = &self.engine else {
             return None;
         };
-        let pool = pool.get_postgres_connection_pool();
+        let pool = pool.connections();
         let idle = pool.num_idle() as u64;
         Some(Connections {
             idle,
@@ -261,8 +267,7 @@ impl Database {
         match &self.engine {
             Engine::Sqlite { writer, .. } => writer.submit(unit).await,
             Engine::Postgres { pool, .. } => {
-                let pool = pool.get_postgres_connection_pool().clone();
-                self.tasks.spawn(postgres::run(pool, unit));
+                self.tasks.spawn(pool.clone().run(unit));
                 Ok(())
             }
         }
@@ -272,7 +277,7 @@ impl Database {
     pub async fn check_writable(&self) -> Result<(), DbErr> {
         match &self.engine {
             Engine::Sqlite { .. } => self.write(sqlite::probe()).await.map(drop),
-            Engine::Postgres { .. } => postgres::check_writable(&self.reader).await,
+            Engine::Postgres { pool, .. } => pool.check_writable(&self.reader).await,
         }
     }
 
@@ -281,7 +286,7 @@ impl Database {
     pub async fn direct_connection(&self) -> Result<DatabaseConnection, DbErr> {
         match &self.engine {
             Engine::Sqlite { path, .. } => sqlite::direct(path).await,
-            Engine::Postgres { url, .. } => postgres::connect(url.expose(), 1).await,
+            Engine::Postgres { url, pool } => pool.direct(url.expose()).await,
         }
     }
 
@@ -292,7 +297,7 @@ impl Database {
         if let Engine::Sqlite { writer, .. } = &self.engine {
             writer.close().await;
         }
-        self.reader.0.close().await
+        self.reader.close().await
     }
 }
 

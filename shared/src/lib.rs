@@ -10,6 +10,7 @@ pub mod config;
 pub mod content_disposition;
 pub mod database;
 pub mod entities;
+pub mod exit;
 pub mod header_parameters;
 pub mod ids;
 pub mod intake;

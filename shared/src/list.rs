@@ -1,10 +1,11 @@
 //! One page of a list: which rows, in which order, from where.
 
-use futures_util::TryStreamExt as _;
+use std::ops::ControlFlow;
+
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DbBackend, DbErr, EntityTrait,
-    ExprTrait as _, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
-    Select, Value,
+    ExprTrait as _, FromQueryResult as _, Order, PaginatorTrait, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait as _, Select, Value,
     sea_query::{Expr, NullOrdering, Query, UnionType},
 };
 
@@ -141,22 +142,25 @@ where
     } else {
         None
     };
-    let rows = select::<E>(database.get_database_backend(), &request);
+    let backend = database.get_database_backend();
+    let rows = select::<E>(backend, &request).build(backend);
     let mut page = Page {
         items: Vec::new(),
         has_more: false,
         total,
     };
     let mut bytes = 0;
-    let mut rows = rows.stream(database).await?;
-    while let Some(item) = rows.try_next().await? {
+    let add = |row: QueryResult| {
         if page.items.len() as u64 == size || bytes >= MAX_PAGE_BYTES {
             page.has_more = true;
-            break;
+            return Ok(ControlFlow::Break(()));
         }
+        let item = E::Model::from_query_result(&row, "")?;
         bytes += ITEM_BYTES + item.text_bytes();
         page.items.push(item);
-    }
+        Ok(ControlFlow::Continue(()))
+    };
+    database.visit_rows(rows, add).await?;
     Ok(page)
 }
 

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media_migrations::{SchemaError, file_lock::FileLock};
+use media_migrations::{SchemaError, exit::advice_about_database, file_lock::FileLock};
 use redis::RedisError;
 use sea_orm::DbErr;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -55,7 +55,7 @@ struct Background {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database in `DATABASE_URL`.
-    #[error("the database in DATABASE_URL cannot be opened{}", advice(.0))]
+    #[error("the database in DATABASE_URL cannot be opened{}", advice_about_database(.0))]
     Database(#[from] DbErr),
     /// The storage in `MEDIA_STORAGE_URL`.
     #[error("the storage in MEDIA_STORAGE_URL cannot be opened")]
@@ -65,15 +65,9 @@ pub enum OpenError {
     Redis(#[from] RedisError),
 }
 
-/// Advice about a database that cannot be opened, where the error alone would not say it.
-fn advice(error: &DbErr) -> &'static str {
-    match database::classify(error) {
-        DatabaseFailure::NoSpace => {
-            ": there is no room left on its disk; free some and start again"
-        }
-        _ => "",
-    }
-}
+/// The time that the database has to come up when a program starts, and the pause between two looks.
+const DATABASE_START_LIMIT: Duration = Duration::from_secs(10);
+const DATABASE_START_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the parts have to answer a check.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -105,10 +99,11 @@ impl Services {
         lock: Option<FileLock>,
     ) -> Result<Self, OpenError> {
         let (url, connections) = (&config.database, config.database_connections);
-        let database = match lock {
-            Some(lock) => Database::connect_locked(url, connections, lock).await?,
-            None => Database::connect(url, connections).await?,
-        };
+        let database = when_available(async || match &lock {
+            Some(lock) => Database::connect_locked(url, connections, lock.clone()).await,
+            None => Database::connect(url, connections).await,
+        })
+        .await?;
         let store = blob_store::open(&config.storage).await?;
         let (clock, lease) = (Clock::system(), config.worker.lease);
         let background = Background::default();
@@ -151,9 +146,7 @@ impl Services {
 
     /// Makes sure that this program can run on the schema, without changing it.
     pub async fn check_schema(&self) -> Result<(), SchemaError> {
-        let connection = self.database.direct_connection().await?;
-        media_migrations::check(&connection).await?;
-        Ok(connection.close().await?)
+        when_available(async || media_migrations::check(self.database.reader()).await).await
     }
 
     /// Whether the database takes writes and the storage answers, now and soon.
@@ -178,6 +171,47 @@ impl Services {
             self.database.close().await
         };
         timeout(CLOSE_LIMIT, closing).await.unwrap_or(Ok(()))
+    }
+}
+
+/// An error that may be one of the database.
+trait OfDatabase {
+    fn database_error(&self) -> Option<&DbErr>;
+}
+
+impl OfDatabase for DbErr {
+    fn database_error(&self) -> Option<&DbErr> {
+        Some(self)
+    }
+}
+
+impl OfDatabase for SchemaError {
+    fn database_error(&self) -> Option<&DbErr> {
+        match self {
+            Self::Unreadable(error) => Some(error),
+            Self::Behind(_) | Self::Ahead(_) => None,
+        }
+    }
+}
+
+/// Does what needs the database, again and again while it is not there: it may start later than the program.
+async fn when_available<T, E: OfDatabase>(
+    mut work: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let end = Instant::now() + DATABASE_START_LIMIT;
+    loop {
+        let error = match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let reason = error
+            .database_error()
+            .filter(|e| database::is_unavailable(e));
+        let Some(reason) = reason.filter(|_| Instant::now() < end) else {
+            return Err(error);
+        };
+        tracing::warn!(error = %reason, "the database is not there yet");
+        sleep(DATABASE_START_INTERVAL).await;
     }
 }
 

@@ -3,15 +3,15 @@
 use std::{path::Path, sync::OnceLock};
 
 use media_shared::{
-    config::{DatabaseUrl, Secret},
+    config::{DatabaseUrl, Pooler, Secret},
     database::Database,
 };
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::{postgres::Postgres, scratch};
+use crate::{pgbouncer::PgBouncer, postgres::Postgres, scratch};
 
 /// Connections to PostgreSQL that each test may open.
 const CONNECTIONS: u32 = 8;
@@ -22,6 +22,8 @@ pub struct TestDatabase {
     pub database: Database,
     /// Where it is.
     pub url: DatabaseUrl,
+    /// Where the server is, if a pooler stands before it.
+    server_url: Option<String>,
     _directory: Option<TempDir>,
 }
 
@@ -71,15 +73,37 @@ pub async fn sqlite() -> TestDatabase {
     TestDatabase {
         database,
         url,
+        server_url: None,
         _directory: Some(directory),
     }
 }
 
+/// The PostgreSQL server that all tests of this process share.
+fn server() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(Postgres::start)
+}
+
 /// A new database on a PostgreSQL server that all tests of this process share.
 pub async fn postgres() -> TestDatabase {
-    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    let url = server().url(&new_postgres_database().await);
+    TestDatabase::on_postgres(&url, Pooler::None).await
+}
+
+/// A new database on the same server, reached through PgBouncer in transaction mode.
+pub async fn pgbouncer() -> TestDatabase {
+    static POOLER: OnceLock<PgBouncer> = OnceLock::new();
+    let name = new_postgres_database().await;
+    let url = POOLER.get_or_init(|| PgBouncer::start(server())).url(&name);
+    let mut test = TestDatabase::on_postgres(&url, Pooler::Transaction).await;
+    test.server_url = Some(server().url(&name));
+    test
+}
+
+/// Makes a database with the schema on the shared server. Gives its name.
+async fn new_postgres_database() -> String {
     static TEMPLATE: Mutex<bool> = Mutex::const_new(false);
-    let server = SERVER.get_or_init(Postgres::start);
+    let server = server();
     let name = format!("test_{}", Uuid::now_v7().simple());
     // One at a time: a template cannot be copied while anybody is connected to it.
     let mut migrated = TEMPLATE.lock().await;
@@ -104,13 +128,28 @@ pub async fn postgres() -> TestDatabase {
         .unwrap();
     admin.close().await.unwrap();
     drop(migrated);
+    name
+}
 
-    let url = DatabaseUrl::Postgres {
-        url: Secret::new(server.url(&name)),
-    };
-    TestDatabase {
-        database: Database::connect(&url, CONNECTIONS).await.unwrap(),
-        url,
-        _directory: None,
+impl TestDatabase {
+    async fn on_postgres(url: &str, pooler: Pooler) -> Self {
+        let url = DatabaseUrl::Postgres {
+            url: Secret::new(url),
+            pooler,
+        };
+        Self {
+            database: Database::connect(&url, CONNECTIONS).await.unwrap(),
+            url,
+            server_url: None,
+            _directory: None,
+        }
+    }
+
+    /// A connection to the database itself, beside a pooler if there is one. To be closed by the caller.
+    pub async fn direct_connection(&self) -> DatabaseConnection {
+        match &self.server_url {
+            Some(url) => sea_orm::Database::connect(url).await.unwrap(),
+            None => self.database.direct_connection().await.unwrap(),
+        }
     }
 }

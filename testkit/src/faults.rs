@@ -12,7 +12,7 @@ mod clients;
 mod cluster;
 mod conclude;
 mod fault;
-mod file_faults;
+pub mod file_faults;
 mod hang_ups;
 mod imports;
 mod interruptions;
@@ -51,6 +51,8 @@ pub struct FaultRun {
     pub jobs: usize,
     /// How many of them a second.
     pub rate: u32,
+    /// Whether the programs of a cluster reach PostgreSQL through PgBouncer in transaction mode.
+    pub pooler: bool,
     /// For how long the object store is away.
     pub store_outage: Duration,
     /// Whether to wait for the collector's second look at what was given up.

@@ -1,6 +1,7 @@
 //! A PostgreSQL server with data of its own.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -25,7 +26,7 @@ pub struct Postgres {
 }
 
 /// Becomes the user `postgres` if the tests run as root, which the server refuses.
-const AS_POSTGRES: [&str; 4] = [
+pub(crate) const AS_POSTGRES: [&str; 4] = [
     "--reuid=postgres",
     "--regid=postgres",
     "--init-groups",
@@ -45,47 +46,76 @@ impl Postgres {
     }
 
     fn start_as(durable: bool) -> Self {
-        let programs = newest_postgres();
+        let mut server = Self::new(durable);
+        let options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"];
+        server.run_program(
+            "initdb",
+            &[&["-D", &server.directory], &options[..]].concat(),
+        );
+        server.start_again();
+        server
+    }
+
+    /// Starts a standby that follows a server.
+    pub fn start_standby_of(primary: &Self) -> Self {
+        let mut standby = Self::new(primary.durable);
+        let port = primary.port.to_string();
+        let arguments = [
+            "-D",
+            &standby.directory,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "postgres",
+            // Writes what a standby needs to follow.
+            "-R",
+            "--checkpoint=fast",
+            "--no-sync",
+        ];
+        standby.run_program("pg_basebackup", &arguments);
+        standby.start_again();
+        standby
+    }
+
+    /// A server whose data directory is empty.
+    fn new(durable: bool) -> Self {
         let data = scratch::directory();
         let directory = data.path().join("data");
         std::fs::create_dir(&directory).unwrap();
-        let root = is_root();
-        if root {
+        // It refuses a directory that others can read.
+        let private = <std::fs::Permissions as PermissionsExt>::from_mode(0o700);
+        std::fs::set_permissions(&directory, private).unwrap();
+        if is_root() {
             run(Command::new("chown")
                 .arg("postgres")
                 .args([data.path(), &directory]));
         }
-        let directory = directory.to_str().unwrap().to_owned();
-        let initdb = programs.join("initdb");
-        let initialise = [
-            "-D",
-            &directory,
-            "-A",
-            "trust",
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ];
-        if root {
-            run(Command::new("setpriv")
-                .args(AS_POSTGRES)
-                .arg(&initdb)
-                .args(initialise));
-        } else {
-            run(Command::new(&initdb).args(initialise));
-        }
-        let mut server = Self {
+        Self {
             port: free_port(),
-            programs,
-            directory,
+            programs: newest_postgres(),
+            directory: directory.to_str().unwrap().to_owned(),
             durable,
             process: None,
             _data: data,
-        };
-        server.start_again();
-        server
+        }
+    }
+
+    /// Runs one of PostgreSQL's programs, as its user.
+    fn run_program(&self, program: &str, arguments: &[&str]) {
+        let program = self.programs.join(program);
+        if is_root() {
+            let mut command = Command::new("setpriv");
+            run(command.args(AS_POSTGRES).arg(&program).args(arguments));
+        } else {
+            run(Command::new(&program).args(arguments));
+        }
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        self.run_program("pg_ctl", &["promote", "-w", "-D", &self.directory]);
     }
 
     /// Starts it after a stop, with what it held.
@@ -118,6 +148,11 @@ impl Postgres {
             assert!(Instant::now() < end, "PostgreSQL did not start");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// For `DATABASE_URL`.
@@ -177,12 +212,12 @@ fn newest_postgres() -> PathBuf {
         .expect("PostgreSQL is missing; `make install` installs it")
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
     output.stdout.trim_ascii() == b"0"
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),

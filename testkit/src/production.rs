@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::{
     free_port, http_client,
     nginx::Nginx,
+    pgbouncer::PgBouncer,
     postgres::Postgres,
     process::{Launch, Supervised},
     programs,
@@ -37,6 +38,7 @@ pub struct Production {
     pub origin: Nginx,
     directory: TempDir,
     variables: Vec<(String, String)>,
+    pooler: Option<PgBouncer>,
 }
 
 /// An address that nothing listens on now.
@@ -73,6 +75,7 @@ impl Production {
             origin,
             directory: scratch::directory(),
             variables: Vec::new(),
+            pooler: None,
         };
         let migrated = production.migrate("up");
         assert!(migrated.status.success(), "{migrated:?}");
@@ -84,6 +87,16 @@ impl Production {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Has programs that are started from now on reach the database through PgBouncer in transaction mode.
+    #[must_use]
+    pub fn behind_pgbouncer(mut self) -> Self {
+        let pooler = PgBouncer::start(&self.postgres);
+        let url = pooler.url("postgres");
+        self.pooler = Some(pooler);
+        self.with("DATABASE_URL", &url)
+            .with("MEDIA_DATABASE_POOLER", "transaction")
     }
 
     /// The database's URL.

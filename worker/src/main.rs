@@ -1,11 +1,12 @@
 //! `media-worker`: imports, on the database and storage that the configuration names.
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
 use media_shared::{
-    config::Settings, open_files, probe, services::Services, shutdown, telemetry, tickets::local,
+    config::Settings, exit, open_files, probe, services::Services, shutdown, telemetry,
+    tickets::local,
 };
 use media_worker::egress::SystemResolver;
 
@@ -21,9 +22,15 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
-    let arguments = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report("media-worker", error.as_ref()),
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.check()?;
     if arguments.probe {
         let listens = config

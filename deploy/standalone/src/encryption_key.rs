@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     path::Path,
 };
 
@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 const FILE_NAME: &str = "encryption.key";
 const KEY_BYTES: usize = 32;
+const MAX_FILE_BYTES: u64 = 4096;
 
 /// The configured key, or the one beside the SQLite file; none where the tables are not on this machine. The
 /// caller has locked the data.
@@ -29,10 +30,15 @@ pub(crate) fn choose(config: &Config) -> anyhow::Result<Option<Secret>> {
 }
 
 fn read_or_create(path: &Path) -> anyhow::Result<Secret> {
-    match std::fs::read_to_string(path) {
-        Ok(key) if key.trim().len() >= KEY_BYTES => return Ok(Secret::new(key.trim())),
-        // Empty or cut off: it was never used.
-        Ok(_) => {}
+    match File::open(path) {
+        Ok(file) => {
+            let mut key = String::new();
+            file.take(MAX_FILE_BYTES).read_to_string(&mut key)?;
+            // Shorter: it was cut off, and never used.
+            if key.trim().len() >= KEY_BYTES {
+                return Ok(Secret::new(key.trim()));
+            }
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use media_shared::exit;
 
 mod api_client;
 mod cli;
@@ -17,12 +18,13 @@ mod service;
 use cli::{Arguments, Command};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
     let Arguments { settings, command } = Arguments::parse();
-    match command.unwrap_or(Command::Serve) {
+    let done = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&settings).await,
         Command::Import(arguments) => import::run(&settings, arguments).await,
         Command::Demo => demo::run(&settings).await,
-    }
+    };
+    done.unwrap_or_else(|error| exit::report("media", error.as_ref()))
 }

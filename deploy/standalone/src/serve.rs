@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use media_migrations::exit::{ExitKind, Failure};
 use media_shared::{
     config::{Config, Settings},
     open_files, shutdown, telemetry,
@@ -42,10 +42,14 @@ impl Served {
     ) -> anyhow::Result<Self> {
         let lock = match DataLock::try_acquire(config)? {
             Locking::Acquired(lock) => lock,
-            Locking::HeldBy(url) => bail!(
-                "another service uses this data directory{}; stop it first, or choose other data with DATABASE_URL and MEDIA_STORAGE_URL",
-                url.map(|url| format!(" (at {url})")).unwrap_or_default()
-            ),
+            Locking::HeldBy(url) => {
+                let url = url.map(|url| format!(" (at {url})")).unwrap_or_default();
+                let sentence = format!(
+                    "another service uses this data directory{url}; stop it first, or choose other data with \
+                     DATABASE_URL and MEDIA_STORAGE_URL"
+                );
+                return Err(Failure::new(ExitKind::Unavailable, sentence).into());
+            }
         };
         let listener = service::listen(config.listen)?;
         let service = Service::start(config, &lock, listener, shutdown.clone()).await?;

@@ -86,6 +86,10 @@ impl Service {
 }
 
 async fn migrate(services: &Services) -> anyhow::Result<()> {
+    // Behind a pooler, the programs themselves cannot migrate.
+    if services.check_schema().await.is_ok() {
+        return Ok(());
+    }
     let connection = services.database.direct_connection().await?;
     media_migrations::migrate_up(&connection)
         .await

@@ -1,6 +1,10 @@
 //! Storage in a bucket of S3, or of anything that speaks it.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -21,13 +25,15 @@ use super::{
 };
 use crate::{config::S3Location, media::Sha256};
 
+mod checksum;
 mod connect;
 mod failure;
 mod part_buffer;
 mod parts;
 mod writer;
 
-use failure::classify;
+use checksum::{BodyChecksum, TakenChecksum};
+use failure::{classify, is_unsupported};
 use writer::S3Writer;
 
 /// The unit of the buffer budget.
@@ -42,6 +48,9 @@ pub struct S3Store {
     prefix: String,
     /// The memory that bytes may take on their way, in mebibytes.
     budget: Budget,
+    checksum: TakenChecksum,
+    /// Whether it was logged that the store cannot list uploads in parts.
+    cannot_list_uploads: Arc<Once>,
 }
 
 /// The memory for bytes on their way. Most of the time some of it is enough: writers that wait for a share
@@ -59,7 +68,8 @@ impl S3Store {
     /// Makes a client for the bucket. That nothing answers is no error: the store may come back
     /// while the service runs. That it refuses is one.
     pub async fn open(location: &S3Location) -> Result<Self, StorageError> {
-        let store = Self::with_client(connect::client(location).await?, location);
+        let mut store = Self::with_client(connect::client(location).await?, location);
+        store.checksum = TakenChecksum::new(connect::body_checksum()?);
         match store.check().await {
             Err(error) if error.is_misconfiguration() => Err(error),
             Err(error) => {
@@ -78,6 +88,8 @@ impl S3Store {
             bucket: location.bucket.clone(),
             prefix: location.prefix.clone(),
             budget: Budget::of(mebibytes),
+            checksum: TakenChecksum::new(BodyChecksum::Crc32),
+            cannot_list_uploads: Arc::new(Once::new()),
         }
     }
 
@@ -98,8 +110,19 @@ impl S3Store {
                 .set_key_marker(key_marker)
                 .set_upload_id_marker(id_marker)
                 .send()
-                .await
-                .map_err(|error| classify(&error))?;
+                .await;
+            let page = match page {
+                Err(error) if is_unsupported(&error) => {
+                    self.cannot_list_uploads.call_once(|| {
+                        tracing::warn!(
+                            "the object store lists no uploads in parts (ListMultipartUploads): let it end those that \
+                             are a few days old by a lifecycle rule"
+                        );
+                    });
+                    return Ok(());
+                }
+                page => page.map_err(|error| classify(&error))?,
+            };
             for upload in page.uploads() {
                 if let (Some(found), Some(id)) = (upload.key(), upload.upload_id())
                     && found == key

@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duratio
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, FetchLimits, Secret, Settings, StorageUrl, WorkerConfig, authentication,
-    egress, projects, storage,
+    Config, DatabaseUrl, FetchLimits, Pooler, Secret, Settings, StorageUrl, WorkerConfig,
+    authentication, egress, projects, storage,
 };
 use crate::{blob_store::s3, database::ACQUIRE_TIMEOUT};
 
@@ -62,7 +62,11 @@ pub(super) fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
 }
 
 fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
-    let database = checker.keep("DATABASE_URL", database_url(&settings.database_url));
+    let pooler = checker.keep("MEDIA_DATABASE_POOLER", pooler(&settings.database_pooler));
+    let database = checker.keep(
+        "DATABASE_URL",
+        database_url(&settings.database_url, pooler.unwrap_or_default()),
+    );
     let database_connections = checker.keep(
         "MEDIA_DATABASE_CONNECTIONS",
         number(&settings.database_connections, 2..=1000),
@@ -153,7 +157,15 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     })
 }
 
-fn database_url(text: &str) -> Result<DatabaseUrl, String> {
+fn pooler(text: &str) -> Result<Pooler, String> {
+    match text {
+        "none" => Ok(Pooler::None),
+        "transaction" => Ok(Pooler::Transaction),
+        _ => Err("must be none or transaction".to_owned()),
+    }
+}
+
+fn database_url(text: &str, pooler: Pooler) -> Result<DatabaseUrl, String> {
     if let Some(path) = text.strip_prefix("sqlite://") {
         return storage::path_of(path).map(|path| DatabaseUrl::Sqlite { path });
     }
@@ -161,6 +173,7 @@ fn database_url(text: &str) -> Result<DatabaseUrl, String> {
         return url::Url::parse(text)
             .map(|_| DatabaseUrl::Postgres {
                 url: Secret::new(text),
+                pooler,
             })
             .map_err(|error| format!("is not a URL: {error}"));
     }
@@ -302,6 +315,8 @@ mod tests {
             "localhost:6379",
             "--database-connections",
             "1",
+            "--database-pooler",
+            "session",
             "--s3-path-style",
             "maybe",
             "--s3-buffer-bytes",
@@ -361,6 +376,7 @@ mod tests {
             "MEDIA_STORAGE_URL",
             "REDIS_URL",
             "MEDIA_DATABASE_CONNECTIONS",
+            "MEDIA_DATABASE_POOLER",
             "MEDIA_S3_PATH_STYLE",
             "MEDIA_S3_BUFFER_BYTES",
             "MEDIA_DOWNLOAD_REDIRECT",

@@ -49,6 +49,11 @@ pub fn is_unavailable(error: &DbErr) -> bool {
     )
 }
 
+/// Whether the server takes no writes: a standby, or one that is set to read only.
+pub(super) fn is_read_only(error: &DbErr) -> bool {
+    database_error(error).is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
+}
+
 /// Whether the database took a statement and refused it: nothing of it was done.
 pub(super) fn is_refused(error: &DbErr) -> bool {
     database_error(error).is_some() && !is_unavailable(error)
@@ -73,6 +78,9 @@ impl LostRace for DbErr {
             }
     }
 }
+
+/// PostgreSQL's `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
 
 /// Result codes of SQLite (<https://sqlite.org/rescode.html>).
 mod sqlite {
@@ -108,7 +116,7 @@ fn of_database(error: &dyn DatabaseError) -> DatabaseFailure {
         Some("53100") => DatabaseFailure::NoSpace,
         Some("57014") => DatabaseFailure::Timeout,
         // A standby, or an administrator's setting; insufficient resources; a shutdown; an I/O error.
-        Some("25006" | "57P01" | "57P02" | "57P03" | "58030") => DatabaseFailure::Unavailable,
+        Some(READ_ONLY | "57P01" | "57P02" | "57P03" | "58030") => DatabaseFailure::Unavailable,
         Some(code) if code.starts_with("08") || code.starts_with("53") => {
             DatabaseFailure::Unavailable
         }

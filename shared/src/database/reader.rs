@@ -1,24 +1,82 @@
 //! Reading: statements outside any unit of work.
 
-use std::pin::Pin;
+use std::ops::ControlFlow;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
-    QueryStream, Statement, StreamTrait,
+    Statement, StreamTrait as _,
 };
 
-use super::transaction::internal;
+use super::{postgres::Pool, transaction::internal};
 
-/// The connections that read. They begin no transaction and run no statement that writes: a caller that goes
-/// away in the middle of one leaves nothing behind.
+/// The connections that read. They run no statement that writes: a caller that goes away in the middle of one
+/// leaves nothing behind.
 #[derive(Clone, Debug)]
-pub struct Reader(pub(super) DatabaseConnection);
+pub struct Reader(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// Each statement is sent as it is.
+    Direct(DatabaseConnection),
+    /// Each statement has a transaction of its own, as a pooler of transactions needs it.
+    Pooler(Pool),
+}
+
+impl Reader {
+    pub(super) fn direct(connection: DatabaseConnection) -> Self {
+        Self(Source::Direct(connection))
+    }
+
+    pub(super) fn postgres(pool: Pool) -> Self {
+        if pool.keeps_sessions() {
+            Self::direct(pool.into_connection())
+        } else {
+            Self(Source::Pooler(pool))
+        }
+    }
+
+    /// Runs a statement and visits its rows one by one, until `visit` breaks.
+    pub(crate) async fn visit_rows(
+        &self,
+        statement: Statement,
+        mut visit: impl FnMut(QueryResult) -> Result<ControlFlow<()>, DbErr>,
+    ) -> Result<(), DbErr> {
+        match &self.0 {
+            Source::Direct(connection) => {
+                let mut rows = connection.stream_raw(statement).await?;
+                while let Some(row) = rows.try_next().await? {
+                    if visit(row)?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Source::Pooler(pool) => {
+                let transaction = pool.begin_read().await?;
+                let done = transaction.visit_rows(&statement, visit).await;
+                pool.end_read(transaction).await;
+                done
+            }
+        }
+    }
+
+    pub(super) async fn close(self) -> Result<(), DbErr> {
+        match self.0 {
+            Source::Direct(connection) => connection.close().await,
+            Source::Pooler(pool) => pool.into_connection().close().await,
+        }
+    }
+}
 
 #[async_trait]
 impl ConnectionTrait for Reader {
     fn get_database_backend(&self) -> DatabaseBackend {
-        self.0.get_database_backend()
+        match &self.0 {
+            Source::Direct(connection) => connection.get_database_backend(),
+            Source::Pooler(_) => DatabaseBackend::Postgres,
+        }
     }
 
     async fn execute_raw(&self, _: Statement) -> Result<ExecResult, DbErr> {
@@ -30,26 +88,22 @@ impl ConnectionTrait for Reader {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.0.query_one_raw(statement).await
+        match &self.0 {
+            Source::Direct(connection) => connection.query_one_raw(statement).await,
+            Source::Pooler(_) => Ok(self.query_all_raw(statement).await?.into_iter().next()),
+        }
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.0.query_all_raw(statement).await
-    }
-}
-
-impl StreamTrait for Reader {
-    type Stream<'a> = QueryStream;
-
-    fn get_database_backend(&self) -> DatabaseBackend {
-        ConnectionTrait::get_database_backend(self)
-    }
-
-    fn stream_raw<'a>(
-        &'a self,
-        statement: Statement,
-    ) -> Pin<Box<dyn Future<Output = Result<QueryStream, DbErr>> + 'a + Send>> {
-        self.0.stream_raw(statement)
+        match &self.0 {
+            Source::Direct(connection) => connection.query_all_raw(statement).await,
+            Source::Pooler(pool) => {
+                let transaction = pool.begin_read().await?;
+                let rows = transaction.query_all_raw(statement).await;
+                pool.end_read(transaction).await;
+                rows
+            }
+        }
     }
 }
 

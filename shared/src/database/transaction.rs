@@ -6,9 +6,13 @@
 //! by pull request 4394, which no release has yet), and SeaORM's `DatabaseTransaction`, whose `Drop` sends
 //! a second `ROLLBACK` that ends the enclosing transaction.
 
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+};
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Value,
     sqlx::{
@@ -38,6 +42,8 @@ pub struct Transaction {
 pub(super) struct Session {
     connection: Connection,
     is_busy: bool,
+    /// Whether statements are kept prepared, under names: not where the connection behind a pooler changes.
+    keeps_prepared: bool,
 }
 
 #[derive(Debug)]
@@ -74,17 +80,21 @@ impl Drop for Pooled {
 
 impl Session {
     pub(super) fn sqlite(connection: SqliteConnection) -> Self {
-        Self::new(Connection::Sqlite(connection))
+        Self::new(Connection::Sqlite(connection), true)
     }
 
-    pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
-        Self::new(Connection::Postgres(Pooled(Some(connection))))
+    pub(super) fn postgres(connection: PoolConnection<Postgres>, keeps_prepared: bool) -> Self {
+        Self::new(
+            Connection::Postgres(Pooled(Some(connection))),
+            keeps_prepared,
+        )
     }
 
-    fn new(connection: Connection) -> Self {
+    fn new(connection: Connection, keeps_prepared: bool) -> Self {
         Self {
             connection,
             is_busy: false,
+            keeps_prepared,
         }
     }
 
@@ -123,8 +133,8 @@ impl Session {
                 query.await.map(Into::into)
             }
             Connection::Postgres(pooled) => {
-                let query = query_with(sql, values).execute(pooled.get()?);
-                query.await.map(Into::into)
+                let query = query_with(sql, values).persistent(self.keeps_prepared);
+                query.execute(pooled.get()?).await.map(Into::into)
             }
         }
         .map_err(exec_error)
@@ -139,11 +149,31 @@ impl Session {
                 rows.map(|rows| rows.into_iter().map(Into::into).collect())
             }
             Connection::Postgres(pooled) => {
-                let rows = query_with(sql, values).fetch_all(pooled.get()?).await;
+                let query = query_with(sql, values).persistent(self.keeps_prepared);
+                let rows = query.fetch_all(pooled.get()?).await;
                 rows.map(|rows| rows.into_iter().map(Into::into).collect())
             }
         }
         .map_err(query_error)
+    }
+
+    async fn visit_rows(
+        &mut self,
+        statement: &Statement,
+        mut visit: impl FnMut(QueryResult) -> Result<ControlFlow<()>, DbErr>,
+    ) -> Result<(), DbErr> {
+        let sql = AssertSqlSafe(statement.sql.as_str());
+        let query = query_with(sql, bound(statement)).persistent(self.keeps_prepared);
+        let Connection::Postgres(pooled) = &mut self.connection else {
+            return Err(internal("SQLite has readers of its own"));
+        };
+        let mut rows = query.fetch(pooled.get()?);
+        while let Some(row) = rows.try_next().await.map_err(query_error)? {
+            if visit(row.into())?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +207,17 @@ impl Transaction {
         let done = session.run_unprepared(sql).await;
         session.is_busy = false;
         done.map(drop)
+    }
+
+    /// Runs a statement and visits its rows one by one, until `visit` breaks.
+    pub(super) async fn visit_rows(
+        &self,
+        statement: &Statement,
+        visit: impl FnMut(QueryResult) -> Result<ControlFlow<()>, DbErr>,
+    ) -> Result<(), DbErr> {
+        let mut session = self.begin_work().await?;
+        let done = session.visit_rows(statement, visit).await;
+        self.end_statement(&mut session, done)
     }
 
     /// The error of the first statement that failed since the last call.

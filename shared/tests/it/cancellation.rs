@@ -48,6 +48,12 @@ async fn dropped_operations_are_atomic_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_operations_are_atomic_behind_pgbouncer() {
+    let test = media_testkit::databases::pgbouncer().await;
+    drop_at_every_await(test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_units_are_atomic_on_sqlite() {
     let test = media_testkit::databases::sqlite().await;
     interrupt_units(test).await;
@@ -470,15 +476,14 @@ impl Bench {
 
     /// Checks the promises between the tables, as another program sees them.
     async fn check(&self, operation: Operation) {
-        let connection = self.ledgers.database.direct_connection().await.unwrap();
-        let found = integrity::find_violations(&connection).await.unwrap();
+        let found = integrity::find_violations(self.ledgers.database.reader()).await;
+        let found = found.unwrap();
         assert!(found.is_empty(), "{operation:?}: {found:?}");
-        connection.close().await.unwrap();
     }
 
     /// Checks that every acknowledged job is in the table, and that no connection is in a transaction.
     async fn finish(self, test: TestDatabase) {
-        let connection = test.database.direct_connection().await.unwrap();
+        let connection = test.direct_connection().await;
         if test.database.backend() == DatabaseBackend::Postgres {
             let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                        AND state LIKE 'idle in transaction%'";

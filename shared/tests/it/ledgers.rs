@@ -187,6 +187,15 @@ macro_rules! on_every_database {
                 }
             )*
         }
+        mod pgbouncer {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let test = media_testkit::databases::pgbouncer().await;
+                    super::$name(test.database.clone()).await;
+                }
+            )*
+        }
     };
 }
 pub(crate) use on_every_database;

@@ -16,8 +16,8 @@ use media_shared::{
     job_ledger::{Created, Lease, StrayLeases},
     media_ledger::{Creator, NewMedia},
 };
-use media_testkit::databases;
-use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
+use media_testkit::databases::{self, TestDatabase};
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, DbErr, Statement};
 
 use crate::ledgers::{KNOWN, LEASE, Ledgers, import_to, new_media, on_every_database, path};
 
@@ -27,7 +27,6 @@ on_every_database!(
     a_usage_that_was_miscounted_keeps_nothing_from_being_given_up,
     a_clock_that_is_set_back_keeps_no_job_running,
     retries_are_scheduled_to_the_microsecond,
-    violations_are_found_and_repaired,
 );
 
 const PROJECT: &str = "press";
@@ -61,11 +60,17 @@ async fn mend_rows(database: &Database, table: &str) {
 }
 
 async fn run(database: &Database, statements: &[String]) {
-    let connection = database.direct_connection().await.unwrap();
-    for statement in statements {
-        connection.execute_unprepared(statement).await.unwrap();
-    }
-    connection.close().await.unwrap();
+    let statements = statements.to_vec();
+    let done = database.transaction(move |transaction| {
+        let statements = statements.clone();
+        Box::pin(async move {
+            for statement in &statements {
+                transaction.execute_unprepared(statement).await?;
+            }
+            Ok::<_, DbErr>(())
+        })
+    });
+    done.await.unwrap();
 }
 
 async fn count(database: &Database, sql: &str) -> i64 {
@@ -205,8 +210,14 @@ async fn retries_are_scheduled_to_the_microsecond(database: Database) {
     }
 }
 
-async fn violations_are_found_and_repaired(database: Database) {
-    let ledgers = Ledgers::open(&database);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn violations_are_found_and_repaired() {
+    repair_violations(databases::sqlite().await).await;
+    repair_violations(databases::postgres().await).await;
+}
+
+async fn repair_violations(test: TestDatabase) {
+    let ledgers = Ledgers::open(&test.database);
     for resource in ["whole", "no blob", "garbage", "mischarged", "gone"] {
         let blob = ledgers.blobs.stage(BlobOwner::Upload, Some(PROJECT)).await;
         let blob = blob.unwrap();
@@ -220,7 +231,7 @@ async fn violations_are_found_and_repaired(database: Database) {
         };
         ledgers.medias.publish(media).await.unwrap();
     }
-    let connection = database.direct_connection().await.unwrap();
+    let connection = test.direct_connection().await;
     let found = integrity::find_violations(&connection).await.unwrap();
     assert_eq!(found, []);
     let of = |resource: &str| format!("(SELECT blob_id FROM medias WHERE resource = '{resource}')");

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, future::join_all, stream};
 use media_shared::{
     clock::Clock,
-    config::{DatabaseUrl, Secret},
+    config::{DatabaseUrl, Pooler, Secret},
     database::Database,
     ids::WorkerId,
     job::{KnownClass, MediaImport},
@@ -135,6 +135,7 @@ async fn claim(ledger: JobLedger, worker: WorkerId, left: Arc<AtomicUsize>) {
 async fn open(server: &Postgres, name: &str) -> Database {
     let url = DatabaseUrl::Postgres {
         url: Secret::new(server.url(name)),
+        pooler: Pooler::None,
     };
     Database::connect(&url, 8).await.unwrap()
 }

@@ -20,6 +20,9 @@ struct Arguments {
     /// How many of them a second
     #[arg(long, default_value_t = 12)]
     rate: u32,
+    /// Put PgBouncer in transaction mode before PostgreSQL
+    #[arg(long)]
+    pooler: bool,
     /// From which every choice follows; by default another each time
     #[arg(long)]
     seed: Option<u64>,
@@ -38,7 +41,9 @@ enum ModeName {
 #[allow(clippy::print_stdout, reason = "its report is what it is for")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let Arguments { jobs, rate, .. } = arguments;
+    let Arguments {
+        jobs, rate, pooler, ..
+    } = arguments;
     let seed = arguments.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         now.unwrap_or_default().as_secs()
@@ -56,6 +61,7 @@ async fn main() -> ExitCode {
             seed,
             jobs,
             rate,
+            pooler,
             store_outage: Duration::from_secs(20),
             second_look: true,
         };

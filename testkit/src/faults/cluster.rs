@@ -11,7 +11,7 @@ use std::{
 };
 
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     FaultRun, LEASE, Report,
@@ -30,6 +30,8 @@ use crate::production::{Production, Program, free_address};
 const WORKERS: usize = 3;
 /// How often a worker is frozen until one is found that holds jobs.
 const FREEZE_TRIES: usize = 20;
+/// How long the origin is away at most, if no import meets it.
+const ORIGIN_OUTAGE_LIMIT: Duration = Duration::from_secs(20);
 /// Two heartbeats.
 const SILENCE: Duration = Duration::from_secs(2);
 /// By then the jobs of workers that were killed are others'.
@@ -59,6 +61,9 @@ pub(super) async fn run(run: FaultRun, mut random: StdRng) -> Report {
         .with("MEDIA_LEASE", LEASE)
         .with("MEDIA_SHUTDOWN_GRACE", "1s")
         .with("MEDIA_WORKER_CONCURRENCY", "8");
+    if run.pooler {
+        production = production.behind_pgbouncer();
+    }
     for (name, value) in client::variables() {
         production = production.with(name, value);
     }
@@ -219,7 +224,12 @@ impl Chaos {
             }
             Fault::StopOrigin => {
                 production.origin.stop();
+                // Until an import has met it.
+                let end = Instant::now() + ORIGIN_OUTAGE_LIMIT;
                 self.pause(500..4000).await;
+                while !self.seen().show(fault) && Instant::now() < end {
+                    self.pause(100..200).await;
+                }
                 production.origin.start_again().await;
             }
             _ => unreachable!("{fault:?} is not of this mode"),

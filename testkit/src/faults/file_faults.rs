@@ -21,7 +21,7 @@ const WORDS: usize = HEADER_WORDS + AREAS.len() * CALLS.len();
 
 /// Which files' calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Area {
+pub enum Area {
     /// The database and its companions.
     Database,
     /// The stored blobs.
@@ -30,7 +30,7 @@ pub(super) enum Area {
 
 /// How they fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileError {
+pub enum FileError {
     /// The disk fails: EIO.
     Io,
     /// The disk is full: ENOSPC.
@@ -39,14 +39,15 @@ pub(super) enum FileError {
 
 /// The calls that may fail, as bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Calls(u32);
+pub struct Calls(u32);
 
 impl Calls {
-    pub(super) const ALL: Self = Self((1 << CALLS.len()) - 1);
+    /// All of them.
+    pub const ALL: Self = Self((1 << CALLS.len()) - 1);
     /// `write`, `writev` and `pwrite`.
-    pub(super) const WRITES: Self = Self(0b11);
+    pub const WRITES: Self = Self(0b11);
     /// `fsync` and `fdatasync`.
-    pub(super) const SYNCS: Self = Self(0b100);
+    pub const SYNCS: Self = Self(0b100);
 }
 
 impl FileError {
@@ -59,7 +60,7 @@ impl FileError {
 }
 
 /// Controls the library.
-pub(super) struct FileFaults {
+pub struct FileFaults {
     library: PathBuf,
     control_path: PathBuf,
     control: File,
@@ -69,7 +70,7 @@ pub(super) struct FileFaults {
 
 impl FileFaults {
     /// Compiles the library into a directory. Its calls fail on nothing until [`FileFaults::begin`].
-    pub(super) fn prepare(directory: &Path, database: &Path, blobs: &Path) -> Self {
+    pub fn prepare(directory: &Path, database: &Path, blobs: &Path) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("native/failing_files.c");
         let library = directory.join("failing_files.so");
         let compiled = Command::new("cc")
@@ -98,7 +99,7 @@ impl FileFaults {
     }
 
     /// The variables of a program whose calls are to fail.
-    pub(super) fn variables(&self) -> [(&'static str, String); 4] {
+    pub fn variables(&self) -> [(&'static str, String); 4] {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         [
             ("LD_PRELOAD", text(&self.library)),
@@ -109,7 +110,7 @@ impl FileFaults {
     }
 
     /// From now on these calls on an area fail, this many of 10,000.
-    pub(super) fn begin(&self, area: Area, error: FileError, calls: Calls, chance: u32) {
+    pub fn begin(&self, area: Area, error: FileError, calls: Calls, chance: u32) {
         let (database, blobs) = match area {
             Area::Database => (chance, 0),
             Area::Blobs => (0, chance),

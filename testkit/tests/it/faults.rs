@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use media_testkit::faults::{FaultRun, Mode, Report};
 
-async fn run(mode: Mode) -> Report {
+async fn run(mode: Mode, pooler: bool) -> Report {
     let run = FaultRun {
         mode,
         seed: 20_261_123,
         jobs: 150,
         rate: 8,
+        pooler,
         store_outage: Duration::from_secs(6),
         second_look: false,
     };
@@ -22,12 +23,17 @@ async fn run(mode: Mode) -> Report {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_keeps_every_promise_whatever_fails() {
-    let report = run(Mode::Cluster).await;
+    let report = run(Mode::Cluster, false).await;
     assert!(report.refused_writes() > 0, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_service_keeps_every_promise_whatever_fails() {
-    let report = run(Mode::Single).await;
+    let report = run(Mode::Single, false).await;
     assert!(report.failed_file_calls() > 0, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_behind_pgbouncer_keeps_every_promise() {
+    run(Mode::Cluster, true).await;
 }

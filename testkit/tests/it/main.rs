@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod deploy;
+mod failover;
 mod faults;
 mod imports;
 mod monitoring;
@@ -14,5 +15,6 @@ mod schema;
 mod shutdown;
 mod soak;
 mod sqlite_file;
+mod start_failures;
 mod tickets;
 mod traces;

@@ -8,13 +8,17 @@ use aws_config::{
     retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
-use aws_sdk_s3::{Client, config::ResponseChecksumValidation};
+use aws_sdk_s3::{
+    Client,
+    config::{RequestChecksumCalculation, ResponseChecksumValidation},
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
+use super::checksum::BodyChecksum;
 use crate::{blob_store::StorageError, config::S3Location};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,9 +56,9 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
                 .grace_period(STALL_GRACE)
                 .build(),
         )
-        // Reads are of ranges, for which most stores have no checksum, and some send that of the
-        // whole object. What was stored is checked against the media's own sha256.
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        // The writer sends checksums itself.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(response_checksums()?)
         .load()
         .await;
     let path_style = location.path_style.unwrap_or_else(|| endpoint().is_some());
@@ -62,6 +66,40 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
         .force_path_style(path_style)
         .build();
     Ok(Client::from_conf(configuration))
+}
+
+/// The checksums that requests with a body carry, as `AWS_REQUEST_CHECKSUM_CALCULATION` says: CRC-32 by default,
+/// which some stores refuse, or the older Content-MD5 with `when_required`.
+pub(super) fn body_checksum() -> Result<BodyChecksum, StorageError> {
+    match setting("AWS_REQUEST_CHECKSUM_CALCULATION")?.as_deref() {
+        None | Some("when_supported") => Ok(BodyChecksum::Crc32),
+        _ => Ok(BodyChecksum::Md5),
+    }
+}
+
+/// The checksums of answers that are looked at, as `AWS_RESPONSE_CHECKSUM_VALIDATION` says. By default only
+/// required ones: reads are of ranges, for which most stores have no checksum, and some send that of the whole
+/// object. The stored bytes are checked against the media's own sha256.
+fn response_checksums() -> Result<ResponseChecksumValidation, StorageError> {
+    match setting("AWS_RESPONSE_CHECKSUM_VALIDATION")?.as_deref() {
+        Some("when_supported") => Ok(ResponseChecksumValidation::WhenSupported),
+        _ => Ok(ResponseChecksumValidation::WhenRequired),
+    }
+}
+
+/// A variable that is `when_supported` or `when_required`.
+fn setting(name: &str) -> Result<Option<String>, StorageError> {
+    let Some(value) = env::var(name).ok().filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let value = value.to_ascii_lowercase();
+    if ["when_supported", "when_required"].contains(&value.as_str()) {
+        Ok(Some(value))
+    } else {
+        Err(StorageError::Refused(format!(
+            "{name} must be when_supported or when_required"
+        )))
+    }
 }
 
 /// What makes a request take no longer than `attempt`, each time it is tried.

@@ -28,6 +28,16 @@ where
     }
 }
 
+/// Whether the store does not have the operation.
+pub(super) fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let SdkError::ServiceError(answer) = error else {
+        return false;
+    };
+    let status = answer.raw().status().as_u16();
+    let code = error.code().unwrap_or_default();
+    matches!(status, 405 | 501) || matches!(code, "NotImplemented" | "MethodNotAllowed")
+}
+
 /// The codes of S3 (Amazon S3 API Reference, «Error responses») and of what speaks like it.
 #[allow(
     clippy::match_same_arms,

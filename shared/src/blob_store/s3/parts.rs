@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_s3::types::CompletedPart;
 use sha2::Digest as _;
 
-use super::{S3Store, classify};
+use super::{S3Store, classify, is_unsupported};
 use crate::{
     blob_store::{Kept, Prefix, StorageError},
     media::Sha256,
@@ -83,10 +83,14 @@ impl S3Store {
                 .set_part_number_marker(marker)
                 .send()
                 .await;
-            let page = match listed.map_err(|error| classify(&error)) {
+            let page = match listed {
                 Ok(page) => page,
-                Err(StorageError::NotFound) => return Ok(None),
-                Err(error) => return Err(error),
+                // Nothing is known of its parts: the import starts anew.
+                Err(error) if is_unsupported(&error) => return Ok(None),
+                Err(error) => match classify(&error) {
+                    StorageError::NotFound => return Ok(None),
+                    error => return Err(error),
+                },
             };
             for part in page.parts() {
                 let number = u64::try_from(part.part_number().unwrap_or_default()).unwrap_or(0);

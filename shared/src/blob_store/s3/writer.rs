@@ -1,13 +1,13 @@
 //! Writing one object to S3: whole if it is small, else in parts, several on their way at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
+    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf as _, Bytes};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -16,7 +16,12 @@ use tokio::{
 };
 
 use super::{
-    Budget, MEBIBYTE, S3Store, classify, connect::within, part_buffer::PartBuffer, parts::Parts,
+    Budget, MEBIBYTE, S3Store,
+    checksum::{BodyChecksum, Checksum, may_be_about_header},
+    classify,
+    connect::within,
+    part_buffer::PartBuffer,
+    parts::Parts,
     time_for,
 };
 use crate::blob_store::{BlobWriter, Extent, Kept, Prefix, StorageError};
@@ -201,20 +206,23 @@ impl S3Writer {
             Some(Filling { buffer, share }) => (buffer.into_bytes(), Some(share)),
             None => (Bytes::from(std::mem::take(&mut self.first)), None),
         };
-        let limit = within(time_for(bytes.len()));
-        self.store
-            .client
-            .put_object()
-            .bucket(&self.store.bucket)
-            .key(&self.key)
-            .checksum_crc32(checksum(&bytes))
-            .body(ByteStream::from(bytes))
-            .customize()
-            .disable_payload_signing()
-            .config_override(limit)
-            .send()
-            .await
-            .map_err(|error| classify(&error))?;
+        let (store, key) = (&self.store, &self.key);
+        store
+            .with_checksum(&bytes, |checksum| {
+                store
+                    .client
+                    .put_object()
+                    .bucket(&store.bucket)
+                    .key(key)
+                    .set_checksum_crc32(checksum.crc32())
+                    .set_content_md5(checksum.md5())
+                    .body(ByteStream::from(bytes.clone()))
+                    .customize()
+                    .disable_payload_signing()
+                    .config_override(within(time_for(bytes.len())))
+                    .send()
+            })
+            .await?;
         Ok(())
     }
 
@@ -382,10 +390,32 @@ impl BlobWriter for S3Writer {
     }
 }
 
-/// What the store checks the bytes against. Sent ahead of them: behind them, as the SDK would do it, the
-/// body has to be cut into chunks and put together again.
-fn checksum(bytes: &[u8]) -> String {
-    STANDARD.encode(crc32fast::hash(bytes).to_be_bytes())
+impl S3Store {
+    /// Sends bytes with the checksum that the store takes; once more with Content-MD5 where it may have refused
+    /// another.
+    async fn with_checksum<T, E, F>(
+        &self,
+        bytes: &[u8],
+        send: impl Fn(&Checksum) -> F,
+    ) -> Result<T, StorageError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E>>>,
+    {
+        let kind = self.checksum.kind();
+        let refused = match send(&kind.of(bytes)).await {
+            Ok(sent) => return Ok(sent),
+            Err(error) => error,
+        };
+        if kind == BodyChecksum::Crc32
+            && may_be_about_header(&refused)
+            && let Ok(sent) = send(&BodyChecksum::Md5.of(bytes)).await
+        {
+            self.checksum.prefers_md5();
+            return Ok(sent);
+        }
+        Err(classify(&refused))
+    }
 }
 
 /// The payload itself is not signed: hashing it once more would cost more than all else.
@@ -396,22 +426,24 @@ async fn put_part(
     number: i32,
     part: Bytes,
 ) -> Result<CompletedPart, StorageError> {
-    let limit = within(time_for(part.len()));
     let put = store
-        .client
-        .upload_part()
-        .bucket(&store.bucket)
-        .key(key)
-        .upload_id(upload)
-        .part_number(number)
-        .checksum_crc32(checksum(&part))
-        .body(ByteStream::from(part))
-        .customize()
-        .disable_payload_signing()
-        .config_override(limit)
-        .send()
-        .await
-        .map_err(|error| classify(&error))?;
+        .with_checksum(&part, |checksum| {
+            store
+                .client
+                .upload_part()
+                .bucket(&store.bucket)
+                .key(key)
+                .upload_id(upload)
+                .part_number(number)
+                .set_checksum_crc32(checksum.crc32())
+                .set_content_md5(checksum.md5())
+                .body(ByteStream::from(part.clone()))
+                .customize()
+                .disable_payload_signing()
+                .config_override(within(time_for(part.len())))
+                .send()
+        })
+        .await?;
     Ok(CompletedPart::builder()
         .part_number(number)
         .set_e_tag(put.e_tag)

@@ -1,0 +1,26 @@
+//! The exit of the services: [`media_migrations::exit`], with the kinds of errors of this crate.
+
+use std::{error::Error, process::ExitCode};
+
+use media_migrations::exit::{self, ExitKind};
+
+use crate::{blob_store::StorageError, config::ConfigErrors};
+
+/// Tells an operator why a program ends. Gives the exit code.
+pub fn report(program: &str, error: &(dyn Error + 'static)) -> ExitCode {
+    exit::report(program, error, classify(error))
+}
+
+fn classify(error: &(dyn Error + 'static)) -> Option<ExitKind> {
+    exit::causes(error).find_map(|cause| {
+        if cause.is::<ConfigErrors>() {
+            return Some(ExitKind::Configuration);
+        }
+        match cause.downcast_ref::<StorageError>()? {
+            StorageError::Refused(_) | StorageError::NotFound => Some(ExitKind::Configuration),
+            StorageError::Unavailable(_) => Some(ExitKind::Unavailable),
+            StorageError::Full => Some(ExitKind::Io),
+            StorageError::Io(error) => exit::classify(error),
+        }
+    })
+}

@@ -1,0 +1,107 @@
+//! A failover of PostgreSQL: the address leads to the former standby, connections stay with the former primary,
+//! which takes no writes any more.
+
+use std::time::Duration;
+
+use media_testkit::{
+    postgres::Postgres,
+    production::{Production, Program},
+    service::import,
+    switch::Switch,
+    wait_until,
+};
+use reqwest::StatusCode;
+use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn connect(server: &Postgres) -> DatabaseConnection {
+    let mut options = ConnectOptions::new(server.url("postgres"));
+    // One, which leaves itself out of what it sees.
+    options.max_connections(1);
+    sea_orm::Database::connect(options).await.unwrap()
+}
+
+async fn ask(database: &DatabaseConnection, sql: &str) -> String {
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let row = database.query_one_raw(statement).await.unwrap();
+    row.unwrap().try_get_by_index(0).unwrap()
+}
+
+/// Posts an import; says its id if it was acknowledged.
+async fn post(api: &Program, url: &str, key: usize) -> Option<String> {
+    let arguments = json!({ "url": url, "resource": "r", "key": key.to_string() });
+    let answer = api
+        .try_post("/jobs", &import(&arguments, json!({})))
+        .await
+        .ok()?;
+    let is_created = answer.status() == StatusCode::CREATED;
+    if !is_created {
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        return None;
+    }
+    let document: Value = answer.json().await.unwrap();
+    document["data"]["id"].as_str().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_job_is_lost() {
+    let production = Production::start().await;
+    let primary = &production.postgres;
+    let switch = Switch::start(primary.port()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", switch.port());
+    let standby = Postgres::start_standby_of(primary);
+    let (primary_database, standby_database) = (connect(primary).await, connect(&standby).await);
+    production.origin.add("file", b"bytes");
+    let origin = production.origin.url("file");
+    let production = production.with("DATABASE_URL", &url);
+    let api = production.api("api").await;
+    let _worker = production.worker("worker").await;
+
+    let mut acknowledged = Vec::new();
+    for key in 0..40 {
+        acknowledged.extend(post(&api, &origin, key).await);
+    }
+    // The primary takes no writes any more, in no session, and the standby has all that it took.
+    primary_database
+        .execute_unprepared("ALTER SYSTEM SET default_transaction_read_only = on")
+        .await
+        .unwrap();
+    primary_database
+        .execute_unprepared("SELECT pg_reload_conf()")
+        .await
+        .unwrap();
+    api.wait_until_ready(false).await;
+    assert_eq!(post(&api, &origin, 40).await, None);
+    wait_until("the standby has it all", LIMIT, async || {
+        let written = ask(&primary_database, "SELECT pg_current_wal_lsn()::text").await;
+        let replayed = ask(&standby_database, "SELECT pg_last_wal_replay_lsn()::text").await;
+        (written == replayed).then_some(())
+    })
+    .await;
+    standby.promote();
+    switch.lead_to(standby.port());
+
+    api.wait_until_ready(true).await;
+    let since = ask(&primary_database, "SELECT now()::text").await;
+    for key in 41..80 {
+        let id = wait_until("a job is taken", LIMIT, async || {
+            post(&api, &origin, key).await
+        })
+        .await;
+        acknowledged.push(id);
+    }
+    for id in &acknowledged {
+        api.wait_for(id, "succeeded").await;
+    }
+    assert_eq!(acknowledged.len(), 79);
+    let sql = "SELECT count(*)::text FROM jobs WHERE status = 'succeeded'";
+    assert_eq!(ask(&standby_database, sql).await, "79");
+    // Nothing is asked of the former primary any more.
+    let sql = format!(
+        "SELECT coalesce(string_agg(query, '; '), '') FROM pg_stat_activity WHERE datname = 'postgres' \
+         AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND query_start > '{since}'"
+    );
+    assert_eq!(ask(&primary_database, &sql).await, "");
+}

@@ -1,0 +1,134 @@
+//! Mistakes of operators at the start: one sentence that says what to do, and an exit code by kind.
+
+use std::{net::TcpListener, process::Command};
+
+use media_testkit::{
+    faults::file_faults::{Area, Calls, FileError, FileFaults},
+    postgres::Postgres,
+    production::Production,
+    programs, scratch,
+};
+
+/// What a program said on its way out, and its exit code.
+struct Ended {
+    said: String,
+    code: i32,
+}
+
+fn start(program: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+    let directory = scratch::directory();
+    let output = Command::new(programs::path(program))
+        .args(arguments)
+        .current_dir(directory.path())
+        .env_clear()
+        .env("RUST_BACKTRACE", "1")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    Ended {
+        said: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code().unwrap(),
+    }
+}
+
+/// Checks the last line that a program wrote, and that it wrote no stack trace.
+fn check(ended: &Ended, code: i32, expected: &[&str]) {
+    let said = &ended.said;
+    assert_eq!(ended.code, code, "{said}");
+    assert!(!said.contains("stack backtrace"), "{said}");
+    assert!(!said.contains("Caused by"), "{said}");
+    let last = said.trim_end().lines().last().unwrap_or_default();
+    for text in expected {
+        assert!(last.contains(text), "{text}: {last}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let ended = start("media", &[("MEDIA_LISTEN", &address)], &["serve"]);
+    check(
+        &ended,
+        69,
+        &["media: cannot listen on", "MEDIA_LISTEN", "in use"],
+    );
+}
+
+#[test]
+fn wrong_settings_are_told_all_at_once() {
+    let variables = [("MEDIA_LEASE", "soon"), ("MEDIA_MAX_BYTES", "much")];
+    for program in ["media-api", "media-worker"] {
+        let ended = start(program, &variables, &[]);
+        check(&ended, 78, &["MEDIA_LEASE"]);
+        assert!(ended.said.contains("MEDIA_MAX_BYTES"), "{}", ended.said);
+    }
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let url = format!("postgres://media:secret-word@127.0.0.1:{port}/media");
+    for (program, arguments) in [("media-api", &[][..]), ("media-migrate", &["up"])] {
+        let ended = start(program, &[("DATABASE_URL", &url)], arguments);
+        check(&ended, 69, &["DATABASE_URL", "check that it runs"]);
+        assert!(!ended.said.contains("secret-word"), "{}", ended.said);
+    }
+}
+
+#[test]
+fn a_database_of_another_name_and_a_missing_schema_are_told() {
+    let server = Postgres::start();
+    let (missing, empty) = (server.url("nowhere"), server.url("postgres"));
+    let ended = start("media-api", &[("DATABASE_URL", &missing)], &[]);
+    check(&ended, 78, &["create the database"]);
+    let ended = start("media-api", &[("DATABASE_URL", &empty)], &[]);
+    check(&ended, 78, &["run `media-migrate up`"]);
+}
+
+#[tokio::test]
+async fn a_bucket_or_key_that_is_wrong_is_told() {
+    let production = Production::start().await;
+    let variables = production.variables();
+    for (name, value) in [
+        ("MEDIA_STORAGE_URL", "s3://no-such-bucket"),
+        ("AWS_SECRET_ACCESS_KEY", "another"),
+    ] {
+        let mut variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        variables.push((name, value));
+        let ended = start("media-api", &variables, &[]);
+        check(&ended, 78, &["MEDIA_STORAGE_URL"]);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_told() {
+    let directory = scratch::directory();
+    let file = directory.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let url = format!("sqlite://{}", file.join("media.db").display());
+    let ended = start("media", &[("DATABASE_URL", &url)], &["serve"]);
+    check(&ended, 73, &["cannot lock", "file"]);
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let directory = scratch::directory();
+    let database = directory.path().join("media.db");
+    let files = FileFaults::prepare(directory.path(), &database, &directory.path().join("blobs"));
+    files.begin(Area::Database, FileError::NoSpace, Calls::ALL, 10_000);
+    let url = format!("sqlite://{}", database.display());
+    let library = files.variables();
+    let mut variables: Vec<(&str, &str)> = library
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    variables.push(("DATABASE_URL", &url));
+    let ended = start("media", &variables, &["serve"]);
+    check(&ended, 74, &["No space left"]);
+}
