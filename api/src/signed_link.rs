@@ -7,10 +7,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use media_shared::{
-    config::{LinkKeys, Secret},
-    ids::MediaId,
-};
+use media_shared::{config::LinkKeys, ids::MediaId};
 use ring::hmac;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -26,10 +23,7 @@ const FORM: &str = "media link 1";
 
 /// Makes links, and tells good ones from bad ones.
 #[derive(Clone)]
-pub(crate) struct LinkSigner {
-    signing: hmac::Key,
-    previous: Option<hmac::Key>,
-}
+pub(crate) struct LinkSigner(LinkKeys);
 
 /// The query of a signed link, to be written behind a `?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +61,7 @@ pub(crate) enum LinkError {
 impl LinkSigner {
     /// Signs with the first key, and believes both.
     pub(crate) fn new(keys: &LinkKeys) -> Self {
-        let key = |secret: &Secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-        Self {
-            signing: key(&keys.signing),
-            previous: keys.previous.as_ref().map(key),
-        }
+        Self(keys.clone())
     }
 
     /// Signs a link. One that ends later than [`MAX_LIFETIME`] from now is not believed.
@@ -87,7 +77,10 @@ impl LinkSigner {
             media: media.to_string(),
             expires: expires.to_string(),
             disposition: disposition.map(ToOwned::to_owned),
-            signature: URL_SAFE_NO_PAD.encode(hmac::sign(&self.signing, text.as_bytes())),
+            signature: URL_SAFE_NO_PAD.encode(
+                self.0
+                    .with(|signing, _| hmac::sign(&hmac_key(signing), text.as_bytes())),
+            ),
         }
     }
 
@@ -107,10 +100,11 @@ impl LinkSigner {
             .decode(query.signature)
             .map_err(|_| LinkError::Invalid)?;
         let text = signed_text(media, expires, query.disposition);
-        let good = [Some(&self.signing), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|key| hmac::verify(key, text.as_bytes(), &signature).is_ok());
+        let is_signed_with =
+            |key: &str| hmac::verify(&hmac_key(key), text.as_bytes(), &signature).is_ok();
+        let good = self.0.with(|signing, previous| {
+            is_signed_with(signing) || previous.is_some_and(is_signed_with)
+        });
         let ends = DateTime::from_timestamp(expires, 0).ok_or(LinkError::Invalid)?;
         if !good || ends > now + MAX_LIFETIME + SKEW {
             Err(LinkError::Invalid)
@@ -120,6 +114,10 @@ impl LinkSigner {
             Ok(media)
         }
     }
+}
+
+fn hmac_key(secret: &str) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())
 }
 
 /// No two links have one text: an id and a number have no line breaks, and what follows them to the
@@ -147,10 +145,11 @@ mod tests {
     use super::*;
 
     fn signer(signing: &str, previous: Option<&str>) -> LinkSigner {
-        LinkSigner::new(&LinkKeys {
-            signing: Secret::new(signing),
-            previous: previous.map(Secret::new),
-        })
+        let keys = match previous {
+            Some(previous) => format!("{signing},{previous}"),
+            None => signing.to_owned(),
+        };
+        LinkSigner::new(&LinkKeys::new(&keys))
     }
 
     fn raw(query: &SignedQuery) -> LinkQuery<'_> {

@@ -1,6 +1,10 @@
 //! `media-migrate`: brings the schema up, down, tells how it stands, or waits for it.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -39,6 +43,9 @@ struct Arguments {
         global = true
     )]
     database_url: String,
+    /// The file that holds the URL of the database, instead of DATABASE_URL
+    #[arg(long, env = "DATABASE_URL_FILE", global = true, value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Subcommand)]
@@ -75,14 +82,14 @@ impl Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter("error,sea_orm_migration=info")
         .with_ansi(false)
         .with_target(false)
         .init();
     let done = tokio::select! {
-        done = run(&arguments) => done,
+        done = run(&mut arguments) => done,
         stopped = asked_to_stop() => stopped.map_err(Into::into).and_then(|()| {
             Err(exit::Failure::new(ExitKind::Temporary, "told to stop").into())
         }),
@@ -104,7 +111,13 @@ async fn asked_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+async fn run(arguments: &mut Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &arguments.database_url_file {
+        let url = std::fs::read_to_string(file)
+            .with_context(|| format!("DATABASE_URL_FILE cannot be read from {}", file.display()))?;
+        url.trim().clone_into(&mut arguments.database_url);
+    }
+    let arguments = &*arguments;
     let _lock = lock(arguments)?;
     let mut options = ConnectOptions::new(with_create_mode(&arguments.database_url)?);
     options.sqlx_logging(false);

@@ -12,6 +12,7 @@ mod egress;
 mod http;
 mod projects;
 mod secret;
+mod secret_file;
 mod storage;
 mod telemetry;
 
@@ -23,8 +24,12 @@ pub use egress::{EgressConfig, HostList, HostSuffix};
 pub use http::{CorsOrigins, HttpConfig, HttpSettings};
 pub use projects::ProjectLimits;
 pub use secret::Secret;
+pub use secret_file::SecretFile;
 pub use storage::{S3Location, StorageUrl};
 pub use telemetry::{LogFormat, TelemetryConfig, TelemetrySettings};
+
+/// The tables of a service that is told of no others.
+const DEFAULT_DATABASE_URL: &str = "sqlite://data/media.db";
 
 /// The settings as text, before they are checked by [`Settings::check`]. With secrets among them,
 /// they cannot be printed.
@@ -37,9 +42,19 @@ pub struct Settings {
         env = "DATABASE_URL",
         hide_env_values = true,
         value_name = "URL",
-        default_value = "sqlite://data/media.db"
+        default_value = DEFAULT_DATABASE_URL
     )]
     pub database_url: String,
+
+    /// The file that holds the URL of the tables, instead of DATABASE_URL
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub database_url_file: String,
 
     /// The pooler between the programs and PostgreSQL: none, or transaction for one that gives each transaction
     /// another connection (PgBouncer in transaction mode)
@@ -62,6 +77,16 @@ pub struct Settings {
         default_value = ""
     )]
     pub redis_url: String,
+
+    /// The file that holds the URL of Redis, instead of REDIS_URL
+    #[arg(
+        long,
+        global = true,
+        env = "REDIS_URL_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub redis_url_file: String,
 
     /// The most connections to PostgreSQL that one program opens
     #[arg(
@@ -266,6 +291,16 @@ pub struct Settings {
     )]
     pub encryption_key: String,
 
+    /// The file that holds the key that encrypts secrets of jobs, instead of MEDIA_ENCRYPTION_KEY
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_ENCRYPTION_KEY_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub encryption_key_file: String,
+
     /// The largest media to import or upload, such as 500MiB
     #[arg(
         long,
@@ -430,6 +465,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What the programs say about themselves.
     pub telemetry: TelemetryConfig,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<SecretFile>,
 }
 
 /// How imports run.

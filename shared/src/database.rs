@@ -52,6 +52,8 @@ pub struct Database {
     /// Units of work on PostgreSQL, and batches.
     tasks: TaskTracker,
     unit_limit: Duration,
+    /// Whether the callers run in tasks that nobody drops, so that units need none of their own.
+    in_own_task: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +130,7 @@ impl Database {
     }
 
     async fn open_postgres(url: &Secret, pooler: Pooler, connections: u32) -> Result<Self, DbErr> {
-        let pool = postgres::Pool::connect(url.expose(), pooler, connections).await?;
+        let pool = postgres::Pool::connect(&url.expose(), pooler, connections).await?;
         let engine = Engine::Postgres {
             url: url.clone(),
             pool: pool.clone(),
@@ -142,6 +144,7 @@ impl Database {
             reader,
             tasks: TaskTracker::new(),
             unit_limit: UNIT_LIMIT,
+            in_own_task: false,
         }
     }
 
@@ -151,6 +154,23 @@ impl Database {
         Self {
             unit_limit,
             ..self.clone()
+        }
+    }
+
+    /// The same database, for a caller that runs in a task which nobody drops: units of work run in it, which
+    /// saves a change of tasks for each.
+    fn in_own_task(&self) -> Self {
+        Self {
+            in_own_task: true,
+            ..self.clone()
+        }
+    }
+
+    /// Has connections that are opened from now on use the URL as it is now: its password may have been replaced.
+    pub fn renew_url(&self) -> Result<(), DbErr> {
+        match &self.engine {
+            Engine::Postgres { url, pool } => pool.set_url(&url.expose()),
+            Engine::Sqlite { .. } => Ok(()),
         }
     }
 
@@ -267,7 +287,12 @@ impl Database {
         match &self.engine {
             Engine::Sqlite { writer, .. } => writer.submit(unit).await,
             Engine::Postgres { pool, .. } => {
-                self.tasks.spawn(pool.clone().run(unit));
+                let running = pool.clone().run(unit);
+                if self.in_own_task {
+                    running.await;
+                } else {
+                    self.tasks.spawn(running);
+                }
                 Ok(())
             }
         }
@@ -286,7 +311,7 @@ impl Database {
     pub async fn direct_connection(&self) -> Result<DatabaseConnection, DbErr> {
         match &self.engine {
             Engine::Sqlite { path, .. } => sqlite::direct(path).await,
-            Engine::Postgres { url, pool } => pool.direct(url.expose()).await,
+            Engine::Postgres { url, pool } => pool.direct(&url.expose()).await,
         }
     }
 

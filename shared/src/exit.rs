@@ -4,7 +4,10 @@ use std::{error::Error, process::ExitCode};
 
 use media_migrations::exit::{self, ExitKind};
 
-use crate::{blob_store::StorageError, config::ConfigErrors};
+use crate::{
+    blob_store::StorageError, config::ConfigErrors, tickets::redis::RedisQueueError,
+    tls::TrustError,
+};
 
 /// Tells an operator why a program ends. Gives the exit code.
 pub fn report(program: &str, error: &(dyn Error + 'static)) -> ExitCode {
@@ -13,7 +16,7 @@ pub fn report(program: &str, error: &(dyn Error + 'static)) -> ExitCode {
 
 fn classify(error: &(dyn Error + 'static)) -> Option<ExitKind> {
     exit::causes(error).find_map(|cause| {
-        if cause.is::<ConfigErrors>() {
+        if cause.is::<ConfigErrors>() || cause.is::<TrustError>() || cause.is::<RedisQueueError>() {
             return Some(ExitKind::Configuration);
         }
         match cause.downcast_ref::<StorageError>()? {

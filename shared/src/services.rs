@@ -3,16 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use media_migrations::{SchemaError, exit::advice_about_database, file_lock::FileLock};
-use redis::RedisError;
 use sea_orm::DbErr;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     blob_ledger::BlobLedger,
     blob_store::{self, BlobStore, StorageError},
     clock::Clock,
-    config::Config,
+    config::{Config, SecretFile},
     database::{self, Database, DatabaseFailure},
     job_ledger::{JobLedger, SecretsCipher},
     media_ledger::MediaLedger,
@@ -20,7 +22,7 @@ use crate::{
     tickets::{
         Tickets, Unheard,
         local::LocalTickets,
-        redis::{RedisQueue, RedisTickets},
+        redis::{RedisQueue, RedisQueueError, RedisTickets},
     },
 };
 
@@ -62,12 +64,15 @@ pub enum OpenError {
     Storage(#[from] StorageError),
     /// The Redis in `REDIS_URL`.
     #[error("REDIS_URL cannot be used")]
-    Redis(#[from] RedisError),
+    Redis(#[from] RedisQueueError),
 }
 
 /// The time that the database has to come up when a program starts, and the pause between two looks.
 const DATABASE_START_LIMIT: Duration = Duration::from_secs(10);
 const DATABASE_START_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The pause between two looks at files with secrets.
+const SECRET_FILES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long the parts have to answer a check.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -112,8 +117,13 @@ impl Services {
         if local.is_some() {
             medias = medias.caching_lookups();
         }
+        background.follow(config.secret_files.clone(), database.clone());
         let tickets: Arc<dyn Tickets> = match (&config.redis, local) {
-            (Some(url), _) => Arc::new(background.deliver_tickets(RedisQueue::open(url)?)),
+            (Some(url), _) => {
+                let queue = RedisQueue::open(url)?;
+                queue.check_mode().await?;
+                Arc::new(background.deliver_tickets(queue))
+            }
             (None, Some(local)) => Arc::new(local),
             (None, None) => Arc::new(Unheard),
         };
@@ -216,6 +226,29 @@ async fn when_available<T, E: OfDatabase>(
 }
 
 impl Background {
+    /// Reads secrets again whose files have changed.
+    fn follow(&self, files: Vec<SecretFile>, database: Database) {
+        if files.is_empty() {
+            return;
+        }
+        let (files, end) = (Arc::new(files), self.end.clone());
+        let refresh = async move {
+            loop {
+                sleep(SECRET_FILES_INTERVAL).await;
+                let files = Arc::clone(&files);
+                let refreshed =
+                    spawn_blocking(move || files.iter().filter(|file| file.refresh()).count());
+                if refreshed.await.unwrap_or_default() > 0
+                    && let Err(error) = database.renew_url()
+                {
+                    tracing::warn!(%error, "the new DATABASE_URL cannot be used");
+                }
+            }
+        };
+        self.tasks
+            .spawn(async move { end.run_until_cancelled(refresh).await });
+    }
+
     fn deliver_tickets(&self, queue: RedisQueue) -> RedisTickets {
         let tickets = RedisTickets::default();
         self.tasks

@@ -27,6 +27,7 @@ pub mod scratch;
 pub mod seaweed;
 pub mod service;
 pub mod soak;
+pub mod store_proxy;
 pub mod switch;
 pub mod tokens;
 pub mod trace_collector;

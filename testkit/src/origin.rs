@@ -19,7 +19,7 @@ mod tls;
 mod verbatim;
 
 pub use ranges::{Content, RangedOrigin, Script, Seen, http_date};
-pub use tls::{Authority, Tls};
+pub use tls::{Authority, Tls, TlsFront};
 pub use verbatim::VerbatimOrigin;
 
 /// A running origin that misbehaves.

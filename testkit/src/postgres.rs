@@ -150,6 +150,41 @@ impl Postgres {
         }
     }
 
+    /// Makes a user who may do all and needs a password over the network; gives one that is there another.
+    pub fn require_password(&self, user: &str, password: &str) {
+        self.run_sql(&format!(
+            "DO $$ BEGIN CREATE ROLE {user} SUPERUSER LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        ));
+        self.run_sql(&format!("ALTER ROLE {user} PASSWORD '{password}'"));
+        let rules = Path::new(&self.directory).join("pg_hba.conf");
+        let rule = format!("host all {user} 127.0.0.1/32 scram-sha-256\n");
+        let others = std::fs::read_to_string(&rules).unwrap();
+        if !others.starts_with(&rule) {
+            std::fs::write(&rules, rule + &others).unwrap();
+        }
+        self.run_sql("SELECT pg_reload_conf()");
+    }
+
+    /// Ends all connections but its own.
+    pub fn cut_connections(&self) {
+        self.run_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+        );
+    }
+
+    fn run_sql(&self, sql: &str) {
+        let url = self.url("postgres");
+        run(Command::new(self.programs.join("psql")).args(["-q", &url, "-c", sql]));
+    }
+
+    /// For `DATABASE_URL`, as a user with a password.
+    pub fn url_of(&self, user: &str, password: &str) -> String {
+        format!(
+            "postgres://{user}:{password}@127.0.0.1:{}/postgres",
+            self.port
+        )
+    }
+
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port

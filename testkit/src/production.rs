@@ -38,6 +38,7 @@ pub struct Production {
     pub origin: Nginx,
     directory: TempDir,
     variables: Vec<(String, String)>,
+    left_out: Vec<String>,
     pooler: Option<PgBouncer>,
 }
 
@@ -75,6 +76,7 @@ impl Production {
             origin,
             directory: scratch::directory(),
             variables: Vec::new(),
+            left_out: Vec::new(),
             pooler: None,
         };
         let migrated = production.migrate("up");
@@ -86,6 +88,13 @@ impl Production {
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves out a variable of the programs that are started from now on.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.left_out.push(name.to_owned());
         self
     }
 
@@ -128,6 +137,7 @@ impl Production {
             variables.push((name.to_owned(), value));
         }
         variables.extend(self.variables.clone());
+        variables.retain(|(name, _)| !self.left_out.contains(name));
         variables
     }
 

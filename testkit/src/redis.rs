@@ -16,18 +16,30 @@ pub struct Redis {
     process: Option<Supervised>,
     port: u16,
     directory: TempDir,
+    options: Vec<String>,
 }
 
 impl Redis {
     /// Starts it, empty.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts it with more options.
+    pub async fn start_with(options: &[&str]) -> Self {
         let mut redis = Self {
             port: free_port(),
             directory: scratch::directory(),
+            options: options.iter().map(ToString::to_string).collect(),
             process: None,
         };
         redis.start_again().await;
         redis
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// For `REDIS_URL`.
@@ -49,6 +61,8 @@ impl Redis {
             "--dir",
             directory,
         ];
+        let options = self.options.iter().map(String::as_str);
+        let arguments: Vec<&str> = arguments.into_iter().chain(options).collect();
         self.process = Some(Launch::new("/usr/bin/redis-server", &arguments).start());
         wait_until("Redis listens", Duration::from_secs(10), async || {
             (self.ask(&["PING"])? == "PONG").then_some(())

@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_s3::{
     Client,
-    config::{BehaviorVersion, Credentials, Region},
+    config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation},
 };
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -102,13 +102,19 @@ impl Seaweed {
 
     /// A client of its own, whatever the environment says.
     pub fn client(&self) -> Client {
+        Self::client_at(&self.endpoint())
+    }
+
+    /// A client of a proxy in front of a server. It adds no checksums by itself.
+    pub fn client_at(endpoint: &str) -> Client {
         let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "testkit");
         let configuration = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(credentials)
-            .endpoint_url(self.endpoint())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .endpoint_url(endpoint)
             .force_path_style(true)
             .build();
         Client::from_conf(configuration)

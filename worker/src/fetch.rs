@@ -166,7 +166,7 @@ impl Fetcher {
         (origins, worker): (OriginLedger, WorkerId),
         connections: usize,
         contact: Option<&str>,
-    ) -> Result<Self, rustls::Error> {
+    ) -> Result<Self, crate::tls::TrustError> {
         let named = contact.map(|contact| format!("{PRODUCT} (+{contact})"));
         let user_agent = named.and_then(|name| HeaderValue::try_from(name).ok());
         Ok(Self {

@@ -14,10 +14,9 @@ use media_shared::{
     tickets::{
         Ticket,
         local::{LocalTicketSource, LocalTickets},
-        redis::RedisQueue,
+        redis::{RedisQueue, RedisQueueError},
     },
 };
-use redis::RedisError;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -58,12 +57,12 @@ pub const STOP_LIMIT: Duration = HAND_BACK_LIMIT
 /// Why the worker could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// TLS could not be set up.
-    #[error("TLS could not be set up")]
-    Tls(#[from] rustls::Error),
+    /// No connection can be trusted.
+    #[error(transparent)]
+    Trust(#[from] tls::TrustError),
     /// `REDIS_URL` cannot be used.
     #[error("REDIS_URL cannot be used")]
-    Redis(#[from] RedisError),
+    Redis(#[from] RedisQueueError),
     /// It cannot answer about its health.
     #[error("cannot listen on {address}; choose another address with MEDIA_WORKER_LISTEN")]
     Listen {

@@ -26,7 +26,7 @@ pub(super) struct TokenVerifier {
 }
 
 enum Keys {
-    Secret(DecodingKey),
+    Secret(Secret),
     Published(PublishedKeys),
 }
 
@@ -66,8 +66,7 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Erro
 impl TokenVerifier {
     /// Believes tokens that are signed with a secret, by HS256.
     pub(super) fn with_secret(config: &AuthenticationConfig, secret: &Secret) -> Self {
-        let key = DecodingKey::from_secret(secret.expose().as_bytes());
-        Self::new(config, Keys::Secret(key))
+        Self::new(config, Keys::Secret(secret.clone()))
     }
 
     /// Believes tokens that are signed with published keys.
@@ -120,7 +119,10 @@ impl TokenVerifier {
         const OTHER: Refusal =
             Refusal::Invalid("the token is signed by an algorithm not taken here");
         match &self.keys {
-            Keys::Secret(key) if algorithm == Algorithm::HS256 => Ok(key.clone()),
+            // Made anew each time: the secret may have been replaced.
+            Keys::Secret(secret) if algorithm == Algorithm::HS256 => {
+                Ok(DecodingKey::from_secret(secret.expose().as_bytes()))
+            }
             Keys::Secret(_) => Err(OTHER),
             Keys::Published(keys) => {
                 let id = id.ok_or(Refusal::Invalid("the token does not name its key: kid"))?;

@@ -67,6 +67,16 @@ pub struct AuthenticationSettings {
     )]
     pub jwt_issuer: String,
 
+    /// The file that holds the secret that tokens are signed with, instead of MEDIA_JWT_SECRET
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_JWT_SECRET_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub jwt_secret_file: String,
+
     /// What links are signed with, 32 bytes or more; or two with a comma between them, of which the
     /// first signs and both are believed
     #[arg(
@@ -78,6 +88,16 @@ pub struct AuthenticationSettings {
         default_value = ""
     )]
     pub url_signing_key: String,
+
+    /// The file that holds the key that links are signed with, instead of MEDIA_URL_SIGNING_KEY
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_URL_SIGNING_KEY_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub url_signing_key_file: String,
 }
 
 /// How tokens are checked.
@@ -142,11 +162,20 @@ impl FromStr for TokenAlgorithm {
 
 /// What links are signed with.
 #[derive(Clone, Debug)]
-pub struct LinkKeys {
-    /// What new links are signed with.
-    pub signing: Secret,
-    /// What older links were signed with, and are still believed by.
-    pub previous: Option<Secret>,
+pub struct LinkKeys(Secret);
+
+impl LinkKeys {
+    /// Keys as `MEDIA_URL_SIGNING_KEY` has them: one, or a new one and an old one with a comma between them.
+    pub fn new(text: &str) -> Self {
+        Self(Secret::new(text))
+    }
+
+    /// Gives the key that new links are signed with, and the one that older links were signed with, as they are now.
+    pub fn with<T>(&self, use_keys: impl FnOnce(&str, Option<&str>) -> T) -> T {
+        let text = self.0.expose();
+        let (signing, previous) = split_link_keys(&text);
+        use_keys(signing, previous)
+    }
 }
 
 /// The shortest secret: as long as the hash that it keys (RFC 7518 §3.2).
@@ -155,12 +184,19 @@ const LEAST_SECRET: usize = 32;
 impl AuthenticationSettings {
     /// Whether there is to be authentication, be it set up well or not.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.jwt_secret.is_empty() || !self.jwks_url.is_empty()
+        [&self.jwt_secret, &self.jwt_secret_file, &self.jwks_url]
+            .iter()
+            .any(|setting| !setting.is_empty())
     }
 
     /// Checks how tokens are checked; nothing where there is no authentication.
     pub(super) fn check(&self, checker: &mut Checker) -> Option<AuthenticationConfig> {
-        let secret = checker.keep("MEDIA_JWT_SECRET", optional(&self.jwt_secret, secret));
+        let secret = checker.secret(
+            "MEDIA_JWT_SECRET",
+            &self.jwt_secret,
+            &self.jwt_secret_file,
+            check_secret,
+        );
         let url = checker.keep("MEDIA_JWKS_URL", optional(&self.jwks_url, jwks_url));
         let algorithms = checker.keep("MEDIA_JWT_ALGORITHMS", algorithms(&self.jwt_algorithms));
         let audience = checker.keep("MEDIA_JWT_AUDIENCE", self.claim(&self.jwt_audience));
@@ -198,31 +234,38 @@ impl AuthenticationSettings {
 
     /// Checks what links are signed with; nothing where there are no signed links.
     pub(super) fn check_link_keys(&self, checker: &mut Checker) -> Option<LinkKeys> {
-        let keys = optional(&self.url_signing_key, link_keys);
-        checker.keep("MEDIA_URL_SIGNING_KEY", keys).flatten()
+        let keys = checker.secret(
+            "MEDIA_URL_SIGNING_KEY",
+            &self.url_signing_key,
+            &self.url_signing_key_file,
+            check_link_keys,
+        );
+        keys.flatten().map(LinkKeys)
     }
 }
 
-pub(super) fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn check_secret(text: &str) -> Result<(), String> {
     if text.len() < LEAST_SECRET {
         Err(format!("must have {LEAST_SECRET} bytes or more"))
     } else {
-        Ok(Secret::new(text))
+        Ok(())
     }
 }
 
-fn link_keys(text: &str) -> Result<LinkKeys, String> {
-    let (signing, previous) = match text.split_once(',') {
-        Some((signing, previous)) => (signing.trim(), Some(previous.trim())),
-        None => (text, None),
-    };
+fn check_link_keys(text: &str) -> Result<(), String> {
+    let (signing, previous) = split_link_keys(text);
     if previous.is_some_and(|previous| previous.contains(',')) {
         return Err("must be one secret, or two with a comma between them".to_owned());
     }
-    Ok(LinkKeys {
-        signing: secret(signing)?,
-        previous: previous.map(secret).transpose()?,
-    })
+    check_secret(signing)?;
+    previous.map_or(Ok(()), check_secret)
+}
+
+fn split_link_keys(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(',') {
+        Some((signing, previous)) => (signing.trim(), Some(previous.trim())),
+        None => (text, None),
+    }
 }
 
 fn jwks_url(text: &str) -> Result<Url, String> {
@@ -272,6 +315,8 @@ mod tests {
             jwt_audience: String::new(),
             jwt_issuer: String::new(),
             url_signing_key: String::new(),
+            jwt_secret_file: String::new(),
+            url_signing_key_file: String::new(),
         }
     }
 
@@ -375,17 +420,21 @@ mod tests {
     #[test]
     fn links_have_one_key_or_two() {
         let (other, short) = (SECRET.replace(',', "."), "short");
-        assert!(link_keys(&other).unwrap().previous.is_none());
-        let two = link_keys(&format!("{other}, {other}")).unwrap();
-        assert_eq!(two.signing, Secret::new(&other));
-        assert_eq!(two.previous, Some(Secret::new(&other)));
+        let split = |text: &str| {
+            check_link_keys(text).unwrap();
+            let owned = |(new, old): (&str, Option<&str>)| (new.to_owned(), old.map(str::to_owned));
+            LinkKeys::new(text).with(|new, old| owned((new, old)))
+        };
+        assert_eq!(split(&other), (other.clone(), None));
+        let two = format!("{other}, {other}");
+        assert_eq!(split(&two), (other.clone(), Some(other.clone())));
         for bad in [
             short.to_owned(),
             format!("{other},{short}"),
             format!("{other},"),
             format!("{other},{other},{other}"),
         ] {
-            assert!(link_keys(&bad).is_err(), "{bad}");
+            assert!(check_link_keys(&bad).is_err(), "{bad}");
         }
     }
 }

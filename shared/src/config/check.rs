@@ -1,12 +1,12 @@
 //! From text to checked values.
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::Path, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
 use super::{
-    Config, DatabaseUrl, FetchLimits, Pooler, Secret, Settings, StorageUrl, WorkerConfig,
-    authentication, egress, projects, storage,
+    Config, DatabaseUrl, FetchLimits, Pooler, Secret, SecretFile, Settings, StorageUrl,
+    WorkerConfig, authentication, egress, projects, secret_file, storage,
 };
 use crate::{blob_store::s3, database::ACQUIRE_TIMEOUT};
 
@@ -23,13 +23,48 @@ impl fmt::Display for ConfigErrors {
 
 /// Collects mistakes; whatever failed to parse stands in with a value that is never used.
 #[derive(Default)]
-pub(super) struct Checker(Vec<String>);
+pub(super) struct Checker {
+    mistakes: Vec<String>,
+    /// The files that secrets were read from.
+    files: Vec<SecretFile>,
+}
 
 impl Checker {
     pub(super) fn keep<T>(&mut self, variable: &str, result: Result<T, String>) -> Option<T> {
         result
-            .map_err(|reason| self.0.push(format!("{variable} {reason}")))
+            .map_err(|reason| self.mistakes.push(format!("{variable} {reason}")))
             .ok()
+    }
+
+    /// Checks a secret that is set by its text or by a file; nothing where it is set by neither.
+    pub(super) fn secret(
+        &mut self,
+        variable: &'static str,
+        text: &str,
+        file: &str,
+        check: fn(&str) -> Result<(), String>,
+    ) -> Option<Option<Secret>> {
+        let text = match (text, file) {
+            (text, "") => text.to_owned(),
+            ("", file) => self.keep(
+                &format!("{variable}_FILE"),
+                secret_file::read(Path::new(file)),
+            )?,
+            _ => {
+                let reason = format!("cannot be set beside {variable}_FILE: choose one of them");
+                return self.keep(variable, Err(reason));
+            }
+        };
+        if text.is_empty() {
+            return Some(None);
+        }
+        self.keep(variable, check(&text))?;
+        let secret = Secret::new(text);
+        if !file.is_empty() {
+            let file = SecretFile::new(variable, file.into(), secret.clone(), check);
+            self.files.push(file);
+        }
+        Some(Some(secret))
     }
 
     pub(super) fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
@@ -48,8 +83,8 @@ impl Checker {
     /// The value, if there was no mistake.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(ConfigErrors(self.0)),
+            Some(value) if self.mistakes.is_empty() => Ok(value),
+            _ => Err(ConfigErrors(self.mistakes)),
         }
     }
 }
@@ -63,22 +98,26 @@ pub(super) fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
 
 fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     let pooler = checker.keep("MEDIA_DATABASE_POOLER", pooler(&settings.database_pooler));
-    let database = checker.keep(
-        "DATABASE_URL",
-        database_url(&settings.database_url, pooler.unwrap_or_default()),
-    );
+    let database = database(settings, pooler.unwrap_or_default(), checker);
     let database_connections = checker.keep(
         "MEDIA_DATABASE_CONNECTIONS",
         number(&settings.database_connections, 2..=1000),
     );
-    let redis = checker.keep("REDIS_URL", redis_url(&settings.redis_url));
+    let redis = checker.secret(
+        "REDIS_URL",
+        &settings.redis_url,
+        &settings.redis_url_file,
+        check_redis_url,
+    );
     let storage = storage::check(settings, checker);
     let download_redirect = storage::download_redirect(settings, checker);
     let authentication = settings.authentication.check(checker);
     let link_keys = settings.authentication.check_link_keys(checker);
-    let encryption_key = checker.keep(
+    let encryption_key = checker.secret(
         "MEDIA_ENCRYPTION_KEY",
-        optional(&settings.encryption_key, authentication::secret),
+        &settings.encryption_key,
+        &settings.encryption_key_file,
+        authentication::check_secret,
     );
     let guarded = settings.authentication.is_wanted();
     let listen = checker.keep("MEDIA_LISTEN", listen(&settings.listen, guarded));
@@ -118,7 +157,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     {
         let needed = s3::needed_buffer(concurrency, max_bytes);
         if location.buffer < needed {
-            checker.0.push(format!(
+            checker.mistakes.push(format!(
                 "MEDIA_S3_BUFFER_BYTES must be {needed} or more for {concurrency} imports at once of up to {max_bytes}"
             ));
         }
@@ -134,6 +173,7 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
         authentication,
         link_keys,
         encryption_key: encryption_key?,
+        secret_files: std::mem::take(&mut checker.files),
         max_bytes: max_bytes?,
         public_url: public_url?,
         projects: projects?,
@@ -165,25 +205,38 @@ fn pooler(text: &str) -> Result<Pooler, String> {
     }
 }
 
-fn database_url(text: &str, pooler: Pooler) -> Result<DatabaseUrl, String> {
-    if let Some(path) = text.strip_prefix("sqlite://") {
-        return storage::path_of(path).map(|path| DatabaseUrl::Sqlite { path });
+/// Reads where the tables are: from the setting, or from a file if the setting is at its default.
+fn database(settings: &Settings, pooler: Pooler, checker: &mut Checker) -> Option<DatabaseUrl> {
+    const VARIABLE: &str = "DATABASE_URL";
+    let (text, file) = match settings.database_url_file.as_str() {
+        "" => (settings.database_url.as_str(), ""),
+        file if settings.database_url == super::DEFAULT_DATABASE_URL => ("", file),
+        file => (settings.database_url.as_str(), file),
+    };
+    let url = checker.secret(VARIABLE, text, file, check_database_url)??;
+    let text = url.expose();
+    match text.strip_prefix("sqlite://") {
+        Some(path) => {
+            let path = checker.keep(VARIABLE, storage::path_of(path))?;
+            Some(DatabaseUrl::Sqlite { path })
+        }
+        None => Some(DatabaseUrl::Postgres { url, pooler }),
+    }
+}
+
+fn check_database_url(text: &str) -> Result<(), String> {
+    if text.starts_with("sqlite://") {
+        return Ok(());
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return url::Url::parse(text)
-            .map(|_| DatabaseUrl::Postgres {
-                url: Secret::new(text),
-                pooler,
-            })
+            .map(drop)
             .map_err(|error| format!("is not a URL: {error}"));
     }
     Err("must start with sqlite:// or postgres://".to_owned())
 }
 
-fn redis_url(text: &str) -> Result<Option<Secret>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
+fn check_redis_url(text: &str) -> Result<(), String> {
     if !["redis://", "rediss://", "unix://", "redis+unix://"]
         .iter()
         .any(|scheme| text.starts_with(scheme))
@@ -191,7 +244,7 @@ fn redis_url(text: &str) -> Result<Option<Secret>, String> {
         return Err("must start with redis:// or rediss://".to_owned());
     }
     url::Url::parse(text)
-        .map(|_| Some(Secret::new(text)))
+        .map(drop)
         .map_err(|error| format!("is not a URL: {error}"))
 }
 

@@ -68,7 +68,7 @@ where
         F: Fn(Database, Vec<I>) -> Answers<O> + Send + Sync + 'static,
     {
         let tasks = database.tasks.clone();
-        let database = database.clone();
+        let database = database.in_own_task();
         Self(Arc::new(Inner {
             run: Box::new(move |items| run(database.clone(), items)),
             tasks,

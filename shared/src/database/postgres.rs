@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait as _, DatabaseBackend, DatabaseConnection,
-    DbErr, RuntimeErr, Statement,
-    sqlx::{self, PgPool, postgres::PgConnectOptions},
+    ConnAcquireErr, ConnectionTrait as _, DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr,
+    SqlxPostgresConnector, Statement,
+    sqlx::{
+        self, ConnectOptions as _, PgPool,
+        postgres::{PgConnectOptions, PgPoolOptions},
+    },
 };
 use tokio::time::timeout;
 
@@ -53,32 +56,30 @@ impl Pool {
     ) -> Result<Self, DbErr> {
         let demotion = Demotion::default();
         let seen = demotion.clone();
-        let mut options = ConnectOptions::new(url);
-        options
+        let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // After a restart of PostgreSQL broken connections are replaced, and no statement fails.
             .test_before_acquire(false)
-            .map_sqlx_postgres_before_acquire(move |connection, meta| {
+            .before_acquire(move |connection, meta| {
                 let seen = seen.clone();
                 Box::pin(async move { seen.allows(connection, &meta).await })
             })
-            .sqlx_logging(false);
-        match pooler {
-            Pooler::None => {
-                options
-                    .statement_timeout(STATEMENT_TIMEOUT)
-                    .map_sqlx_postgres_opts(|postgres| postgres.options(SETTINGS));
-            }
-            Pooler::Transaction => {
-                options.map_sqlx_postgres_opts(without_session);
-            }
-        }
+            .connect_with(connect_options(url, pooler)?)
+            .await
+            .map_err(acquire_error)?;
         Ok(Self {
-            connection: sea_orm::Database::connect(options).await?,
+            connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool),
             pooler,
             demotion,
         })
+    }
+
+    /// Has connections that are opened from now on use another URL, with another password.
+    pub(super) fn set_url(&self, url: &str) -> Result<(), DbErr> {
+        let options = connect_options(url, self.pooler)?;
+        self.connections().set_connect_options(options);
+        Ok(())
     }
 
     /// A connection of its own, with the settings of a session.
@@ -192,9 +193,16 @@ impl Pool {
     }
 }
 
-/// A pooler of transactions refuses parameters that set up a session, and forgets what a session has prepared.
-fn without_session(options: PgConnectOptions) -> PgConnectOptions {
-    options.extra_float_digits(None).statement_cache_capacity(0)
+fn connect_options(url: &str, pooler: Pooler) -> Result<PgConnectOptions, DbErr> {
+    let options: PgConnectOptions = url.parse().map_err(acquire_error)?;
+    let options = options.disable_statement_logging();
+    Ok(match pooler {
+        Pooler::None => options
+            .options([("statement_timeout", STATEMENT_TIMEOUT.as_millis())])
+            .options(SETTINGS),
+        // It refuses parameters that set up a session, and forgets what a session has prepared.
+        Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
+    })
 }
 
 /// The settings of a connection, for one transaction.

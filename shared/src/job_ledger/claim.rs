@@ -88,8 +88,12 @@ impl JobLedger {
         let waiting = Arc::new(Mutex::new(WaitingProjects::default()));
         Claims(Batches::new(
             &self.database,
-            move |_, wanted: Vec<SlotUse>| {
-                let (jobs, waiting) = (jobs.clone(), Arc::clone(&waiting));
+            move |database, wanted: Vec<SlotUse>| {
+                let waiting = Arc::clone(&waiting);
+                let jobs = Self {
+                    database,
+                    ..jobs.clone()
+                };
                 Box::pin(async move {
                     let mut waiting = waiting.lock().await;
                     let claimant = Claimant { worker, known };

@@ -9,7 +9,7 @@ use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use reqwest::blocking::Client;
 use url::Url;
 
-use crate::tls;
+use crate::tls::{self, TrustError};
 
 /// Where traces go beneath the endpoint (OTLP 1.x, “OTLP/HTTP Request”).
 const PATH: &str = "v1/traces";
@@ -17,9 +17,9 @@ const PATH: &str = "v1/traces";
 /// Why traces cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// TLS could not be set up.
-    #[error("TLS could not be set up")]
-    Tls(#[from] rustls::Error),
+    /// No connection can be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// There is no HTTP client.
     #[error("there is no HTTP client for traces")]
     Client(#[from] reqwest::Error),

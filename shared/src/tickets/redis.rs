@@ -17,7 +17,7 @@ use apalis::prelude::{BoxDynError, TaskId, TaskSink as _, WorkerContext};
 use apalis_redis::{Config, RedisStorage};
 use futures_util::{Stream, StreamExt as _, stream};
 use redis::{
-    AsyncCommands as _, AsyncConnectionConfig, Client, RedisError,
+    AsyncCommands as _, AsyncConnectionConfig, Client, ErrorKind, RedisError, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 use tokio::{
@@ -30,6 +30,7 @@ use super::{MAX_WAITING, Ticket, Tickets};
 use crate::{
     config::Secret,
     metrics::{Work, figures},
+    tls::{self, TrustError},
 };
 
 /// The first part of every key. A ticket of another form gets another name: one that cannot be read
@@ -54,6 +55,34 @@ const MISSED_HEARTBEATS: usize = 6;
 /// How long apalis's note about a worker outlives it: it is never removed otherwise.
 const NOTE_SECONDS: i64 = 24 * 60 * 60;
 
+/// Why a Redis cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisQueueError {
+    /// The URL is wrong.
+    #[error(transparent)]
+    Url(#[from] RedisError),
+    /// No connection can be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// It is a cluster, or a sentinel.
+    #[error(
+        "it leads to a {0}, which is not supported; use a single server, or the address of its primary"
+    )]
+    Mode(String),
+}
+
+/// What to do about a Redis that refuses, as the rest of a sentence.
+fn advice(error: &RedisError) -> &'static str {
+    let text = error.to_string().to_ascii_lowercase();
+    if error.kind() == ErrorKind::AuthenticationFailed || text.contains("noauth") {
+        "check the user and the password"
+    } else if text.contains("certificate") {
+        "its certificate is not trusted: name its authority with SSL_CERT_FILE"
+    } else {
+        "check that it runs at that address"
+    }
+}
+
 /// The queue of tickets in Redis.
 #[derive(Clone)]
 pub struct RedisQueue {
@@ -64,8 +93,17 @@ pub struct RedisQueue {
 
 impl RedisQueue {
     /// A queue on this server. Nothing is sent yet; to be called within the runtime.
-    pub fn open(url: &Secret) -> Result<Self, RedisError> {
-        let client = Client::open(url.expose())?;
+    pub fn open(url: &Secret) -> Result<Self, RedisQueueError> {
+        let url = url.expose();
+        let client = if url.starts_with("rediss://") {
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert: Some(tls::authorities_as_pem()?),
+            };
+            Client::build_with_tls(&*url, certificates)?
+        } else {
+            Client::open(&*url)?
+        };
         let connection = Arc::new(Mutex::new(connect(&client)?));
         let config = Config::default()
             .queue(QUEUE)
@@ -81,6 +119,37 @@ impl RedisQueue {
             connection,
             config,
         })
+    }
+
+    /// Makes sure that the server is a single one. A server that does not answer, or refuses the user, the password
+    /// or the certificate, is told in the log: jobs are found in the table meanwhile, within a second.
+    pub async fn check_mode(&self) -> Result<(), RedisQueueError> {
+        let ask = async {
+            let mut connection = self.client.get_multiplexed_async_connection().await?;
+            redis::cmd("PING").exec_async(&mut connection).await?;
+            // Not all users may ask.
+            let mut info = redis::cmd("INFO");
+            let info = info.arg("server").query_async::<String>(&mut connection);
+            Ok::<_, RedisError>(info.await.unwrap_or_default())
+        };
+        let info = match timeout(ANSWER_LIMIT, ask).await {
+            Ok(Ok(info)) => info,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the Redis in REDIS_URL cannot be used; {}", advice(&error));
+                return Ok(());
+            }
+            Err(_) => {
+                tracing::error!("the Redis in REDIS_URL does not answer within {ANSWER_LIMIT:?}");
+                return Ok(());
+            }
+        };
+        let mode = info
+            .lines()
+            .find_map(|line| line.strip_prefix("redis_mode:"));
+        match mode.map(str::trim) {
+            Some(mode @ ("cluster" | "sentinel")) => Err(RedisQueueError::Mode(mode.to_owned())),
+            _ => Ok(()),
+        }
     }
 
     /// Where apalis takes tickets from.

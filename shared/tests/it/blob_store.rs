@@ -59,7 +59,7 @@ on_every_store!(
 );
 
 /// Room for three parts: many writers at once have to wait for each other.
-const BUFFER: ByteSize = ByteSize::mib(24);
+pub const BUFFER: ByteSize = ByteSize::mib(24);
 
 pub fn unique_prefix() -> String {
     format!("{}/", media_testkit::service::unique("store"))
@@ -84,7 +84,7 @@ fn files_in(directory: &Path) -> usize {
         .sum()
 }
 
-fn key() -> BlobKey {
+pub fn key() -> BlobKey {
     BlobKey::of(BlobId::generate())
 }
 
@@ -94,7 +94,7 @@ fn pattern(size: usize) -> Vec<u8> {
         .collect()
 }
 
-fn anything() -> Extent {
+pub fn anything() -> Extent {
     Extent {
         announced: None,
         most: 1 << 30,
@@ -109,7 +109,7 @@ pub async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chun
     writer.finish().await.unwrap();
 }
 
-async fn read(
+pub async fn read(
     store: &Arc<dyn BlobStore>,
     key: &BlobKey,
     range: std::ops::Range<u64>,

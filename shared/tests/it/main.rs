@@ -12,6 +12,7 @@ mod job_ledger_model;
 mod ledgers;
 mod lookups;
 mod media_metadata;
+mod object_stores;
 mod origin_ledger;
 mod plans;
 mod projects;

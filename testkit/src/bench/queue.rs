@@ -16,7 +16,7 @@ use media_shared::{
     database::Database,
     ids::WorkerId,
     job::{KnownClass, MediaImport},
-    job_ledger::{JobLedger, SlotUse},
+    job_ledger::{Claims, JobLedger, SlotUse},
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
@@ -100,12 +100,9 @@ pub(super) async fn claim_rate(
         let pool = open(server, name).await;
         let worker = WorkerId::generate();
         let ledger = JobLedger::new(pool.clone(), Clock::system(), Duration::from_mins(10));
+        let claims = ledger.claims(worker, &KNOWN);
         for _ in 0..CLAIMERS {
-            claimers.push(tokio::spawn(claim(
-                ledger.clone(),
-                worker,
-                Arc::clone(&left),
-            )));
+            claimers.push(tokio::spawn(claim(claims.clone(), Arc::clone(&left))));
         }
         pools.push(pool);
     }
@@ -120,9 +117,9 @@ pub(super) async fn claim_rate(
     rate
 }
 
-/// Claims one job after the other, with counts of the projects that are made anew as often as in a worker.
-async fn claim(ledger: JobLedger, worker: WorkerId, left: Arc<AtomicUsize>) {
-    let claims = ledger.claims(worker, &KNOWN);
+/// Claims one job after the other, as the slots of a worker do: claims that are wanted at the same time share a
+/// statement.
+async fn claim(claims: Claims, left: Arc<AtomicUsize>) {
     let take = |left: usize| left.checked_sub(1);
     while left
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)

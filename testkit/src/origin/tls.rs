@@ -7,6 +7,7 @@ use rcgen::{
     date_time_ymd,
 };
 use tempfile::NamedTempFile;
+use tokio::{io::copy_bidirectional, net::TcpStream};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -34,6 +35,16 @@ pub enum Tls {
     Http2Only,
     /// Never: it takes the connection and says nothing.
     Silent,
+}
+
+/// A server that speaks TLS for another.
+pub struct TlsFront(Server);
+
+impl TlsFront {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
 }
 
 /// A certificate authority. Programs trust it when `SSL_CERT_FILE` names its file.
@@ -96,6 +107,23 @@ impl Authority {
             server,
             scheme: "https",
         }
+    }
+
+    /// Starts a server that speaks TLS and passes everything on to a server that does not, on a port of this machine.
+    pub async fn front(&self, port: u16) -> TlsFront {
+        let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, "127.0.0.1")));
+        TlsFront(
+            Server::start(move |stream| {
+                let handshake = acceptor.accept(stream);
+                async move {
+                    let mut client = handshake.await?;
+                    let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+                    copy_bidirectional(&mut client, &mut server).await?;
+                    Ok(())
+                }
+            })
+            .await,
+        )
     }
 
     fn server_config(&self, tls: Tls, name: &str) -> ServerConfig {

@@ -82,7 +82,7 @@ pub(super) enum ConnectError {
 }
 
 impl Connector {
-    pub(super) fn new(dialer: Dialer, limit: Duration) -> Result<Self, rustls::Error> {
+    pub(super) fn new(dialer: Dialer, limit: Duration) -> Result<Self, tls::TrustError> {
         let mut tls = tls::client_config()?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {

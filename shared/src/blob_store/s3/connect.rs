@@ -16,7 +16,6 @@ use aws_smithy_http_client::{
     Builder,
     tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::checksum::BodyChecksum;
 use crate::{blob_store::StorageError, config::S3Location};
@@ -123,39 +122,15 @@ fn endpoint() -> Option<String> {
 }
 
 fn http_client() -> Result<aws_sdk_s3::config::SharedHttpClient, StorageError> {
-    let roots = rustls_native_certs::load_native_certs();
-    let mut trusted = TrustStore::empty().with_native_roots(!roots.certs.is_empty());
-    if let Some(bundle) = ca_bundle()? {
-        trusted = trusted.with_pem_certificate(bundle);
-    }
+    let refuse = |error: &dyn std::error::Error| StorageError::Refused(error.to_string());
+    let authorities = crate::tls::authorities_as_pem().map_err(|error| refuse(&error))?;
+    let trusted = TrustStore::empty().with_pem_certificate(authorities);
     let context = TlsContext::builder()
         .with_trust_store(trusted)
         .build()
-        .map_err(|error| StorageError::Refused(error.to_string()))?;
+        .map_err(|error| refuse(&error))?;
     Ok(Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .tls_context(context)
         .build_https())
-}
-
-/// More certificates to trust. `AWS_CA_BUNDLE` is what other SDKs read; this one leaves it to us, and
-/// panics over a file that holds none.
-fn ca_bundle() -> Result<Option<Vec<u8>>, StorageError> {
-    let Some(path) = env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
-        return Ok(None);
-    };
-    let refuse =
-        |reason: String| StorageError::Refused(format!("AWS_CA_BUNDLE cannot be used: {reason}"));
-    let bundle = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
-    let mut store = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bundle) {
-        let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-        store
-            .add(certificate)
-            .map_err(|error| refuse(error.to_string()))?;
-    }
-    if store.is_empty() {
-        return Err(refuse("it holds no certificate".to_owned()));
-    }
-    Ok(Some(bundle))
 }

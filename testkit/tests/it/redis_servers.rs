@@ -1,0 +1,71 @@
+//! Redis servers as operators have them: with users, with several databases, with mistakes.
+
+use media_testkit::{production::Production, redis::Redis};
+
+/// The variables of a production with another Redis URL.
+async fn import_with(production: &Production) {
+    let api = production.api("api").await;
+    let _worker = production.worker("worker").await;
+    production.origin.add("file", b"bytes");
+    let id = api.import(&production.origin.url("file"), "r").await;
+    api.wait_for(&id, "succeeded").await;
+}
+
+fn log(production: &Production, program: &str) -> String {
+    std::fs::read_to_string(production.logs().join(format!("{program}.log"))).unwrap()
+}
+
+#[tokio::test]
+async fn a_user_with_a_password_and_a_database_of_its_own() {
+    let redis = Redis::start_with(&[
+        "--user",
+        "media on >pass-word ~media-tickets* &* +@all -@admin",
+    ])
+    .await;
+    let url = format!("redis://media:pass-word@127.0.0.1:{}/3", redis.port());
+    let production = Production::start().await.with("REDIS_URL", &url);
+    import_with(&production).await;
+    assert!(!log(&production, "api").contains("cannot be used"));
+    let keys = redis.ask(&["-n", "3", "DBSIZE"]).unwrap();
+    assert_ne!(keys, "0");
+    assert_eq!(redis.ask(&["-n", "0", "DBSIZE"]).unwrap(), "0");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_and_jobs_are_found_all_the_same() {
+    let redis = Redis::start_with(&["--user", "media on >pass-word ~* &* +@all"]).await;
+    let url = format!("redis://media:wrong@127.0.0.1:{}", redis.port());
+    let production = Production::start().await.with("REDIS_URL", &url);
+    import_with(&production).await;
+    let log = log(&production, "api");
+    assert!(log.contains("check the user and the password"), "{log}");
+    assert!(!log.contains("wrong@"), "{log}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_and_jobs_are_found_all_the_same() {
+    let production = Production::start().await;
+    let authority = media_testkit::origin::Authority::generate();
+    let front = authority.front(production.redis.port()).await;
+    let production = production.with("REDIS_URL", &format!("rediss://{}", front.address()));
+    import_with(&production).await;
+    let log = log(&production, "api");
+    assert!(log.contains("certificate is not trusted"), "{log}");
+}
+
+#[tokio::test]
+async fn a_cluster_is_refused_with_a_sentence() {
+    let redis = Redis::start_with(&["--cluster-enabled", "yes"]).await;
+    let production = Production::start().await.with("REDIS_URL", &redis.url());
+    let output = std::process::Command::new(media_testkit::programs::path("media-api"))
+        .env_clear()
+        .envs(production.variables())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("REDIS_URL") && said.contains("cluster"),
+        "{said}"
+    );
+}

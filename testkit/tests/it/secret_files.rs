@@ -1,0 +1,118 @@
+//! Secrets in files: read at the start, and again when they have changed.
+
+use std::{path::Path, time::Duration};
+
+use media_testkit::{
+    http_client,
+    production::{Production, Program},
+    programs, scratch,
+    tokens::{claims, secret_token},
+    wait_until,
+};
+use reqwest::StatusCode;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const OLD: &str = "the old secret, which is long enough";
+const NEW: &str = "the new secret, which is long enough";
+
+async fn status(api: &Program, secret: &str) -> StatusCode {
+    let token = secret_token(secret, &claims("ann"));
+    let request = http_client().get(api.url("/jobs")).bearer_auth(token);
+    request.send().await.unwrap().status()
+}
+
+/// Replaces a file as orchestrators do: another takes its place.
+fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
+    let directory = scratch::directory();
+    let file = directory.path().join("secret");
+    replace(&file, &format!("{OLD}\n"));
+    let production = Production::start()
+        .await
+        .with("MEDIA_JWT_SECRET_FILE", file.to_str().unwrap());
+    let api = production.api("api").await;
+    assert_eq!(status(&api, OLD).await, StatusCode::OK);
+    // A mistake changes nothing.
+    replace(&file, "short");
+    replace(&file, NEW);
+    wait_until("the new secret counts", LIMIT, async || {
+        (status(&api, NEW).await == StatusCode::OK).then_some(())
+    })
+    .await;
+    assert_eq!(status(&api, OLD).await, StatusCode::UNAUTHORIZED);
+    replace(&file, "short");
+    let log = production.logs().join("api.log");
+    wait_until("the mistake is told", LIMIT, async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("stays as it was").then_some(())
+    })
+    .await;
+    assert_eq!(status(&api, NEW).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_new_password_of_the_database_is_used_by_the_next_connection() {
+    let directory = scratch::directory();
+    let file = directory.path().join("url");
+    let production = Production::start().await;
+    let url = |password: &str| production.postgres.url_of("media", password);
+    production.postgres.require_password("media", "first");
+    replace(&file, &url("first"));
+    let migrated = std::process::Command::new(programs::path("media-migrate"))
+        .arg("status")
+        .env("DATABASE_URL_FILE", &file)
+        .output()
+        .unwrap();
+    assert!(migrated.status.success(), "{migrated:?}");
+    let production = production
+        .without("DATABASE_URL")
+        .with("DATABASE_URL_FILE", file.to_str().unwrap());
+    let api = production.api("api").await;
+    production.postgres.require_password("media", "second");
+    replace(&file, &production.postgres.url_of("media", "second"));
+    production.postgres.cut_connections();
+    wait_until("the new password is used", LIMIT, async || {
+        let answer = api.try_get("/readyz").await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+}
+
+#[test]
+fn mistakes_with_files_are_told() {
+    let directory = scratch::directory();
+    let (empty, missing) = (
+        directory.path().join("empty"),
+        directory.path().join("missing"),
+    );
+    std::fs::write(&empty, "\n").unwrap();
+    let start = |variables: &[(&str, &str)]| {
+        let output = std::process::Command::new(programs::path("media-api"))
+            .env_clear()
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = start(&[("MEDIA_JWT_SECRET_FILE", empty.to_str().unwrap())]);
+    assert!(said.contains("MEDIA_JWT_SECRET_FILE is empty"), "{said}");
+    let said = start(&[("MEDIA_URL_SIGNING_KEY_FILE", missing.to_str().unwrap())]);
+    assert!(
+        said.contains("MEDIA_URL_SIGNING_KEY_FILE cannot be read"),
+        "{said}"
+    );
+    let both = [
+        ("MEDIA_JWT_SECRET", OLD),
+        ("MEDIA_JWT_SECRET_FILE", empty.to_str().unwrap()),
+    ];
+    let said = start(&both);
+    assert!(said.contains("cannot be set beside"), "{said}");
+    assert!(!said.contains(OLD), "{said}");
+}
