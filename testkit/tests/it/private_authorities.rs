@@ -55,7 +55,9 @@ async fn import_through_tls(variable: &str) {
     let api = production.api("api").await;
     let _worker = production.worker("worker").await;
 
-    let token = key.token(&claims("ann"));
+    let mut admin = claims("ann");
+    admin["role"] = json!("admin");
+    let token = key.token(&admin);
     let url = format!("https://{}/file", origin.address());
     let document = import(&json!({ "url": url, "resource": "r" }), json!({}));
     let request = http_client().post(api.url("/jobs")).json(&document);

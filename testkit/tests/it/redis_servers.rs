@@ -19,7 +19,13 @@ fn log(production: &Production, program: &str) -> String {
 async fn a_user_with_a_password_and_a_database_of_its_own() {
     let redis = Redis::start_with(&[
         "--user",
-        "media on >pass-word ~media-tickets* &* +@all -@admin",
+        "media",
+        "on",
+        ">pass-word",
+        "~media-tickets*",
+        "&*",
+        "+@all",
+        "-@admin",
     ])
     .await;
     let url = format!("redis://media:pass-word@127.0.0.1:{}/3", redis.port());
@@ -33,7 +39,8 @@ async fn a_user_with_a_password_and_a_database_of_its_own() {
 
 #[tokio::test]
 async fn a_wrong_password_is_told_and_jobs_are_found_all_the_same() {
-    let redis = Redis::start_with(&["--user", "media on >pass-word ~* &* +@all"]).await;
+    let redis =
+        Redis::start_with(&["--user", "media", "on", ">pass-word", "~*", "&*", "+@all"]).await;
     let url = format!("redis://media:wrong@127.0.0.1:{}", redis.port());
     let production = Production::start().await.with("REDIS_URL", &url);
     import_with(&production).await;
