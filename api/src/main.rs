@@ -22,7 +22,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
-    match run(Arguments::parse()).await {
+    match Box::pin(run(Arguments::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report("media-api", error.as_ref()),
     }

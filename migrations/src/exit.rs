@@ -174,7 +174,7 @@ pub fn advice_about_database(error: &DbErr) -> &'static str {
                 give media-migrate the address of the server itself";
     }
     match database_error(error)
-        .and_then(|error| error.code())
+        .and_then(sea_orm_migration::sea_orm::sqlx::error::DatabaseError::code)
         .as_deref()
     {
         Some("28000" | "28P01") => "; check the user and the password",

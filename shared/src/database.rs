@@ -289,7 +289,7 @@ impl Database {
             Engine::Postgres { pool, .. } => {
                 let running = pool.clone().run(unit);
                 if self.in_own_task {
-                    running.await;
+                    Box::pin(running).await;
                 } else {
                     self.tasks.spawn(running);
                 }

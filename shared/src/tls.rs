@@ -1,8 +1,8 @@
 //! The certificate authorities that are trusted, decided here for all connections alike: to origins, the object
 //! store, published keys, collectors of traces and Redis. PostgreSQL has `sslrootcert` in its URL.
 //!
-//! Trusted are the authorities of the system, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` instead, and those in
-//! `AWS_CA_BUNDLE` beside them. Where there are none (a bare container), Mozilla's are.
+//! Trusted are the authorities of the system, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` instead, or Mozilla's
+//! where there are none (a bare container); and those in `AWS_CA_BUNDLE` beside them.
 
 use std::{env, path::PathBuf, sync::Arc};
 
@@ -73,10 +73,10 @@ fn authorities() -> Result<Vec<CertificateDer<'static>>, TrustError> {
         };
         return Err(TrustError::Certificates { variable, reason });
     }
-    trusted.extend(added()?);
     if trusted.is_empty() {
         trusted.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     }
+    trusted.extend(added()?);
     Ok(trusted)
 }
 

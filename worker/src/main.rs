@@ -24,7 +24,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     media_migrations::private_files::by_default();
-    match run(Arguments::parse()).await {
+    match Box::pin(run(Arguments::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report("media-worker", error.as_ref()),
     }

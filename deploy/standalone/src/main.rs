@@ -23,8 +23,8 @@ async fn main() -> ExitCode {
     let Arguments { settings, command } = Arguments::parse();
     let done = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&settings).await,
-        Command::Import(arguments) => import::run(&settings, arguments).await,
-        Command::Demo => demo::run(&settings).await,
+        Command::Import(arguments) => Box::pin(import::run(&settings, arguments)).await,
+        Command::Demo => Box::pin(demo::run(&settings)).await,
     };
     done.unwrap_or_else(|error| exit::report("media", error.as_ref()))
 }

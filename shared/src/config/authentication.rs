@@ -197,11 +197,17 @@ impl AuthenticationSettings {
             &self.jwt_secret_file,
             check_secret,
         );
+        checker.follow(
+            "MEDIA_JWT_SECRET",
+            secret.as_ref(),
+            &self.jwt_secret_file,
+            check_secret,
+        );
         let url = checker.keep("MEDIA_JWKS_URL", optional(&self.jwks_url, jwks_url));
         let algorithms = checker.keep("MEDIA_JWT_ALGORITHMS", algorithms(&self.jwt_algorithms));
         let audience = checker.keep("MEDIA_JWT_AUDIENCE", self.claim(&self.jwt_audience));
         let issuer = checker.keep("MEDIA_JWT_ISSUER", self.claim(&self.jwt_issuer));
-        let keys = match (secret?, url?) {
+        let keys = match (secret, url?) {
             (None, None) => return None,
             (Some(secret), None) => TokenKeys::Secret(secret),
             (None, Some(url)) => TokenKeys::Published {
@@ -240,7 +246,13 @@ impl AuthenticationSettings {
             &self.url_signing_key_file,
             check_link_keys,
         );
-        keys.flatten().map(LinkKeys)
+        checker.follow(
+            "MEDIA_URL_SIGNING_KEY",
+            keys.as_ref(),
+            &self.url_signing_key_file,
+            check_link_keys,
+        );
+        keys.map(LinkKeys)
     }
 }
 

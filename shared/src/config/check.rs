@@ -36,14 +36,14 @@ impl Checker {
             .ok()
     }
 
-    /// Checks a secret that is set by its text or by a file; nothing where it is set by neither.
+    /// Checks a secret that is set by its text or by a file; nothing where it is set by neither, or wrong.
     pub(super) fn secret(
         &mut self,
         variable: &'static str,
         text: &str,
         file: &str,
         check: fn(&str) -> Result<(), String>,
-    ) -> Option<Option<Secret>> {
+    ) -> Option<Secret> {
         let text = match (text, file) {
             (text, "") => text.to_owned(),
             ("", file) => self.keep(
@@ -56,15 +56,24 @@ impl Checker {
             }
         };
         if text.is_empty() {
-            return Some(None);
+            return None;
         }
         self.keep(variable, check(&text))?;
-        let secret = Secret::new(text);
-        if !file.is_empty() {
+        Some(Secret::new(text))
+    }
+
+    /// Has a secret follow the file that it was read from, if it was. What it is replaced by has to pass `check`.
+    pub(super) fn follow(
+        &mut self,
+        variable: &'static str,
+        secret: Option<&Secret>,
+        file: &str,
+        check: fn(&str) -> Result<(), String>,
+    ) {
+        if let Some(secret) = secret.filter(|_| !file.is_empty()) {
             let file = SecretFile::new(variable, file.into(), secret.clone(), check);
             self.files.push(file);
         }
-        Some(Some(secret))
     }
 
     pub(super) fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
@@ -165,14 +174,14 @@ fn assemble(settings: &Settings, checker: &mut Checker) -> Option<Config> {
     Some(Config {
         database: database?,
         database_connections: database_connections?,
-        redis: redis?,
+        redis,
         storage: storage?,
         download_redirect,
         listen: listen?,
         http: http?,
         authentication,
         link_keys,
-        encryption_key: encryption_key?,
+        encryption_key,
         secret_files: std::mem::take(&mut checker.files),
         max_bytes: max_bytes?,
         public_url: public_url?,
@@ -213,21 +222,25 @@ fn database(settings: &Settings, pooler: Pooler, checker: &mut Checker) -> Optio
         file if settings.database_url == super::DEFAULT_DATABASE_URL => ("", file),
         file => (settings.database_url.as_str(), file),
     };
-    let url = checker.secret(VARIABLE, text, file, check_database_url)??;
+    let url = checker.secret(VARIABLE, text, file, check_database_url)?;
     let text = url.expose();
-    match text.strip_prefix("sqlite://") {
-        Some(path) => {
-            let path = checker.keep(VARIABLE, storage::path_of(path))?;
-            Some(DatabaseUrl::Sqlite { path })
-        }
-        None => Some(DatabaseUrl::Postgres { url, pooler }),
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        let path = checker.keep(VARIABLE, storage::path_of(path))?;
+        return Some(DatabaseUrl::Sqlite { path });
     }
+    checker.follow(VARIABLE, Some(&url), file, check_postgres_url);
+    Some(DatabaseUrl::Postgres { url, pooler })
 }
 
 fn check_database_url(text: &str) -> Result<(), String> {
     if text.starts_with("sqlite://") {
-        return Ok(());
+        Ok(())
+    } else {
+        check_postgres_url(text)
     }
+}
+
+fn check_postgres_url(text: &str) -> Result<(), String> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return url::Url::parse(text)
             .map(drop)

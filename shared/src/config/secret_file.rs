@@ -1,6 +1,11 @@
 //! Secrets in files, as orchestrators mount them: read at the start, and again when they have changed.
 
-use std::{fs::File, io::Read as _, path::PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::Secret;
 
@@ -15,6 +20,8 @@ pub struct SecretFile {
     path: PathBuf,
     secret: Secret,
     check: fn(&str) -> Result<(), String>,
+    /// The last mistake that was told, so that it is told once.
+    told: Arc<Mutex<Option<String>>>,
 }
 
 impl SecretFile {
@@ -30,6 +37,7 @@ impl SecretFile {
             path,
             secret,
             check,
+            told: Arc::default(),
         }
     }
 
@@ -40,7 +48,11 @@ impl SecretFile {
         let text = match read(&self.path).and_then(|text| (self.check)(&text).map(|()| text)) {
             Ok(text) => text,
             Err(reason) => {
-                tracing::warn!("{variable}_FILE {reason}; the secret stays as it was");
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.as_ref() != Some(&reason) {
+                    tracing::warn!("{variable}_FILE {reason}; the secret stays as it was");
+                }
+                *told = Some(reason);
                 return false;
             }
         };

@@ -181,15 +181,14 @@ impl Pool {
     pub(super) async fn check_writable(&self, reader: &Reader) -> Result<(), DbErr> {
         let statement = Statement::from_string(DatabaseBackend::Postgres, IS_READ_ONLY);
         let row = reader.query_one_raw(statement).await?;
-        match row.map(|row| row.try_get_by_index(0)).transpose()? {
-            Some(false) => Ok(()),
-            _ => {
-                self.demotion.happened();
-                Err(internal(
-                    "the server takes no writes: it is a standby, or set to read only",
-                ))
-            }
+        let is_read_only: Option<bool> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+        if is_read_only == Some(false) {
+            return Ok(());
         }
+        self.demotion.happened();
+        Err(internal(
+            "the server takes no writes: it is a standby, or set to read only",
+        ))
     }
 }
 
@@ -207,12 +206,11 @@ fn connect_options(url: &str, pooler: Pooler) -> Result<PgConnectOptions, DbErr>
 
 /// The settings of a connection, for one transaction.
 fn local_settings() -> String {
-    let timeout = STATEMENT_TIMEOUT.as_millis();
-    let mut settings = format!("SET LOCAL statement_timeout = {timeout}");
-    for (name, value) in SETTINGS {
-        settings.push_str(&format!("; SET LOCAL {name} = '{value}'"));
-    }
-    settings
+    let timeout = STATEMENT_TIMEOUT.as_millis().to_string();
+    let settings = [("statement_timeout", timeout.as_str())];
+    let commands = settings.iter().chain(&SETTINGS);
+    let commands = commands.map(|(name, value)| format!("SET LOCAL {name} = '{value}'"));
+    commands.collect::<Vec<_>>().join("; ")
 }
 
 /// Gives a connection back to its pool.

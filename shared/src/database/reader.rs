@@ -54,10 +54,14 @@ impl Reader {
                 Ok(())
             }
             Source::Pooler(pool) => {
-                let transaction = pool.begin_read().await?;
-                let done = transaction.visit_rows(&statement, visit).await;
-                pool.end_read(transaction).await;
-                done
+                // Boxed: futures of callers hold the larger of the two ways.
+                let reading = async {
+                    let transaction = pool.begin_read().await?;
+                    let done = transaction.visit_rows(&statement, visit).await;
+                    pool.end_read(transaction).await;
+                    done
+                };
+                Box::pin(reading).await
             }
         }
     }

@@ -37,12 +37,17 @@ pub(super) struct SecretsRemoved;
 
 impl SecretsCipher {
     /// A cipher with a key of any length.
+    #[expect(
+        clippy::missing_panics_doc,
+        clippy::expect_used,
+        reason = "HKDF gives up to 255 blocks of 32 bytes, and a key is one of them"
+    )]
     pub fn new(key: &Secret) -> Self {
         let pseudorandom = Salt::new(HKDF_SHA256, &[]).extract(key.expose().as_bytes());
         let key = pseudorandom
             .expand(&[PURPOSE], &AES_256_GCM)
             .map(UnboundKey::from)
-            .expect("HKDF gives up to 255 blocks, and a key is one");
+            .expect("one block");
         Self(Arc::new(LessSafeKey::new(key)))
     }
 

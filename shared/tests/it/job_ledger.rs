@@ -380,12 +380,12 @@ async fn end_with_secrets(jobs: &JobLedger, cancel: bool) -> (JobId, serde_json:
     (job.id, job.arguments)
 }
 
-fn cipher(key: &str) -> Option<SecretsCipher> {
-    Some(SecretsCipher::new(&Secret::new(key)))
+fn cipher(key: &str) -> SecretsCipher {
+    SecretsCipher::new(&Secret::new(key))
 }
 
 async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
-    let jobs = Ledgers::open(&database).jobs.cipher(cipher("a key"));
+    let jobs = Ledgers::open(&database).jobs.cipher(Some(cipher("a key")));
     for cancel in [false, true] {
         let (id, before) = end_with_secrets(&jobs, cancel).await;
         jobs.signal(id, Signal::Retry).await.unwrap();
@@ -397,7 +397,7 @@ async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
         end_with_secrets(&jobs, true).await,
         end_with_secrets(&jobs, true).await,
     ];
-    let other = jobs.clone().cipher(cipher("another key"));
+    let other = jobs.clone().cipher(Some(cipher("another key")));
     let refused = other.signal(first, Signal::Retry).await;
     assert!(
         matches!(refused, Err(LedgerError::SecretsRemoved)),

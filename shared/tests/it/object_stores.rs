@@ -1,16 +1,18 @@
 //! Stores that differ from S3: an object store of each kind keeps what it is given.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use media_shared::{
     blob_store::{BlobStore, s3::S3Store},
     config::S3Location,
+    media::Sha256,
 };
 use media_testkit::{
     bytes::pattern,
     seaweed::{self, BUCKET, Seaweed},
     store_proxy::{Quirk, StoreProxy},
+    wait_until,
 };
 
 use crate::blob_store::{BUFFER, anything, key, read, unique_prefix, write};
@@ -24,19 +26,23 @@ struct Kept {
     left: Vec<String>,
 }
 
+fn open(proxy: &StoreProxy, prefix: &str) -> Arc<dyn BlobStore> {
+    let location = S3Location {
+        bucket: BUCKET.to_owned(),
+        prefix: prefix.to_owned(),
+        path_style: None,
+        buffer: BUFFER,
+    };
+    let client = Seaweed::client_at(&proxy.endpoint());
+    Arc::new(S3Store::with_client(client, &location))
+}
+
 /// Writes, reads, gives up and deletes small and large objects through a proxy.
 async fn use_store(quirk: Quirk) -> Kept {
     let seaweed = seaweed::shared().await;
     let proxy = StoreProxy::start(&seaweed.endpoint(), quirk).await;
     let prefix = unique_prefix();
-    let location = S3Location {
-        bucket: BUCKET.to_owned(),
-        prefix: prefix.clone(),
-        path_style: None,
-        buffer: BUFFER,
-    };
-    let client = Seaweed::client_at(&proxy.endpoint());
-    let store: Arc<dyn BlobStore> = Arc::new(S3Store::with_client(client, &location));
+    let store = open(&proxy, &prefix);
     store.check().await.unwrap();
     for size in [0, SMALL, LARGE] {
         let (key, bytes) = (key(), pattern(size));
@@ -79,8 +85,24 @@ async fn a_store_that_does_not_list_uploads_is_used() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_list_parts_is_used() {
-    check(Quirk::NoListParts, 0..=100).await;
+async fn where_parts_are_not_listed_an_upload_begins_anew() {
+    let seaweed = seaweed::shared().await;
+    let proxy = StoreProxy::start(&seaweed.endpoint(), Quirk::NoListParts).await;
+    let store = open(&proxy, &unique_prefix());
+    let (key, bytes) = (key(), pattern(LARGE));
+    let mut writer = store.create(&key, anything()).await.unwrap();
+    writer.write(Bytes::from(bytes)).await.unwrap();
+    let limit = Duration::from_secs(30);
+    let kept = wait_until("a part has arrived", limit, async || {
+        writer.keep().await.unwrap()
+    })
+    .await;
+    drop(writer);
+    let sha256 = Sha256::from_bytes([0; 32]);
+    assert!(store.resume(&key, &kept, sha256).await.unwrap().is_none());
+    assert_eq!(proxy.refused(), 1);
+    store.delete(&key).await.unwrap();
+    check(Quirk::NoListParts, 0..=0).await;
 }
 
 #[tokio::test]

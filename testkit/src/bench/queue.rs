@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::measure::processor_time;
 use crate::{
     figures::Figures,
+    pgbouncer::PgBouncer,
     postgres::Postgres,
     production::{Production, Program},
     service::import,
@@ -31,6 +32,8 @@ use crate::{
 
 /// How many claims a worker has under way at once.
 const CLAIMERS: usize = 4;
+/// The connections of each worker.
+const CONNECTIONS: u32 = 8;
 /// How many claims are measured.
 const CLAIMS: usize = 4000;
 const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
@@ -48,6 +51,13 @@ pub async fn claims() {
         let name = format!("{pending} pending, 2 workers");
         measure_claims(&server, &name, 2, &[("pending", pending)]).await;
     }
+    let pooler = PgBouncer::start(&server);
+    new_table(&server, "bench", &[("pending", 100_000)]).await;
+    let rate = claim_rate_at(&pooler_url(&pooler, "bench"), 2, CLAIMS).await;
+    println!(
+        "{:<52} {rate:>10.0}",
+        "100,000 pending, 2 workers, behind PgBouncer"
+    );
     for beside in ["scheduled", "succeeded"] {
         let name = format!("100,000 pending beside 1,000,000 {beside}, 2 workers");
         let table = [("pending", 100_000), (beside, 1_000_000)];
@@ -72,7 +82,8 @@ pub(super) async fn new_table(server: &Postgres, name: &str, table: &[(&str, usi
         admin.execute_unprepared(&sql).await.unwrap();
     }
     admin.close().await.unwrap();
-    let database = open(server, name).await;
+    let url = server_url(server, name);
+    let database = Database::connect(&url, CONNECTIONS).await.unwrap();
     let connection = database.direct_connection().await.unwrap();
     media_migrations::migrate_up(&connection).await.unwrap();
     for (status, count) in table {
@@ -93,11 +104,15 @@ pub(super) async fn claim_rate(
     workers: usize,
     claims: usize,
 ) -> f64 {
+    claim_rate_at(&server_url(server, name), workers, claims).await
+}
+
+async fn claim_rate_at(url: &DatabaseUrl, workers: usize, claims: usize) -> f64 {
     let left = Arc::new(AtomicUsize::new(claims));
     let mut claimers = Vec::new();
     let mut pools = Vec::new();
     for _ in 0..workers {
-        let pool = open(server, name).await;
+        let pool = Database::connect(url, CONNECTIONS).await.unwrap();
         let worker = WorkerId::generate();
         let ledger = JobLedger::new(pool.clone(), Clock::system(), Duration::from_mins(10));
         let claims = ledger.claims(worker, &KNOWN);
@@ -129,12 +144,18 @@ async fn claim(claims: Claims, left: Arc<AtomicUsize>) {
     }
 }
 
-async fn open(server: &Postgres, name: &str) -> Database {
-    let url = DatabaseUrl::Postgres {
+fn server_url(server: &Postgres, name: &str) -> DatabaseUrl {
+    DatabaseUrl::Postgres {
         url: Secret::new(server.url(name)),
         pooler: Pooler::None,
-    };
-    Database::connect(&url, 8).await.unwrap()
+    }
+}
+
+fn pooler_url(pooler: &PgBouncer, name: &str) -> DatabaseUrl {
+    DatabaseUrl::Postgres {
+        url: Secret::new(pooler.url(name)),
+        pooler: Pooler::Transaction,
+    }
 }
 
 async fn fill(database: &DatabaseConnection, status: &str, count: usize) {

@@ -8,6 +8,7 @@ mod failover;
 mod faults;
 mod imports;
 mod monitoring;
+mod object_stores;
 mod outages;
 mod private_authorities;
 mod redis_servers;

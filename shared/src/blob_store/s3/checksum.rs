@@ -86,6 +86,15 @@ impl TakenChecksum {
     }
 }
 
+/// Codes of refusals of a header that a store does not know.
+const UNKNOWN_HEADER: [&str; 5] = [
+    "InvalidArgument",
+    "InvalidRequest",
+    "NotImplemented",
+    "UnsupportedArgument",
+    "UnsupportedHeader",
+];
+
 /// Whether a refusal may be about a header that the store does not know.
 pub(super) fn may_be_about_header<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let SdkError::ServiceError(answer) = error else {
@@ -93,8 +102,7 @@ pub(super) fn may_be_about_header<E: ProvideErrorMetadata>(error: &SdkError<E>) 
     };
     let status = answer.raw().status().as_u16();
     let code = error.code().unwrap_or_default();
-    // A checksum that does not fit the bytes is another matter.
-    status == 501 || (status == 400 && !["BadDigest", "InvalidDigest"].contains(&code))
+    status == 501 || (status == 400 && UNKNOWN_HEADER.contains(&code))
 }
 
 #[cfg(test)]

@@ -404,15 +404,21 @@ impl S3Store {
     {
         let kind = self.checksum.kind();
         let refused = match send(&kind.of(bytes)).await {
-            Ok(sent) => return Ok(sent),
+            Ok(taken) => return Ok(taken),
             Err(error) => error,
         };
-        if kind == BodyChecksum::Crc32
-            && may_be_about_header(&refused)
-            && let Ok(sent) = send(&BodyChecksum::Md5.of(bytes)).await
-        {
-            self.checksum.prefers_md5();
-            return Ok(sent);
+        if kind == BodyChecksum::Crc32 && may_be_about_header(&refused) {
+            match send(&BodyChecksum::Md5.of(bytes))
+                .await
+                .map_err(|error| classify(&error))
+            {
+                Ok(taken) => {
+                    self.checksum.prefers_md5();
+                    return Ok(taken);
+                }
+                Err(error) if error.is_transient() => return Err(error),
+                Err(_) => {}
+            }
         }
         Err(classify(&refused))
     }
@@ -426,7 +432,7 @@ async fn put_part(
     number: i32,
     part: Bytes,
 ) -> Result<CompletedPart, StorageError> {
-    let put = store
+    let taken = store
         .with_checksum(&part, |checksum| {
             store
                 .client
@@ -446,8 +452,8 @@ async fn put_part(
         .await?;
     Ok(CompletedPart::builder()
         .part_number(number)
-        .set_e_tag(put.e_tag)
-        .set_checksum_crc32(put.checksum_crc32)
+        .set_e_tag(taken.e_tag)
+        .set_checksum_crc32(taken.checksum_crc32)
         .build())
 }
 

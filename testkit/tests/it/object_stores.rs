@@ -1,0 +1,43 @@
+//! The checksums that object stores get, as an operator sets them.
+
+use media_testkit::{
+    bytes::pattern,
+    production::Production,
+    store_proxy::{Quirk, StoreProxy},
+};
+
+const REFUSAL: Quirk = Quirk::NoChecksums(400, "InvalidArgument");
+
+/// Imports a small and a large file through a proxy that refuses CRC-32. Gives the number of refusals and the log.
+async fn import_through(setting: Option<&str>) -> (usize, String) {
+    let production = Production::start().await;
+    let proxy = StoreProxy::start(&production.seaweed.endpoint(), REFUSAL).await;
+    let mut production = production.with("AWS_ENDPOINT_URL_S3", &proxy.endpoint());
+    if let Some(setting) = setting {
+        production = production.with("AWS_REQUEST_CHECKSUM_CALCULATION", setting);
+    }
+    let api = production.api("api").await;
+    let _worker = production.worker("worker").await;
+    for (name, size) in [("small", 20_000), ("large", 20 << 20)] {
+        production.origin.add(name, &pattern(size));
+        let id = api.import(&production.origin.url(name), name).await;
+        api.wait_for(&id, "succeeded").await;
+    }
+    let log = std::fs::read_to_string(production.logs().join("worker.log")).unwrap();
+    (proxy.refused(), log)
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_the_checksum_header_is_told_once_in_the_log() {
+    let (refused, log) = import_through(None).await;
+    assert!(refused > 0);
+    let told = log.matches("refuses x-amz-checksum-crc32").count();
+    assert_eq!(told, 1, "{log}");
+}
+
+#[tokio::test]
+async fn with_when_required_the_header_is_never_sent() {
+    let (refused, log) = import_through(Some("when_required")).await;
+    assert_eq!(refused, 0);
+    assert!(!log.contains("refuses x-amz-checksum-crc32"), "{log}");
+}
