@@ -12,7 +12,7 @@ use media_shared::{
     ids::JobId,
     job::{ImportArguments, JobClass, JobStatus, MediaImport, Priority, Unicity},
     job_ledger::{Created, LedgerError, NewJob, Reschedule, Signalled},
-    media::MediaPath,
+    media::{MediaPath, WritePrecondition},
     services::Services,
 };
 use poem::{Request, http::header, web::sse::SSE};
@@ -135,7 +135,10 @@ impl JobsApi {
         let max_priority = self.max_priority(caller);
         let (job, path) = new_job(body.0.data.attributes, caller, max_priority)?;
         let medias = &self.services.medias;
-        medias.check_place(&path, job.for_whom()).await?;
+        let condition = WritePrecondition::default();
+        medias
+            .check_place(&path, job.for_whom(), &condition)
+            .await?;
         match self.services.jobs.create(job).await.map_err(refused)? {
             Created::New(job) => {
                 self.wake_for(&job);

@@ -228,7 +228,8 @@ impl MediasApi {
 
     /// Upload a media without a key.
     ///
-    /// Expects form data with a file field named `media`. What was there before is replaced.
+    /// Expects form data with a file field named `media`. What was there before is replaced; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds (412 otherwise).
     #[oai(
         path = "/medias/files/:resource",
         method = "post",
@@ -246,9 +247,9 @@ impl MediasApi {
 
     /// Upload a media, or make a link to one without a key.
     ///
-    /// Expects form data with a file field named `media`. What was there before is replaced. Where the
-    /// path ends in `links` and the body is a document instead, makes a signed link to the media
-    /// without a key: good for a while, for whoever has it.
+    /// Expects form data with a file field named `media`. What was there before is replaced; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds (412 otherwise). Where the path ends in `links` and the body is a
+    /// document instead, makes a signed link to the media without a key: good for a while, for whoever has it.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "post",
@@ -296,6 +297,8 @@ impl MediasApi {
     }
 
     /// Delete a media without a key.
+    ///
+    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
     #[oai(
         path = "/medias/files/:resource",
         method = "delete",
@@ -311,6 +314,8 @@ impl MediasApi {
     }
 
     /// Delete a media.
+    ///
+    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "delete",

@@ -213,6 +213,8 @@ impl From<PublishError> for LedgerError {
         match error {
             PublishError::BlobLost => Self::BlobLost,
             PublishError::Denied(denied) => Self::Denied(denied),
+            // Imports have none.
+            PublishError::PreconditionFailed(_) => Self::LeaseLost,
             PublishError::Database(error) => Self::Database(error),
         }
     }

@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod precondition;
+
+pub use precondition::{PreconditionFailed, WritePrecondition};
+
 /// The longest `resource`, `key` and `filename`, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 

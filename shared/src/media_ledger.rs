@@ -17,7 +17,7 @@ use crate::{
     entities::media,
     ids::{BlobId, MediaId},
     list::{self, ListRequest, Page},
-    media::{Filename, MediaPath, Sha256},
+    media::{Filename, MediaPath, PreconditionFailed, Sha256, WritePrecondition},
     media_metadata::Metadata,
 };
 
@@ -73,6 +73,9 @@ pub enum PublishError {
     /// What is there may not be replaced by this creator.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// What is there is not what the writer takes it for.
+    #[error(transparent)]
+    PreconditionFailed(#[from] PreconditionFailed),
     /// The tables could not be read or written.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -101,6 +104,9 @@ pub enum DeleteError {
     /// It is not this caller's to take away.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// It is not what the caller takes it for.
+    #[error(transparent)]
+    PreconditionFailed(#[from] PreconditionFailed),
     /// The tables could not be read or written.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -222,14 +228,17 @@ impl MediaLedger {
         &self,
         path: &MediaPath,
         creator: &Creator,
+        condition: &WritePrecondition,
     ) -> Result<(), PublishError> {
         // Most may replace anything.
-        if creator.may_replace(None).is_err()
-            && let Some(there) = self.find_in(path, creator.project_id.as_deref()).await?
-        {
+        if creator.may_replace(None).is_ok() && condition.is_empty() {
+            return Ok(());
+        }
+        let there = self.find_in(path, creator.project_id.as_deref()).await?;
+        if let Some(there) = &there {
             creator.may_replace(there.created_by.as_deref())?;
         }
-        Ok(())
+        Ok(evaluate(condition, there.as_ref())?)
     }
 
     /// The media with an identifier.
@@ -265,20 +274,44 @@ impl MediaLedger {
 
     /// Records an uploaded media, in one transaction with its blob.
     pub async fn publish(&self, new: NewMedia) -> Result<media::Model, PublishError> {
+        self.publish_if(new, WritePrecondition::default()).await
+    }
+
+    /// Records an uploaded media if a condition holds in the transaction that does so: of several writers with the
+    /// same condition one wins.
+    pub async fn publish_if(
+        &self,
+        new: NewMedia,
+        condition: WritePrecondition,
+    ) -> Result<media::Model, PublishError> {
         let now = self.clock.now();
         self.database
-            .transaction(move |transaction| Box::pin(publish(transaction, new.clone(), now)))
+            .transaction(move |transaction| {
+                let (new, condition) = (new.clone(), condition.clone());
+                Box::pin(async move { publish(transaction, new, &condition, now).await })
+            })
             .await
     }
 
     /// Takes a media away, if that is within reach; its bytes go to the collector. Says whether there
     /// was one.
     pub async fn delete(&self, id: MediaId, reach: &Reach) -> Result<bool, DeleteError> {
+        self.delete_if(id, reach, WritePrecondition::default())
+            .await
+    }
+
+    /// Takes a media away like [`MediaLedger::delete`], if a condition holds in the transaction that does so.
+    pub async fn delete_if(
+        &self,
+        id: MediaId,
+        reach: &Reach,
+        condition: WritePrecondition,
+    ) -> Result<bool, DeleteError> {
         let now = self.clock.now();
         let reach = reach.clone();
         self.database
             .transaction(move |transaction| {
-                let reach = reach.clone();
+                let (reach, condition) = (reach.clone(), condition.clone());
                 Box::pin(async move {
                     let found = media::Entity::find_by_id(id).lock_exclusive();
                     let Some(found) = found.one(transaction).await? else {
@@ -288,6 +321,7 @@ impl MediaLedger {
                         return Ok(false);
                     }
                     reach.allows(found.created_by.as_deref())?;
+                    evaluate(&condition, Some(&found))?;
                     blob_ledger::retire(transaction, found.blob_id, now).await?;
                     media::Entity::delete_by_id(found.id)
                         .exec(transaction)
@@ -303,19 +337,23 @@ impl MediaLedger {
 pub(crate) async fn publish(
     transaction: &impl ConnectionTrait,
     new: NewMedia,
+    condition: &WritePrecondition,
     now: DateTime<Utc>,
 ) -> Result<media::Model, PublishError> {
     if !blob_ledger::make_live(transaction, new.blob_id, now).await? {
         return Err(PublishError::BlobLost);
     }
     // Most have nothing to replace.
-    if let Some(row) = insert(transaction, &new, now).await? {
+    if condition.evaluate(None).is_ok()
+        && let Some(row) = insert(transaction, &new, now).await?
+    {
         return Ok(row);
     }
     let previous = in_project(&new.path, new.creator.project_id.as_deref())
         .lock_exclusive()
         .one(transaction)
         .await?;
+    evaluate(condition, previous.as_ref())?;
     let Some(previous) = previous else {
         // It was deleted just now: the same once more.
         let gone = DbErr::RecordNotInserted;
@@ -326,6 +364,19 @@ pub(crate) async fn publish(
     let since = previous.public_since.or(Some(now)).filter(|_| new.public);
     let row = filled(previous.into_active_model(), new, since, now);
     Ok(row.update(transaction).await?)
+}
+
+/// Evaluates a condition against what is at a path.
+fn evaluate(
+    condition: &WritePrecondition,
+    there: Option<&media::Model>,
+) -> Result<(), PreconditionFailed> {
+    if condition.is_empty() {
+        return Ok(());
+    }
+    // A digest in the table is one.
+    let digest = there.map(|media| Sha256::from_hex(&media.sha256).map_err(|_| PreconditionFailed));
+    condition.evaluate(digest.transpose()?.as_ref())
 }
 
 /// Records a media where none is; nothing if one is.

@@ -7,6 +7,7 @@ use media_shared::{
     blob_store::StorageError,
     database::{self, DatabaseFailure},
     intake::IntakeError,
+    media::PreconditionFailed,
     media_ledger::PublishError,
 };
 use poem::{
@@ -257,11 +258,18 @@ impl From<StorageError> for ApiError {
     }
 }
 
+impl From<PreconditionFailed> for ApiError {
+    fn from(failed: PreconditionFailed) -> Self {
+        Self::new(ErrorCode::PreconditionFailed, failed.to_string())
+    }
+}
+
 impl From<PublishError> for ApiError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Database(error) => error.into(),
             PublishError::Denied(denied) => denied.into(),
+            PublishError::PreconditionFailed(failed) => failed.into(),
             PublishError::BlobLost => Self::new(
                 ErrorCode::Unavailable,
                 "the service lost sight of this upload and kept nothing of it; send it again",

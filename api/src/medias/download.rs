@@ -282,7 +282,7 @@ fn judge_range(value: &[u8], size: u64) -> Verdict {
 }
 
 /// A field's value; several lines are one list (RFC 9110 §5.3).
-fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+pub(super) fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let lines: Vec<&[u8]> = headers
         .get_all(name)
         .iter()

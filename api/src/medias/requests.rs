@@ -5,18 +5,21 @@ use std::time::Duration;
 use media_shared::{
     access::{Belonging, MediaSight},
     entities::media,
-    media::MediaPath,
+    media::{MediaPath, WritePrecondition},
     media_ledger::{DeleteError, Found},
 };
-use poem::{Request, http::Method};
+use poem::{
+    Request,
+    http::{Method, header},
+};
 
 use super::{
     DeleteResponse, MediasApi, UploadResponse,
-    download::{DownloadResponse, Source, download},
+    download::{DownloadResponse, Source, download, field},
     headers,
     info::InfoResponse,
     links::{Linked, leads_to},
-    upload::UploadForm,
+    upload::{Place, UploadForm},
 };
 use crate::{
     access::{caller_of, project_of, take_project},
@@ -102,8 +105,17 @@ impl MediasApi {
         let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
             ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
         })?;
-        self.services.medias.check_place(&path, &creator).await?;
-        let media = self.uploads.take(path, creator, form).await?;
+        let condition = write_precondition(request);
+        self.services
+            .medias
+            .check_place(&path, &creator, &condition)
+            .await?;
+        let place = Place {
+            path,
+            creator,
+            condition,
+        };
+        let media = self.uploads.take(place, form).await?;
         let document = One::new(&media, &View::full(), Vec::new());
         Ok(UploadResponse::Kept(JsonApiResponse(document)))
     }
@@ -121,13 +133,20 @@ impl MediasApi {
             public: false,
         };
         let media = self.find((resource, key), &sight, &belonging).await?;
-        match self.services.medias.delete(media.id, &reach).await {
+        let condition = write_precondition(request);
+        match self
+            .services
+            .medias
+            .delete_if(media.id, &reach, condition)
+            .await
+        {
             Ok(true) => {
                 audit::note(Act::DeleteMedia, media.id, caller_of(request));
                 Ok(DeleteResponse::Deleted)
             }
             Ok(false) => Err(no_such_media()),
             Err(DeleteError::Denied(denied)) => Err(denied.into()),
+            Err(DeleteError::PreconditionFailed(failed)) => Err(failed.into()),
             Err(DeleteError::Database(error)) => Err(error.into()),
         }
     }
@@ -167,6 +186,12 @@ impl MediasApi {
             )),
         }
     }
+}
+
+/// The conditions that a request makes on what it writes.
+fn write_precondition(request: &Request) -> WritePrecondition {
+    let value = |name| field(request.headers(), &name);
+    WritePrecondition::new(value(header::IF_MATCH), value(header::IF_NONE_MATCH))
 }
 
 /// The key in the path, or the one in the query.

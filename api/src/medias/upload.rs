@@ -9,7 +9,7 @@ use media_shared::{
     entities::media,
     ids::BlobId,
     intake::{Expectation, Intake, IntakeError, Sealed},
-    media::{Filename, MediaPath, Sha256},
+    media::{Filename, MediaPath, Sha256, WritePrecondition},
     media_ledger::{Creator, NewMedia, PublishError},
     media_metadata, media_type,
     metrics::{Stored, figures},
@@ -58,6 +58,14 @@ struct Parts {
     least: Option<u64>,
 }
 
+/// The place of an upload, and who puts it there.
+pub(super) struct Place {
+    pub(super) path: MediaPath,
+    pub(super) creator: Creator,
+    /// The condition on what is there already.
+    pub(super) condition: WritePrecondition,
+}
+
 /// What is known of the file before its bytes.
 struct Described {
     fields: Fields,
@@ -76,7 +84,7 @@ impl Described {
 
     async fn with(
         self,
-        (path, creator): (MediaPath, Creator),
+        Place { path, creator, .. }: Place,
         sealed: &Sealed,
         store: &Arc<dyn BlobStore>,
     ) -> NewMedia {
@@ -119,8 +127,7 @@ impl Uploads {
     /// Reads a form, keeps its file and records it.
     pub(super) async fn take(
         &self,
-        path: MediaPath,
-        creator: Creator,
+        place: Place,
         form: UploadForm,
     ) -> Result<media::Model, ApiError> {
         let mut parts = form.open(self.max_bytes)?;
@@ -130,9 +137,7 @@ impl Uploads {
                 return Err(missing_file());
             };
             if part.names.name.as_deref() == Some(FILE_FIELD) {
-                return self
-                    .take_file((path, creator), fields, part, &mut parts)
-                    .await;
+                return self.take_file(place, fields, part, &mut parts).await;
             }
             let name = part.names.name.unwrap_or_default();
             Fields::check_name(&name)?;
@@ -143,7 +148,7 @@ impl Uploads {
 
     async fn take_file(
         &self,
-        place: (MediaPath, Creator),
+        place: Place,
         fields: Fields,
         part: PartHead,
         parts: &mut Parts,
@@ -154,7 +159,7 @@ impl Uploads {
             sha256: fields.sha256,
         };
         let Services { blobs, store, .. } = &*self.services;
-        let owner = (BlobOwner::Upload, place.1.project_id.as_deref());
+        let owner = (BlobOwner::Upload, place.creator.project_id.as_deref());
         // What cannot fit is refused before its first byte.
         let announced = fields.size.or(parts.least);
         let intake = Intake::open(blobs, store, owner, expectation, announced).await?;
@@ -162,8 +167,9 @@ impl Uploads {
         let keep = async {
             let described = Described::of(fields, part);
             let sealed = self.store(intake, &mut parts.form).await?;
+            let condition = place.condition.clone();
             let new = described.with(place, &sealed, &self.services.store).await;
-            self.record(new, &blob, parts).await
+            self.record(new, condition, &blob, parts).await
         };
         tokio::select! {
             kept = keep => kept,
@@ -219,6 +225,7 @@ impl Uploads {
     async fn record(
         &self,
         new: NewMedia,
+        condition: WritePrecondition,
         blob: &StagedBlob,
         parts: &mut Parts,
     ) -> Result<media::Model, ApiError> {
@@ -226,7 +233,7 @@ impl Uploads {
             Ok(None) => self
                 .services
                 .medias
-                .publish(new)
+                .publish_if(new, condition)
                 .await
                 .map_err(ApiError::from),
             Ok(Some(part)) => Err(ApiError::at_pointer(

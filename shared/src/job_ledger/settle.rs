@@ -14,6 +14,7 @@ use crate::{
     entities::{job, media},
     ids::JobId,
     job::{Failure, JobStatus, Signal},
+    media::WritePrecondition,
     media_ledger::{self, NewMedia},
     metrics::figures,
 };
@@ -50,7 +51,9 @@ impl JobLedger {
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
                     let shown_url = new.source_url.clone();
-                    let media = media_ledger::publish(transaction, new, now).await?;
+                    let media =
+                        media_ledger::publish(transaction, new, &WritePrecondition::default(), now)
+                            .await?;
                     let event = Event::Succeeded {
                         media_id: media.id,
                         size: media.size,

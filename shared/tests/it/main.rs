@@ -7,6 +7,7 @@ mod batches;
 mod blob_store;
 mod cancellation;
 mod collector;
+mod conditional_writes;
 mod job_ledger;
 mod job_ledger_model;
 mod ledgers;

@@ -15,6 +15,7 @@ use media_shared::{
     intake::{Expectation, Intake, IntakeError},
     job::{Failure, FailureCode, Priority, Signal, Unicity},
     job_ledger::{Created, JobLedger, LedgerError, NewJob, SlotUse},
+    media::WritePrecondition,
     media_ledger::{Creator, DeleteError, Found, NewMedia, PublishError},
 };
 use tempfile::TempDir;
@@ -139,8 +140,20 @@ async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
         matches!(refused, Err(PublishError::Denied(Denied::NotOwn))),
         "{refused:?}"
     );
-    assert!(ledgers.medias.check_place(&path("r"), &you).await.is_err());
-    assert!(ledgers.medias.check_place(&path("r"), &me).await.is_ok());
+    assert!(
+        ledgers
+            .medias
+            .check_place(&path("r"), &you, &WritePrecondition::default())
+            .await
+            .is_err()
+    );
+    assert!(
+        ledgers
+            .medias
+            .check_place(&path("r"), &me, &WritePrecondition::default())
+            .await
+            .is_ok()
+    );
 
     let delete = |caller: Caller| {
         let (ledgers, reach) = (&ledgers, caller.reaches().unwrap());

@@ -10,6 +10,7 @@ mod bad_requests;
 mod client_quirks;
 mod clients;
 mod command_line;
+mod conditional_writes;
 mod corpus;
 mod crashes;
 mod documents;

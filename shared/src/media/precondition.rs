@@ -1,0 +1,95 @@
+//! Conditions of writes: `If-Match` and `If-None-Match` (RFC 9110 §13.1).
+
+use parse_net::{EntityTag, etag};
+
+use super::Sha256;
+
+/// The media at a path is not what the writer takes it for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the media is not as `If-Match` or `If-None-Match` asks for; look it up and decide again")]
+pub struct PreconditionFailed;
+
+/// The conditions of a write, evaluated in its transaction. Without any, it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WritePrecondition {
+    if_match: Option<Vec<u8>>,
+    if_none_match: Option<Vec<u8>>,
+}
+
+impl WritePrecondition {
+    /// The values of the headers, as they came: several fields joined by commas.
+    pub fn new(if_match: Option<Vec<u8>>, if_none_match: Option<Vec<u8>>) -> Self {
+        Self {
+            if_match,
+            if_none_match,
+        }
+    }
+
+    /// Whether there is no condition.
+    pub fn is_empty(&self) -> bool {
+        self.if_match.is_none() && self.if_none_match.is_none()
+    }
+
+    /// Evaluates the conditions against the digest of what is at the path, if anything is. A value that cannot be
+    /// read never holds: a write that was meant to be conditional is not made without its condition.
+    pub fn evaluate(&self, current: Option<&Sha256>) -> Result<(), PreconditionFailed> {
+        let text = current.map(ToString::to_string);
+        // A digest in hexadecimal digits is always a valid tag.
+        let tag = text
+            .as_ref()
+            .and_then(|text| EntityTag::strong(text.as_bytes()).ok());
+        if let Some(value) = &self.if_match
+            && !etag::if_match(value, tag.as_ref()).unwrap_or(false)
+        {
+            return Err(PreconditionFailed);
+        }
+        if let Some(value) = &self.if_none_match {
+            let matches = match &tag {
+                Some(tag) => etag::if_none_match(value, tag).unwrap_or(true),
+                None => false,
+            };
+            if matches {
+                return Err(PreconditionFailed);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_those_of_rfc_9110() {
+        let digest = Sha256::from_bytes([7; 32]);
+        let (own, other) = (format!("\"{digest}\""), "\"other\"".to_owned());
+        let list = format!("\"a\", {own}");
+        let weak = format!("W/{own}");
+        let cases: [(Option<&str>, Option<&str>, bool, bool); 11] = [
+            // If-Match, If-None-Match, holds for the media, holds where there is none.
+            (None, None, true, true),
+            (Some("*"), None, true, false),
+            (Some(&own), None, true, false),
+            (Some(&list), None, true, false),
+            (Some(&weak), None, false, false),
+            (Some(&other), None, false, false),
+            (Some("unquoted"), None, false, false),
+            (None, Some("*"), false, true),
+            (None, Some(&weak), false, true),
+            (None, Some(&other), true, true),
+            (Some(&own), Some("*"), false, false),
+        ];
+        for (if_match, if_none_match, with, without) in cases {
+            let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
+            let condition = WritePrecondition::new(bytes(if_match), bytes(if_none_match));
+            let holds = |current| condition.evaluate(current).is_ok();
+            let case = (if_match, if_none_match);
+            assert_eq!(
+                (holds(Some(&digest)), holds(None)),
+                (with, without),
+                "{case:?}"
+            );
+        }
+    }
+}
