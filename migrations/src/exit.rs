@@ -1,7 +1,12 @@
 //! The end of a program that cannot start or go on: one sentence for its operator, and an exit code by kind, as
 //! `sysexits.h` of BSD numbers them.
 
-use std::{error::Error, fmt, io, process::ExitCode};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use sea_orm_migration::sea_orm::{
     DbErr, RuntimeErr,
@@ -73,9 +78,9 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 /// Tells an operator why a program ends. Gives the exit code.
-#[expect(clippy::print_stderr, reason = "the last words of a program")]
 pub fn report(program: &str, error: &(dyn Error + 'static), kind: Option<ExitKind>) -> ExitCode {
-    eprintln!("{program}: {}", sentence(error));
+    // Standard error may be a file on the full disk that is to be told of.
+    let _ = writeln!(io::stderr(), "{program}: {}", sentence(error));
     let kind = kind.or_else(|| classify(error));
     ExitCode::from(kind.unwrap_or(ExitKind::Software).code())
 }
@@ -135,33 +140,48 @@ fn of_io(error: &io::Error) -> ExitKind {
 }
 
 fn of_database(error: &DbErr) -> ExitKind {
+    if is_misconfigured(error) {
+        return ExitKind::Configuration;
+    }
     let Some(error) = database_error(error) else {
         return ExitKind::Unavailable;
     };
     match error.code().as_deref() {
-        // PostgreSQL: invalid authorization, insufficient privilege.
-        Some("28000" | "28P01" | "42501") => ExitKind::NoPermission,
+        // PostgreSQL: invalid authorization, insufficient privilege; SQLite: a file that is read only.
+        Some("28000" | "28P01" | "42501" | "8") => ExitKind::NoPermission,
         // PostgreSQL: no such database, no such table.
         Some("3D000" | "42P01") => ExitKind::Configuration,
-        _ if error.message().contains(STARTUP_PARAMETER) => ExitKind::Configuration,
         // PostgreSQL: no space; SQLite: an I/O error, no space.
         Some("53100" | "10" | "13") => ExitKind::Io,
-        // SQLite: the file cannot be written, or not be opened.
-        Some("8") => ExitKind::NoPermission,
+        // SQLite: the file cannot be opened.
         Some("14") => ExitKind::CannotCreate,
         _ => ExitKind::Unavailable,
     }
 }
 
-/// The error of the database itself, if it answered.
-pub fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
+/// Whether the URL is wrong, or leads to a pooler that the program was not told of: no time will change that.
+pub fn is_misconfigured(error: &DbErr) -> bool {
+    let is_about_url = matches!(
+        sqlx_error(error),
+        Some(sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::InvalidArgument(_))
+    );
+    is_about_url
+        || database_error(error).is_some_and(|error| error.message().contains(STARTUP_PARAMETER))
+}
+
+fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error))
         | DbErr::Exec(RuntimeErr::SqlxError(error))
-        | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
-            sqlx::Error::Database(error) => Some(error.as_ref()),
-            _ => None,
-        },
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error.as_ref()),
+        _ => None,
+    }
+}
+
+/// The error of the database itself, if it answered.
+pub fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
+    match sqlx_error(error)? {
+        sqlx::Error::Database(error) => Some(error.as_ref()),
         _ => None,
     }
 }
@@ -172,6 +192,9 @@ pub fn advice_about_database(error: &DbErr) -> &'static str {
     if text.contains(STARTUP_PARAMETER) || text.contains("prepared statement") {
         return "; behind a pooler of transactions, set MEDIA_DATABASE_POOLER=transaction for the programs, and \
                 give media-migrate the address of the server itself";
+    }
+    if is_misconfigured(error) {
+        return "; check the URL";
     }
     match database_error(error)
         .and_then(sea_orm_migration::sea_orm::sqlx::error::DatabaseError::code)

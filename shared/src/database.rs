@@ -174,6 +174,11 @@ impl Database {
         }
     }
 
+    /// Whether a pooler gives each transaction another connection.
+    pub fn is_behind_pooler(&self) -> bool {
+        matches!(&self.engine, Engine::Postgres { pool, .. } if !pool.keeps_sessions())
+    }
+
     /// For statements that only read.
     pub fn reader(&self) -> &Reader {
         &self.reader

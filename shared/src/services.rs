@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media_migrations::{SchemaError, exit::advice_about_database, file_lock::FileLock};
+use media_migrations::{
+    SchemaError,
+    exit::{advice_about_database, is_misconfigured},
+    file_lock::FileLock,
+};
 use sea_orm::DbErr;
 use tokio::{
     task::spawn_blocking,
@@ -214,9 +218,8 @@ async fn when_available<T, E: OfDatabase>(
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        let reason = error
-            .database_error()
-            .filter(|e| database::is_unavailable(e));
+        let may_come = |error: &&DbErr| database::is_unavailable(error) && !is_misconfigured(error);
+        let reason = error.database_error().filter(may_come);
         let Some(reason) = reason.filter(|_| Instant::now() < end) else {
             return Err(error);
         };

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Connections to each database: fewer than clients have, so that transactions of one client change between them.
-const POOL_SIZE: u32 = 8;
+const POOL_SIZE: u32 = 4;
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running PgBouncer.

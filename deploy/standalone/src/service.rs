@@ -86,9 +86,9 @@ impl Service {
 }
 
 async fn migrate(services: &Services) -> anyhow::Result<()> {
-    // Behind a pooler, the programs themselves cannot migrate.
-    if services.check_schema().await.is_ok() {
-        return Ok(());
+    // Migrations need the server itself.
+    if services.database.is_behind_pooler() {
+        return Ok(services.check_schema().await?);
     }
     let connection = services.database.direct_connection().await?;
     media_migrations::migrate_up(&connection)

@@ -4,6 +4,7 @@ use std::{net::TcpListener, process::Command};
 
 use media_testkit::{
     faults::file_faults::{Area, Calls, FileError, FileFaults},
+    pgbouncer::PgBouncer,
     postgres::Postgres,
     production::Production,
     programs, scratch,
@@ -63,6 +64,58 @@ fn wrong_settings_are_told_all_at_once() {
         check(&ended, 78, &["MEDIA_LEASE"]);
         assert!(ended.said.contains("MEDIA_MAX_BYTES"), "{}", ended.said);
     }
+}
+
+#[test]
+fn a_full_standard_error_changes_no_exit_code() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = Command::new(programs::path("media-api"))
+        .env_clear()
+        .env("DATABASE_URL", "mysql://x")
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(78));
+}
+
+#[test]
+fn a_pooler_that_the_programs_were_not_told_of_is_told_at_once() {
+    let server = Postgres::start();
+    let pooler = PgBouncer::start(&server);
+    let url = pooler.url("postgres");
+    for (program, arguments) in [("media-api", &[][..]), ("media-migrate", &["up"])] {
+        let ended = start(program, &[("DATABASE_URL", &url)], arguments);
+        check(&ended, 78, &["MEDIA_DATABASE_POOLER=transaction"]);
+        assert_eq!(ended.said.lines().count(), 1, "{}", ended.said);
+    }
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("MEDIA_DATABASE_POOLER", "transaction"),
+    ];
+    let ended = start("media", &variables, &["serve"]);
+    check(&ended, 78, &["run `media-migrate up`"]);
+}
+
+#[test]
+fn a_wrong_parameter_of_the_url_is_told() {
+    let server = Postgres::start();
+    let url = server.url("postgres") + "?sslmode=bogus";
+    for (program, arguments) in [("media-api", &[][..]), ("media-migrate", &["up"])] {
+        let ended = start(program, &[("DATABASE_URL", &url)], arguments);
+        check(&ended, 78, &["DATABASE_URL", "check the URL"]);
+    }
+}
+
+#[test]
+fn a_wrong_password_of_the_database_is_told() {
+    let server = Postgres::start();
+    server.require_password("media", "right");
+    let url = server.url_of("media", "wrong");
+    let ended = start("media-api", &[("DATABASE_URL", &url)], &[]);
+    check(&ended, 77, &["check the user and the password"]);
 }
 
 #[test]
