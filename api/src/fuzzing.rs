@@ -8,26 +8,23 @@
 use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::{FutureExt as _, stream};
-use media_shared::{
-    config::{LinkKeys, Secret},
-    ids::MediaId,
-};
+use media_shared::{config::LinkKeys, ids::MediaId};
 use poem::Request;
 use uuid::Uuid;
 
 use crate::{
     jobs::JobResource,
-    medias::{self, MediaResource},
+    links::signed_link::{LinkQuery, LinkSigner},
+    media::{self, MediaResource},
+    middleware::negotiation,
     multipart::{self, Multipart},
-    negotiation,
-    resource::{Kind, query::ListQuery},
-    signed_link::{LinkQuery, LinkSigner},
+    resource::{ValueType, list_query::ListQuery},
     time,
 };
 
 /// `Accept` is read, whatever it is.
 pub fn accept(field: &[u8]) {
-    negotiation::takes(field);
+    negotiation::accepts(field);
 }
 
 /// The query of a list is read or refused.
@@ -37,8 +34,8 @@ pub fn query_string(query: &str) {
         return;
     };
     let request = Request::builder().uri(uri).finish();
-    drop(ListQuery::<JobResource>::of(&request));
-    drop(ListQuery::<MediaResource>::of(&request));
+    drop(ListQuery::<JobResource>::from_request(&request));
+    drop(ListQuery::<MediaResource>::from_request(&request));
 }
 
 /// A cursor is read or refused, in the order that it may be of.
@@ -52,7 +49,7 @@ pub fn cursor(text: &str, sort: &str) {
 
 /// A range lies within what is there.
 pub fn range_header(value: &[u8], size: u64) {
-    if let Some(range) = medias::range_of(value, size) {
+    if let Some(range) = media::range_of(value, size) {
         assert!(
             range.start < range.end && range.end <= size,
             "{range:?} of {size}"
@@ -144,6 +141,6 @@ fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) 
 /// A time is read alike in a body and in a query, unless its plus was not escaped.
 pub fn times(text: &str) {
     let body = time::parse(text);
-    let query = Kind::Time.parse(text);
+    let query = ValueType::Time.parse(text);
     assert!(body.is_err() || query.is_ok(), "{text}");
 }

@@ -13,7 +13,7 @@ use media_shared::{
 use memchr::memmem::Finder;
 
 /// The most bytes before the first part, and of the headers of one part.
-pub(crate) const MAX_FRAME_BYTES: u64 = 64 * 1024;
+pub(crate) const MULTIPART_OVERHEAD_LIMIT: u64 = 64 * 1024;
 /// The longest boundary; RFC 2046 §5.1.1 allows 70.
 const MAX_BOUNDARY_BYTES: usize = 256;
 
@@ -28,7 +28,7 @@ pub(crate) enum MultipartError {
     TooSlow(String),
     /// Too many bytes outside the parts.
     #[error("the form has too many bytes outside its fields")]
-    FrameTooLarge,
+    OverheadTooLarge,
     /// More bytes in all than the limit.
     #[error("the form is larger than the {0} bytes allowed")]
     TooLarge(u64),
@@ -162,8 +162,8 @@ impl Multipart {
             let passed = self.buffer.len() - self.begun_delimiter();
             self.buffer.advance(passed);
             skipped += passed as u64;
-            if skipped > MAX_FRAME_BYTES {
-                return Err(MultipartError::FrameTooLarge);
+            if skipped > MULTIPART_OVERHEAD_LIMIT {
+                return Err(MultipartError::OverheadTooLarge);
             }
             self.fill().await?;
         }
@@ -189,8 +189,8 @@ impl Multipart {
                 self.buffer.advance(end + 1);
                 return Ok(false);
             }
-            if self.buffer.len() as u64 > MAX_FRAME_BYTES {
-                return Err(MultipartError::FrameTooLarge);
+            if self.buffer.len() as u64 > MULTIPART_OVERHEAD_LIMIT {
+                return Err(MultipartError::OverheadTooLarge);
             }
             self.fill().await?;
         }
@@ -206,8 +206,8 @@ impl Multipart {
                 return Ok(headers);
             }
             searched = self.buffer.len().saturating_sub(3);
-            if self.buffer.len() as u64 > MAX_FRAME_BYTES {
-                return Err(MultipartError::FrameTooLarge);
+            if self.buffer.len() as u64 > MULTIPART_OVERHEAD_LIMIT {
+                return Err(MultipartError::OverheadTooLarge);
             }
             self.fill().await?;
         }

@@ -64,6 +64,15 @@ const NO_ROOM: &[u8] =
 /// How many connections the system may keep until they are accepted; it has a limit of its own.
 const BACKLOG: u32 = 4096;
 
+/// The limits of connections and of the bodies on them.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerLimits {
+    /// The number of connections.
+    pub(crate) connections: ConnectionLimits,
+    /// The pace of bodies.
+    pub(crate) pace: BodyPace,
+}
+
 /// Marks an answer that may be ended for another connection: its client resumes it by itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resumable;
@@ -85,7 +94,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn serve<E>(
     listener: TcpListener,
     endpoint: E,
-    (limits, pace): (ConnectionLimits, BodyPace),
+    limits: ServerLimits,
     shutdown: CancellationToken,
     grace: Duration,
 ) -> io::Result<()>
@@ -95,12 +104,12 @@ where
     let server = Server {
         endpoint: Arc::new(endpoint),
         local: LocalAddr(listener.local_addr()?.into()),
-        pace,
+        pace: limits.pace,
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     };
-    let max_open = limits.total + MAX_TURNED_AWAY;
-    let connections = Connections::new(limits);
+    let max_open = limits.connections.total + MAX_TURNED_AWAY;
+    let connections = Connections::new(limits.connections);
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     let tasks = TaskTracker::new();
     let mut sweep = interval(SWEEP_INTERVAL);

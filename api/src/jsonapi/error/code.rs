@@ -88,8 +88,16 @@ error_codes! {
     PreconditionFailed: "precondition_failed", PRECONDITION_FAILED, "Precondition failed";
     /// The request cannot be understood.
     BadRequest: "bad_request", BAD_REQUEST, "Bad request";
-    /// The present state does not allow it.
+    /// The document is of another type or about another resource than the path, or the path is ambiguous.
     Conflict: "conflict", CONFLICT, "Conflict";
+    /// The status of the job does not allow the signal.
+    SignalRefused: "signal_refused", CONFLICT, "Signal refused";
+    /// Only a job that waits can be changed.
+    NotWaiting: "not_waiting", CONFLICT, "Job not waiting";
+    /// Another unfinished job holds the same unicity.
+    UnicityTaken: "unicity_taken", CONFLICT, "Unicity taken";
+    /// The operator has set no key to sign links with.
+    LinksNotConfigured: "links_not_configured", CONFLICT, "Links not configured";
     /// The job cannot be tried again: its password, query values or headers were removed when it ended.
     SecretsRemoved: "secrets_removed", CONFLICT, "Secrets removed";
     /// The database or storage cannot be reached; trying again later can help.
