@@ -5,7 +5,7 @@ use poem::Request;
 use poem_openapi::registry::MetaSchema;
 use serde_json::json;
 
-use super::MediaResource;
+use super::resource::MediaResource;
 use crate::{
     jsonapi::ApiError,
     resource::{
