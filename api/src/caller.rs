@@ -1,5 +1,5 @@
-//! The caller of a request as an argument of handlers. Each extractor checks what its name says and
-//! declares the security scheme, so an operation without one is one that anybody may call.
+//! The caller of a request as an argument of handlers. Each extractor checks the access that its name states, and
+//! declares the security scheme.
 
 use std::ops::Deref;
 
@@ -28,7 +28,7 @@ pub(crate) struct ReadCaller {
 /// A caller that may write.
 pub(crate) struct WriteCaller {
     caller: Caller,
-    /// What it may change.
+    /// The projects and owners whose resources it may change.
     pub(crate) reach: Reach,
 }
 

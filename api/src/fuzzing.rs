@@ -1,4 +1,4 @@
-//! The readers of requests, for the fuzz targets. Each panics if the reader breaks what it promises.
+//! The parsers of requests, for the fuzz targets. Each function panics if a parser breaks its contract.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -22,7 +22,7 @@ use crate::{
     time,
 };
 
-/// `Accept` is read, whatever it is.
+/// Any value of `Accept` is parsed.
 pub fn accept(field: &[u8]) {
     negotiation::accepts(field);
 }
@@ -57,7 +57,7 @@ pub fn range_header(value: &[u8], size: u64) {
     }
 }
 
-/// Only what was signed is believed.
+/// Only signed links are valid.
 pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
     let links = LinkSigner::new(&LinkKeys::new(
         "a key of the fuzz target, 32 bytes at least",
@@ -71,7 +71,7 @@ pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
         signature,
     };
     assert!(links.verify(&query, now).is_err(), "{query:?}");
-    // A good one is good with its own disposition alone.
+    // A valid link is valid with its own disposition alone.
     let signed = links.sign(
         MediaId(Uuid::nil()),
         disposition,
@@ -102,7 +102,7 @@ pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
     assert!(!good(Some(fields[0])) || disposition == Some(fields[0]));
 }
 
-/// A form is read or refused, whatever pieces it comes in, and holds a bounded number of bytes.
+/// A form is parsed or refused, in chunks of any size, and holds a bounded number of bytes.
 pub fn multipart(content_type: &str, form: &[u8], piece: usize) {
     let Some(boundary) = multipart::boundary(content_type) else {
         return;

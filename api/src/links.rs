@@ -1,4 +1,4 @@
-//! Signed links: whoever has one reads one media, for a while.
+//! Signed links: anyone who has one can download one media until the link expires.
 
 pub(crate) mod create;
 pub(crate) mod redeem;

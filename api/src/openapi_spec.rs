@@ -15,6 +15,10 @@ use crate::{
     routes::{CallerRule, route_of},
 };
 
+mod body_limits;
+
+use body_limits::body_limits;
+
 /// Operations with the parameters of their routes, each path once.
 pub(crate) struct Documented<T>(pub(crate) T);
 
@@ -68,6 +72,13 @@ fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error>
     let mut document: Json = serde_json::from_str(document)?;
     for name in CLOSED_SCHEMAS {
         document["components"]["schemas"][name]["additionalProperties"] = json!(false);
+    }
+    for limits in body_limits() {
+        let property =
+            &mut document["components"]["schemas"][limits.schema]["properties"][limits.name];
+        for (keyword, value) in limits.keywords.as_object().into_iter().flatten() {
+            property[keyword.as_str()] = value.clone();
+        }
     }
     let schemas = document["components"]["schemas"].clone();
     if let Some(components) = document["components"].as_object_mut()

@@ -1,4 +1,4 @@
-//! The route table: who may call each operation, how it answers, what browsers may do with the answer,
+//! The route table: who may call each operation, how it answers, how browsers may use the answer,
 //! and which parameters its handler takes from the query. Authentication, negotiation, limits, security
 //! headers, telemetry and the OpenAPI document read it.
 
@@ -36,7 +36,7 @@ pub(crate) enum Answer {
     Other,
 }
 
-/// What browsers may do with an answer.
+/// The ways in which browsers may use an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrowserPolicy {
     /// Nothing: it is for programs.
@@ -71,7 +71,7 @@ pub(crate) struct Route {
     pub(crate) caller: CallerRule,
     /// How it answers.
     pub(crate) answer: Answer,
-    /// What browsers may do with the answer.
+    /// How browsers may use the answer.
     pub(crate) policy: BrowserPolicy,
     /// Which limits it counts against.
     pub(crate) limit: LimitClass,
@@ -294,7 +294,7 @@ impl MatchedRoute {
         self.row().answer
     }
 
-    /// What browsers may do with the answer.
+    /// How browsers may use the answer.
     pub(crate) fn policy(&self) -> BrowserPolicy {
         self.row().policy
     }

@@ -5,7 +5,7 @@ use poem_openapi::Tags as TagsDerive;
 /// The parts of the API.
 #[derive(TagsDerive)]
 pub(crate) enum Tags {
-    /// The job records: enter, view, list, delete.
+    /// The job records: create, view, list, delete.
     Jobs,
     /// The media records and their bytes.
     Medias,

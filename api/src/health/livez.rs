@@ -9,7 +9,7 @@ pub(crate) struct Livez;
 
 #[derive(ApiResponse)]
 pub(super) enum HealthResponse {
-    /// It does.
+    /// It is.
     #[oai(status = 200)]
     Healthy(PlainText<String>),
 }
@@ -24,7 +24,7 @@ impl HealthResponse {
 #[allow(clippy::unused_async, reason = "operations are async by form")]
 #[OpenApi(tag = "Tags::Health")]
 impl Livez {
-    /// Whether the program lives.
+    /// Whether the program runs.
     #[oai(path = "/livez", method = "get", operation_id = "livez")]
     async fn livez(&self) -> HealthResponse {
         HealthResponse::ok()

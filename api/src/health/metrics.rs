@@ -14,7 +14,7 @@ pub(crate) struct Metrics {
 
 #[derive(ApiResponse)]
 enum MetricsResponse {
-    /// The figures, a line each.
+    /// The metrics, a line each.
     #[oai(
         status = 200,
         content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -24,9 +24,9 @@ enum MetricsResponse {
 
 #[OpenApi(tag = "Tags::Health")]
 impl Metrics {
-    /// The figures that one steers by, in the format of OpenMetrics, which Prometheus reads.
+    /// The metrics of the service, in the format of OpenMetrics, which Prometheus reads.
     ///
-    /// They count the things of all projects: with authentication, they are for admins.
+    /// They cover all projects: with authentication, they are for admins.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, caller: ReadCaller) -> Result<MetricsResponse, ApiError> {
         caller.sees_figures()?;

@@ -43,11 +43,11 @@ pub(crate) struct CreateJob {
 
 #[derive(ApiResponse)]
 enum CreateResponse {
-    /// The job was entered.
+    /// The job was created.
     #[oai(status = 201)]
     Created(
         JsonApiResponse<ResourceDocument<JobResource>>,
-        /// Where the job is.
+        /// The path of the job.
         #[oai(header = "Location")]
         String,
     ),
@@ -58,9 +58,9 @@ enum CreateResponse {
 
 #[OpenApi(tag = "Tags::Jobs")]
 impl CreateJob {
-    /// Enter a job.
+    /// Create a job.
     ///
-    /// Asks for an import. The answer comes at once; the job's status tells how the import goes.
+    /// Requests an import. The answer comes at once; the job's status shows how the import goes.
     #[oai(path = "/jobs", method = "post", operation_id = "createJob")]
     async fn create(
         &self,
@@ -149,7 +149,7 @@ fn check(
     }
 }
 
-/// A request to enter a job.
+/// A request to create a job.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewJobDocument", example)]
 struct NewJobDocument {
@@ -157,7 +157,7 @@ struct NewJobDocument {
     data: NewJobResource,
 }
 
-/// A job to be entered.
+/// A job to be created.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewJob")]
 struct NewJobResource {
@@ -168,73 +168,71 @@ struct NewJobResource {
     /// Must not be given: the service names its jobs itself.
     #[oai(skip)]
     id: Option<serde_json::Value>,
-    /// What is asked for.
+    /// The attributes of the job.
     attributes: NewJobAttributes,
 }
 
-/// What is asked for.
+/// The attributes of a job to be created.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewJobAttributes")]
 #[serde(deny_unknown_fields)]
 struct NewJobAttributes {
     /// The kind of work: `media:import`.
-    #[oai(validator(pattern = "^media:import$"))]
     job_class: String,
     /// -100 to 100, higher first; default 0.
-    #[oai(nullable, validator(minimum(value = "-100"), maximum(value = "100")))]
+    #[oai(nullable)]
     priority: Option<i64>,
     /// At most one unfinished job holds a given value; a second request gets the existing job.
-    #[oai(nullable, validator(min_length = 1, max_length = 255))]
+    #[oai(nullable)]
     unicity: Option<String>,
-    /// Not before this time: RFC 3339 with a zone.
+    /// The job does not start before this time: RFC 3339 with a zone.
     #[oai(nullable)]
     #[serde(default, deserialize_with = "crate::time::deserialize")]
     scheduled_at: Option<DateTime<Utc>>,
     /// Attempts beyond the first, 0 to 100; default 5.
-    #[oai(nullable, validator(minimum(value = "0"), maximum(value = "100")))]
+    #[oai(nullable)]
     max_retries: Option<i32>,
     /// The project that the job and its media belong to, one of the token's; where that names only
     /// one, it is that one.
-    #[oai(nullable, validator(max_length = 255))]
+    #[oai(nullable)]
     project_id: Option<String>,
-    /// What to import.
+    /// The arguments of the import.
     arguments: NewImportArguments,
 }
 
-/// What to import.
+/// The arguments of an import.
 #[derive(Clone, Debug, Default, Object, Deserialize)]
 #[oai(rename = "NewImportArguments")]
 #[serde(deny_unknown_fields)]
 struct NewImportArguments {
-    /// Where the bytes are: http or https.
+    /// The URL of the bytes: http or https.
     url: String,
-    /// Where to keep the media: 1 to 255 bytes, no slash.
-    #[oai(validator(min_length = 1, max_length = 255))]
+    /// The resource to store the media in: 1 to 255 bytes, no slash.
     resource: String,
-    /// Where within the resource; with the resource it names one media, which is replaced.
-    #[oai(nullable, validator(min_length = 1, max_length = 255))]
+    /// The key within the resource; both together name one media, which is replaced.
+    #[oai(nullable)]
     key: Option<String>,
-    /// The name to keep it under, instead of the origin's.
-    #[oai(nullable, validator(min_length = 1, max_length = 255))]
+    /// The name of the file, instead of the origin's.
+    #[oai(nullable)]
     filename: Option<String>,
     /// Whether anyone may download it; default false.
     #[oai(nullable)]
     public: Option<bool>,
-    /// What the bytes must hash to: 64 hexadecimal digits.
-    #[oai(nullable, validator(pattern = "^[0-9a-fA-F]{64}$"))]
+    /// The SHA-256 that the bytes must have: 64 hexadecimal digits.
+    #[oai(nullable)]
     sha256: Option<String>,
-    /// How many bytes there must be.
-    #[oai(nullable, validator(minimum(value = "0")))]
+    /// The size that the file must have, in bytes.
+    #[oai(nullable)]
     size: Option<i64>,
     /// Sent to the first origin only, never after a redirect to another; never shown again.
     #[oai(nullable)]
     headers: Option<BTreeMap<String, String>>,
     /// The most bytes to accept.
-    #[oai(nullable, validator(minimum(value = "1")))]
+    #[oai(nullable)]
     max_bytes: Option<i64>,
-    /// What the bytes may be, such as `image/png` or `image/*`, as the bytes themselves say, then the
-    /// origin, then the name; anything by default. Other bytes fail with `type_not_allowed`.
-    #[oai(nullable, validator(min_items = 1, max_items = 32))]
+    /// The types to accept, such as `image/png` or `image/*`; all by default. The type is that of the bytes, then
+    /// the origin's, then that of the name. Other types fail with `type_not_allowed`.
+    #[oai(nullable)]
     accept_types: Option<Vec<String>>,
 }
 

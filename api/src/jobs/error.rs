@@ -1,4 +1,4 @@
-//! How refusals by the repository of jobs are answered.
+//! The answers to errors of the job repository.
 
 use media_shared::job_ledger::LedgerError;
 use poem::http::header;

@@ -122,8 +122,8 @@ fn event_schema() -> MetaSchema {
     MetaSchema {
         required: vec!["event", "data"],
         properties: vec![
-            ("id", text("To be sent back as `Last-Event-ID`", &[])),
-            ("event", text("What happened", &["progress", "end"])),
+            ("id", text("The value to send as `Last-Event-ID`", &[])),
+            ("event", text("The kind of event", &["progress", "end"])),
             (
                 "data",
                 text(

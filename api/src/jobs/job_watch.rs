@@ -43,7 +43,7 @@ impl JobWatch {
             jobs,
             watched: Mutex::default(),
         });
-        // Owned by the program's end: it holds no more than a weak reference to the watch.
+        // The task ends with `end`, or when the watch is dropped: it holds a weak reference.
         tokio::spawn(read_until(Arc::downgrade(&watch), end));
         watch
     }

@@ -36,7 +36,7 @@ impl SignalJob {
     /// Signal a job.
     ///
     /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
-    /// A signal that the job's status does not allow is a conflict.
+    /// A signal that the job's status does not allow is refused with 409 `signal_refused`.
     #[oai(
         path = "/jobs/:resource_id/signal",
         method = "post",

@@ -109,20 +109,20 @@ struct JobChangeResource {
     kind: JobType,
     /// The job's id.
     id: Uuid,
-    /// What changes; what is not named stays.
+    /// The attributes to change; others stay.
     #[serde(default)]
     attributes: Option<JobChangeAttributes>,
 }
 
-/// What changes of a job that waits.
+/// The attributes to change.
 #[derive(Clone, Debug, Default, Object, Deserialize)]
 #[oai(rename = "JobChangeAttributes")]
 #[serde(deny_unknown_fields)]
 struct JobChangeAttributes {
     /// -100 to 100, higher first.
-    #[oai(nullable, validator(minimum(value = "-100"), maximum(value = "100")))]
+    #[oai(nullable)]
     priority: Option<i64>,
-    /// Not before this time: RFC 3339 with a zone; null for at once.
+    /// The job does not start before this time: RFC 3339 with a zone; null for at once.
     #[oai(nullable)]
     #[serde(default, deserialize_with = "nullable_time")]
     scheduled_at: MaybeUndefined<DateTime<Utc>>,

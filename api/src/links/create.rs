@@ -50,9 +50,9 @@ enum LinkResponse {
 
 #[OpenApi(tag = "Tags::Medias")]
 impl CreateLink {
-    /// Make a link to a media.
+    /// Create a link to a media.
     ///
-    /// A signed link: good for a while, for whoever has it.
+    /// A signed link: anyone who has it can use it until it expires.
     #[oai(
         path = "/medias/files/:resource/:key/links",
         method = "post",
@@ -62,9 +62,9 @@ impl CreateLink {
         &self,
         caller: ReadCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
-        /// Where within the resource.
+        /// The key within the resource.
         key: Path<String>,
         body: JsonApiBody<NewLinkDocument>,
     ) -> Result<LinkResponse, ApiError> {
@@ -118,7 +118,7 @@ impl LinkMaker {
         }))
     }
 
-    /// A path, as clients reach it.
+    /// Makes a path a URL, if the service knows the one that clients reach it at.
     fn absolute(&self, path: &str) -> String {
         match &self.public_url {
             Some(url) => format!("{}{path}", url.as_str().trim_end_matches('/')),
@@ -163,7 +163,7 @@ pub(crate) struct NewLinkDocument {
     data: NewLinkResource,
 }
 
-/// A link to be made.
+/// A link to be created.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewLink")]
 struct NewLinkResource {
@@ -176,13 +176,13 @@ struct NewLinkResource {
     attributes: Option<NewLinkAttributes>,
 }
 
-/// The attributes of a link to be made.
+/// The attributes of a link to be created.
 #[derive(Clone, Debug, Default, Object, Deserialize)]
 #[oai(rename = "NewLinkAttributes")]
 #[serde(deny_unknown_fields)]
 struct NewLinkAttributes {
-    /// For how many seconds it is good, at most 604800, which are seven days; default 3600.
-    #[oai(nullable, validator(minimum(value = "1"), maximum(value = "604800")))]
+    /// The lifetime in seconds, at most 604800, which are seven days; default 3600.
+    #[oai(nullable)]
     expires_in: Option<i64>,
     /// How a browser that follows it treats the bytes; `attachment` unless it says `inline`.
     #[oai(nullable)]
@@ -199,14 +199,14 @@ pub(crate) struct LinkDocument {
     jsonapi: Implementation,
 }
 
-/// A link that was made.
+/// A link that was created.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Link")]
 struct LinkResource {
     /// Always `media:links`.
     #[oai(rename = "type")]
     kind: LinkType,
-    /// The id of the media that it is good for.
+    /// The id of the media.
     id: String,
     /// Its attributes.
     attributes: LinkAttributes,
@@ -219,7 +219,7 @@ struct LinkAttributes {
     /// The URL to follow with GET or HEAD, whole or in ranges. A path, unless the service knows the URL that
     /// clients reach it at.
     url: String,
-    /// Until when it is good.
+    /// The time at which it expires.
     expires_at: String,
 }
 

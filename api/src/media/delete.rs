@@ -44,7 +44,7 @@ impl DeleteMedia {
         &self,
         caller: WriteCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
         let place = Place {
@@ -66,9 +66,9 @@ impl DeleteMedia {
         &self,
         caller: WriteCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
-        /// Where within the resource.
+        /// The key within the resource.
         key: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
         let place = Place {

@@ -61,7 +61,7 @@ impl DownloadMedia {
         &self,
         caller: MaybeCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
@@ -93,9 +93,9 @@ impl DownloadMedia {
         &self,
         caller: MaybeCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
-        /// Where within the resource.
+        /// The key within the resource.
         key: Path<String>,
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
@@ -124,7 +124,7 @@ impl DownloadMedia {
         &self,
         caller: MaybeCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
         /// As for the download.
         disposition: Query<Option<Disposition>>,
@@ -153,9 +153,9 @@ impl DownloadMedia {
         &self,
         caller: MaybeCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
-        /// Where within the resource.
+        /// The key within the resource.
         key: Path<String>,
         /// As for the download.
         disposition: Query<Option<Disposition>>,

@@ -69,17 +69,17 @@ pub(crate) fn of_download() -> Vec<QueryParameter> {
         parameter(
             "media",
             text("01a209d3-ac64-703f-91dc-9affcb76ba68"),
-            "Of a signed link: the media that it is good for",
+            "Of a signed link: the media",
         ),
         parameter(
             "expires",
             text("1795463456"),
-            "Of a signed link: until when, in seconds since 1970",
+            "Of a signed link: the time of expiry, in seconds since 1970",
         ),
         parameter(
             "signature",
             text("6-3ecDKUOGAN389qhN3el6W2vM9STbDE0CaIZSe1S2k"),
-            "Of a signed link: that it was made here; `disposition` belongs to what is signed",
+            "Of a signed link: the signature, which covers `disposition` as well",
         ),
     ]);
     parameters

@@ -45,7 +45,7 @@ impl ShowMedia {
         &self,
         caller: MaybeCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
     ) -> Result<RecordResponse, ApiError> {
         self.show_at(&caller, request, &resource, None).await
@@ -63,9 +63,9 @@ impl ShowMedia {
         &self,
         caller: MaybeCaller,
         request: &Request,
-        /// Where the media is kept.
+        /// The resource of the media.
         resource: Path<String>,
-        /// Where within the resource.
+        /// The key within the resource.
         key: Path<String>,
     ) -> Result<RecordResponse, ApiError> {
         self.show_at(&caller, request, &resource, Some(&key)).await
@@ -95,22 +95,22 @@ impl ShowMedia {
     }
 }
 
-/// The headers that carry the record, and what they mean. Text is percent-encoded (RFC 3986).
+/// The headers that carry the record, and their descriptions. Text is percent-encoded (RFC 3986).
 const RECORD_HEADERS: [(&str, &str); 12] = [
     ("X-Media-Id", "The media's id"),
-    ("X-Media-Resource", "Where it is kept, percent-encoded"),
-    ("X-Media-Key", "Where within the resource, percent-encoded"),
+    ("X-Media-Resource", "The resource, percent-encoded"),
     (
-        "X-Media-Filename",
-        "The name it is offered under, percent-encoded",
+        "X-Media-Key",
+        "The key within the resource, percent-encoded",
     ),
-    ("X-Media-Size", "Bytes"),
-    ("X-Media-Type", "What the bytes are"),
+    ("X-Media-Filename", "The name of the file, percent-encoded"),
+    ("X-Media-Size", "The size in bytes"),
+    ("X-Media-Type", "The type of the bytes"),
     ("X-Media-Charset", "The charset of text, if it is known"),
     ("X-Media-Sha256", "64 hexadecimal digits"),
     ("X-Media-Public", "Whether anyone may download it"),
-    ("X-Media-Created-At", "When the media came to be"),
-    ("X-Media-Updated-At", "When it last changed"),
+    ("X-Media-Created-At", "The time of creation"),
+    ("X-Media-Updated-At", "The time of the last change"),
     ("Preference-Applied", "return=minimal"),
 ];
 

@@ -35,14 +35,14 @@ pub(crate) struct UploadMedia {
 
 #[derive(ApiResponse)]
 enum UploadResponse {
-    /// The media, as it is now kept.
+    /// The media, as it is now stored.
     #[oai(status = 200)]
     Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
 }
 
 #[derive(ApiResponse)]
 enum UploadOrLinkResponse {
-    /// The media, as it is now kept.
+    /// The media, as it is now stored.
     #[oai(status = 200)]
     Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
     /// The link, where the path ends in `links` and the body is a document.
@@ -54,7 +54,7 @@ enum UploadOrLinkResponse {
 impl UploadMedia {
     /// Upload a media without a key.
     ///
-    /// Expects form data with a file field named `media`. What was there before is replaced; with `If-Match` or
+    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
     /// `If-None-Match`, only if the condition holds (412 otherwise).
     #[oai(
         path = "/medias/files/:resource",
@@ -65,7 +65,7 @@ impl UploadMedia {
         &self,
         caller: WriteCaller,
         request: &Request,
-        /// Where to keep the media.
+        /// The resource to store the media in.
         resource: Path<String>,
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
@@ -73,11 +73,11 @@ impl UploadMedia {
         Ok(UploadResponse::Stored(media))
     }
 
-    /// Upload a media, or make a link to one without a key.
+    /// Upload a media, or create a link to one without a key.
     ///
-    /// Expects form data with a file field named `media`. What was there before is replaced; with `If-Match` or
+    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
     /// `If-None-Match`, only if the condition holds (412 otherwise). Where the path ends in `links` and the body is a
-    /// document instead, makes a signed link to the media without a key: good for a while, for whoever has it.
+    /// document instead, creates a signed link to the media without a key: anyone who has it can use it until it expires.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "post",
@@ -85,12 +85,12 @@ impl UploadMedia {
     )]
     async fn upload_by_key(
         &self,
-        // Links need no more; an upload checks that the caller may write.
+        // A link needs read access alone; `store` requires write access.
         caller: ReadCaller,
         request: &Request,
-        /// Where to keep the media.
+        /// The resource to store the media in.
         resource: Path<String>,
-        /// Where within the resource, or `links`.
+        /// The key within the resource, or `links`.
         key: Path<String>,
         body: FormOrLink,
     ) -> Result<UploadOrLinkResponse, ApiError> {

@@ -1,4 +1,4 @@
-//! Which pages may use the API from a browser: the Fetch standard's CORS protocol (§3.2), by a list.
+//! The Fetch standard's CORS protocol (§3.2): lets pages of listed origins use the API.
 //!
 //! The framework's middleware refuses every request that names another origin, even those of the service's
 //! own pages. This one answers them, and the browser withholds the answer from the page.

@@ -1,5 +1,5 @@
-//! Keeps web pages from using a service without authentication through the browser of somebody on
-//! this machine: by a name that they rebind to it, or by forms that they send across sites.
+//! Protects a service without authentication from web pages in a browser on this machine: against DNS rebinding and
+//! cross-site requests.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     let is_foreign = matches!(site, Some("cross-site" | "same-site"));
-    // Subresources of a page (<img>, <video>, <script>); the answer to a `fetch` is for CORS to keep from it.
+    // Subresources of a page (<img>, <video>, <script>). The answer to a `fetch` is protected by CORS.
     let mode = text(header::HeaderName::from_static("sec-fetch-mode"));
     if is_foreign && mode == Some("no-cors") {
         return refused("a page of another site may not show anything from here");

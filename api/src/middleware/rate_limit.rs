@@ -101,7 +101,7 @@ impl StateStore for AddressBuckets {
 }
 
 impl RateLimit {
-    /// As configured.
+    /// Creates the limit from the configuration.
     pub(crate) fn new(config: &HttpConfig) -> Self {
         Self(config.rate_limit.map(|rate| {
             let burst = rate.saturating_mul(seconds());
@@ -153,7 +153,7 @@ impl Buckets {
     ) -> ApiError {
         let burst = until.quota().burst_size().get();
         let wait = until.wait_time_from(self.clock.now());
-        // Whole seconds (RFC 9110 §10.2.3), and never none.
+        // Whole seconds (RFC 9110 §10.2.3), at least one.
         let wait = wait.as_secs() + 1;
         ApiError::new(
             ErrorCode::RateLimited,

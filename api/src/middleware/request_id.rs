@@ -41,7 +41,7 @@ fn is_plain(value: &HeaderValue) -> bool {
 
 fn generated() -> HeaderValue {
     let id = Uuid::now_v7().hyphenated().to_string();
-    // Of hexadecimal digits and hyphens.
+    // Hexadecimal digits and hyphens are a valid value.
     HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
 }
 

@@ -29,7 +29,7 @@ use caller_shares::{CallerShares, Share};
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The unit in which memory is counted.
 const MEMORY_UNIT_BYTES: usize = 64 * 1024;
-/// The memory that a list takes while it is made: its rows and its text.
+/// The memory of a list while it is built: its rows and its text.
 const LIST_BYTES: usize = 2 * MAX_PAGE_BYTES;
 /// One caller may hold this fraction of the memory.
 const MEMORY_SHARES: usize = 4;
@@ -58,7 +58,7 @@ struct Held {
 }
 
 impl RequestLimits {
-    /// As configured. A caller has a part of the connections at most, however many are configured for it.
+    /// Creates the limits. A caller gets a part of the connections at most, whatever is configured.
     pub(crate) fn new(config: &HttpConfig) -> Self {
         let part = |limit: usize, parts: usize| limit.min(config.max_connections / parts).max(1);
         let memory = config.response_memory.div_ceil(MEMORY_UNIT_BYTES);
@@ -74,7 +74,7 @@ impl RequestLimits {
     }
 }
 
-/// Pieces of memory.
+/// The number of memory units of a number of bytes.
 fn units(bytes: usize) -> usize {
     bytes.div_ceil(MEMORY_UNIT_BYTES)
 }
@@ -111,7 +111,7 @@ impl Limits {
         Ok(held)
     }
 
-    /// Waits for memory for a list: of the caller's own first, so that it keeps nobody else waiting.
+    /// Waits for memory for a list: first for the caller's own share, so that it does not block others.
     async fn memory(
         &self,
         key: Option<&CallerKey>,
@@ -146,7 +146,7 @@ fn unavailable(detail: &str) -> ApiError {
 }
 
 impl Held {
-    /// Keeps no more memory than the answer has.
+    /// Returns the memory that the answer does not need.
     fn shrink_to(&mut self, bytes: usize) {
         let Some((memory, own)) = &mut self.memory else {
             return;

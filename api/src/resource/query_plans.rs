@@ -1,5 +1,5 @@
-//! Looks at what PostgreSQL reads for the lists that people live by, at size: from the query string
-//! to the plan.
+//! Tests the number of rows that PostgreSQL reads for common lists of a large table: from the query string to the
+//! plan.
 
 use media_shared::{access::Sight, entities::job, ids::JobId, list};
 use poem::Request;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Resource, list_query::ListQuery};
 use crate::{jobs::JobResource, media::MediaResource};
 
-/// Rows in each table.
+/// The number of rows in each table.
 const ROWS: u64 = 200_000;
 /// The most rows that a list may read to show a thousand.
 const MAX_READ: f64 = 10_000.0;
@@ -48,7 +48,7 @@ SELECT (lpad(to_hex(1767225600000 + n * 1000), 12, '0') || '70008000' || lpad(to
     timestamptz '2026-01-01' + n * interval '1 second', now()
 FROM generate_series(1, 200000) n";
 
-/// The rows that a plan reads from tables, those thrown away included.
+/// The rows that a plan reads from tables, including discarded ones.
 fn rows_read(plan: &Json) -> f64 {
     let number = |name: &str| plan[name].as_f64().unwrap_or_default();
     let loops = number("Actual Loops").max(1.0);
@@ -172,7 +172,7 @@ async fn the_last_page_costs_what_the_first_costs() {
     }
 }
 
-/// A query for what comes after a job.
+/// A query for the page after a job.
 async fn page_after(database: &DatabaseConnection, query: &str, last: Uuid) -> String {
     let last = job::Entity::find_by_id(JobId(last)).one(database).await;
     let uri = format!("/jobs?{query}");

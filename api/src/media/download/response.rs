@@ -11,14 +11,14 @@ use poem_openapi::{
 /// The headers of every answer, and their descriptions.
 const VALIDATORS: [(&str, &str); 4] = [
     ("ETag", "The sha256 of the bytes, quoted"),
-    ("Last-Modified", "When the media last changed"),
+    ("Last-Modified", "The time of the last change of the media"),
     (
         "Cache-Control",
-        "Caches may keep it, and must ask before they use it",
+        "Caches may store it, and must revalidate before they use it",
     ),
     (
         "Vary",
-        "`Prefer` decides whether the bytes come along, `Authorization` which they are",
+        "`Prefer` decides whether the bytes are sent, `Authorization` which ones",
     ),
 ];
 
@@ -48,13 +48,13 @@ impl ApiResponse for DownloadResponse {
             headers: VALIDATORS.map(documented).into(),
         };
         let redirect = MetaResponse {
-            description: "Where the bytes are for a while, if the service is set up so",
+            description: "A URL in storage that expires, if the service is configured so",
             status: Some(302),
             status_range: None,
             content: vec![],
             headers: vec![
-                documented(("Location", "A URL in storage; it needs no other permission")),
-                documented(("Cache-Control", "Not to be kept")),
+                documented(("Location", "The URL; it needs no other permission")),
+                documented(("Cache-Control", "Not to be stored")),
             ],
         };
         MetaResponses {
@@ -67,7 +67,7 @@ impl ApiResponse for DownloadResponse {
                     false,
                 ),
                 response(206, "The bytes in the range asked for", true),
-                response(304, "The client's copy is still good", false),
+                response(304, "The client's copy is still valid", false),
             ],
         }
     }

@@ -75,7 +75,7 @@ impl Payload for UploadForm {
                 ),
                 (
                     "filename",
-                    with_description(text(), "The name to keep it under; before `media`"),
+                    with_description(text(), "The name of the file; before `media`"),
                 ),
                 (
                     "sha256",
@@ -88,7 +88,7 @@ impl Payload for UploadForm {
                     "size",
                     with_description(
                         MetaSchema::new_with_format("integer", "int64"),
-                        "How many bytes there must be; before `media`",
+                        "The size that the file must have, in bytes; before `media`",
                     ),
                 ),
                 (

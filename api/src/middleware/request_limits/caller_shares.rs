@@ -1,5 +1,4 @@
-//! Shares of a limit that each caller has for itself: requests in progress, event streams, uploads,
-//! bytes of answers.
+//! Limits per caller: requests in progress, event streams, uploads, bytes of answers.
 
 use std::{
     collections::HashMap,
@@ -81,7 +80,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.permit = None;
         let mut semaphores = lock(&self.semaphores);
-        // Those that wait hold it as well.
+        // Waiting requests hold it as well.
         let unused = |semaphore: &Arc<Semaphore>| {
             semaphore.available_permits() == self.limit && Arc::strong_count(semaphore) == 1
         };
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_caller_has_its_own_and_nothing_is_left_of_those_that_went() {
+    async fn each_caller_has_its_own_limit_and_unused_entries_are_removed() {
         let shares = CallerShares::new(2);
         let [ann, bob] = ["ann", "bob"].map(|name| CallerKey::Subject(name.to_owned(), Vec::new()));
         let first = shares.try_take(&ann).unwrap();
