@@ -1,20 +1,20 @@
-//! Who did what that takes something away or hands it on, as lines of log with the target
-//! `media_api::audit`. Each stands in the span of its request, which has the request's id.
+//! The audit log: deletions, signals and links with their callers, with the target `media_api::audit`. Each line
+//! stands in the span of its request, which has the request's id.
 
 use std::fmt::Display;
 
 use media_shared::{caller::Caller, job::Signal};
 
-/// What was done.
+/// An action that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// A job was deleted.
     DeleteJob,
-    /// A job was given a signal.
+    /// A job was sent a signal.
     SignalJob(Signal),
     /// A media was deleted.
     DeleteMedia,
-    /// A link to a media was made.
+    /// A link to a media was created.
     LinkMedia,
 }
 
@@ -32,7 +32,7 @@ impl Act {
     }
 }
 
-/// Writes a line. Names of media are clients' text and do not stand here; the id does.
+/// Writes a line. It has the media's id, not its name, which is a client's text.
 pub(crate) fn note(act: Act, id: impl Display, caller: &Caller) {
     let (subject, role) = match caller {
         Caller::Known(principal) => (principal.subject.as_str(), principal.role.as_str()),

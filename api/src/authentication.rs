@@ -8,10 +8,13 @@ use media_shared::{
 };
 use poem::{
     Endpoint, Middleware, Request, Result,
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, header},
 };
 
-use crate::jsonapi::{ApiError, ErrorCode};
+use crate::{
+    jsonapi::{ApiError, ErrorCode},
+    routes::{CallerRule, MatchedRoute},
+};
 
 mod key_set;
 mod published_keys;
@@ -27,41 +30,6 @@ pub(crate) struct Authentication(Option<Arc<TokenVerifier>>);
 
 /// What keeps the keys fresh as long as it runs.
 pub(crate) struct KeyUpkeep(Option<KeyRefresh>);
-
-/// Who may use a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Anybody; tokens are not looked at.
-    Open,
-    /// Anybody, who may see more with a token.
-    Public,
-    /// Callers with a token.
-    Guarded,
-}
-
-/// Paths that tell nothing of what the service keeps.
-const OPEN: [&str; 4] = ["/docs", "/livez", "/openapi.json", "/readyz"];
-/// Those of them that only say whether the service lives: whoever watches it may ask as often as it likes.
-const PROBES: [&str; 2] = ["/livez", "/readyz"];
-/// Beneath these, media may be public.
-const PUBLIC: [&str; 2] = ["/medias/files/", "/medias/info/"];
-
-/// Whether a path only says whether the service lives.
-pub(crate) fn is_probe(path: &str) -> bool {
-    PROBES.contains(&path)
-}
-
-/// Who may use a path, written as in requests or as in the OpenAPI document.
-pub(crate) fn access(method: &Method, path: &str) -> Access {
-    let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if OPEN.contains(&path) {
-        Access::Open
-    } else if looks && PUBLIC.iter().any(|beneath| path.starts_with(beneath)) {
-        Access::Public
-    } else {
-        Access::Guarded
-    }
-}
 
 impl Authentication {
     /// As configured. Keys that a server publishes are asked for once before this returns; the server
@@ -100,11 +68,11 @@ impl Authentication {
         let Some(verifier) = &self.0 else {
             return Ok(Caller::Trusted);
         };
-        let access = access(request.method(), request.uri().path());
-        if access == Access::Open {
+        let rule = MatchedRoute::from_request(request).caller();
+        if rule == CallerRule::Anybody {
             return Ok(Caller::Anonymous);
         }
-        match (token(request.headers())?, access) {
+        match (token(request.headers())?, rule) {
             (Some(token), _) => match verifier.verify(token).await {
                 Ok(principal) => Ok(Caller::Known(principal)),
                 Err(Refusal::Invalid(detail)) => Err(invalid(detail)),
@@ -114,7 +82,7 @@ impl Authentication {
                 )
                 .with_header(header::RETRY_AFTER, "1")),
             },
-            (None, Access::Guarded) => Err(unauthenticated(
+            (None, CallerRule::Required) => Err(unauthenticated(
                 "this needs a token: send it as `Authorization: Bearer …`",
             )),
             (None, _) => Ok(Caller::Anonymous),
@@ -197,27 +165,6 @@ impl<E: Endpoint> Endpoint for AuthenticatedEndpoint<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_is_open_that_is_not_named() {
-        for (method, path, expected) in [
-            (Method::GET, "/livez", Access::Open),
-            (Method::GET, "/livez/", Access::Guarded),
-            (Method::GET, "/docs", Access::Open),
-            (Method::GET, "/medias", Access::Guarded),
-            (Method::GET, "/medias/files/a/b", Access::Public),
-            (Method::HEAD, "/medias/files/{resource}", Access::Public),
-            (Method::POST, "/medias/files/a", Access::Guarded),
-            (Method::DELETE, "/medias/files/a", Access::Guarded),
-            (Method::GET, "/medias/filesystem", Access::Guarded),
-            (Method::GET, "/medias/info/a", Access::Public),
-            (Method::GET, "//medias/info/a", Access::Guarded),
-            (Method::OPTIONS, "/jobs", Access::Guarded),
-            (Method::GET, "/nowhere", Access::Guarded),
-        ] {
-            assert_eq!(access(&method, path), expected, "{method} {path}");
-        }
-    }
 
     fn found(values: &[&[u8]]) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();

@@ -1,25 +1,25 @@
-//! Where a request comes from: the peer of the connection, or whom proxies that are believed say.
+//! The address of a client: the peer of the connection, or the one that trusted proxies name.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use poem::{Addr, Request, http::HeaderMap};
 
-/// What proxies add the address of their peer to, last (de facto; RFC 7239 §1 tells of it).
+/// The header to which proxies append the address of their peer (de facto; see RFC 7239 §1).
 const FORWARDED_FOR: &str = "x-forwarded-for";
-/// What one customer of an IPv6 network has for itself (RFC 6177 §2).
+/// The prefix length of one customer's IPv6 network (RFC 6177 §2).
 const V6_SITE_BITS: u32 = 64;
 
-/// The address of the client, as far as it can be believed: what stands in `X-Forwarded-For` is read
-/// from its end for as long as trusted proxies wrote it. None where there is no connection.
+/// The address of the client: `X-Forwarded-For` is read from its end, as far as trusted proxies wrote it. None
+/// if there is no connection.
 pub(crate) fn client_address(request: &Request, trusted: &[IpNet]) -> Option<IpAddr> {
     let Addr::SocketAddr(peer) = &request.remote_addr().0 else {
         return None;
     };
-    Some(believed(peer.ip(), request.headers(), trusted))
+    Some(trusted_client(peer.ip(), request.headers(), trusted))
 }
 
-fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+fn trusted_client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -36,7 +36,7 @@ fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     client
 }
 
-/// What stands for all addresses that one client can have at will.
+/// The address that represents all addresses of one client: an IPv4 address, or the /64 of an IPv6 one.
 pub(crate) fn site(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -57,16 +57,16 @@ mod tests {
         for line in lines {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
         }
-        believed(peer.parse().unwrap(), &headers, &trusted).to_string()
+        trusted_client(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
 
     #[test]
-    fn only_what_trusted_proxies_wrote_is_believed() {
+    fn only_trusted_proxies_name_the_client() {
         assert_eq!(client("192.0.2.1", &[]), "192.0.2.1");
         assert_eq!(client("192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        // What the client itself wrote stands before what the proxy added.
+        // The client's own value stands before the one that the proxy appended.
         assert_eq!(
             client("10.0.0.1", &["1.1.1.1, 198.51.100.1"]),
             "198.51.100.1"

@@ -1,4 +1,4 @@
-//! The readers of requests, for the fuzz targets. Each panics if the reader breaks what it promises.
+//! The parsers of requests, for the fuzz targets. Each function panics if a parser breaks its contract.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -8,26 +8,23 @@
 use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::{FutureExt as _, stream};
-use media_shared::{
-    config::{LinkKeys, Secret},
-    ids::MediaId,
-};
+use media_shared::{config::LinkKeys, ids::MediaId};
 use poem::Request;
 use uuid::Uuid;
 
 use crate::{
     jobs::JobResource,
-    medias::{self, MediaResource},
+    links::signed_link::{LinkQuery, LinkSigner},
+    media::{self, MediaResource},
+    middleware::negotiation,
     multipart::{self, Multipart},
-    negotiation,
-    resource::{Kind, query::ListQuery},
-    signed_link::{LinkQuery, LinkSigner},
+    resource::{ValueType, list_query::ListQuery},
     time,
 };
 
-/// `Accept` is read, whatever it is.
+/// Any value of `Accept` is parsed.
 pub fn accept(field: &[u8]) {
-    negotiation::takes(field);
+    negotiation::accepts(field);
 }
 
 /// The query of a list is read or refused.
@@ -37,8 +34,8 @@ pub fn query_string(query: &str) {
         return;
     };
     let request = Request::builder().uri(uri).finish();
-    drop(ListQuery::<JobResource>::of(&request));
-    drop(ListQuery::<MediaResource>::of(&request));
+    drop(ListQuery::<JobResource>::from_request(&request));
+    drop(ListQuery::<MediaResource>::from_request(&request));
 }
 
 /// A cursor is read or refused, in the order that it may be of.
@@ -52,7 +49,7 @@ pub fn cursor(text: &str, sort: &str) {
 
 /// A range lies within what is there.
 pub fn range_header(value: &[u8], size: u64) {
-    if let Some(range) = medias::range_of(value, size) {
+    if let Some(range) = media::range_of(value, size) {
         assert!(
             range.start < range.end && range.end <= size,
             "{range:?} of {size}"
@@ -60,7 +57,7 @@ pub fn range_header(value: &[u8], size: u64) {
     }
 }
 
-/// Only what was signed is believed.
+/// Only signed links are valid.
 pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
     let links = LinkSigner::new(&LinkKeys::new(
         "a key of the fuzz target, 32 bytes at least",
@@ -74,7 +71,7 @@ pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
         signature,
     };
     assert!(links.verify(&query, now).is_err(), "{query:?}");
-    // A good one is good with its own disposition alone.
+    // A valid link is valid with its own disposition alone.
     let signed = links.sign(
         MediaId(Uuid::nil()),
         disposition,
@@ -105,7 +102,7 @@ pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
     assert!(!good(Some(fields[0])) || disposition == Some(fields[0]));
 }
 
-/// A form is read or refused, whatever pieces it comes in, and holds a bounded number of bytes.
+/// A form is parsed or refused, in chunks of any size, and holds a bounded number of bytes.
 pub fn multipart(content_type: &str, form: &[u8], piece: usize) {
     let Some(boundary) = multipart::boundary(content_type) else {
         return;
@@ -144,6 +141,6 @@ fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) 
 /// A time is read alike in a body and in a query, unless its plus was not escaped.
 pub fn times(text: &str) {
     let body = time::parse(text);
-    let query = Kind::Time.parse(text);
+    let query = ValueType::Time.parse(text);
     assert!(body.is_err() || query.is_ok(), "{text}");
 }

@@ -13,7 +13,7 @@ pub const MEDIA_TYPE: &str = "application/vnd.api+json";
 /// The version of JSON:API that the documents are of.
 pub const VERSION: &str = "1.1";
 
-/// What a document says of JSON:API itself (its member `jsonapi`).
+/// The member `jsonapi` of a document.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "JsonApi")]
 pub struct Implementation {

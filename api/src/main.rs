@@ -1,4 +1,4 @@
-//! `media-api`: serves, on the database and storage that the configuration names.
+//! `media-api`: serves the API on the configured database and storage.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use media_shared::{
     config::Settings, exit, open_files, probe, services::Services, shutdown, telemetry,
 };
 
-/// Serves the API of the media importer: enters jobs, shows them, and takes and gives media.
+/// Serves the API of the media importer: creates and shows jobs, and receives and serves media.
 #[derive(Parser)]
 #[command(name = "media-api", version)]
 struct Arguments {

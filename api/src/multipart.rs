@@ -1,6 +1,5 @@
-//! Reads forms (`multipart/form-data`, RFC 7578) part by part as they come, with bounded memory. Lenient
-//! where clients are careless: folded headers, blanks before colons, bare line feeds in part headers, and
-//! names in every way that [`content_disposition`] knows.
+//! Parses forms (`multipart/form-data`, RFC 7578) as a stream of parts, with bounded memory. It accepts folded headers,
+//! spaces before colons, bare line feeds in part headers, and all forms of names that [`content_disposition`] knows.
 
 use std::io;
 
@@ -12,23 +11,23 @@ use media_shared::{
 };
 use memchr::memmem::Finder;
 
-/// The most bytes before the first part, and of the headers of one part.
-pub(crate) const MAX_FRAME_BYTES: u64 = 64 * 1024;
+/// The largest preamble, and the largest headers of one part, in bytes.
+pub(crate) const MULTIPART_OVERHEAD_LIMIT: u64 = 64 * 1024;
 /// The longest boundary; RFC 2046 §5.1.1 allows 70.
 const MAX_BOUNDARY_BYTES: usize = 256;
 
-/// Why a form cannot be read.
+/// A form that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MultipartError {
     /// It ends before its last boundary.
     #[error("the form ended before it was whole")]
     Incomplete,
-    /// Its bytes came too slowly, as the connection says.
+    /// Its bytes arrived too slowly.
     #[error("{0}")]
     TooSlow(String),
     /// Too many bytes outside the parts.
     #[error("the form has too many bytes outside its fields")]
-    FrameTooLarge,
+    OverheadTooLarge,
     /// More bytes in all than the limit.
     #[error("the form is larger than the {0} bytes allowed")]
     TooLarge(u64),
@@ -37,7 +36,7 @@ pub(crate) enum MultipartError {
     BadBoundary,
 }
 
-/// The headers of a part, as far as they matter.
+/// The relevant headers of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartHead {
     /// The field, and the file if it is one.
@@ -52,12 +51,12 @@ pub(crate) struct Multipart {
     buffer: BytesMut,
     delimiter: Finder<'static>,
     position: Position,
-    /// How many bytes may still come, and how many at first.
+    /// The number of bytes that may still arrive, and the initial one.
     left: u64,
     limit: u64,
 }
 
-/// Where the reader stands.
+/// The position of the parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     /// Before the first boundary.
@@ -70,7 +69,7 @@ enum Position {
     End,
 }
 
-/// The boundary in a `Content-Type`, quoted or not, whatever characters it has.
+/// The boundary in a `Content-Type`, quoted or not, of any characters.
 pub(crate) fn boundary(content_type: &str) -> Option<String> {
     let parsed = Parameterized::parse(content_type.as_bytes());
     let boundary = String::from_utf8(parsed.get("boundary")?.to_vec()).ok()?;
@@ -85,7 +84,7 @@ pub(crate) fn is_form(content_type: &str) -> bool {
 }
 
 impl Multipart {
-    /// A form of at most `limit` bytes.
+    /// Parses a form of at most `limit` bytes.
     pub(crate) fn new(
         chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
         boundary: &str,
@@ -94,7 +93,7 @@ impl Multipart {
         let delimiter = format!("\r\n--{boundary}");
         Self {
             chunks: chunks.boxed(),
-            // The first boundary stands at the beginning of a line, like all others.
+            // The first boundary begins a line, like all others.
             buffer: BytesMut::from(&b"\r\n"[..]),
             delimiter: Finder::new(delimiter.as_bytes()).into_owned(),
             position: Position::Preamble,
@@ -103,7 +102,7 @@ impl Multipart {
         }
     }
 
-    /// Goes on to the next part, past what was not read of the present one; nothing behind the last.
+    /// Skips to the next part. None behind the last.
     pub(crate) async fn next_part(&mut self) -> Result<Option<PartHead>, MultipartError> {
         if self.position == Position::Preamble {
             self.skip_preamble().await?;
@@ -118,7 +117,7 @@ impl Multipart {
         Ok(Some(PartHead::parse(&headers)))
     }
 
-    /// The next bytes of the present part, or nothing at its end.
+    /// The next bytes of the present part. None at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         loop {
             if self.position != Position::Part {
@@ -140,7 +139,7 @@ impl Multipart {
         }
     }
 
-    /// How many bytes at the end of the buffer are the beginning of a delimiter.
+    /// The number of bytes at the end of the buffer that may begin a delimiter.
     fn begun_delimiter(&self) -> usize {
         let needle = self.delimiter.needle();
         let most = (needle.len() - 1).min(self.buffer.len());
@@ -162,14 +161,14 @@ impl Multipart {
             let passed = self.buffer.len() - self.begun_delimiter();
             self.buffer.advance(passed);
             skipped += passed as u64;
-            if skipped > MAX_FRAME_BYTES {
-                return Err(MultipartError::FrameTooLarge);
+            if skipped > MULTIPART_OVERHEAD_LIMIT {
+                return Err(MultipartError::OverheadTooLarge);
             }
             self.fill().await?;
         }
     }
 
-    /// Reads the rest of a boundary's line; says whether it was the last one.
+    /// Reads the rest of a boundary's line. Returns whether it was the last one.
     async fn ends_here(&mut self) -> Result<bool, MultipartError> {
         while self.buffer.len() < 2 {
             self.fill().await?;
@@ -178,7 +177,7 @@ impl Multipart {
             return Ok(true);
         }
         loop {
-            // Blanks may follow (RFC 2046 §5.1.1).
+            // Spaces may follow (RFC 2046 §5.1.1).
             let line = self.buffer.iter().position(|byte| *byte == b'\n');
             let end = line.unwrap_or(self.buffer.len());
             let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
@@ -189,8 +188,8 @@ impl Multipart {
                 self.buffer.advance(end + 1);
                 return Ok(false);
             }
-            if self.buffer.len() as u64 > MAX_FRAME_BYTES {
-                return Err(MultipartError::FrameTooLarge);
+            if self.buffer.len() as u64 > MULTIPART_OVERHEAD_LIMIT {
+                return Err(MultipartError::OverheadTooLarge);
             }
             self.fill().await?;
         }
@@ -206,14 +205,14 @@ impl Multipart {
                 return Ok(headers);
             }
             searched = self.buffer.len().saturating_sub(3);
-            if self.buffer.len() as u64 > MAX_FRAME_BYTES {
-                return Err(MultipartError::FrameTooLarge);
+            if self.buffer.len() as u64 > MULTIPART_OVERHEAD_LIMIT {
+                return Err(MultipartError::OverheadTooLarge);
             }
             self.fill().await?;
         }
     }
 
-    /// Takes more bytes in. Fails at the end, for a form has an end of its own.
+    /// Receives more bytes. Fails at the end of the body: a form ends with its last boundary.
     async fn fill(&mut self) -> Result<(), MultipartError> {
         match self.chunks.next().await {
             Some(Ok(chunk)) => {
@@ -232,8 +231,7 @@ impl Multipart {
     }
 }
 
-/// Where the headers end and where the content begins: at the first empty line, looked for from an offset
-/// on.
+/// The end of the headers and the begin of the content: the first empty line from an offset on.
 fn end_of_headers(buffer: &[u8], from: usize) -> Option<(usize, usize)> {
     for begin in [&b"\r\n"[..], b"\n"] {
         if buffer.starts_with(begin) {
@@ -267,7 +265,7 @@ impl PartHead {
     }
 }
 
-/// The lines of headers, those that begin with a blank put behind the one before (RFC 5322 §2.2.3).
+/// The lines of headers, with folded ones joined (RFC 5322 §2.2.3).
 fn unfolded(headers: &[u8]) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for line in headers.split(|byte| *byte == b'\n') {

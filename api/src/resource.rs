@@ -1,70 +1,89 @@
-//! What can be filtered, sorted and shown of a resource: one table for each, from which the parser,
-//! the SQL, the documents and the OpenAPI description all follow. A new field is one line.
+//! A resource of the API is a table of fields and a table of relationships. The parser of queries, the SQL,
+//! the documents and the OpenAPI description derive from them. A new field is one line.
 
 use sea_orm::EntityTrait;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
-pub(crate) mod cursor;
+mod cursor;
 pub(crate) mod document;
 mod filter;
-pub(crate) mod kind;
+pub(crate) mod list_query;
 pub(crate) mod openapi;
 #[cfg(test)]
-mod plans;
-pub(crate) mod query;
+mod query_plans;
 pub(crate) mod query_string;
+pub(crate) mod value_type;
+pub(crate) mod view;
 
-pub(crate) use kind::Kind;
+pub(crate) use value_type::ValueType;
 
-/// A resource of the API: its type and its fields.
+/// The row behind a resource.
+pub(crate) type Model<R> = <<R as Resource>::Entity as EntityTrait>::Model;
+/// The columns of a resource's table.
+pub(crate) type Column<R> = <<R as Resource>::Entity as EntityTrait>::Column;
+
+/// A resource of the API.
 pub(crate) trait Resource: Sized + Send + Sync + 'static {
     /// The table behind it.
     type Entity: EntityTrait;
     /// The JSON:API type, such as `media:jobs`.
     const TYPE: &'static str;
-    /// What its schemas are called in OpenAPI, such as `Job`.
+    /// The name of its schema in OpenAPI, such as `Job`.
     const NAME: &'static str;
-    /// Where its list is.
+    /// The path of its list.
     const PATH: &'static str;
-    /// Relationships that can be included, by name.
-    const INCLUDABLE: &'static [&'static str];
-    /// Whose the rows are.
-    const PROJECT: <Self::Entity as EntityTrait>::Column;
-    /// The fields that an index begins with and `id` ends, those first that leave the fewest rows.
-    const LEADING: &'static [&'static str];
-    /// The table. The first field is `id`.
+    /// Its relationships.
+    const RELATIONSHIPS: &'static [Relationship<Model<Self>>];
+    /// The column of the project that a row belongs to.
+    const PROJECT: Column<Self>;
+    /// The fields with which an index begins that `id` ends, the most selective first.
+    const INDEX_PREFIX_FIELDS: &'static [&'static str];
+    /// Its fields. The first one is `id`.
     const FIELDS: &'static [Field<Self::Entity>];
     /// The column behind `id`.
-    const ID: <Self::Entity as EntityTrait>::Column = Self::FIELDS[0].column;
+    const ID: Column<Self> = Self::FIELDS[0].column;
 
-    /// The value of each relationship of [`Resource::INCLUDABLE`], in its order.
-    fn relationships(model: &<Self::Entity as EntityTrait>::Model) -> Vec<Json>;
+    /// The links of a resource object.
+    fn links(model: &Model<Self>) -> Json;
 
-    /// Where the resource is.
-    fn links(model: &<Self::Entity as EntityTrait>::Model) -> Json;
+    /// Finds a relationship by its name.
+    fn relationship(name: &str) -> Option<&'static Relationship<Model<Self>>> {
+        Self::RELATIONSHIPS.iter().find(|known| known.name == name)
+    }
 }
 
-/// A row of the table: what can be done with one field.
+/// A relationship to at most one other resource.
+pub(crate) struct Relationship<M> {
+    /// As clients write it.
+    pub(crate) name: &'static str,
+    /// The JSON:API type of the other resource.
+    pub(crate) resource_type: &'static str,
+    /// The id of the other resource, if there is one.
+    pub(crate) id: fn(&M) -> Option<Uuid>,
+}
+
+/// A field of a resource.
 pub(crate) struct Field<E: EntityTrait> {
     /// As clients write it.
     pub(crate) name: &'static str,
     /// The column behind it.
     pub(crate) column: E::Column,
-    /// What its values are.
-    pub(crate) kind: Kind,
+    /// The type of its values.
+    pub(crate) value_type: ValueType,
     /// Whether it can be null; `filter[name]=` then asks for null.
     pub(crate) nullable: bool,
-    /// What it can be filtered by.
+    /// The operators of its filters.
     pub(crate) operators: &'static [Operator],
     /// Whether it can be sorted by.
     pub(crate) sortable: bool,
-    /// Whether it is the time in `id`, so that both have one order, and one index.
-    pub(crate) dates_id: bool,
+    /// Whether its order is that of `id`, which contains the time of creation: one index serves both.
+    pub(crate) ordered_by_id: bool,
     /// Its value in a document.
     pub(crate) show: fn(&E::Model) -> Json,
-    /// What it means.
+    /// Its description in OpenAPI.
     pub(crate) description: &'static str,
-    /// A value it could have, as JSON text.
+    /// An example of a value, as JSON text.
     pub(crate) example: &'static str,
 }
 
@@ -82,7 +101,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// What follows the field's name.
+    /// The suffix of the field's name in a parameter.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Equal => "",

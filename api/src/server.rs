@@ -1,10 +1,8 @@
-//! Serves connections: HTTP/1.1, each within limits of size and time, and no more of them than
-//! configured.
+//! Serves HTTP/1.1 connections within limits of number, size and time.
 //!
-//! The framework's own server has no limit of connections, of the time that a request's head may take
-//! or that an answer may stay unread, and copies every body once more on its way out. hyper has the
-//! first of these times, tower has limits that make everybody wait, and the kernel's queue of
-//! connections is first in, first out: none of them can choose which connection gives way.
+//! The framework's own server limits neither connections, nor the time to send a head or to read an answer, and copies
+//! every body once more. hyper limits the first of these times; the limits of tower and the kernel's queue make clients
+//! wait in order. None of them can choose which connection to evict.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -38,33 +36,42 @@ pub(crate) use body::BodyPace;
 use body::{RequestBody, ResponseBody};
 use client_stream::ClientStream;
 pub(crate) use connections::ConnectionLimits;
-use connections::{Connections, Phase, Slot};
+use connections::{ConnectionSlot, Connections, Phase};
 
-/// The most bytes that are read of a connection ahead of their use, and so the largest head of a request.
+/// The read buffer of a connection, in bytes, and so the largest head of a request.
 const MAX_READ_AHEAD: usize = 128 * 1024;
 /// The most headers of a request.
 const MAX_HEADERS: usize = 100;
-/// How long nothing is accepted after the system had no room for a connection.
+/// The pause in accepting after the system was out of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long nothing is accepted while connections that gave way have not ended yet.
+/// The pause in accepting while evicted connections have not ended.
 const CLOSE_PAUSE: Duration = Duration::from_millis(1);
-/// How often overdue connections are looked for.
+/// How often overdue connections are closed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a connection may take to notice that it is over.
+/// The longest time for a connection to end after it was told to.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-/// The most connections that are being told that there is no room; others are closed without a word.
+/// The most connections that get a 503 at a time; others are closed without an answer.
 const MAX_TURNED_AWAY: usize = 64;
-/// The answer that they get.
+/// The answer of a connection that is turned away.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: application/vnd.api+json\r\nContent-Length: 151\r\n\r\n\
     {\"errors\":[{\"status\":\"503\",\"code\":\"unavailable\",\"title\":\"Service unavailable\",\
     \"detail\":\"all connections are serving requests; try again in a moment\"}]}";
 
-/// How many connections the system may keep until they are accepted; it has a limit of its own.
+/// The length of the kernel's queue of connections, which has a limit of its own.
 const BACKLOG: u32 = 4096;
 
-/// Marks an answer that may be ended for another connection: its client resumes it by itself.
+/// The limits of connections and of the bodies on them.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerLimits {
+    /// The number of connections.
+    pub(crate) connections: ConnectionLimits,
+    /// The pace of bodies.
+    pub(crate) pace: BodyPace,
+}
+
+/// Marks an answer whose connection may be evicted: its client resumes it by itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resumable;
 
@@ -75,17 +82,17 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()
     }?;
-    // Connections of an earlier run that are not over yet keep nobody from the address.
+    // Connections of an earlier run must not block the address.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until `shutdown`, then lets requests under way end within `grace`.
+/// Serves until `shutdown`, then lets requests in progress end within `grace`.
 pub(crate) async fn serve<E>(
     listener: TcpListener,
     endpoint: E,
-    (limits, pace): (ConnectionLimits, BodyPace),
+    limits: ServerLimits,
     shutdown: CancellationToken,
     grace: Duration,
 ) -> io::Result<()>
@@ -95,17 +102,17 @@ where
     let server = Server {
         endpoint: Arc::new(endpoint),
         local: LocalAddr(listener.local_addr()?.into()),
-        pace,
+        pace: limits.pace,
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     };
-    let max_open = limits.total + MAX_TURNED_AWAY;
-    let connections = Connections::new(limits);
+    let max_open = limits.connections.total + MAX_TURNED_AWAY;
+    let connections = Connections::new(limits.connections);
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     let tasks = TaskTracker::new();
     let mut sweep = interval(SWEEP_INTERVAL);
     loop {
-        // A flood of connections must not use up the files that others are to end to give back.
+        // A flood of connections must not exhaust file descriptors before evicted ones have ended.
         while tasks.len() > max_open && !shutdown.is_cancelled() {
             sleep(CLOSE_PAUSE).await;
         }
@@ -132,7 +139,7 @@ where
                     }
                 }
             },
-            // Of the connection alone: it went before it was accepted.
+            // The client closed the connection before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
@@ -164,8 +171,8 @@ async fn sweep_for_good(connections: &Connections, sweep: &mut tokio::time::Inte
     }
 }
 
-/// Tells a client that there is no room. The answer comes with the request on its way, so the
-/// connection stays open for a moment, for the client to read it.
+/// Answers a client that is turned away. It may still be sending its request, so the connection stays open for a
+/// moment for it to read the answer.
 async fn turn_away(mut stream: TcpStream) {
     let told = async {
         stream.write_all(NO_ROOM).await?;
@@ -181,9 +188,9 @@ struct Server<E> {
     endpoint: Arc<E>,
     local: LocalAddr,
     pace: BodyPace,
-    /// No more requests.
+    /// No more requests are accepted.
     shutdown: CancellationToken,
-    /// Requests in progress end at once.
+    /// Requests in progress are aborted.
     abort: CancellationToken,
 }
 
@@ -200,8 +207,8 @@ impl<E> Clone for Server<E> {
 }
 
 impl<E: Endpoint + 'static> Server<E> {
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
-        // Answers are written whole: nothing is gained by waiting for more.
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
+        // Answers are written whole, so delaying small packets gains nothing.
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -209,7 +216,7 @@ impl<E: Endpoint + 'static> Server<E> {
         let peer = RemoteAddr(peer.into());
         let service = service_fn(|request| self.answer(request, &peer, &slot));
         let stream = ClientStream::new(stream, Arc::clone(&slot));
-        // The table of connections has the times, for all of them at once.
+        // The table of connections enforces all times.
         let serving = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(MAX_READ_AHEAD)
@@ -238,7 +245,7 @@ impl<E: Endpoint + 'static> Server<E> {
         &self,
         request: hyper::Request<Incoming>,
         peer: &RemoteAddr,
-        slot: &Arc<Slot>,
+        slot: &Arc<ConnectionSlot>,
     ) -> io::Result<hyper::Response<ResponseBody>> {
         let active = slot.begin(!request.body().is_end_stream());
         let request = self.request(request, peer, slot);
@@ -249,7 +256,7 @@ impl<E: Endpoint + 'static> Server<E> {
             slot.enter(Phase::Streaming);
         }
         if slot.has_unread_body() {
-            // The rest of the body is not waited for, so no other request can follow it.
+            // The rest of the body is not read, so no other request can follow.
             parts
                 .headers
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -259,12 +266,12 @@ impl<E: Endpoint + 'static> Server<E> {
         Ok(hyper::Response::from_parts(parts, body))
     }
 
-    /// The request as the framework takes it, with a body that has to come at a pace.
+    /// Converts a request for the framework, with a body of a minimum rate.
     fn request(
         &self,
         request: hyper::Request<Incoming>,
         peer: &RemoteAddr,
-        slot: &Arc<Slot>,
+        slot: &Arc<ConnectionSlot>,
     ) -> Request {
         let (parts, body) = request.into_parts();
         let body = if body.is_end_stream() {

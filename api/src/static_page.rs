@@ -1,4 +1,4 @@
-//! Pages that never change while the program runs: made once, compressed once, and shared by all answers.
+//! Static pages: rendered once, compressed once, and shared by all answers.
 
 use std::{
     io::Write as _,
@@ -13,21 +13,21 @@ use poem::{
 };
 use ring::digest::{SHA256, digest};
 
-/// A page that never changes.
+/// A static page.
 #[derive(Clone)]
 pub(crate) struct StaticPage(Arc<Page>);
 
 struct Page {
     content_type: &'static str,
     text: Bytes,
-    /// Made when it is first asked for.
+    /// Compressed at the first request that accepts it.
     compressed: OnceLock<Bytes>,
     /// A strong validator of the text; the compressed page has one of its own.
     etag: String,
 }
 
 impl StaticPage {
-    /// A page of this type.
+    /// Creates a page.
     pub(crate) fn new(content_type: &'static str, text: String) -> Self {
         let hash = hex::encode(&digest(&SHA256, text.as_bytes()).as_ref()[..16]);
         Self(Arc::new(Page {
@@ -43,7 +43,7 @@ impl Page {
     fn compressed(&self) -> Bytes {
         let compress = || {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            // Writing to memory does not fail; were it to, the page is sent as it is.
+            // Writing to memory does not fail; if it did, the page would be sent uncompressed.
             let written = encoder
                 .write_all(&self.text)
                 .and_then(|()| encoder.finish());
@@ -58,7 +58,7 @@ impl Endpoint for StaticPage {
 
     async fn call(&self, request: Request) -> Result<Self::Output> {
         let page = &self.0;
-        let compressed = takes_gzip(request.headers())
+        let compressed = accepts_gzip(request.headers())
             .then(|| page.compressed())
             .filter(|bytes| !bytes.is_empty());
         let etag = match &compressed {
@@ -81,8 +81,8 @@ impl Endpoint for StaticPage {
     }
 }
 
-/// Whether a client takes gzip (RFC 9110 §12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// Whether a client accepts gzip (RFC 9110 §12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
     let mut codings = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
     codings.any(|coding| {

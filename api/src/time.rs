@@ -1,13 +1,13 @@
-//! Times as clients write them, in bodies and in queries alike.
+//! Parses times in bodies and queries.
 
 use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use media_shared::clock::to_micros;
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 
-/// The years that an RFC 3339 time can lie in.
+/// The years that RFC 3339 can write.
 const YEARS: std::ops::RangeInclusive<i32> = 0..=9999;
 
-/// Reads an RFC 3339 time, whose offset may lack its colon; says what is wrong.
+/// Parses an RFC 3339 time, whose offset may lack its colon. The error says what is wrong.
 pub(crate) fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
     let Ok(time) = text.trim().parse::<DateTime<FixedOffset>>() else {
         return Err(fault(text.trim()));
@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
         .ok_or("must lie in the years 0000 to 9999")
 }
 
-/// Reads a time in a query, where a `+` that is not escaped stands for a blank.
+/// Parses a time in a query, where an unescaped `+` has become a space.
 pub(crate) fn parse_in_query(text: &str) -> Result<DateTime<Utc>, String> {
     let escaped = text.rsplit_once(' ').and_then(|(time, offset)| {
         let is_offset = offset.chars().all(|c| c.is_ascii_digit() || c == ':');
@@ -30,7 +30,7 @@ pub(crate) fn parse_in_query(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 fn fault(text: &str) -> &'static str {
-    // As `DateTime` reads it, a blank may stand in place of the `T`.
+    // `DateTime` accepts a space in the place of the `T`.
     let local = text.replacen(' ', "T", 1);
     let is_local = local.parse::<NaiveDateTime>().is_ok()
         || NaiveDateTime::parse_from_str(&local, "%Y-%m-%dT%H:%M").is_ok();

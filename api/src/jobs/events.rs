@@ -1,161 +1,137 @@
-//! The events of jobs: what listeners hear, at the cost of one read a second however many there
-//! are.
+//! `GET /jobs/{resource_id}/events`: server-sent events.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use futures_util::{Stream, stream};
-use media_shared::{entities::job, ids::JobId, job_ledger::JobLedger};
-use poem::web::sse::Event;
-use serde_json::json;
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
+use chrono::Utc;
+use futures_util::StreamExt as _;
+use media_shared::{caller::Caller, services::Services};
+use poem::{IntoResponse, Request, Response, web::sse::SSE};
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Header, Path},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
 };
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::fields::JobResource;
+use super::{
+    find::find,
+    job_watch::{JobWatch, events},
+};
 use crate::{
-    jsonapi,
-    resource::{document::One, query::View},
+    caller::ReadCaller, jsonapi::ApiError, resource::query_string::refuse_parameters, tags::Tags,
 };
 
-/// How often the jobs that are listened to are read.
-const READ_EVERY: Duration = Duration::from_secs(1);
-/// The most jobs in one statement.
-const JOBS_PER_READ: usize = 500;
+/// How often a silent stream sends a comment, so that proxies keep it open.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// The longest stream, for a caller whose token expires later.
+const MAX_STREAM_DURATION: Duration = Duration::from_hours(24);
 
-/// What is known of a job: nothing once it is gone.
-type Latest = Option<job::Model>;
-
-/// Reads the jobs that somebody listens to.
-pub(crate) struct JobWatch {
-    jobs: JobLedger,
-    watched: Mutex<HashMap<JobId, watch::Sender<Latest>>>,
+/// Streams the events of a job.
+pub(crate) struct JobEvents {
+    pub(super) services: Arc<Services>,
+    pub(super) watch: Arc<JobWatch>,
+    pub(super) shutdown: CancellationToken,
 }
 
-impl JobWatch {
-    /// Starts to read, until `end` or until the watch is dropped.
-    pub(crate) fn start(jobs: JobLedger, end: CancellationToken) -> Arc<Self> {
-        let watch = Arc::new(Self {
-            jobs,
-            watched: Mutex::default(),
-        });
-        // Owned by the program's end: it holds no more than a weak reference to the watch.
-        tokio::spawn(read_until(Arc::downgrade(&watch), end));
-        watch
+#[OpenApi(tag = "Tags::Jobs")]
+impl JobEvents {
+    /// Listen to a job.
+    ///
+    /// Server-sent events: `progress` with the job's document for each change, then one `end`.
+    #[oai(
+        path = "/jobs/:resource_id/events",
+        method = "get",
+        operation_id = "listenToJob"
+    )]
+    async fn events(
+        &self,
+        caller: ReadCaller,
+        request: &Request,
+        /// The job's id.
+        resource_id: Path<String>,
+        /// The last event that the listener knows.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<EventStreamResponse, ApiError> {
+        refuse_parameters(request)?;
+        let job = find(&self.services, &resource_id, &caller.sight).await?;
+        let end = self.shutdown.clone();
+        let events = events(&self.watch, &job, last_event_id.0, end);
+        // The listener can go on with a new token.
+        let events = events.take_until(expiry(&caller));
+        let stream = SSE::new(events).keep_alive(KEEP_ALIVE_INTERVAL);
+        Ok(EventStreamResponse(stream))
     }
+}
 
-    /// Listens to a job.
-    fn listen(&self, job: &job::Model) -> watch::Receiver<Latest> {
-        let mut watched = self.lock();
-        if let Some(sender) = watched.get(&job.id) {
-            return sender.subscribe();
-        }
-        let (sender, receiver) = watch::channel(Some(job.clone()));
-        watched.insert(job.id, sender);
-        receiver
-    }
-
-    /// Reads every job that somebody still listens to, and forgets the others.
-    async fn read(&self) -> Result<(), sea_orm::DbErr> {
-        let ids: Vec<JobId> = {
-            let mut watched = self.lock();
-            watched.retain(|_, sender| sender.receiver_count() > 0);
-            watched.keys().copied().collect()
-        };
-        for ids in ids.chunks(JOBS_PER_READ) {
-            let found = self.jobs.find_all(ids.to_vec()).await?;
-            let mut found: HashMap<_, _> = found.into_iter().map(|job| (job.id, job)).collect();
-            let watched = self.lock();
-            for id in ids {
-                if let Some(sender) = watched.get(id) {
-                    let latest = found.remove(id);
-                    sender.send_if_modified(|known| {
-                        let changed = *known != latest;
-                        *known = latest;
-                        changed
-                    });
-                }
+/// Ends when the caller's token expires.
+fn expiry(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+    let left = match caller {
+        Caller::Known(principal) => Some(principal.expires.saturating_sub(Utc::now().timestamp())),
+        Caller::Trusted | Caller::Anonymous => None,
+    };
+    async move {
+        match left {
+            Some(left) => {
+                let left = Duration::from_secs(left.max(0).unsigned_abs());
+                sleep(left.min(MAX_STREAM_DURATION)).await;
             }
-        }
-        Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, watch::Sender<Latest>>> {
-        // No code that holds the lock can leave the map half changed.
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn read_until(watch: Weak<JobWatch>, end: CancellationToken) {
-    let mut ticks = interval(READ_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = end.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let Some(watch) = watch.upgrade() else {
-            return;
-        };
-        if let Err(error) = watch.read().await {
-            tracing::warn!(%error, "the jobs that are listened to could not be read");
+            None => pending().await,
         }
     }
 }
 
-/// The events of a job: `progress` for each change, then one `end`. `seen` is the identifier of the
-/// last event that the listener knows.
-pub(super) fn events(
-    watch: &JobWatch,
-    job: &job::Model,
-    seen: Option<String>,
-    end: CancellationToken,
-) -> impl Stream<Item = Event> + Send + use<> {
-    let mut receiver = watch.listen(job);
-    // What is known now is the first event.
-    receiver.mark_changed();
-    stream::unfold(Some((receiver, seen, end)), |state| async move {
-        let (mut receiver, mut seen, end) = state?;
-        loop {
-            tokio::select! {
-                changed = receiver.changed() => changed.ok()?,
-                () = end.cancelled() => return None,
-            }
-            let latest = receiver.borrow_and_update().clone();
-            let Some(job) = latest else {
-                return Some((gone(), None));
-            };
-            if job.status.is_final() {
-                return Some((event_of(&job, "end"), None));
-            }
-            let id = id_of(&job);
-            if seen.as_ref() == Some(&id) {
-                continue;
-            }
-            seen = Some(id);
-            return Some((event_of(&job, "progress"), Some((receiver, seen, end))));
+/// `text/event-stream`.
+struct EventStreamResponse(SSE);
+
+impl IntoResponse for EventStreamResponse {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl ApiResponse for EventStreamResponse {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "The events, until the job has ended",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: "text/event-stream",
+                    schema: MetaSchemaRef::Inline(Box::new(event_schema())),
+                }],
+                headers: vec![],
+            }],
         }
-    })
+    }
+
+    fn register(_: &mut Registry) {}
 }
 
-fn event_of(job: &job::Model, kind: &str) -> Event {
-    let document = One::<JobResource>::new(job, &View::full(), Vec::new()).into_json();
-    Event::message(document.to_string())
-        .event_type(kind)
-        .id(id_of(job))
-}
-
-fn gone() -> Event {
-    let document = json!({ "jsonapi": { "version": jsonapi::VERSION }, "data": null });
-    Event::message(document.to_string()).event_type("end")
-}
-
-/// An event is known by when the job changed.
-fn id_of(job: &job::Model) -> String {
-    job.updated_at.timestamp_micros().to_string()
+/// The schema of one event.
+fn event_schema() -> MetaSchema {
+    let text = |description, values: &[&str]| {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            description: Some(description),
+            enum_items: values.iter().map(|value| (*value).into()).collect(),
+            ..MetaSchema::new("string")
+        }))
+    };
+    MetaSchema {
+        required: vec!["event", "data"],
+        properties: vec![
+            ("id", text("The value to send as `Last-Event-ID`", &[])),
+            ("event", text("The kind of event", &["progress", "end"])),
+            (
+                "data",
+                text(
+                    "The job's document; its data is null if the job was deleted",
+                    &[],
+                ),
+            ),
+        ],
+        ..MetaSchema::new("object")
+    }
 }

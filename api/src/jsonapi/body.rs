@@ -1,5 +1,5 @@
-//! Bodies of JSON:API: read with a limit and with errors that point at the fault, written with the
-//! right media type.
+//! Bodies of JSON:API: read within limits, with errors that point at the fault, and written with the right media
+//! type.
 
 use std::time::Duration;
 
@@ -17,11 +17,10 @@ use tokio::time::timeout;
 
 use super::{ApiError, ErrorCode, MEDIA_TYPE};
 
-/// The largest body that is read. The largest document that makes sense has a URL of 8 KiB and 32
-/// headers of 4 KiB.
-const MAX_BYTES: usize = 256 * 1024;
-/// How long it may take to come.
-const MAX_TIME: Duration = Duration::from_secs(30);
+/// The largest body. The largest useful document has a URL of 8 KiB and 32 headers of 4 KiB.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The longest time to receive a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A document that a client sent, as `application/vnd.api+json` or `application/json`.
 pub struct JsonApiBody<T>(pub T);
@@ -29,11 +28,11 @@ pub struct JsonApiBody<T>(pub T);
 impl<T: Type + DeserializeOwned> JsonApiBody<T> {
     async fn read(body: &mut RequestBody) -> Result<Self, ApiError> {
         let body = body.take().map_err(|error| ApiError::from_body(&error))?;
-        let taken = timeout(MAX_TIME, body.into_bytes_limit(MAX_BYTES))
+        let taken = timeout(BODY_TIMEOUT, body.into_bytes_limit(MAX_BODY_BYTES))
             .await
             .map_err(|_| ApiError::new(ErrorCode::Stalled, "the body took too long to come"))?
             .map_err(|error| ApiError::from_body(&error))?;
-        // RFC 8259 §8.1 lets a reader pass over a byte order mark.
+        // RFC 8259 §8.1 lets a parser ignore a byte order mark.
         let text = taken.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&taken);
         let mut json = serde_json::Deserializer::from_slice(text);
         let value: T =
@@ -43,12 +42,12 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
     }
 }
 
-/// A fault of syntax makes the body malformed; any other is a value that cannot be accepted.
+/// Turns a syntax error into a malformed body, and any other error into an invalid value.
 fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     if error.inner().is_data() {
         let pointer = pointer_to(error.path());
         let detail = without_value(sentence(error.inner()));
-        // JSON:API 1.1 §7.1, §7.2: a type that the path does not hold is a conflict.
+        // JSON:API 1.1 §7.1, §7.2: a type of another collection is a conflict.
         let code = if pointer == "/data/type" && detail.starts_with("unknown variant") {
             ErrorCode::Conflict
         } else {
@@ -65,8 +64,7 @@ fn malformed(error: &serde_json::Error) -> ApiError {
     ApiError::new(ErrorCode::MalformedBody, detail)
 }
 
-/// The error without the line and column that it ends in: `source.pointer` says where it is, and bodies
-/// that programs write have one line.
+/// The error without its line and column: `source.pointer` says where it is.
 fn sentence(error: &serde_json::Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
@@ -76,8 +74,7 @@ fn sentence(error: &serde_json::Error) -> String {
     }
 }
 
-/// What serde says of a value of the wrong type repeats it, and it may be a secret that stands in the
-/// wrong place.
+/// Removes the value from serde's message about a wrong type: it may be a secret in the wrong place.
 fn without_value(detail: String) -> String {
     match detail.split_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {
@@ -87,7 +84,7 @@ fn without_value(detail: String) -> String {
     }
 }
 
-/// RFC 6901.
+/// Formats a JSON Pointer (RFC 6901).
 fn pointer_to(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()
@@ -136,8 +133,8 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
     }
 }
 
-/// JSON:API 1.1 §5.1: its media type takes no parameters but `ext` and `profile`, and no extension
-/// is known here.
+/// Whether a Content-Type is JSON:API or JSON. JSON:API 1.1 §5.1 allows the parameters `ext` and `profile` only, and
+/// this service knows no extension.
 fn is_json_api(content_type: &str) -> bool {
     let parsed = Parameterized::parse(content_type.as_bytes());
     let is = |mime: &str| parsed.value.eq_ignore_ascii_case(mime.as_bytes());

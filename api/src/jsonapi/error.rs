@@ -1,5 +1,5 @@
-//! Errors: a stable code, a sentence, and where in the request the fault lies. Everything that goes
-//! wrong, in this program or in the framework beneath it, leaves as one of these.
+//! Errors: a stable code, a sentence, and the place of the fault in the request. Every failure, in this program or in
+//! the framework beneath it, is answered with one of these.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ mod code;
 
 pub use code::ErrorCode;
 
-/// Where in the request the fault lies.
+/// The place of the fault in the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Object)]
 #[oai(rename = "ErrorSource", skip_serializing_if_is_none)]
 pub struct Source {
@@ -49,11 +49,11 @@ pub struct ErrorObject {
     pub status: String,
     /// The stable code.
     pub code: String,
-    /// What kind of error this is.
+    /// The kind of error.
     pub title: String,
-    /// What happened and what to do.
+    /// The cause and the remedy.
     pub detail: String,
-    /// Where in the request the fault lies.
+    /// The place of the fault in the request.
     pub source: Option<Source>,
 }
 
@@ -64,7 +64,7 @@ pub struct ErrorDocument {
     pub errors: Vec<ErrorObject>,
 }
 
-/// What leaves the API when a request fails: errors of one status.
+/// The errors of a failed request, all of one status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     code: ErrorCode,
@@ -144,12 +144,12 @@ impl ApiError {
         self
     }
 
-    /// There is no such thing.
+    /// The resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(ErrorCode::NotFound, detail)
     }
 
-    /// A defect; what it is stays in the log.
+    /// A defect; its cause is logged, not sent.
     pub fn internal(what: &str, error: &dyn fmt::Display) -> Self {
         tracing::error!(what, %error, "internal error");
         Self::new(
@@ -167,7 +167,7 @@ impl ApiError {
         .with_header(header::RETRY_AFTER, "1")
     }
 
-    /// Turns whatever went wrong into an error of ours.
+    /// Converts an error of the framework.
     pub fn from_framework(error: &poem::Error) -> Self {
         if let Some(error) = error.downcast_ref::<Self>() {
             return error.clone();

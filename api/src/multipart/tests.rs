@@ -82,9 +82,9 @@ async fn a_broken_form_is_told_as_such() {
             MultipartError::Incomplete,
         ),
         (b"--cutter\r\n\r\n\r\n--cut--", MultipartError::BadBoundary),
-        (&long, MultipartError::FrameTooLarge),
-        (&preamble, MultipartError::FrameTooLarge),
-        (&vec![b'x'; 2 << 20], MultipartError::FrameTooLarge),
+        (&long, MultipartError::OverheadTooLarge),
+        (&preamble, MultipartError::OverheadTooLarge),
+        (&vec![b'x'; 2 << 20], MultipartError::OverheadTooLarge),
     ] {
         let found = read(form, "cut", 1000).await;
         assert_eq!(found, Err(error.to_string()));

@@ -1,17 +1,19 @@
-//! Where a page ended: the values of the sort keys in its last item, in a text that clients pass
-//! back as it is.
+//! Cursors: the values of the sort keys in the last item of a page, as text that clients send back unchanged.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sea_orm::{EntityTrait, Value};
 use serde_json::Value as Json;
 
-use super::{Resource, query::SortField, query_string::invalid};
+use super::{Field, Resource, query_string::invalid};
 use crate::jsonapi::ApiError;
 
-/// The keys of a list's order.
+/// A field to sort by, and whether the greatest value comes first.
+pub(crate) type SortField<R> = (&'static Field<<R as Resource>::Entity>, bool);
+
+/// The order of a list.
 type Sort<R> = [SortField<R>];
 
-/// The cursor that points behind an item.
+/// Encodes the cursor that points behind an item.
 pub(crate) fn encode<R: Resource>(
     sort: &Sort<R>,
     last: &<R::Entity as EntityTrait>::Model,
@@ -21,7 +23,7 @@ pub(crate) fn encode<R: Resource>(
     URL_SAFE_NO_PAD.encode(cursor.to_string())
 }
 
-/// The values in a cursor, if it was made for this order.
+/// Decodes the values of a cursor that was made for this order.
 pub(crate) fn decode<R: Resource>(sort: &Sort<R>, text: &str) -> Result<Vec<Value>, ApiError> {
     let refused = || {
         invalid(
@@ -39,7 +41,7 @@ pub(crate) fn decode<R: Resource>(sort: &Sort<R>, text: &str) -> Result<Vec<Valu
         .zip(&values)
         .map(|((field, _), value)| {
             field
-                .kind
+                .value_type
                 .parse_json(value)
                 .filter(|_| field.nullable || !value.is_null())
                 .ok_or_else(refused)

@@ -7,17 +7,10 @@ use poem_openapi::{
     registry::{MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
-use sea_orm::EntityTrait;
 use serde_json::{Map, Value as Json, json};
 use url::form_urlencoded::Serializer;
 
-use super::{
-    Resource, cursor, openapi,
-    query::{ListQuery, View},
-};
-
-/// The rows behind a resource.
-type Model<R> = <<R as Resource>::Entity as EntityTrait>::Model;
+use super::{Model, Resource, cursor, list_query::ListQuery, openapi, view::View};
 use crate::jsonapi;
 
 /// A resource object with the fields that a view shows.
@@ -40,11 +33,14 @@ pub(crate) fn resource_object<R: Resource>(model: &Model<R>, view: &View<R>) -> 
         "attributes": attributes,
         "links": R::links(model),
     });
-    let relationships: Map<String, Json> = R::INCLUDABLE
+    let relationships: Map<String, Json> = R::RELATIONSHIPS
         .iter()
-        .zip(R::relationships(model))
-        .filter(|(name, _)| view.relationships.contains(name))
-        .map(|(name, value)| ((*name).to_owned(), value))
+        .filter(|relationship| view.relationships.contains(&relationship.name))
+        .map(|relationship| {
+            let id = (relationship.id)(model);
+            let related = id.map(|id| json!({ "type": relationship.resource_type, "id": id }));
+            (relationship.name.to_owned(), json!({ "data": related }))
+        })
         .collect();
     if !relationships.is_empty() {
         object["relationships"] = relationships.into();
@@ -54,20 +50,20 @@ pub(crate) fn resource_object<R: Resource>(model: &Model<R>, view: &View<R>) -> 
 
 /// A document with one resource.
 #[derive(Clone, Debug)]
-pub(crate) struct One<R> {
+pub(crate) struct ResourceDocument<R> {
     document: Json,
     of: PhantomData<R>,
 }
 
-/// A document with a part of a list.
+/// A document with one page of a list.
 #[derive(Clone, Debug)]
-pub(crate) struct Many<R> {
+pub(crate) struct ListDocument<R> {
     document: Json,
     of: PhantomData<R>,
 }
 
-impl<R: Resource> One<R> {
-    /// A document with this resource, and others that it includes.
+impl<R: Resource> ResourceDocument<R> {
+    /// Creates a document of a resource and the ones that it includes.
     pub(crate) fn new(model: &Model<R>, view: &View<R>, included: Vec<Json>) -> Self {
         let mut document = json!({
             "jsonapi": { "version": jsonapi::VERSION },
@@ -82,7 +78,7 @@ impl<R: Resource> One<R> {
         }
     }
 
-    /// Says something about the answer itself.
+    /// Adds the member `meta`.
     #[must_use]
     pub(crate) fn with_meta(mut self, meta: Json) -> Self {
         self.document["meta"] = meta;
@@ -95,8 +91,8 @@ impl<R: Resource> One<R> {
     }
 }
 
-impl<R: Resource> Many<R> {
-    /// A document with this page, with links to others.
+impl<R: Resource> ListDocument<R> {
+    /// Creates a document of a page, with links to others.
     pub(crate) fn new(page: &Page<Model<R>>, query: &ListQuery<R>, included: Vec<Json>) -> Self {
         let data: Vec<Json> = page
             .items
@@ -121,7 +117,7 @@ impl<R: Resource> Many<R> {
     }
 }
 
-/// Links to other parts of the list, as far as they are known.
+/// Links to the other pages that are known.
 fn links<R: Resource>(page: &Page<Model<R>>, query: &ListQuery<R>) -> Json {
     let numbered = |number: u64| link::<R>(&query.rest, "page[number]", &number.to_string());
     let mut links = json!({ "first": numbered(1) });
@@ -194,5 +190,9 @@ macro_rules! document_type {
     };
 }
 
-document_type!(One, "Document", openapi::one_schema::<R>);
-document_type!(Many, "List", openapi::many_schema::<R>);
+document_type!(
+    ResourceDocument,
+    "Document",
+    openapi::resource_document_schema::<R>
+);
+document_type!(ListDocument, "List", openapi::list_document_schema::<R>);

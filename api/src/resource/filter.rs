@@ -1,27 +1,26 @@
-//! What a client filters by.
+//! Filters: from `filter[…]` in a query to SQL conditions.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use media_shared::{ids::least_at, list::Groups};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Value, sea_query::SimpleExpr};
 
 use super::{
-    Field, Operator, Resource,
-    query::Column,
+    Column, Field, Operator, Resource,
     query_string::{QueryString, invalid},
 };
 use crate::jsonapi::ApiError;
 
-/// Which rows a query asks for.
+/// The rows that a query asks for.
 pub(super) struct Filter<R: Resource> {
-    /// What they have in common, but for the groups.
+    /// The condition on them, apart from the groups.
     pub(super) condition: Condition,
-    /// The groups that they are of.
+    /// The groups that they belong to.
     pub(super) groups: Option<Groups<Column<R>>>,
-    /// How many values its lists have.
+    /// The number of values in its lists.
     pub(super) values: usize,
 }
 
-/// What a filter asks of a field.
+/// The condition of a filter on its field.
 enum Comparison {
     Null,
     Among(Vec<Value>),
@@ -29,13 +28,13 @@ enum Comparison {
     AtMost(Value),
 }
 
-/// The most groups that rows are looked up by; more are a condition like others.
+/// The most groups that an index is asked for; more become an ordinary condition.
 const MAX_GROUPS: usize = 8;
-/// How far the time in an identifier may be from the row's time of creation: earlier programs read the clock
-/// twice.
+/// The largest difference between the time in an identifier and the row's time of creation: earlier versions
+/// read the clock twice.
 const IDENTIFIER_SLACK: TimeDelta = TimeDelta::seconds(1);
 
-/// Takes what a query asks for by `filter[…]`.
+/// Takes the parameters `filter[…]` out of a query.
 pub(super) fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter<R>, ApiError> {
     let mut asked = Vec::new();
     for field in R::FIELDS {
@@ -48,9 +47,10 @@ pub(super) fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter
     let condition = asked
         .into_iter()
         .fold(Condition::all(), |all, (field, asked)| {
-            let period = asked.period().filter(|_| field.dates_id);
+            let period = asked.period().filter(|_| field.ordered_by_id);
             let identifiers = period.map(|period| period.identifiers::<R>());
-            all.add_option(identifiers).add(asked.of(field.column))
+            all.add_option(identifiers)
+                .add(asked.condition(field.column))
         });
     Ok(Filter {
         condition,
@@ -66,7 +66,7 @@ fn take_comparison<E: EntityTrait>(
 ) -> Result<Option<Comparison>, ApiError> {
     let parameter = field.parameter(operator);
     let parse = |text: &String| {
-        let parsed = field.kind.parse(text);
+        let parsed = field.value_type.parse(text);
         parsed.map_err(|detail| invalid(&parameter, detail))
     };
     if operator == Operator::In {
@@ -85,7 +85,7 @@ fn take_comparison<E: EntityTrait>(
     }))
 }
 
-/// Takes what an index begins with out of what is asked for.
+/// Takes out the comparison that an index serves best.
 fn take_groups<R: Resource>(
     asked: &mut Vec<(&'static Field<R::Entity>, Comparison)>,
 ) -> Option<Groups<Column<R>>> {
@@ -93,7 +93,7 @@ fn take_groups<R: Resource>(
         Comparison::Among(values) => values.len() <= MAX_GROUPS,
         _ => false,
     };
-    let place = R::LEADING.iter().find_map(|leading| {
+    let place = R::INDEX_PREFIX_FIELDS.iter().find_map(|leading| {
         asked
             .iter()
             .position(|(field, asked)| field.name == *leading && few(asked))
@@ -114,7 +114,7 @@ fn take_groups<R: Resource>(
 }
 
 impl Comparison {
-    fn of<C: ColumnTrait>(self, column: C) -> SimpleExpr {
+    fn condition<C: ColumnTrait>(self, column: C) -> SimpleExpr {
         match self {
             Self::Null => column.is_null(),
             Self::Among(values) => match <[Value; 1]>::try_from(values) {
@@ -126,7 +126,7 @@ impl Comparison {
         }
     }
 
-    /// How many values its list has.
+    /// The number of values in its list.
     fn listed(&self) -> usize {
         match self {
             Self::Among(values) => values.len(),
@@ -134,7 +134,7 @@ impl Comparison {
         }
     }
 
-    /// The times that it leaves, where it is about a time.
+    /// The period that it selects, if it compares times.
     fn period(&self) -> Option<Period> {
         let time = |value: &Value| match value {
             Value::ChronoDateTimeUtc(time) => *time,
@@ -153,14 +153,14 @@ impl Comparison {
     }
 }
 
-/// From one time to another, where there are such.
+/// A period of time, open where there is no bound.
 struct Period {
     begin: Option<DateTime<Utc>>,
     end: Option<DateTime<Utc>>,
 }
 
 impl Period {
-    /// The identifiers of what was created in it, in the terms of their own index.
+    /// A condition on the identifiers of the rows created in it, which their index serves.
     fn identifiers<R: Resource>(&self) -> Condition {
         let from = |time: DateTime<Utc>| R::ID.gte(least_at(time - IDENTIFIER_SLACK));
         let to = |time: DateTime<Utc>| R::ID.lte(least_at(time + IDENTIFIER_SLACK));

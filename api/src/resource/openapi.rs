@@ -1,4 +1,4 @@
-//! How OpenAPI describes a resource: its parameters and its documents, from the table.
+//! The OpenAPI description of a resource: the parameters and the documents that follow from its table.
 
 use poem_openapi::{
     ParameterStyle,
@@ -7,13 +7,18 @@ use poem_openapi::{
 use serde_json::{Value as Json, json};
 
 use super::{Field, Operator, Resource};
-
-/// How the description of a filter ends that takes an empty value.
-pub(crate) const ASKS_FOR_NULL: &str = "Empty asks for null";
 use crate::jsonapi;
 
+/// A parameter of the query that no signature of a handler shows.
+pub(crate) struct QueryParameter {
+    /// Its description for the framework.
+    pub(crate) meta: MetaOperationParam,
+    /// Whether an empty value has a meaning of its own, which the framework's type cannot say.
+    pub(crate) allows_empty: bool,
+}
+
 /// The parameters of a list.
-pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
+pub(crate) fn list_parameters<R: Resource>() -> Vec<QueryParameter> {
     let mut parameters = vec![
         parameter(
             "page[number]",
@@ -65,40 +70,8 @@ pub(crate) fn list_parameters<R: Resource>() -> Vec<MetaOperationParam> {
     parameters
 }
 
-/// The parameter that says whose media is meant.
-pub(crate) fn project_parameter() -> MetaOperationParam {
-    let schema = MetaSchema {
-        max_length: Some(255),
-        ..example(MetaSchema::new("string"), json!("project-1"))
-    };
-    let description = "The project that the media belongs to, where several have one at this path, or where the token names several; empty for none";
-    parameter("project_id", schema, description)
-}
-
-/// The parameters of a signed link, which come and go together.
-pub(crate) fn link_parameters() -> Vec<MetaOperationParam> {
-    let text = |text: &str| example(MetaSchema::new("string"), json!(text));
-    vec![
-        parameter(
-            "media",
-            text("01a209d3-ac64-703f-91dc-9affcb76ba68"),
-            "Of a signed link: the media that it is good for",
-        ),
-        parameter(
-            "expires",
-            text("1795463456"),
-            "Of a signed link: until when, in seconds since 1970",
-        ),
-        parameter(
-            "signature",
-            text("6-3ecDKUOGAN389qhN3el6W2vM9STbDE0CaIZSe1S2k"),
-            "Of a signed link: that it was made here; `disposition` belongs to what is signed",
-        ),
-    ]
-}
-
-/// The parameters that say what to show.
-pub(crate) fn view_parameters<R: Resource>() -> Vec<MetaOperationParam> {
+/// The parameters that select fields and related resources.
+pub(crate) fn view_parameters<R: Resource>() -> Vec<QueryParameter> {
     let names: Vec<&str> = R::FIELDS.iter().map(|field| field.name).take(3).collect();
     let by_type = MetaSchema {
         properties: vec![(R::TYPE, inline(MetaSchema::new("string")))],
@@ -107,31 +80,32 @@ pub(crate) fn view_parameters<R: Resource>() -> Vec<MetaOperationParam> {
             json!({ R::TYPE: names.join(",") }),
         )
     };
-    let mut parameters = vec![MetaOperationParam {
-        style: Some(ParameterStyle::DeepObject),
-        ..parameter(
-            "fields",
-            by_type,
-            "The fields to include in the response. The key is the resource type and the value is an array of fields, or a comma separated list",
-        )
-    }];
-    if !R::INCLUDABLE.is_empty() {
+    let mut fields = parameter(
+        "fields",
+        by_type,
+        "The fields to include in the response. The key is the resource type and the value is an array of fields, or a comma separated list",
+    );
+    fields.meta.style = Some(ParameterStyle::DeepObject);
+    let mut parameters = vec![fields];
+    let related: Vec<&str> = R::RELATIONSHIPS.iter().map(|known| known.name).collect();
+    if !related.is_empty() {
         for name in ["included", "include"] {
-            let relationships = R::INCLUDABLE.join(", ");
-            let description =
-                format!("Related resources to include in the response: {relationships}");
-            let mut parameter = list_parameter(name, &description, R::INCLUDABLE.join(","));
-            parameter.schema = inline(MetaSchema {
+            let description = format!(
+                "Related resources to include in the response: {}",
+                related.join(", ")
+            );
+            let mut parameter = list_parameter(name, &description, related.join(","));
+            parameter.meta.schema = inline(MetaSchema {
                 items: Some(Box::new(inline(MetaSchema {
                     // Empty asks for none (JSON:API 1.1 §5.1.1).
-                    enum_items: R::INCLUDABLE
+                    enum_items: related
                         .iter()
                         .chain(&[""])
                         .map(|name| (*name).into())
                         .collect(),
                     ..MetaSchema::new("string")
                 }))),
-                ..example(MetaSchema::new("array"), json!(R::INCLUDABLE))
+                ..example(MetaSchema::new("array"), json!(related))
             });
             parameters.push(parameter);
         }
@@ -142,35 +116,35 @@ pub(crate) fn view_parameters<R: Resource>() -> Vec<MetaOperationParam> {
 fn filter_parameter<E: sea_orm::EntityTrait>(
     field: &Field<E>,
     operator: Operator,
-) -> MetaOperationParam {
+) -> QueryParameter {
     let name = field.parameter(operator);
     let what = format!("`{}`: {}", field.name, field.description);
-    let value = || example(field.kind.schema(), example_of(field));
+    let value = || example(field.value_type.schema(), example_of(field));
     match operator {
-        Operator::Equal if field.nullable => {
-            parameter(&name, value(), &format!("{what}. {ASKS_FOR_NULL}"))
-        }
+        Operator::Equal if field.nullable => QueryParameter {
+            allows_empty: true,
+            ..parameter(&name, value(), &format!("{what}. Empty asks for null"))
+        },
         Operator::Equal => parameter(&name, value(), &what),
         Operator::AtLeast => parameter(&name, value(), &format!("{what}. At least this")),
         Operator::AtMost => parameter(&name, value(), &format!("{what}. At most this")),
         Operator::In => {
             let items = MetaSchema {
-                items: Some(Box::new(inline(field.kind.schema()))),
+                items: Some(Box::new(inline(field.value_type.schema()))),
                 ..example(MetaSchema::new("array"), json!([example_of(field)]))
             };
             let description = format!(
                 "{what}. Any of a comma separated list, at most 1000; `{name}[]=…` for values with commas"
             );
-            MetaOperationParam {
-                explode: false,
-                style: Some(ParameterStyle::Form),
-                ..parameter(&name, items, &description)
-            }
+            let mut list = parameter(&name, items, &description);
+            list.meta.explode = false;
+            list.meta.style = Some(ParameterStyle::Form);
+            list
         }
     }
 }
 
-fn list_parameter(name: &str, description: &str, sample: String) -> MetaOperationParam {
+fn list_parameter(name: &str, description: &str, sample: String) -> QueryParameter {
     parameter(
         name,
         example(MetaSchema::new("string"), Json::from(sample)),
@@ -188,16 +162,20 @@ fn sort_example<R: Resource>() -> String {
     format!("-{}", sortable.join(","))
 }
 
-fn parameter(name: &str, schema: MetaSchema, description: &str) -> MetaOperationParam {
-    MetaOperationParam {
-        name: name.to_owned(),
-        schema: inline(schema),
-        in_type: MetaParamIn::Query,
-        description: Some(description.to_owned()),
-        required: false,
-        deprecated: false,
-        explode: true,
-        style: None,
+/// Describes an optional parameter of the query.
+pub(crate) fn parameter(name: &str, schema: MetaSchema, description: &str) -> QueryParameter {
+    QueryParameter {
+        meta: MetaOperationParam {
+            name: name.to_owned(),
+            schema: inline(schema),
+            in_type: MetaParamIn::Query,
+            description: Some(description.to_owned()),
+            required: false,
+            deprecated: false,
+            explode: true,
+            style: None,
+        },
+        allows_empty: false,
     }
 }
 
@@ -205,7 +183,7 @@ fn inline(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
 }
 
-fn example(schema: MetaSchema, value: Json) -> MetaSchema {
+pub(crate) fn example(schema: MetaSchema, value: Json) -> MetaSchema {
     MetaSchema {
         example: Some(value),
         ..schema
@@ -230,7 +208,7 @@ fn resource_schema<R: Resource>() -> MetaSchema {
                 let schema = MetaSchema {
                     nullable: field.nullable,
                     description: Some(field.description),
-                    ..example(field.kind.schema(), example_of(field))
+                    ..example(field.value_type.schema(), example_of(field))
                 };
                 (field.name, inline(schema))
             })
@@ -274,7 +252,7 @@ fn included_member() -> (&'static str, MetaSchemaRef) {
 }
 
 /// The schema of a document with one resource.
-pub(crate) fn one_schema<R: Resource>() -> MetaSchema {
+pub(crate) fn resource_document_schema<R: Resource>() -> MetaSchema {
     MetaSchema {
         required: vec!["jsonapi", "data"],
         properties: vec![
@@ -287,8 +265,8 @@ pub(crate) fn one_schema<R: Resource>() -> MetaSchema {
     }
 }
 
-/// The schema of a document with a part of a list.
-pub(crate) fn many_schema<R: Resource>() -> MetaSchema {
+/// The schema of a document with one page of a list.
+pub(crate) fn list_document_schema<R: Resource>() -> MetaSchema {
     let link = |description| {
         inline(MetaSchema {
             description: Some(description),

@@ -1,4 +1,4 @@
-//! The parameters of a query, each taken once by whoever knows it; what nobody took is refused.
+//! The parameters of a query. Each reader takes those it knows; the rest is refused.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::jsonapi::{ApiError, ErrorCode};
 /// The most values that a list in a query may have.
 const MAX_VALUES: usize = 1000;
 
-/// The parameters of a query by name, in the order in which they came.
+/// The parameters of a query by name, in their order.
 pub(crate) struct QueryString(BTreeMap<String, Vec<String>>);
 
 impl QueryString {
     /// Reads the query of a request.
-    pub(crate) fn of(request: &Request) -> Self {
+    pub(crate) fn from_request(request: &Request) -> Self {
         let mut parameters = BTreeMap::<_, Vec<_>>::new();
         let query = request.uri().query().unwrap_or_default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -27,7 +27,7 @@ impl QueryString {
         Self(parameters)
     }
 
-    /// Takes a parameter that can be given once.
+    /// Takes a parameter that may be given once.
     pub(crate) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         match self.0.remove(name) {
             None => Ok(None),
@@ -36,7 +36,7 @@ impl QueryString {
         }
     }
 
-    /// A parameter that is left for others to take, where it was given once.
+    /// Reads a parameter that was given once, and leaves it there.
     pub(crate) fn peek(&self, name: &str) -> Option<&str> {
         match self.0.get(name)?.as_slice() {
             [only] => Some(only),
@@ -99,7 +99,7 @@ impl QueryString {
         Ok(lists)
     }
 
-    /// Refuses what is left: a misspelt parameter would otherwise be passed over in silence.
+    /// Refuses the parameters that are left: a misspelt one must not be ignored.
     pub(crate) fn finish(self) -> Result<(), ApiError> {
         match self.0.into_keys().next() {
             None => Ok(()),
@@ -114,7 +114,7 @@ impl QueryString {
 
 /// Refuses every parameter, for paths that take none.
 pub(crate) fn refuse_parameters(request: &Request) -> Result<(), ApiError> {
-    QueryString::of(request).finish()
+    QueryString::from_request(request).finish()
 }
 
 /// A parameter's value that cannot be accepted.
@@ -122,7 +122,7 @@ pub(crate) fn invalid(parameter: &str, detail: impl Into<String>) -> ApiError {
     ApiError::at_parameter(ErrorCode::InvalidValue, parameter, detail)
 }
 
-/// Something that a parameter names and that is not there.
+/// A name in a parameter that does not exist.
 pub(crate) fn unknown(parameter: &str, detail: impl Into<String>) -> ApiError {
     ApiError::at_parameter(ErrorCode::UnknownParameter, parameter, detail)
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests and answers on their way.
+//! The bodies of requests and answers while they are transferred.
 
 use std::{
     io,
@@ -16,23 +16,23 @@ use hyper::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connections::{ActiveRequest, Slot};
+use super::connections::{ActiveRequest, ConnectionSlot};
 
-/// The most bytes of an answer that are handed on at once: the rest stays in one place, and the answer
-/// counts as in progress until little of it is left.
+/// The largest chunk of an answer that is passed to hyper: the answer counts as in progress until little of it is
+/// left.
 const MAX_FRAME_BYTES: usize = 64 * 1024;
 
-/// How fast the body of a request has to come.
+/// The minimum rate of request bodies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyPace {
     /// Bytes a second.
     pub(crate) min_rate: u64,
-    /// The time that the rate is measured over. Only time spent waiting for the client counts.
+    /// The window over which the rate is measured. Only time spent waiting for the client counts.
     pub(crate) window: Duration,
 }
 
 impl BodyPace {
-    /// The bytes that have to come in a window: one at least.
+    /// The minimum bytes in a window: at least one.
     fn min_bytes(self) -> u64 {
         self.min_rate
             .saturating_mul(self.window.as_millis().try_into().unwrap_or(u64::MAX))
@@ -44,9 +44,9 @@ impl BodyPace {
 /// The body of a request, which fails with [`io::ErrorKind::TimedOut`] if it comes too slowly.
 pub(super) struct RequestBody {
     body: Incoming,
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     pace: BodyPace,
-    /// Since when the client is waited for.
+    /// The start of the present wait for the client.
     waiting: Option<Instant>,
     /// Time waited in the present window.
     waited: Duration,
@@ -56,7 +56,7 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(body: Incoming, slot: Arc<Slot>, pace: BodyPace) -> Self {
+    pub(super) fn new(body: Incoming, slot: Arc<ConnectionSlot>, pace: BodyPace) -> Self {
         Self {
             body,
             slot,
@@ -68,7 +68,7 @@ impl RequestBody {
         }
     }
 
-    /// Ends the window if its time is over; an error if too little came in it.
+    /// Ends the window when its time is over; fails if it received too little.
     fn end_window(&mut self) -> io::Result<()> {
         if self.waited < self.pace.window {
             return Ok(());
@@ -146,8 +146,8 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of an answer. While it is there, its connection serves a request, and all that the answer's
-/// extensions hold (shares of limits, of memory) is held.
+/// The body of an answer. Until it is dropped, its connection counts as active, and the answer's extensions (shares
+/// of limits and of memory) stay alive.
 pub(super) struct ResponseBody {
     body: BoxBody<Bytes, io::Error>,
     /// The rest of a frame.

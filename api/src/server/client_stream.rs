@@ -1,4 +1,5 @@
-//! The bytes of a connection, as the table of connections needs to know of them.
+//! The byte stream of a connection. It reports progress to the table of connections, and drains the rest of a
+//! rejected body before it closes.
 
 use std::{
     io::{self, IoSlice},
@@ -14,21 +15,20 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::connections::{Phase, Slot};
+use super::connections::{ConnectionSlot, Phase};
 
-/// The most bytes of a refused body that are read to no purpose.
+/// The most bytes of a rejected body that are drained.
 const MAX_DRAINED_BYTES: usize = 16 << 20;
-/// The longest time that is spent on it.
+/// The longest time to drain a rejected body.
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
-/// How much of it is read at once.
+/// The buffer size for draining.
 const DRAIN_BUFFER_BYTES: usize = 16 * 1024;
 
-/// A connection that tells its slot of bytes that come and go, and closes so that the client can read
-/// the answer: if some of a refused body is still to come, it is read for a while. A client that writes
-/// into a closed connection never reads why its request was refused.
+/// A stream that reports its bytes to its slot. At shutdown it drains the rest of a rejected body for a while: a
+/// client that writes into a closed connection never reads why its request was rejected.
 pub(super) struct ClientStream {
     stream: TcpStream,
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     drain: Option<Drain>,
 }
 
@@ -38,7 +38,7 @@ struct Drain {
 }
 
 impl ClientStream {
-    pub(super) fn new(stream: TcpStream, slot: Arc<Slot>) -> Self {
+    pub(super) fn new(stream: TcpStream, slot: Arc<ConnectionSlot>) -> Self {
         Self {
             stream,
             slot,
@@ -49,14 +49,14 @@ impl ClientStream {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Pending => self.slot.write_blocked(),
-            Poll::Ready(Ok(bytes)) => self.slot.bytes_went(Some(*bytes)),
+            Poll::Ready(Ok(bytes)) => self.slot.bytes_sent(Some(*bytes)),
             Poll::Ready(Err(_)) => {}
         }
         written
     }
 
-    /// Reads on until the client has closed its side, or a limit is reached.
-    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Drains a rejected body until the client closes its side or a limit is reached.
+    fn poll_drain_rejected_body(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let slot = &self.slot;
         let drain = self.drain.get_or_insert_with(|| {
             slot.enter(Phase::Draining);
@@ -91,7 +91,7 @@ impl AsyncRead for ClientStream {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         match buffer.filled().len() - before {
             0 => {}
-            bytes => self.slot.bytes_came(bytes),
+            bytes => self.slot.bytes_received(bytes),
         }
         Poll::Ready(Ok(()))
     }
@@ -121,14 +121,14 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.slot.bytes_went(None);
+        self.slot.bytes_sent(None);
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
         if self.slot.has_unread_body() {
-            ready!(self.poll_drain(context));
+            ready!(self.poll_drain_rejected_body(context));
         }
         Poll::Ready(Ok(()))
     }

@@ -1,9 +1,8 @@
-//! The table of open connections: how many there are, and which one is closed when there are too many.
+//! The table of open connections: its limits, and the eviction when one is exceeded.
 //!
-//! Every connection is accepted. When the table is full, a connection that does nothing for its client
-//! gives way: first one whose refused body is being read to no purpose, then the one that has waited
-//! longest for a request, then the oldest event stream, which its client resumes by itself. Only when
-//! all others serve requests is the new connection turned away, with 503.
+//! Every connection is accepted. When the table is full, one is evicted: first one that drains a rejected body, then
+//! the one that has waited longest for a request, then the oldest event stream, which its client resumes by itself.
+//! If all others serve requests, the new connection is turned away with 503.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -21,29 +20,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client_address::site;
 
-/// How long a client may take to send the head of a request, the first one of a connection included.
+/// The longest time to send the head of a request, including the first one of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may stay idle between two requests. Longer than proxies keep theirs (60 s at
-/// AWS and nginx), so that they never use a connection that was just closed.
+/// The longest idle time between two requests. It is longer than that of proxies (60 s at AWS and nginx), so that
+/// they never use a connection that was just closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may take to read [`MIN_READ_BYTES`] of an answer.
+/// The longest time to read [`MIN_READ_BYTES`] of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The bytes of an answer that a client has to read within [`READ_TIMEOUT`].
 const MIN_READ_BYTES: usize = 16 * 1024;
 
-/// The bytes of an unfinished head beyond which it counts as a large one.
+/// The size above which an unfinished head counts as large, in bytes.
 const LARGE_HEAD_BYTES: usize = 16 * 1024;
-/// The most large heads that may be unfinished at a time, from all clients. Hardly any client sends one.
+/// The most unfinished large heads at a time, of all clients. Hardly any client sends one.
 const MAX_LARGE_HEADS: usize = 64;
 
-/// How many connections there may be.
+/// The limits of the number of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimits {
-    /// In all.
+    /// The total.
     pub(crate) total: usize,
-    /// From one address, or one /64 of IPv6.
+    /// The number from one address, or one /64 of IPv6.
     pub(crate) per_address: usize,
-    /// Proxies, which have the connections of all their clients: only the total applies to them.
+    /// Proxies, which carry the connections of all their clients: only the total applies to them.
     pub(crate) proxies: Vec<IpNet>,
 }
 
@@ -54,16 +53,16 @@ pub(super) struct Connections {
     table: Mutex<Table>,
 }
 
-/// The order in which connections give way.
+/// The order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// A refused body is being read so that the client reads the answer.
+    /// A rejected body is drained, so that the client reads the answer.
     Draining,
     /// No request is in progress.
     Waiting,
     /// An event stream.
     Streaming,
-    /// A request is in progress: never closed for another connection.
+    /// A request is in progress: never evicted.
     Active,
 }
 
@@ -72,9 +71,9 @@ struct Table {
     next: u64,
     slots: HashMap<u64, Arc<Shared>>,
     per_address: HashMap<IpAddr, usize>,
-    /// Connections that can give way, in all (`None`) and by address, the first one first.
+    /// The connections that can be evicted, of all addresses (`None`) and by address, in the order of eviction.
     evictable: BTreeMap<(Option<IpAddr>, Phase, u64), u64>,
-    /// Connections with a large head that is not finished, the oldest first.
+    /// The connections with an unfinished large head, the oldest first.
     large_heads: VecDeque<u64>,
 }
 
@@ -82,32 +81,32 @@ struct Table {
 struct Shared {
     address: IpAddr,
     phase: Mutex<(Phase, u64)>,
-    /// Whether a request is being answered; bytes that come are not the head of one.
+    /// Whether a request is in progress: received bytes do not belong to a head.
     busy: AtomicBool,
-    /// Whether a part of a head has come.
+    /// Whether a part of a head was received.
     head: AtomicBool,
-    /// Bytes of it that have come.
+    /// The received bytes of the head.
     head_bytes: AtomicUsize,
-    /// Since when the connection waits for a request or its head, in milliseconds.
+    /// The start of the wait for a request or its head, in milliseconds.
     since: AtomicU64,
-    /// Since when an answer waits to be read, plus one; 0 if none does.
+    /// The time at which an answer was blocked by the client, plus one; 0 if none is.
     blocked_since: AtomicU64,
-    /// Bytes that were read of it since then.
+    /// The bytes that the client has read since then.
     unblocked: AtomicUsize,
-    /// Whether the body of the present request has not been read to its end.
+    /// Whether the body of the present request was not read to its end.
     unread: AtomicBool,
     close: CancellationToken,
 }
 
-/// The place of one connection in the table; it leaves when this is dropped.
-pub(super) struct Slot {
+/// The entry of one connection in the table, which is removed when this is dropped.
+pub(super) struct ConnectionSlot {
     connections: Arc<Connections>,
     id: u64,
     shared: Arc<Shared>,
 }
 
-/// Keeps a connection from being closed for another one: a request is in progress.
-pub(super) struct ActiveRequest(Arc<Slot>);
+/// A request in progress, which keeps its connection from being evicted.
+pub(super) struct ActiveRequest(Arc<ConnectionSlot>);
 
 impl Connections {
     pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
@@ -118,9 +117,8 @@ impl Connections {
         })
     }
 
-    /// Enters a connection, and closes another one if there are too many. `None` if all others are
-    /// serving requests.
-    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Slot> {
+    /// Adds a connection, and evicts another one if there are too many. None if all others serve requests.
+    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let address = site(peer.to_canonical());
         let mut table = lock(&self.table);
         let own = table.per_address.get(&address).copied().unwrap_or_default();
@@ -152,20 +150,19 @@ impl Connections {
         table.slots.insert(number, Arc::clone(&shared));
         *table.per_address.entry(address).or_default() += 1;
         table.index(address, (Phase::Waiting, number), number);
-        Some(Slot {
+        Some(ConnectionSlot {
             connections: Arc::clone(self),
             id: number,
             shared,
         })
     }
 
-    /// Closes the connection that is the first to give way, if one is.
+    /// Evicts the first connection, if one can be.
     pub(super) fn make_room(&self) {
         lock(&self.table).evict(None);
     }
 
-    /// Closes connections whose clients are too slow: in sending a head, in asking for anything, or in
-    /// reading an answer.
+    /// Closes connections whose clients are too slow to send a head, to send a request, or to read an answer.
     pub(super) fn close_overdue(&self) {
         self.close_overdue_at(self.now());
     }
@@ -200,7 +197,7 @@ impl Table {
         self.evictable.remove(&(Some(address), phase, number));
     }
 
-    /// Closes the first connection that can give way, of one address or of all.
+    /// Evicts the first connection of one address, or of all.
     fn evict(&mut self, address: Option<IpAddr>) -> bool {
         let range = (address, Phase::Draining, 0)..(address, Phase::Active, 0);
         let first = self.evictable.range(range).next().map(|(_, id)| *id);
@@ -230,7 +227,7 @@ impl Table {
         self.large_heads.retain(|each| *each != id);
     }
 
-    /// Forgets a connection, so that there is room before its task has ended.
+    /// Removes a connection, so that there is room before its task has ended.
     fn remove(&mut self, id: u64) -> Option<Arc<Shared>> {
         let shared = self.slots.remove(&id)?;
         self.unindex(shared.address, *lock(&shared.phase));
@@ -262,8 +259,8 @@ impl Shared {
     }
 }
 
-impl Slot {
-    /// A request has come.
+impl ConnectionSlot {
+    /// Marks the begin of a request.
     pub(super) fn begin(self: &Arc<Self>, has_body: bool) -> ActiveRequest {
         self.shared.busy.store(true, Ordering::Relaxed);
         self.shared.unread.store(has_body, Ordering::Relaxed);
@@ -274,7 +271,7 @@ impl Slot {
         ActiveRequest(Arc::clone(self))
     }
 
-    /// Goes over to another phase.
+    /// Enters another phase.
     pub(super) fn enter(&self, phase: Phase) {
         let mut table = lock(&self.connections.table);
         if !table.slots.contains_key(&self.id) {
@@ -294,9 +291,9 @@ impl Slot {
         self.shared.close.cancelled().await;
     }
 
-    /// Notes bytes that have come from the client. If they make a head a large one and there are too many of
-    /// those, the connection with the oldest is closed.
-    pub(super) fn bytes_came(&self, bytes: usize) {
+    /// Records received bytes. If they make a head a large one and there are too many, the connection with the oldest
+    /// one is closed.
+    pub(super) fn bytes_received(&self, bytes: usize) {
         let shared = &self.shared;
         if shared.busy.load(Ordering::Relaxed) {
             return;
@@ -312,16 +309,16 @@ impl Slot {
         }
     }
 
-    /// The client does not read as fast as the answer comes.
+    /// Records that the client reads more slowly than the answer is sent.
     pub(super) fn write_blocked(&self) {
         let blocked = &self.shared.blocked_since;
         let now = self.connections.now() + 1;
-        // Kept if it is blocked already.
+        // The first time counts.
         let _ = blocked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The client has read some of the answer; or all of it.
-    pub(super) fn bytes_went(&self, bytes: Option<usize>) {
+    /// Records that the client has read some bytes of the answer, or all (`None`).
+    pub(super) fn bytes_sent(&self, bytes: Option<usize>) {
         let shared = &self.shared;
         if shared.blocked_since.load(Ordering::Relaxed) == 0 {
             return;
@@ -333,12 +330,12 @@ impl Slot {
         }
     }
 
-    /// The body of the present request was read to its end.
+    /// Records that the body of the present request was read to its end.
     pub(super) fn body_ended(&self) {
         self.shared.unread.store(false, Ordering::Relaxed);
     }
 
-    /// Whether some of the last request's body has not been read.
+    /// Whether the last request's body was not read to its end.
     pub(super) fn has_unread_body(&self) -> bool {
         self.shared.unread.load(Ordering::Relaxed)
     }
@@ -355,13 +352,13 @@ impl Drop for ActiveRequest {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         lock(&self.connections.table).remove(self.id);
     }
 }
 
-/// No code panics while it holds one of these.
+/// Locks a mutex. No code panics while it holds one of these.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

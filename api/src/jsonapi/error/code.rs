@@ -1,19 +1,18 @@
-//! The table of errors.
+//! The table of error codes.
 
 use poem::http::StatusCode;
 
-/// Makes the codes out of their table: what each means, its name, how clients see it, the HTTP status
-/// that goes with it, and its title.
+/// Defines the codes from their table: meaning, name, code on the wire, HTTP status and title.
 macro_rules! error_codes {
     ($($(#[$meaning:meta])* $name:ident: $code:literal, $status:ident, $title:literal;)*) => {
-        /// The stable code of an error, for programs to switch on.
+        /// The stable code of an error, for programs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ErrorCode {
             $($(#[$meaning])* $name,)*
         }
 
         impl ErrorCode {
-            /// The code as clients see it.
+            /// The code on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
@@ -23,7 +22,7 @@ macro_rules! error_codes {
                 match self { $(Self::$name => StatusCode::$status,)* }
             }
 
-            /// What it is called, for people.
+            /// The title, for people.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
@@ -36,20 +35,20 @@ error_codes! {
     NotFound: "not_found", NOT_FOUND, "Not found";
     /// The request needs a token and has none.
     Unauthenticated: "unauthenticated", UNAUTHORIZED, "Unauthenticated";
-    /// The token is not good for this.
+    /// The token's scope does not allow this.
     InsufficientScope: "insufficient_scope", FORBIDDEN, "Insufficient scope";
-    /// The caller may not do this, or not from where it comes.
+    /// The caller may not do this, or not from its origin.
     Forbidden: "forbidden", FORBIDDEN, "Forbidden";
-    /// The token is not believed.
+    /// The token is invalid.
     InvalidToken: "invalid_token", UNAUTHORIZED, "Invalid token";
-    /// The link was not made here, or was changed.
+    /// The link was not signed here, or was changed.
     InvalidLink: "invalid_link", FORBIDDEN, "Invalid link";
-    /// The link was good once.
+    /// The link has expired.
     LinkExpired: "link_expired", FORBIDDEN, "Link expired";
-    /// The project would store more than it may.
+    /// The project would exceed its quota.
     // RFC 4331 §6.
     QuotaExceeded: "quota_exceeded", INSUFFICIENT_STORAGE, "Quota exceeded";
-    /// The project has as many unfinished jobs as it may.
+    /// The project has reached its limit of unfinished jobs.
     TooManyJobs: "too_many_jobs", TOO_MANY_REQUESTS, "Too many jobs";
     /// The caller makes too many requests.
     RateLimited: "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
@@ -62,11 +61,11 @@ error_codes! {
     UriTooLong: "uri_too_long", URI_TOO_LONG, "URI too long";
     /// The route does not take this method.
     MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
-    /// The client takes nothing that the route can give.
+    /// The client accepts no type that the route can send.
     NotAcceptable: "not_acceptable", NOT_ACCEPTABLE, "Not acceptable";
     /// The body is of a type that the route does not take.
     UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
-    /// The body cannot be read as what it says it is.
+    /// The body does not parse as its Content-Type.
     MalformedBody: "malformed_body", BAD_REQUEST, "Malformed body";
     /// The body ended before it was whole.
     IncompleteBody: "incomplete_body", BAD_REQUEST, "Incomplete body";
@@ -76,11 +75,11 @@ error_codes! {
     UnknownParameter: "unknown_parameter", BAD_REQUEST, "Unknown parameter";
     /// A value cannot be accepted.
     InvalidValue: "invalid_value", UNPROCESSABLE_ENTITY, "Invalid value";
-    /// The bytes are not as many as was promised.
+    /// The number of bytes differs from the announced one.
     SizeMismatch: "size_mismatch", UNPROCESSABLE_ENTITY, "Size mismatch";
-    /// The bytes do not hash to what was promised.
+    /// The checksum of the bytes differs from the announced one.
     ChecksumMismatch: "checksum_mismatch", UNPROCESSABLE_ENTITY, "Checksum mismatch";
-    /// No byte came for too long.
+    /// No byte arrived for too long.
     Stalled: "stalled", REQUEST_TIMEOUT, "Request stalled";
     /// The requested range lies outside the media.
     RangeNotSatisfiable: "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "Range not satisfiable";
@@ -88,8 +87,16 @@ error_codes! {
     PreconditionFailed: "precondition_failed", PRECONDITION_FAILED, "Precondition failed";
     /// The request cannot be understood.
     BadRequest: "bad_request", BAD_REQUEST, "Bad request";
-    /// The present state does not allow it.
+    /// The document is of another type or about another resource than the path, or the path is ambiguous.
     Conflict: "conflict", CONFLICT, "Conflict";
+    /// The status of the job does not allow the signal.
+    SignalRefused: "signal_refused", CONFLICT, "Signal refused";
+    /// Only a job that waits can be changed.
+    NotWaiting: "not_waiting", CONFLICT, "Job not waiting";
+    /// Another unfinished job holds the same unicity.
+    UnicityTaken: "unicity_taken", CONFLICT, "Unicity taken";
+    /// The operator has set no key to sign links with.
+    LinksNotConfigured: "links_not_configured", CONFLICT, "Links not configured";
     /// The job cannot be tried again: its password, query values or headers were removed when it ended.
     SecretsRemoved: "secrets_removed", CONFLICT, "Secrets removed";
     /// The database or storage cannot be reached; trying again later can help.

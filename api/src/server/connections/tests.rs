@@ -11,11 +11,11 @@ fn connections(total: usize, per_address: usize) -> Arc<Connections> {
     })
 }
 
-fn admit(connections: &Arc<Connections>, from: IpAddr) -> Arc<Slot> {
+fn admit(connections: &Arc<Connections>, from: IpAddr) -> Arc<ConnectionSlot> {
     Arc::new(connections.admit(from).unwrap())
 }
 
-fn is_closed(slot: &Slot) -> bool {
+fn is_closed(slot: &ConnectionSlot) -> bool {
     slot.shared.close.is_cancelled()
 }
 
@@ -87,14 +87,14 @@ fn heads_idleness_and_reading_have_their_time() {
     after(12);
     assert!(is_closed(&silent) && !is_closed(&idle));
     // A byte of a head, and then no more.
-    idle.bytes_came(1);
+    idle.bytes_received(1);
     after(12);
     assert!(is_closed(&idle));
     for slot in [&slow, &reader] {
         slot.write_blocked();
     }
-    reader.bytes_went(Some(MIN_READ_BYTES));
-    slow.bytes_went(Some(1));
+    reader.bytes_sent(Some(MIN_READ_BYTES));
+    slow.bytes_sent(Some(1));
     after(29);
     assert!(!is_closed(&slow));
     after(32);
@@ -106,14 +106,14 @@ fn of_too_many_large_heads_the_oldest_gives_way() {
     let all = connections(1000, 1000);
     let large = || {
         let slot = admit(&all, HERE);
-        slot.bytes_came(LARGE_HEAD_BYTES);
-        slot.bytes_came(1);
+        slot.bytes_received(LARGE_HEAD_BYTES);
+        slot.bytes_received(1);
         slot
     };
     let slots: Vec<_> = (0..MAX_LARGE_HEADS).map(|_| large()).collect();
     // Small ones are not concerned, nor is one that has become a request.
     let small = admit(&all, HERE);
-    small.bytes_came(LARGE_HEAD_BYTES);
+    small.bytes_received(LARGE_HEAD_BYTES);
     let _request = slots[0].begin(false);
     let one_more = large();
     assert!(slots.iter().all(|slot| !is_closed(slot)));

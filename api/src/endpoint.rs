@@ -1,0 +1,78 @@
+//! Puts operations, pages and middleware together.
+
+use std::sync::Arc;
+
+use media_shared::{config::Config, services::Services};
+use poem::{Endpoint, EndpointExt as _, Route, middleware::CatchPanic};
+use poem_openapi::{LicenseObject, OpenApi as _, OpenApiService};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authentication::Authentication,
+    health::{self, HealthOperations},
+    jobs::{self, JobOperations},
+    media::{self, MediaOperations},
+    middleware::{
+        cors::allow_origins,
+        error_documents::{answer_errors, answer_panic},
+        head_limits::check_head,
+        negotiation::negotiate,
+        origin_guard::guard_origin,
+        rate_limit::{RateLimit, limit_rate, limit_refusals},
+        request_limits::{RequestLimits, limit_requests},
+        request_telemetry::observe,
+        security_headers::add_security_headers,
+    },
+    openapi_spec::{self, Documented},
+    routes::{RouteTable, match_route},
+    static_page::StaticPage,
+};
+
+/// All operations.
+pub(crate) type Operations = (JobOperations, MediaOperations, HealthOperations);
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
+
+/// The endpoint of the service. Every error beneath leaves it as a JSON:API error document.
+pub(crate) fn endpoint(
+    services: Services,
+    config: &Config,
+    authentication: Authentication,
+    rate_limit: RateLimit,
+    shutdown: CancellationToken,
+) -> impl Endpoint + use<> {
+    let services = Arc::new(services);
+    let operations: Documented<Operations> = Documented((
+        jobs::operations(&services, config.projects.user_max_priority, shutdown),
+        media::operations(&services, config),
+        health::operations(&services),
+    ));
+    let routes = RouteTable::new(&Operations::meta());
+    let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
+        .description("Imports media from anywhere, keeps it, and serves it back.")
+        .license(LicenseObject::new("MIT"));
+    let guarded = authentication.is_on();
+    let spec = openapi_spec::complete(&service.spec(), guarded);
+    let page = openapi_spec::page(&service.swagger_ui_html(), &service.spec(), &spec);
+    let limits = RequestLimits::new(&config.http);
+    let origins = Arc::new(config.http.cors.clone());
+    let (error_routes, refusal_limit) = (routes.clone(), rate_limit.clone());
+    Route::new()
+        .at("/openapi.json", StaticPage::new(JSON, spec))
+        .at("/docs", StaticPage::new(HTML, page))
+        .nest("/", service)
+        .around(move |endpoint, request| limit_requests(endpoint, request, limits.clone()))
+        .around(move |endpoint, request| limit_rate(endpoint, request, rate_limit.clone()))
+        .with(authentication)
+        .around(move |endpoint, request| limit_refusals(endpoint, request, refusal_limit.clone()))
+        .around(negotiate)
+        .around(move |endpoint, request| guard_origin(endpoint, request, guarded))
+        .around(check_head)
+        .around(move |endpoint, request| answer_errors(endpoint, request, error_routes.clone()))
+        .with(CatchPanic::new().with_handler(answer_panic))
+        .around(observe)
+        .around(move |endpoint, request| allow_origins(endpoint, request, Arc::clone(&origins)))
+        .around(move |endpoint, request| add_security_headers(endpoint, request, guarded))
+        .around(move |endpoint, request| match_route(endpoint, request, routes.clone()))
+}

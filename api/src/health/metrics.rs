@@ -1,0 +1,36 @@
+//! `GET /metrics`.
+
+use std::sync::Arc;
+
+use media_shared::{metrics, services::Services};
+use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
+
+use crate::{caller::ReadCaller, jsonapi::ApiError, tags::Tags};
+
+/// Shows the metrics.
+pub(crate) struct Metrics {
+    pub(super) services: Arc<Services>,
+}
+
+#[derive(ApiResponse)]
+enum MetricsResponse {
+    /// The metrics, a line each.
+    #[oai(
+        status = 200,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    )]
+    Metrics(PlainText<String>),
+}
+
+#[OpenApi(tag = "Tags::Health")]
+impl Metrics {
+    /// The metrics of the service, in the format of OpenMetrics, which Prometheus reads.
+    ///
+    /// They cover all projects: with authentication, they are for admins.
+    #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
+    async fn metrics(&self, caller: ReadCaller) -> Result<MetricsResponse, ApiError> {
+        caller.sees_figures()?;
+        let exposition = metrics::exposition(&self.services).await;
+        Ok(MetricsResponse::Metrics(PlainText(exposition)))
+    }
+}

@@ -1,0 +1,279 @@
+//! `POST /jobs`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use media_shared::{
+    access::Belonging,
+    caller::Caller,
+    job::{
+        ImportArguments, JobClass as _, MediaImport, Priority, Unicity,
+        arguments::RawImportArguments,
+    },
+    job_ledger::{Created, NewJob},
+    media::{MediaPath, WritePrecondition},
+    services::Services,
+};
+use poem::Request;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    attributes::{AttributeFaults, JobType, max_priority},
+    document::document,
+    resource::JobResource,
+    wake::wake_for,
+};
+use crate::{
+    caller::WriteCaller,
+    jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
+    resource::{document::ResourceDocument, query_string::refuse_parameters, view::View},
+    tags::Tags,
+};
+
+/// The most retries that a client can ask for.
+const MAX_RETRIES: i32 = 100;
+
+/// Creates a job.
+pub(crate) struct CreateJob {
+    pub(super) services: Arc<Services>,
+    pub(super) user_max_priority: Priority,
+}
+
+#[derive(ApiResponse)]
+enum CreateResponse {
+    /// The job was created.
+    #[oai(status = 201)]
+    Created(
+        JsonApiResponse<ResourceDocument<JobResource>>,
+        /// The path of the job.
+        #[oai(header = "Location")]
+        String,
+    ),
+    /// An unfinished job holds the same unicity: this one. `meta.deduplicated` is true.
+    #[oai(status = 200)]
+    Existing(JsonApiResponse<ResourceDocument<JobResource>>),
+}
+
+#[OpenApi(tag = "Tags::Jobs")]
+impl CreateJob {
+    /// Create a job.
+    ///
+    /// Requests an import. The answer comes at once; the job's status shows how the import goes.
+    #[oai(path = "/jobs", method = "post", operation_id = "createJob")]
+    async fn create(
+        &self,
+        caller: WriteCaller,
+        request: &Request,
+        body: JsonApiBody<NewJobDocument>,
+    ) -> Result<CreateResponse, ApiError> {
+        refuse_parameters(request)?;
+        if body.0.data.id.is_some() {
+            return Err(ApiError::at_pointer(
+                ErrorCode::Forbidden,
+                "/data/id",
+                "must not be given: the service names its jobs itself",
+            ));
+        }
+        let max_priority = max_priority(&caller, self.user_max_priority);
+        let (job, path) = check(body.0.data.attributes, &caller, max_priority)?;
+        let condition = WritePrecondition::default();
+        self.services
+            .medias
+            .check_place(&path, job.for_whom(), &condition)
+            .await?;
+        match self.services.jobs.create(job).await? {
+            Created::New(job) => {
+                wake_for(&self.services, &job);
+                let location = format!("/jobs/{}", job.id);
+                Ok(CreateResponse::Created(document(&job), location))
+            }
+            Created::Existing(job) => {
+                let document = ResourceDocument::new(&job, &View::all(), Vec::new());
+                let document = document.with_meta(json!({ "deduplicated": true }));
+                Ok(CreateResponse::Existing(JsonApiResponse(document)))
+            }
+        }
+    }
+}
+
+/// Checks all attributes, and reports all faults at once.
+fn check(
+    attributes: NewJobAttributes,
+    caller: &Caller,
+    max_priority: Priority,
+) -> Result<(NewJob, MediaPath), ApiError> {
+    let mut faults = AttributeFaults::new(max_priority);
+    if attributes.job_class != MediaImport::NAME {
+        faults.add("job_class", format!("must be `{}`", MediaImport::NAME));
+    }
+    let priority = faults.priority(attributes.priority.unwrap_or_default());
+    let unicity = attributes.unicity.as_deref().and_then(|text| {
+        Unicity::new(text)
+            .map_err(|reason| faults.add("unicity", reason))
+            .ok()
+    });
+    if let Some(at) = attributes.scheduled_at {
+        faults.time("scheduled_at", at);
+    }
+    let max_retries = attributes.max_retries.unwrap_or(MediaImport::MAX_RETRIES);
+    if !(0..=MAX_RETRIES).contains(&max_retries) {
+        faults.add("max_retries", format!("must be 0 to {MAX_RETRIES}"));
+    }
+    let belonging = match attributes.project_id.as_deref().map(Belonging::parse) {
+        None => Belonging::Any,
+        Some(Ok(belonging)) => belonging,
+        Some(Err(reason)) => {
+            faults.add("project_id", reason);
+            Belonging::Any
+        }
+    };
+    match ImportArguments::check(attributes.arguments.into()) {
+        Ok(arguments) if faults.is_empty() => {
+            let job = NewJob::new::<MediaImport>(&arguments)
+                .map_err(|error| ApiError::internal("arguments", &error))?
+                .priority(priority)
+                .unicity(unicity)
+                .scheduled_at(attributes.scheduled_at)
+                .max_retries(max_retries)
+                .creator(caller.creates(&belonging)?);
+            Ok((job, arguments.path))
+        }
+        arguments => {
+            for error in arguments.err().unwrap_or_default() {
+                faults.add(&format!("arguments/{}", error.field), error.reason);
+            }
+            Err(faults.into_error())
+        }
+    }
+}
+
+/// A request to create a job.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "NewJobDocument", example)]
+struct NewJobDocument {
+    /// The job.
+    data: NewJobResource,
+}
+
+/// A job to be created.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "NewJob")]
+struct NewJobResource {
+    /// Always `media:jobs`.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: JobType,
+    /// Must not be given: the service names its jobs itself.
+    #[oai(skip)]
+    id: Option<serde_json::Value>,
+    /// The attributes of the job.
+    attributes: NewJobAttributes,
+}
+
+/// The attributes of a job to be created.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "NewJobAttributes")]
+#[serde(deny_unknown_fields)]
+struct NewJobAttributes {
+    /// The kind of work: `media:import`.
+    job_class: String,
+    /// -100 to 100, higher first; default 0.
+    #[oai(nullable)]
+    priority: Option<i64>,
+    /// At most one unfinished job holds a given value; a second request gets the existing job.
+    #[oai(nullable)]
+    unicity: Option<String>,
+    /// The job does not start before this time: RFC 3339 with a zone.
+    #[oai(nullable)]
+    #[serde(default, deserialize_with = "crate::time::deserialize")]
+    scheduled_at: Option<DateTime<Utc>>,
+    /// Attempts beyond the first, 0 to 100; default 5.
+    #[oai(nullable)]
+    max_retries: Option<i32>,
+    /// The project that the job and its media belong to, one of the token's; where that names only
+    /// one, it is that one.
+    #[oai(nullable)]
+    project_id: Option<String>,
+    /// The arguments of the import.
+    arguments: NewImportArguments,
+}
+
+/// The arguments of an import.
+#[derive(Clone, Debug, Default, Object, Deserialize)]
+#[oai(rename = "NewImportArguments")]
+#[serde(deny_unknown_fields)]
+struct NewImportArguments {
+    /// The URL of the bytes: http or https.
+    url: String,
+    /// The resource to store the media in: 1 to 255 bytes, no slash.
+    resource: String,
+    /// The key within the resource; both together name one media, which is replaced.
+    #[oai(nullable)]
+    key: Option<String>,
+    /// The name of the file, instead of the origin's.
+    #[oai(nullable)]
+    filename: Option<String>,
+    /// Whether anyone may download it; default false.
+    #[oai(nullable)]
+    public: Option<bool>,
+    /// The SHA-256 that the bytes must have: 64 hexadecimal digits.
+    #[oai(nullable)]
+    sha256: Option<String>,
+    /// The size that the file must have, in bytes.
+    #[oai(nullable)]
+    size: Option<i64>,
+    /// Sent to the first origin only, never after a redirect to another; never shown again.
+    #[oai(nullable)]
+    headers: Option<BTreeMap<String, String>>,
+    /// The most bytes to accept.
+    #[oai(nullable)]
+    max_bytes: Option<i64>,
+    /// The types to accept, such as `image/png` or `image/*`; all by default. The type is that of the bytes, then
+    /// the origin's, then that of the name. Other types fail with `type_not_allowed`.
+    #[oai(nullable)]
+    accept_types: Option<Vec<String>>,
+}
+
+impl poem_openapi::types::Example for NewJobDocument {
+    fn example() -> Self {
+        Self {
+            data: NewJobResource {
+                kind: JobType::Jobs,
+                id: None,
+                attributes: NewJobAttributes {
+                    job_class: "media:import".to_owned(),
+                    priority: Some(10),
+                    unicity: None,
+                    scheduled_at: None,
+                    max_retries: None,
+                    project_id: None,
+                    arguments: NewImportArguments {
+                        url: "https://origin.example/portrait.jpg".to_owned(),
+                        resource: "avatars".to_owned(),
+                        key: Some("42".to_owned()),
+                        ..NewImportArguments::default()
+                    },
+                },
+            },
+        }
+    }
+}
+
+impl From<NewImportArguments> for RawImportArguments {
+    fn from(new: NewImportArguments) -> Self {
+        Self {
+            url: new.url,
+            resource: new.resource,
+            key: new.key,
+            filename: new.filename,
+            public: new.public,
+            sha256: new.sha256,
+            size: new.size,
+            headers: new.headers,
+            max_bytes: new.max_bytes,
+            accept_types: new.accept_types,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The answers to errors of the job repository.
+
+use media_shared::job_ledger::LedgerError;
+use poem::http::header;
+
+use super::find::no_such_job;
+use crate::jsonapi::{ApiError, ErrorCode};
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        let code = match error {
+            LedgerError::NotFound => return no_such_job(),
+            LedgerError::Denied(denied) => return denied.into(),
+            LedgerError::Database(error) => return error.into(),
+            LedgerError::BlobLost => return Self::internal("ledger", &error),
+            LedgerError::TooManyOpen { .. } => {
+                let detail = format!("{error}; wait until some have ended, or cancel some");
+                return Self::new(ErrorCode::TooManyJobs, detail)
+                    .with_header(header::RETRY_AFTER, "60");
+            }
+            LedgerError::SignalRefused { .. } | LedgerError::LeaseLost => ErrorCode::SignalRefused,
+            LedgerError::NotWaiting { .. } => ErrorCode::NotWaiting,
+            LedgerError::UnicityTaken => ErrorCode::UnicityTaken,
+            LedgerError::SecretsRemoved => ErrorCode::SecretsRemoved,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,143 @@
+//! `POST /jobs/{resource_id}/signal`.
+
+use std::sync::Arc;
+
+use media_shared::{job::Signal, job_ledger::Signalled, services::Services};
+use poem::Request;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, param::Path};
+use serde::Deserialize;
+
+use super::{document::document, find::find_own, resource::JobResource, wake::wake_for};
+use crate::{
+    audit::{self, Act},
+    caller::WriteCaller,
+    jsonapi::{ApiError, JsonApiBody, JsonApiResponse},
+    resource::{document::ResourceDocument, query_string::refuse_parameters},
+    tags::Tags,
+};
+
+/// Sends a signal to a job.
+pub(crate) struct SignalJob {
+    pub(super) services: Arc<Services>,
+}
+
+#[derive(ApiResponse)]
+enum SignalResponse {
+    /// The job has obeyed.
+    #[oai(status = 200)]
+    Done(JsonApiResponse<ResourceDocument<JobResource>>),
+    /// The job runs; it obeys within two seconds.
+    #[oai(status = 202)]
+    Requested(JsonApiResponse<ResourceDocument<JobResource>>),
+}
+
+#[OpenApi(tag = "Tags::Jobs")]
+impl SignalJob {
+    /// Signal a job.
+    ///
+    /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
+    /// A signal that the job's status does not allow is refused with 409 `signal_refused`.
+    #[oai(
+        path = "/jobs/:resource_id/signal",
+        method = "post",
+        operation_id = "signalJob"
+    )]
+    async fn signal(
+        &self,
+        caller: WriteCaller,
+        request: &Request,
+        /// The job's id.
+        resource_id: Path<String>,
+        body: JsonApiBody<SignalDocument>,
+    ) -> Result<SignalResponse, ApiError> {
+        refuse_parameters(request)?;
+        let id = find_own(&self.services, &resource_id, &caller).await?;
+        let signal = body.0.data.attributes.signal.into();
+        let signalled = self.services.jobs.signal(id, signal).await?;
+        audit::note(Act::SignalJob(signal), id, &caller);
+        match signalled {
+            Signalled::Done(job) => {
+                wake_for(&self.services, &job);
+                Ok(SignalResponse::Done(document(&job)))
+            }
+            Signalled::Requested(job) => Ok(SignalResponse::Requested(document(&job))),
+        }
+    }
+}
+
+/// A request to signal a job.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "SignalDocument", example)]
+struct SignalDocument {
+    /// The signal.
+    data: SignalResource,
+}
+
+/// A signal to a job.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "Signal")]
+struct SignalResource {
+    /// Always `media:signals`.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: SignalType,
+    /// The attributes.
+    attributes: SignalAttributes,
+}
+
+/// The type of signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+enum SignalType {
+    /// The only value.
+    #[oai(rename = "media:signals")]
+    #[serde(rename = "media:signals")]
+    Signals,
+}
+
+/// The attributes of a signal.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "SignalAttributes")]
+#[serde(deny_unknown_fields)]
+struct SignalAttributes {
+    /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
+    signal: SignalName,
+}
+
+/// The signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum SignalName {
+    /// Ends the job for good.
+    Cancel,
+    /// Holds the job until `resume`.
+    Pause,
+    /// Lets a paused job go on.
+    Resume,
+    /// Starts an ended job anew.
+    Retry,
+}
+
+impl From<SignalName> for Signal {
+    fn from(name: SignalName) -> Self {
+        match name {
+            SignalName::Cancel => Self::Cancel,
+            SignalName::Pause => Self::Pause,
+            SignalName::Resume => Self::Resume,
+            SignalName::Retry => Self::Retry,
+        }
+    }
+}
+
+impl poem_openapi::types::Example for SignalDocument {
+    fn example() -> Self {
+        Self {
+            data: SignalResource {
+                kind: SignalType::Signals,
+                attributes: SignalAttributes {
+                    signal: SignalName::Cancel,
+                },
+            },
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `POST /medias/files/{resource}/{key}/links`.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use media_shared::{
+    access::MediaSight,
+    clock::{to_micros, to_rfc3339},
+    services::Services,
+};
+use poem::Request;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, param::Path};
+use serde::Deserialize;
+use url::Url;
+
+use super::signed_link::{DEFAULT_LIFETIME, LinkSigner, MAX_LIFETIME};
+use crate::{
+    audit::{self, Act},
+    caller::ReadCaller,
+    jsonapi::{ApiError, ErrorCode, Implementation, JsonApiBody, JsonApiResponse},
+    media::{
+        disposition::Disposition,
+        find::{Place, find},
+        headers,
+        parameters::project_of,
+    },
+    tags::Tags,
+};
+
+/// Creates a signed link.
+pub(crate) struct CreateLink {
+    pub(crate) links: Arc<LinkMaker>,
+}
+
+/// Creates signed links.
+pub(crate) struct LinkMaker {
+    pub(crate) services: Arc<Services>,
+    /// None if the operator has set no key.
+    pub(crate) signer: Option<LinkSigner>,
+    /// The URL that clients reach the service at.
+    pub(crate) public_url: Option<Url>,
+}
+
+#[derive(ApiResponse)]
+enum LinkResponse {
+    /// The link.
+    #[oai(status = 201)]
+    Created(JsonApiResponse<LinkDocument>),
+}
+
+#[OpenApi(tag = "Tags::Medias")]
+impl CreateLink {
+    /// Create a link to a media.
+    ///
+    /// A signed link: anyone who has it can use it until it expires.
+    #[oai(
+        path = "/medias/files/:resource/:key/links",
+        method = "post",
+        operation_id = "linkMediaByKey"
+    )]
+    async fn link_by_key(
+        &self,
+        caller: ReadCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// The key within the resource.
+        key: Path<String>,
+        body: JsonApiBody<NewLinkDocument>,
+    ) -> Result<LinkResponse, ApiError> {
+        let place = Place {
+            resource: &resource,
+            key: Some(&key),
+        };
+        let link = self.links.create(&caller, request, place, body.0).await?;
+        Ok(LinkResponse::Created(link))
+    }
+}
+
+impl LinkMaker {
+    /// Creates a link to a media that the caller may read in its own projects.
+    pub(crate) async fn create(
+        &self,
+        caller: &ReadCaller,
+        request: &Request,
+        place: Place<'_>,
+        body: NewLinkDocument,
+    ) -> Result<JsonApiResponse<LinkDocument>, ApiError> {
+        let project = project_of(request)?;
+        let sight = MediaSight {
+            projects: caller.sight.clone(),
+            public: false,
+        };
+        let signer = self.signer.as_ref().ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::LinksNotConfigured,
+                "this service makes no links: its operator has to set MEDIA_URL_SIGNING_KEY",
+            )
+        })?;
+        let attributes = body.data.attributes.unwrap_or_default();
+        let lifetime = lifetime(&attributes)?;
+        let media = find(&self.services, place, &sight, &project).await?;
+        audit::note(Act::LinkMedia, media.id, caller);
+        let expires = to_micros(Utc::now()) + lifetime;
+        let disposition = attributes.disposition.map(Disposition::as_str);
+        let query = signer.sign(media.id, disposition, expires);
+        let path = format!("{}?{query}", headers::path_to("files", &media));
+        Ok(JsonApiResponse(LinkDocument {
+            jsonapi: Implementation::default(),
+            data: LinkResource {
+                kind: LinkType::Links,
+                id: media.id.to_string(),
+                attributes: LinkAttributes {
+                    url: self.absolute(&path),
+                    expires_at: to_rfc3339(whole_seconds(expires)),
+                },
+            },
+        }))
+    }
+
+    /// Makes a path a URL, if the service knows the one that clients reach it at.
+    fn absolute(&self, path: &str) -> String {
+        match &self.public_url {
+            Some(url) => format!("{}{path}", url.as_str().trim_end_matches('/')),
+            None => path.to_owned(),
+        }
+    }
+}
+
+fn lifetime(attributes: &NewLinkAttributes) -> Result<TimeDelta, ApiError> {
+    let Some(seconds) = attributes.expires_in else {
+        return Ok(DEFAULT_LIFETIME);
+    };
+    TimeDelta::try_seconds(seconds)
+        .filter(|lifetime| (TimeDelta::seconds(1)..=MAX_LIFETIME).contains(lifetime))
+        .ok_or_else(|| {
+            ApiError::at_pointer(
+                ErrorCode::InvalidValue,
+                "/data/attributes/expires_in",
+                "`expires_in` must be 1 to 604800 seconds",
+            )
+        })
+}
+
+fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time)
+}
+
+/// The type of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+enum LinkType {
+    /// The only value.
+    #[oai(rename = "media:links")]
+    #[serde(rename = "media:links")]
+    Links,
+}
+
+/// A request for a link.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "NewLinkDocument", example)]
+pub(crate) struct NewLinkDocument {
+    /// The link.
+    data: NewLinkResource,
+}
+
+/// A link to be created.
+#[derive(Clone, Debug, Object, Deserialize)]
+#[oai(rename = "NewLink")]
+struct NewLinkResource {
+    /// Always `media:links`.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: LinkType,
+    /// Its attributes.
+    #[serde(default)]
+    attributes: Option<NewLinkAttributes>,
+}
+
+/// The attributes of a link to be created.
+#[derive(Clone, Debug, Default, Object, Deserialize)]
+#[oai(rename = "NewLinkAttributes")]
+#[serde(deny_unknown_fields)]
+struct NewLinkAttributes {
+    /// The lifetime in seconds, at most 604800, which are seven days; default 3600.
+    #[oai(nullable)]
+    expires_in: Option<i64>,
+    /// How a browser that follows it treats the bytes; `attachment` unless it says `inline`.
+    #[oai(nullable)]
+    disposition: Option<Disposition>,
+}
+
+/// A link.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "LinkDocument")]
+pub(crate) struct LinkDocument {
+    /// The link.
+    data: LinkResource,
+    /// The version of JSON:API.
+    jsonapi: Implementation,
+}
+
+/// A link that was created.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "Link")]
+struct LinkResource {
+    /// Always `media:links`.
+    #[oai(rename = "type")]
+    kind: LinkType,
+    /// The id of the media.
+    id: String,
+    /// Its attributes.
+    attributes: LinkAttributes,
+}
+
+/// The attributes of a link.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "LinkAttributes")]
+struct LinkAttributes {
+    /// The URL to follow with GET or HEAD, whole or in ranges. A path, unless the service knows the URL that
+    /// clients reach it at.
+    url: String,
+    /// The time at which it expires.
+    expires_at: String,
+}
+
+impl poem_openapi::types::Example for NewLinkDocument {
+    fn example() -> Self {
+        Self {
+            data: NewLinkResource {
+                kind: LinkType::Links,
+                attributes: Some(NewLinkAttributes {
+                    expires_in: Some(3600),
+                    disposition: Some(Disposition::Inline),
+                }),
+            },
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `DELETE /medias/files/{resource}` and `DELETE /medias/files/{resource}/{key}`.
+
+use std::sync::Arc;
+
+use media_shared::{access::MediaSight, media_ledger::DeleteError, services::Services};
+use poem::Request;
+use poem_openapi::{ApiResponse, OpenApi, param::Path};
+
+use super::{
+    find::{Place, find, no_such_media},
+    parameters::project_of,
+    precondition::write_precondition,
+};
+use crate::{
+    audit::{self, Act},
+    caller::WriteCaller,
+    jsonapi::ApiError,
+    tags::Tags,
+};
+
+/// Deletes a media.
+pub(crate) struct DeleteMedia {
+    pub(super) services: Arc<Services>,
+}
+
+#[derive(ApiResponse)]
+enum DeleteResponse {
+    /// The media is gone.
+    #[oai(status = 204)]
+    Deleted,
+}
+
+#[OpenApi(tag = "Tags::Medias")]
+impl DeleteMedia {
+    /// Delete a media without a key.
+    ///
+    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
+    #[oai(
+        path = "/medias/files/:resource",
+        method = "delete",
+        operation_id = "deleteMedia"
+    )]
+    async fn delete(
+        &self,
+        caller: WriteCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+    ) -> Result<DeleteResponse, ApiError> {
+        let place = Place {
+            resource: &resource,
+            key: None,
+        };
+        self.delete_at(&caller, request, place).await
+    }
+
+    /// Delete a media.
+    ///
+    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
+    #[oai(
+        path = "/medias/files/:resource/:key",
+        method = "delete",
+        operation_id = "deleteMediaByKey"
+    )]
+    async fn delete_by_key(
+        &self,
+        caller: WriteCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// The key within the resource.
+        key: Path<String>,
+    ) -> Result<DeleteResponse, ApiError> {
+        let place = Place {
+            resource: &resource,
+            key: Some(&key),
+        };
+        self.delete_at(&caller, request, place).await
+    }
+}
+
+impl DeleteMedia {
+    async fn delete_at(
+        &self,
+        caller: &WriteCaller,
+        request: &Request,
+        place: Place<'_>,
+    ) -> Result<DeleteResponse, ApiError> {
+        let project = project_of(request)?;
+        let sight = MediaSight {
+            projects: caller.reach.projects.clone(),
+            public: false,
+        };
+        let media = find(&self.services, place, &sight, &project).await?;
+        let condition = write_precondition(request);
+        let repository = &self.services.medias;
+        match repository
+            .delete_if(media.id, &caller.reach, condition)
+            .await
+        {
+            Ok(true) => {
+                audit::note(Act::DeleteMedia, media.id, caller);
+                Ok(DeleteResponse::Deleted)
+            }
+            Ok(false) => Err(no_such_media()),
+            Err(DeleteError::Denied(denied)) => Err(denied.into()),
+            Err(DeleteError::PreconditionFailed(failed)) => Err(failed.into()),
+            Err(DeleteError::Database(error)) => Err(error.into()),
+        }
+    }
+}

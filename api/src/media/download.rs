@@ -1,0 +1,239 @@
+//! `GET` and `HEAD` of `/medias/files/{resource}` and `/medias/files/{resource}/{key}`.
+
+use std::{sync::Arc, time::Duration};
+
+use media_shared::{
+    access::{Belonging, MediaSight},
+    entities::media,
+    services::Services,
+};
+use poem::{Request, http::Method};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    disposition::Disposition,
+    find::{Place, find, no_such_media},
+    parameters::{take_key, take_project},
+};
+use crate::{
+    caller::MaybeCaller,
+    jsonapi::ApiError,
+    links::redeem::{LinkReader, RedeemedLink},
+    resource::query_string::QueryString,
+    tags::Tags,
+};
+
+mod answer;
+pub(crate) mod conditions;
+mod response;
+
+use answer::{Source, answer_download};
+use response::DownloadResponse;
+
+/// The shortest time for which storage signs a URL.
+const MIN_REDIRECT_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Downloads a media.
+pub(crate) struct DownloadMedia {
+    pub(super) services: Arc<Services>,
+    pub(super) links: LinkReader,
+    /// How long a redirect to storage stays valid, if clients are redirected.
+    pub(super) redirect: Option<Duration>,
+    /// Whether browsers may show PDF files in place.
+    pub(super) inline_pdf: bool,
+}
+
+#[OpenApi(tag = "Tags::Medias")]
+impl DownloadMedia {
+    /// Download a media without a key.
+    ///
+    /// Takes single ranges and conditional requests. With `Prefer: return=minimal` the answer is
+    /// 204, headers only.
+    #[oai(
+        path = "/medias/files/:resource",
+        method = "get",
+        operation_id = "downloadMedia"
+    )]
+    async fn download(
+        &self,
+        caller: MaybeCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
+        disposition: Query<Option<Disposition>>,
+    ) -> Result<DownloadResponse, ApiError> {
+        let inline = disposition.0 == Some(Disposition::Inline);
+        self.send(
+            &caller,
+            request,
+            Method::GET,
+            Place {
+                resource: &resource,
+                key: None,
+            },
+            inline,
+        )
+        .await
+    }
+
+    /// Download a media.
+    ///
+    /// Takes single ranges and conditional requests. With `Prefer: return=minimal` the answer is
+    /// 204, headers only.
+    #[oai(
+        path = "/medias/files/:resource/:key",
+        method = "get",
+        operation_id = "downloadMediaByKey"
+    )]
+    async fn download_by_key(
+        &self,
+        caller: MaybeCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// The key within the resource.
+        key: Path<String>,
+        /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
+        disposition: Query<Option<Disposition>>,
+    ) -> Result<DownloadResponse, ApiError> {
+        let inline = disposition.0 == Some(Disposition::Inline);
+        self.send(
+            &caller,
+            request,
+            Method::GET,
+            Place {
+                resource: &resource,
+                key: Some(&key),
+            },
+            inline,
+        )
+        .await
+    }
+
+    /// The headers of a download of a media without a key.
+    #[oai(
+        path = "/medias/files/:resource",
+        method = "head",
+        operation_id = "probeMedia"
+    )]
+    async fn probe(
+        &self,
+        caller: MaybeCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// As for the download.
+        disposition: Query<Option<Disposition>>,
+    ) -> Result<DownloadResponse, ApiError> {
+        let inline = disposition.0 == Some(Disposition::Inline);
+        self.send(
+            &caller,
+            request,
+            Method::HEAD,
+            Place {
+                resource: &resource,
+                key: None,
+            },
+            inline,
+        )
+        .await
+    }
+
+    /// The headers of a download.
+    #[oai(
+        path = "/medias/files/:resource/:key",
+        method = "head",
+        operation_id = "probeMediaByKey"
+    )]
+    async fn probe_by_key(
+        &self,
+        caller: MaybeCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// The key within the resource.
+        key: Path<String>,
+        /// As for the download.
+        disposition: Query<Option<Disposition>>,
+    ) -> Result<DownloadResponse, ApiError> {
+        let inline = disposition.0 == Some(Disposition::Inline);
+        self.send(
+            &caller,
+            request,
+            Method::HEAD,
+            Place {
+                resource: &resource,
+                key: Some(&key),
+            },
+            inline,
+        )
+        .await
+    }
+}
+
+impl DownloadMedia {
+    async fn send(
+        &self,
+        caller: &MaybeCaller,
+        request: &Request,
+        method: Method,
+        place: Place<'_>,
+        inline: bool,
+    ) -> Result<DownloadResponse, ApiError> {
+        let mut query = QueryString::from_request(request);
+        let link = self.links.take(&mut query)?;
+        query.take("disposition")?;
+        let project = take_project(&mut query)?;
+        let key = match &link {
+            // A signed link takes no other parameters.
+            Some(_) => {
+                query.finish()?;
+                place.key.map(str::to_owned)
+            }
+            // A link that has lost its signature.
+            None if query.peek("media").is_some() => {
+                return Err(query.finish().err().unwrap_or_else(no_such_media));
+            }
+            // Pages add parameters of their own, such as `v` against stale caches.
+            None => take_key(place.key, &mut query)?,
+        };
+        let place = Place {
+            key: key.as_deref(),
+            ..place
+        };
+        let find = || self.find(link.as_ref(), place, &caller.sight, &project);
+        let left = link.as_ref().and_then(|link| link.left.to_std().ok());
+        let source = Source {
+            store: &*self.services.store,
+            inline_pdf: self.inline_pdf,
+            // The redirect of a link expires no later than the link.
+            redirect: match (self.redirect, left) {
+                (Some(redirect), Some(left)) => Some(redirect.min(left.max(MIN_REDIRECT_LIFETIME))),
+                (redirect, _) => redirect,
+            },
+        };
+        answer_download(&source, find, request, &method, inline).await
+    }
+
+    /// Finds the media of a link, or the one that the caller may read.
+    async fn find(
+        &self,
+        link: Option<&RedeemedLink>,
+        place: Place<'_>,
+        sight: &MediaSight,
+        project: &Belonging,
+    ) -> Result<media::Model, ApiError> {
+        let Some(link) = link else {
+            return find(&self.services, place, sight, project).await;
+        };
+        let found = self.services.medias.find_by_id(link.media).await?;
+        // Another media may be at this path by now.
+        found
+            .filter(|media| place.holds(media))
+            .ok_or_else(no_such_media)
+    }
+}

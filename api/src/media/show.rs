@@ -1,0 +1,208 @@
+//! `GET /medias/info/{resource}` and `GET /medias/info/{resource}/{key}`: the record of a media, as a document
+//! or as headers alone.
+
+use std::sync::Arc;
+
+use media_shared::{clock::to_rfc3339, entities::media, services::Services};
+use poem::{IntoResponse, Request, Response, http::StatusCode};
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::Path,
+    payload::Payload as _,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type as _,
+};
+
+use super::{
+    find::{Place, find},
+    headers::{self, encoded, set, validators},
+    parameters::{take_key, take_project},
+    resource::MediaResource,
+};
+use crate::{
+    caller::MaybeCaller,
+    jsonapi::{ApiError, JsonApiResponse},
+    resource::{document::ResourceDocument, query_string::QueryString, view::View},
+    tags::Tags,
+};
+
+/// Shows the record of a media.
+pub(crate) struct ShowMedia {
+    pub(super) services: Arc<Services>,
+}
+
+#[OpenApi(tag = "Tags::Medias")]
+impl ShowMedia {
+    /// Show a media without a key.
+    ///
+    /// With `Prefer: return=minimal` the answer is 204 and the record is in its headers.
+    #[oai(
+        path = "/medias/info/:resource",
+        method = "get",
+        operation_id = "showMedia"
+    )]
+    async fn show(
+        &self,
+        caller: MaybeCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+    ) -> Result<RecordResponse, ApiError> {
+        self.show_at(&caller, request, &resource, None).await
+    }
+
+    /// Show a media.
+    ///
+    /// With `Prefer: return=minimal` the answer is 204 and the record is in its headers.
+    #[oai(
+        path = "/medias/info/:resource/:key",
+        method = "get",
+        operation_id = "showMediaByKey"
+    )]
+    async fn show_by_key(
+        &self,
+        caller: MaybeCaller,
+        request: &Request,
+        /// The resource of the media.
+        resource: Path<String>,
+        /// The key within the resource.
+        key: Path<String>,
+    ) -> Result<RecordResponse, ApiError> {
+        self.show_at(&caller, request, &resource, Some(&key)).await
+    }
+}
+
+impl ShowMedia {
+    async fn show_at(
+        &self,
+        caller: &MaybeCaller,
+        request: &Request,
+        resource: &str,
+        key: Option<&str>,
+    ) -> Result<RecordResponse, ApiError> {
+        let mut query = QueryString::from_request(request);
+        let project = take_project(&mut query)?;
+        let view = View::take(&mut query)?;
+        let key = take_key(key, &mut query)?;
+        let place = Place {
+            resource,
+            key: key.as_deref(),
+        };
+        let media = find(&self.services, place, &caller.sight, &project).await?;
+        let media = caller.sight.shown(media);
+        let minimal = headers::wants_minimal(request);
+        Ok(RecordResponse::new(media, &view, minimal))
+    }
+}
+
+/// The headers that carry the record, and their descriptions. Text is percent-encoded (RFC 3986).
+const RECORD_HEADERS: [(&str, &str); 12] = [
+    ("X-Media-Id", "The media's id"),
+    ("X-Media-Resource", "The resource, percent-encoded"),
+    (
+        "X-Media-Key",
+        "The key within the resource, percent-encoded",
+    ),
+    ("X-Media-Filename", "The name of the file, percent-encoded"),
+    ("X-Media-Size", "The size in bytes"),
+    ("X-Media-Type", "The type of the bytes"),
+    ("X-Media-Charset", "The charset of text, if it is known"),
+    ("X-Media-Sha256", "64 hexadecimal digits"),
+    ("X-Media-Public", "Whether anyone may download it"),
+    ("X-Media-Created-At", "The time of creation"),
+    ("X-Media-Updated-At", "The time of the last change"),
+    ("Preference-Applied", "return=minimal"),
+];
+
+/// The record of a media.
+enum RecordResponse {
+    /// 200 and a document.
+    Document(ResourceDocument<MediaResource>),
+    /// 204 and headers.
+    Headers(Box<media::Model>),
+}
+
+impl RecordResponse {
+    fn new(media: media::Model, view: &View<MediaResource>, minimal: bool) -> Self {
+        if minimal {
+            Self::Headers(Box::new(media))
+        } else {
+            Self::Document(ResourceDocument::new(&media, view, Vec::new()))
+        }
+    }
+}
+
+/// The headers in the order of [`RECORD_HEADERS`]; what is not known has none.
+fn record(media: &media::Model) -> [Option<String>; 12] {
+    [
+        Some(media.id.to_string()),
+        Some(encoded(&media.resource)),
+        media.key.as_deref().map(encoded),
+        Some(encoded(&media.filename)),
+        Some(media.size.to_string()),
+        Some(media.mime_type.clone()),
+        media.charset.clone(),
+        Some(media.sha256.clone()),
+        Some(media.public.to_string()),
+        Some(to_rfc3339(media.created_at)),
+        Some(to_rfc3339(media.updated_at)),
+        Some("return=minimal".to_owned()),
+    ]
+}
+
+impl IntoResponse for RecordResponse {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Document(document) => JsonApiResponse(document).into_response(),
+            Self::Headers(media) => {
+                let mut response = StatusCode::NO_CONTENT.into_response();
+                let headers = response.headers_mut();
+                validators(headers, &media);
+                for ((name, _), value) in RECORD_HEADERS.iter().zip(record(&media)) {
+                    if let Some(value) = value {
+                        set(headers, *name, value);
+                    }
+                }
+                response
+            }
+        }
+    }
+}
+
+impl ApiResponse for RecordResponse {
+    fn meta() -> MetaResponses {
+        let headers = RECORD_HEADERS.map(|(name, description)| MetaHeader {
+            name: name.to_owned(),
+            description: Some(description.to_owned()),
+            required: !matches!(name, "X-Media-Key" | "X-Media-Charset"),
+            deprecated: false,
+            schema: String::schema_ref(),
+        });
+        MetaResponses {
+            responses: vec![
+                MetaResponse {
+                    description: "The media",
+                    status: Some(200),
+                    status_range: None,
+                    content: vec![MetaMediaType {
+                        content_type:
+                            JsonApiResponse::<ResourceDocument<MediaResource>>::CONTENT_TYPE,
+                        schema: JsonApiResponse::<ResourceDocument<MediaResource>>::schema_ref(),
+                    }],
+                    headers: vec![],
+                },
+                MetaResponse {
+                    description: "The media, in headers alone: the client preferred `return=minimal`",
+                    status: Some(204),
+                    status_range: None,
+                    content: vec![],
+                    headers: headers.into(),
+                },
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        JsonApiResponse::<ResourceDocument<MediaResource>>::register(registry);
+    }
+}

@@ -1,0 +1,143 @@
+//! `POST /medias/files/{resource}` and `POST /medias/files/{resource}/{key}`.
+
+use std::sync::Arc;
+
+use media_shared::{caller::Caller, media::MediaPath, services::Services};
+use poem::Request;
+use poem_openapi::{ApiResponse, OpenApi, param::Path};
+
+use super::{
+    find::Place, parameters::project_of, precondition::write_precondition, resource::MediaResource,
+};
+use crate::{
+    caller::{ReadCaller, WriteCaller},
+    jsonapi::{ApiError, ErrorCode, JsonApiResponse},
+    links::create::{LinkDocument, LinkMaker},
+    resource::{document::ResourceDocument, view::View},
+    tags::Tags,
+};
+
+mod fields;
+mod form;
+mod form_or_link;
+pub(crate) mod receive;
+
+use form::UploadForm;
+use form_or_link::FormOrLink;
+use receive::{Target, UploadReceiver};
+
+/// Uploads a media.
+pub(crate) struct UploadMedia {
+    pub(super) services: Arc<Services>,
+    pub(super) receiver: UploadReceiver,
+    pub(super) links: Arc<LinkMaker>,
+}
+
+#[derive(ApiResponse)]
+enum UploadResponse {
+    /// The media, as it is now stored.
+    #[oai(status = 200)]
+    Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
+}
+
+#[derive(ApiResponse)]
+enum UploadOrLinkResponse {
+    /// The media, as it is now stored.
+    #[oai(status = 200)]
+    Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
+    /// The link, where the path ends in `links` and the body is a document.
+    #[oai(status = 201)]
+    LinkCreated(JsonApiResponse<LinkDocument>),
+}
+
+#[OpenApi(tag = "Tags::Medias")]
+impl UploadMedia {
+    /// Upload a media without a key.
+    ///
+    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds (412 otherwise).
+    #[oai(
+        path = "/medias/files/:resource",
+        method = "post",
+        operation_id = "uploadMedia"
+    )]
+    async fn upload(
+        &self,
+        caller: WriteCaller,
+        request: &Request,
+        /// The resource to store the media in.
+        resource: Path<String>,
+        form: UploadForm,
+    ) -> Result<UploadResponse, ApiError> {
+        let media = self.store(&caller, request, &resource, None, form).await?;
+        Ok(UploadResponse::Stored(media))
+    }
+
+    /// Upload a media, or create a link to one without a key.
+    ///
+    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds (412 otherwise). Where the path ends in `links` and the body is a
+    /// document instead, creates a signed link to the media without a key: anyone who has it can use it until it expires.
+    #[oai(
+        path = "/medias/files/:resource/:key",
+        method = "post",
+        operation_id = "uploadMediaByKey"
+    )]
+    async fn upload_by_key(
+        &self,
+        // A link needs read access alone; `store` requires write access.
+        caller: ReadCaller,
+        request: &Request,
+        /// The resource to store the media in.
+        resource: Path<String>,
+        /// The key within the resource, or `links`.
+        key: Path<String>,
+        body: FormOrLink,
+    ) -> Result<UploadOrLinkResponse, ApiError> {
+        match body {
+            FormOrLink::Form(form) => {
+                let media = self
+                    .store(&caller, request, &resource, Some(&key), form)
+                    .await?;
+                Ok(UploadOrLinkResponse::Stored(media))
+            }
+            FormOrLink::Link(link) => {
+                let place = Place {
+                    resource: &resource,
+                    key: None,
+                };
+                let link = self.links.create(&caller, request, place, link.0).await?;
+                Ok(UploadOrLinkResponse::LinkCreated(link))
+            }
+        }
+    }
+}
+
+impl UploadMedia {
+    async fn store(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        resource: &str,
+        key: Option<&str>,
+        form: UploadForm,
+    ) -> Result<JsonApiResponse<ResourceDocument<MediaResource>>, ApiError> {
+        let creator = caller.creates(&project_of(request)?)?;
+        let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
+            ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
+        })?;
+        let condition = write_precondition(request);
+        self.services
+            .medias
+            .check_place(&path, &creator, &condition)
+            .await?;
+        let target = Target {
+            path,
+            creator,
+            condition,
+        };
+        let media = self.receiver.receive(target, form).await?;
+        let document = ResourceDocument::new(&media, &View::all(), Vec::new());
+        Ok(JsonApiResponse(document))
+    }
+}

@@ -1,0 +1,129 @@
+//! The upload form as a request body: `multipart/form-data`.
+
+use media_shared::intake::IntakeError;
+use poem::{Body, Request, RequestBody, Result, http::header};
+use poem_openapi::{
+    impl_apirequest_for_payload,
+    payload::{ParsePayload, Payload},
+    registry::{MetaSchema, MetaSchemaRef},
+};
+
+use super::fields::FILE_FIELD;
+use crate::{
+    jsonapi::{ApiError, ErrorCode},
+    multipart::{self, MULTIPART_OVERHEAD_LIMIT, Multipart},
+};
+
+/// A form that was not read yet.
+pub(super) struct UploadForm {
+    body: Body,
+    boundary: String,
+    /// `Content-Length`, if the client knows it.
+    content_length: Option<u64>,
+}
+
+/// A form that is being read.
+pub(super) struct OpenForm {
+    pub(super) parts: Multipart,
+    /// The smallest size of the file, if the client sent the size of the form.
+    pub(super) min_file_bytes: Option<u64>,
+}
+
+impl UploadForm {
+    /// Starts to read. A form whose `Content-Length` is too large is refused at once.
+    pub(super) fn open(self, max_bytes: u64) -> Result<OpenForm, ApiError> {
+        let limit = max_bytes.saturating_add(MULTIPART_OVERHEAD_LIMIT);
+        if self.content_length.is_some_and(|length| length > limit) {
+            return Err(IntakeError::TooLarge { limit: max_bytes }.into());
+        }
+        // The size of the file itself is limited where it is stored.
+        let parts = Multipart::new(self.body.into_bytes_stream(), &self.boundary, limit);
+        let min_file_bytes = self
+            .content_length
+            .and_then(|length| length.checked_sub(MULTIPART_OVERHEAD_LIMIT));
+        Ok(OpenForm {
+            parts,
+            min_file_bytes,
+        })
+    }
+}
+
+impl Payload for UploadForm {
+    const CONTENT_TYPE: &'static str = "multipart/form-data";
+
+    fn check_content_type(content_type: &str) -> bool {
+        multipart::is_form(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        let with_description = |schema: MetaSchema, description| {
+            MetaSchemaRef::Inline(Box::new(MetaSchema {
+                description: Some(description),
+                ..schema
+            }))
+        };
+        let text = || MetaSchema::new("string");
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            required: vec![FILE_FIELD],
+            properties: vec![
+                (
+                    "public",
+                    with_description(
+                        MetaSchema::new("boolean"),
+                        "Whether anyone may download it; before `media`",
+                    ),
+                ),
+                (
+                    "filename",
+                    with_description(text(), "The name of the file; before `media`"),
+                ),
+                (
+                    "sha256",
+                    with_description(
+                        text(),
+                        "The SHA-256 that the bytes must have; before `media`",
+                    ),
+                ),
+                (
+                    "size",
+                    with_description(
+                        MetaSchema::new_with_format("integer", "int64"),
+                        "The size that the file must have, in bytes; before `media`",
+                    ),
+                ),
+                (
+                    FILE_FIELD,
+                    with_description(
+                        MetaSchema::new_with_format("string", "binary"),
+                        "The file; the last field",
+                    ),
+                ),
+            ],
+            ..MetaSchema::new("object")
+        }))
+    }
+}
+
+impl ParsePayload for UploadForm {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let boundary = multipart::boundary(request.content_type().unwrap_or_default());
+        let boundary = boundary.ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::MalformedBody,
+                "the form cannot be read: its Content-Type names no boundary",
+            )
+        })?;
+        let content_length = request
+            .header(header::CONTENT_LENGTH)
+            .and_then(|length| length.parse().ok());
+        Ok(Self {
+            body: body.take()?,
+            boundary,
+            content_length,
+        })
+    }
+}
+
+impl_apirequest_for_payload!(UploadForm,);

@@ -1,0 +1,277 @@
+//! Receives an upload: streams its file into storage as it comes, never whole into memory, never into a
+//! temporary file first.
+
+use std::{sync::Arc, time::Duration};
+
+use media_shared::{
+    blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
+    blob_store::BlobStore,
+    entities::media,
+    ids::BlobId,
+    intake::{Expectation, Intake, Sealed},
+    media::{Filename, MediaPath, WritePrecondition},
+    media_ledger::{Creator, NewMedia, PublishError},
+    media_metadata, media_type,
+    metrics::{Stored, figures},
+    services::Services,
+};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    fields::{FILE_FIELD, FormFields, missing_file, pointer_to},
+    form::{OpenForm, UploadForm},
+};
+use crate::{
+    jsonapi::{ApiError, ErrorCode},
+    multipart::{Multipart, MultipartError, PartHead},
+};
+
+/// The longest value of a field other than the file, in bytes.
+const MAX_FIELD_BYTES: usize = 1024;
+/// The number of failed renewals in a row after which an upload ends: its blob is held for longer.
+const MAX_MISSED_RENEWALS: u32 = 2;
+
+/// Receives uploads.
+pub(crate) struct UploadReceiver {
+    pub(in crate::media) services: Arc<Services>,
+    pub(in crate::media) max_bytes: u64,
+    /// The longest wait for the next bytes.
+    pub(in crate::media) stall: Duration,
+}
+
+/// The place of an upload, and its creator.
+pub(super) struct Target {
+    pub(super) path: MediaPath,
+    pub(super) creator: Creator,
+    /// The condition on what is there already.
+    pub(super) condition: WritePrecondition,
+}
+
+/// The description of the file before its bytes.
+struct FileDescription {
+    fields: FormFields,
+    filename: Option<Filename>,
+    declared: Option<String>,
+}
+
+impl FileDescription {
+    fn new(mut fields: FormFields, part: PartHead) -> Self {
+        Self {
+            filename: fields.filename.take().or(part.names.filename),
+            declared: part.content_type,
+            fields,
+        }
+    }
+
+    async fn into_media(
+        self,
+        Target { path, creator, .. }: Target,
+        sealed: &Sealed,
+        store: &Arc<dyn BlobStore>,
+    ) -> NewMedia {
+        let extension = self.filename.as_ref().and_then(Filename::extension);
+        let media_type = media_type::detect(&sealed.head, self.declared.as_deref(), extension);
+        NewMedia {
+            path,
+            filename: self.filename.unwrap_or_else(Filename::download),
+            metadata: media_metadata::read(store, sealed, &media_type.mime).await,
+            mime_type: media_type.mime,
+            charset: media_type.charset,
+            size: sealed.size,
+            sha256: sealed.sha256,
+            public: self.fields.public,
+            source_url: None,
+            creator,
+            blob_id: sealed.blob_id,
+        }
+    }
+}
+
+impl UploadReceiver {
+    /// Reads a form, stores its file and records it.
+    pub(super) async fn receive(
+        &self,
+        target: Target,
+        form: UploadForm,
+    ) -> Result<media::Model, ApiError> {
+        let mut form = form.open(self.max_bytes)?;
+        let mut fields = FormFields::default();
+        loop {
+            let Some(part) = self.next_part(&mut form).await? else {
+                return Err(missing_file());
+            };
+            if part.names.name.as_deref() == Some(FILE_FIELD) {
+                return self.take_file(target, fields, part, &mut form).await;
+            }
+            let name = part.names.name.unwrap_or_default();
+            FormFields::check_name(&name)?;
+            let value = self.limited(field_value(&name, &mut form.parts)).await?;
+            fields.read(&name, &value)?;
+        }
+    }
+
+    async fn take_file(
+        &self,
+        target: Target,
+        fields: FormFields,
+        part: PartHead,
+        form: &mut OpenForm,
+    ) -> Result<media::Model, ApiError> {
+        let expectation = Expectation {
+            max_bytes: self.max_bytes,
+            size: fields.size,
+            sha256: fields.sha256,
+        };
+        let Services { blobs, store, .. } = &*self.services;
+        let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());
+        // A file that cannot fit is refused before its first byte.
+        let announced = fields.size.or(form.min_file_bytes);
+        let intake = Intake::open(blobs, store, owner, expectation, announced).await?;
+        let blob = intake.blob().clone();
+        let keep = async {
+            let described = FileDescription::new(fields, part);
+            let sealed = self.store(intake, &mut form.parts).await?;
+            let condition = target.condition.clone();
+            let new = described
+                .into_media(target, &sealed, &self.services.store)
+                .await;
+            self.record(new, condition, &blob, form).await
+        };
+        tokio::select! {
+            kept = keep => kept,
+            lost = self.renew(blob.id) => {
+                // The collector may have deleted it while a request to storage was in progress.
+                self.disown(&blob).await;
+                Err(lost)
+            }
+        }
+    }
+
+    async fn disown(&self, blob: &StagedBlob) {
+        if let Err(error) = self.services.blobs.disown(blob).await {
+            tracing::warn!(%error, "a broken upload's blob is left to the collector");
+        }
+    }
+
+    /// Renews the hold on the blob during the upload. Returns only when the blob is lost.
+    async fn renew(&self, blob_id: BlobId) -> ApiError {
+        let mut missed = 0;
+        loop {
+            sleep(BlobLedger::renew_every()).await;
+            match self.services.blobs.renew(blob_id).await {
+                Ok(true) => missed = 0,
+                Ok(false) => return blob_lost(),
+                // The hold outlasts a few failures.
+                Err(error) if missed < MAX_MISSED_RENEWALS => {
+                    missed += 1;
+                    tracing::warn!(%error, "an upload's blob was not renewed");
+                }
+                Err(error) => return error.into(),
+            }
+        }
+    }
+
+    /// Streams the file into storage.
+    async fn store(&self, mut intake: Intake, form: &mut Multipart) -> Result<Sealed, ApiError> {
+        loop {
+            let chunk = async { form.chunk().await.map_err(|error| unreadable(&error)) };
+            let written = match self.limited(chunk).await {
+                Ok(None) => return Ok(intake.seal().await?),
+                Ok(Some(chunk)) => intake.write(chunk).await.map_err(ApiError::from),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                intake.abandon().await;
+                return Err(error);
+            }
+        }
+    }
+
+    /// Records the file, if the form ends after it.
+    async fn record(
+        &self,
+        new: NewMedia,
+        condition: WritePrecondition,
+        blob: &StagedBlob,
+        form: &mut OpenForm,
+    ) -> Result<media::Model, ApiError> {
+        let recorded = match self.next_part(form).await {
+            Ok(None) => self
+                .services
+                .medias
+                .publish_if(new, condition)
+                .await
+                .map_err(ApiError::from),
+            Ok(Some(part)) => Err(ApiError::at_pointer(
+                ErrorCode::InvalidValue,
+                pointer_to(&part.names.name.unwrap_or_default()),
+                "nothing may come after the field `media`; put it before",
+            )),
+            Err(error) => Err(error),
+        };
+        match &recorded {
+            Ok(media) => figures().stored(Stored::Upload, media.size.unsigned_abs()),
+            Err(_) => self.disown(blob).await,
+        }
+        recorded
+    }
+
+    async fn next_part(&self, form: &mut OpenForm) -> Result<Option<PartHead>, ApiError> {
+        let parts = &mut form.parts;
+        self.limited(async { parts.next_part().await.map_err(|error| unreadable(&error)) })
+            .await
+    }
+
+    /// Limits a wait for the client's bytes.
+    async fn limited<T>(
+        &self,
+        wait: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        timeout(self.stall, wait).await.unwrap_or_else(|_| {
+            Err(ApiError::new(
+                ErrorCode::Stalled,
+                format!("no byte came for {:?}", self.stall),
+            ))
+        })
+    }
+}
+
+/// Reads the value of a field other than the file.
+async fn field_value(name: &str, form: &mut Multipart) -> Result<Vec<u8>, ApiError> {
+    let mut value = Vec::new();
+    while let Some(chunk) = form.chunk().await.map_err(|error| unreadable(&error))? {
+        value.extend_from_slice(&chunk);
+        if value.len() > MAX_FIELD_BYTES {
+            return Err(ApiError::at_pointer(
+                ErrorCode::InvalidValue,
+                pointer_to(name),
+                format!("`{name}` must not be longer than {MAX_FIELD_BYTES} bytes"),
+            ));
+        }
+    }
+    Ok(value)
+}
+
+fn blob_lost() -> ApiError {
+    PublishError::BlobLost.into()
+}
+
+fn unreadable(error: &MultipartError) -> ApiError {
+    let (code, detail) = match error {
+        MultipartError::Incomplete => (
+            ErrorCode::IncompleteBody,
+            format!("{error}; nothing was kept"),
+        ),
+        MultipartError::TooSlow(_) => (ErrorCode::Stalled, error.to_string()),
+        MultipartError::OverheadTooLarge => (
+            ErrorCode::MalformedBody,
+            format!("{error}; its boundary may be wrong"),
+        ),
+        MultipartError::TooLarge(_) => (ErrorCode::TooLarge, error.to_string()),
+        MultipartError::BadBoundary => (
+            ErrorCode::MalformedBody,
+            format!("the form cannot be read: {error}"),
+        ),
+    };
+    ApiError::new(code, detail)
+}

@@ -1,0 +1,13 @@
+//! Middleware: each is a function that is put around the endpoint beneath it.
+
+mod caller_key;
+pub(crate) mod cors;
+pub(crate) mod error_documents;
+pub(crate) mod head_limits;
+pub(crate) mod negotiation;
+pub(crate) mod origin_guard;
+pub(crate) mod rate_limit;
+mod request_id;
+pub(crate) mod request_limits;
+pub(crate) mod request_telemetry;
+pub(crate) mod security_headers;

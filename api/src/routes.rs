@@ -1,0 +1,394 @@
+//! The route table: who may call each operation, how it answers, how browsers may use the answer,
+//! and which parameters its handler takes from the query. Authentication, negotiation, limits, security
+//! headers, telemetry and the OpenAPI document read it.
+
+use std::sync::Arc;
+
+use poem::{
+    Endpoint, Request,
+    http::{Extensions, Method},
+};
+use poem_openapi::registry::MetaApi;
+
+use crate::{
+    jobs::JobResource,
+    media::{MediaResource, parameters},
+    resource::openapi::{QueryParameter, list_parameters, view_parameters},
+};
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallerRule {
+    /// Anybody; tokens are not read.
+    Anybody,
+    /// Anybody; a token may show more.
+    Optional,
+    /// Callers with a token.
+    Required,
+}
+
+/// How an operation answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// With a JSON:API document.
+    Document,
+    /// With something else: bytes, plain text, a page, an event stream, or nothing.
+    Other,
+}
+
+/// The ways in which browsers may use an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BrowserPolicy {
+    /// Nothing: it is for programs.
+    Data,
+    /// Run it: a page whose scripts and styles are inline.
+    Page,
+    /// Show it within pages of other sites, where callers are authenticated.
+    Media,
+}
+
+/// Which limits a request counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitClass {
+    /// Not limited in rate: monitoring asks as often as it likes.
+    Probe,
+    /// A list: its document stays in memory until the client has read it.
+    List,
+    /// An event stream.
+    EventStream,
+    /// An upload.
+    Upload,
+    /// Any other.
+    Other,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// The operation's id in the OpenAPI document.
+    pub(crate) operation: &'static str,
+    /// Who may call it.
+    pub(crate) caller: CallerRule,
+    /// How it answers.
+    pub(crate) answer: Answer,
+    /// How browsers may use the answer.
+    pub(crate) policy: BrowserPolicy,
+    /// Which limits it counts against.
+    pub(crate) limit: LimitClass,
+    /// The parameters of the query that its signature does not show.
+    pub(crate) parameters: fn() -> Vec<QueryParameter>,
+}
+
+/// An operation on jobs, and anything that the table does not name.
+const GUARDED: Route = Route {
+    operation: "",
+    caller: CallerRule::Required,
+    answer: Answer::Document,
+    policy: BrowserPolicy::Data,
+    limit: LimitClass::Other,
+    parameters: Vec::new,
+};
+
+/// An operation under `/medias/files/`.
+const FILES: Route = Route {
+    policy: BrowserPolicy::Media,
+    parameters: parameters::of_path,
+    ..GUARDED
+};
+
+/// A download, and its headers alone.
+const DOWNLOAD: Route = Route {
+    caller: CallerRule::Optional,
+    answer: Answer::Other,
+    parameters: parameters::of_download,
+    ..FILES
+};
+
+/// The record of a media.
+const RECORD: Route = Route {
+    caller: CallerRule::Optional,
+    parameters: parameters::of_record,
+    ..GUARDED
+};
+
+/// Tells nothing of what the service keeps.
+const OPEN: Route = Route {
+    caller: CallerRule::Anybody,
+    answer: Answer::Other,
+    ..GUARDED
+};
+
+const UPLOAD: Route = Route {
+    limit: LimitClass::Upload,
+    ..FILES
+};
+
+const DELETION: Route = Route {
+    answer: Answer::Other,
+    ..FILES
+};
+
+#[rustfmt::skip]
+static OPERATIONS: [Route; 22] = [
+    Route { operation: "createJob", ..GUARDED },
+    Route { operation: "listJobs", limit: LimitClass::List, parameters: list_parameters::<JobResource>, ..GUARDED },
+    Route { operation: "showJob", parameters: view_parameters::<JobResource>, ..GUARDED },
+    Route { operation: "changeJob", ..GUARDED },
+    Route { operation: "deleteJob", ..GUARDED },
+    Route { operation: "signalJob", ..GUARDED },
+    Route { operation: "listenToJob", answer: Answer::Other, limit: LimitClass::EventStream, ..GUARDED },
+    Route { operation: "listMedias", limit: LimitClass::List, parameters: list_parameters::<MediaResource>, ..GUARDED },
+    Route { operation: "showMedia", ..RECORD },
+    Route { operation: "showMediaByKey", ..RECORD },
+    Route { operation: "downloadMedia", ..DOWNLOAD },
+    Route { operation: "downloadMediaByKey", ..DOWNLOAD },
+    Route { operation: "probeMedia", ..DOWNLOAD },
+    Route { operation: "probeMediaByKey", ..DOWNLOAD },
+    Route { operation: "uploadMedia", ..UPLOAD },
+    Route { operation: "uploadMediaByKey", ..UPLOAD },
+    Route { operation: "deleteMedia", ..DELETION },
+    Route { operation: "deleteMediaByKey", ..DELETION },
+    Route { operation: "linkMediaByKey", ..UPLOAD },
+    Route { operation: "livez", limit: LimitClass::Probe, ..OPEN },
+    Route { operation: "readyz", limit: LimitClass::Probe, ..OPEN },
+    Route { operation: "metrics", answer: Answer::Other, ..GUARDED },
+];
+
+/// The pages that describe the API, by their paths.
+static PAGES: [(&str, Route); 2] = [
+    (
+        "/docs",
+        Route {
+            policy: BrowserPolicy::Page,
+            ..OPEN
+        },
+    ),
+    ("/openapi.json", OPEN),
+];
+
+/// The row of an operation; one that the table does not name is for callers with a token.
+pub(crate) fn route_of(operation: &str) -> &'static Route {
+    static UNNAMED: Route = GUARDED;
+    let named = OPERATIONS.iter().find(|route| route.operation == operation);
+    named.unwrap_or(&UNNAMED)
+}
+
+/// The routes by path and method. Paths with fewer parameters come first, as a name says more than a
+/// parameter.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteTable(Arc<[PathRoutes]>);
+
+#[derive(Debug)]
+struct PathRoutes {
+    /// As in the OpenAPI document, such as `/jobs/{resource_id}`.
+    template: Arc<str>,
+    methods: Vec<(Method, &'static Route)>,
+}
+
+/// The route of a request; [`match_route`] puts it into the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MatchedRoute {
+    template: Option<Arc<str>>,
+    route: Option<&'static Route>,
+}
+
+impl RouteTable {
+    /// Joins the paths of operations with their rows.
+    pub(crate) fn new(apis: &[MetaApi]) -> Self {
+        let mut paths: Vec<PathRoutes> = Vec::new();
+        let mut add = |template: &str, method: Method, route: &'static Route| {
+            let known = paths.iter_mut().find(|path| &*path.template == template);
+            match known {
+                Some(path) => path.methods.push((method, route)),
+                None => paths.push(PathRoutes {
+                    template: template.into(),
+                    methods: vec![(method, route)],
+                }),
+            }
+        };
+        for path in apis.iter().flat_map(|api| &api.paths) {
+            for operation in &path.operations {
+                let route = route_of(operation.operation_id.unwrap_or_default());
+                add(&path.path, operation.method.clone(), route);
+            }
+        }
+        for (path, route) in &PAGES {
+            add(path, Method::GET, route);
+        }
+        paths.sort_by_key(|path| path.template.matches('{').count());
+        Self(paths.into())
+    }
+
+    /// The route that a method and a path match.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> MatchedRoute {
+        let Some(matching) = self.0.iter().find(|each| each.matches(path)) else {
+            return MatchedRoute::default();
+        };
+        let route_for = |method: &Method| {
+            let mut methods = matching.methods.iter();
+            methods
+                .find(|(known, _)| known == method)
+                .map(|(_, route)| *route)
+        };
+        // The framework answers HEAD wherever it answers GET.
+        let as_get = matches!(*method, Method::HEAD | Method::OPTIONS);
+        MatchedRoute {
+            template: Some(Arc::clone(&matching.template)),
+            route: route_for(method).or_else(|| as_get.then(|| route_for(&Method::GET)).flatten()),
+        }
+    }
+
+    /// The value of `Allow` for a path (RFC 9110 §15.5.6).
+    pub(crate) fn allowed_methods(&self, path: &str) -> String {
+        let mut names: Vec<&str> = self
+            .0
+            .iter()
+            .filter(|each| each.matches(path))
+            .flat_map(|each| &each.methods)
+            .map(|(method, _)| method.as_str())
+            .collect();
+        // The framework answers HEAD wherever it answers GET.
+        if names.contains(&"GET") {
+            names.push("HEAD");
+        }
+        names.sort_unstable();
+        names.dedup();
+        names.join(", ")
+    }
+}
+
+impl PathRoutes {
+    fn matches(&self, path: &str) -> bool {
+        let mut segments = path.split('/');
+        let mut template = self.template.split('/');
+        template.all(|expected| {
+            segments
+                .next()
+                .is_some_and(|segment| expected.starts_with('{') || expected == segment)
+        }) && segments.next().is_none()
+    }
+}
+
+impl MatchedRoute {
+    /// The route of a request.
+    pub(crate) fn from_request(request: &Request) -> &Self {
+        static UNMATCHED: MatchedRoute = MatchedRoute {
+            template: None,
+            route: None,
+        };
+        request.extensions().get().unwrap_or(&UNMATCHED)
+    }
+
+    /// The path as the OpenAPI document has it.
+    pub(crate) fn template(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
+    /// Who may call it: only callers with a token where there is no such route.
+    pub(crate) fn caller(&self) -> CallerRule {
+        self.row().caller
+    }
+
+    /// How it answers: with an error document where there is no such route.
+    pub(crate) fn answer(&self) -> Answer {
+        self.row().answer
+    }
+
+    /// How browsers may use the answer.
+    pub(crate) fn policy(&self) -> BrowserPolicy {
+        self.row().policy
+    }
+
+    /// Which limits it counts against.
+    pub(crate) fn limit(&self) -> LimitClass {
+        self.row().limit
+    }
+
+    fn row(&self) -> &'static Route {
+        self.route.unwrap_or_else(|| route_of(""))
+    }
+}
+
+/// Finds the route of a request, for everything beneath.
+pub(crate) async fn match_route<E: Endpoint>(
+    endpoint: Arc<E>,
+    mut request: Request,
+    routes: RouteTable,
+) -> poem::Result<E::Output> {
+    let matched = routes.find(request.method(), request.uri().path());
+    let extensions: &mut Extensions = request.extensions_mut();
+    extensions.insert(matched);
+    endpoint.call(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::OpenApi as _;
+
+    use super::*;
+    use crate::endpoint::Operations;
+
+    #[test]
+    fn nothing_is_open_that_is_not_named() {
+        let routes = RouteTable::new(&Operations::meta());
+        for (method, path, expected) in [
+            (Method::GET, "/livez", CallerRule::Anybody),
+            (Method::GET, "/livez/", CallerRule::Required),
+            (Method::GET, "/docs", CallerRule::Anybody),
+            (Method::GET, "/medias", CallerRule::Required),
+            (Method::GET, "/medias/files/a/b", CallerRule::Optional),
+            (
+                Method::HEAD,
+                "/medias/files/{resource}",
+                CallerRule::Optional,
+            ),
+            (Method::POST, "/medias/files/a", CallerRule::Required),
+            (Method::DELETE, "/medias/files/a", CallerRule::Required),
+            (Method::GET, "/medias/filesystem", CallerRule::Required),
+            (Method::GET, "/medias/info/a", CallerRule::Optional),
+            (Method::GET, "//medias/info/a", CallerRule::Required),
+            (Method::OPTIONS, "/jobs", CallerRule::Required),
+            (Method::GET, "/nowhere", CallerRule::Required),
+        ] {
+            let found = routes.find(&method, path).caller();
+            assert_eq!(found, expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_row_that_agrees_with_its_extractor() {
+        let mut operations = Vec::new();
+        for path in Operations::meta().iter().flat_map(|api| &api.paths) {
+            for operation in &path.operations {
+                let id = operation.operation_id.unwrap_or_default();
+                let route = route_of(id);
+                assert_eq!(route.operation, id, "has no row");
+                let declared = match operation.security.as_slice() {
+                    [] => CallerRule::Anybody,
+                    [_] => CallerRule::Required,
+                    _ => CallerRule::Optional,
+                };
+                assert_eq!(declared, route.caller, "{id}");
+                operations.push(id);
+            }
+        }
+        assert_eq!(operations.len(), OPERATIONS.len());
+    }
+
+    #[test]
+    fn a_request_counts_against_the_limits_of_its_route() {
+        let routes = RouteTable::new(&Operations::meta());
+        for (method, path, limit) in [
+            (Method::GET, "/jobs", LimitClass::List),
+            (Method::POST, "/jobs", LimitClass::Other),
+            (Method::GET, "/jobs/1/events", LimitClass::EventStream),
+            (Method::GET, "/jobs/1", LimitClass::Other),
+            (Method::GET, "/medias", LimitClass::List),
+            (Method::POST, "/medias/files/a/b", LimitClass::Upload),
+            (Method::GET, "/medias/files/a/b", LimitClass::Other),
+        ] {
+            let found = routes.find(&method, path).limit();
+            assert_eq!(found, limit, "{method} {path}");
+        }
+    }
+}
