@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ const JOB_LIMIT: Duration = Duration::from_mins(1);
 /// Where a service keeps its data, and how it is configured.
 pub struct Installation {
     program: PathBuf,
-    directory: TempDir,
+    directory: Arc<TempDir>,
     variables: Vec<(String, String)>,
     logging: bool,
 }
@@ -29,6 +30,8 @@ pub struct Installation {
 pub struct Service {
     child: Child,
     base: String,
+    /// Its data stays for as long as it runs, whatever becomes of the installation.
+    _directory: Arc<TempDir>,
     /// Talks to it.
     pub http: Client,
 }
@@ -38,7 +41,7 @@ impl Installation {
     pub fn new(program: &str) -> Self {
         let installation = Self {
             program: PathBuf::from(program),
-            directory: scratch::directory(),
+            directory: Arc::new(scratch::directory()),
             variables: Vec::new(),
             logging: false,
         };
@@ -127,6 +130,7 @@ impl Installation {
         let service = Service {
             child,
             base,
+            _directory: Arc::clone(&self.directory),
             http: http_client(),
         };
         wait_until("the service is ready", limit, async || {
