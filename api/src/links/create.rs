@@ -52,7 +52,8 @@ enum LinkResponse {
 impl CreateLink {
     /// Create a link to a media.
     ///
-    /// A signed link: anyone who has it can use it until it expires.
+    /// A signed link: anyone who has it can use it until it expires. Without a signing key, the
+    /// answer is 409 `links_not_configured`.
     #[oai(
         path = "/medias/files/:resource/:key/links",
         method = "post",
