@@ -23,8 +23,15 @@ async fn enter_long_jobs(service: &Service, subject: &str) {
         "url": format!("http://origin.test/{}", "u".repeat(8000)),
         "resource": "r",
     });
+    let later = json!({ "scheduled_at": "2100-01-01T00:00:00Z" });
+    let document = media_testkit::service::import(&arguments, later);
     for _ in 0..600 {
-        enter_job(service, subject, &arguments).await;
+        // A slow disk makes the service ask for patience.
+        wait_until("a job is entered", CLOSE_LIMIT, async || {
+            let request = service.http.post(service.url("/jobs")).json(&document);
+            (send(request, subject).await.status() == StatusCode::CREATED).then_some(())
+        })
+        .await;
     }
 }
 
