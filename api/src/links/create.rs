@@ -69,10 +69,7 @@ impl CreateLink {
         key: Path<String>,
         body: JsonApiBody<NewLinkDocument>,
     ) -> Result<LinkResponse, ApiError> {
-        let place = Place {
-            resource: &resource,
-            key: Some(&key),
-        };
+        let place = Place::new(&resource, Some(&key));
         let link = self.links.create(&caller, request, place, body.0).await?;
         Ok(LinkResponse::Created(link))
     }
