@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Body as _, Incoming},
+    body::Incoming,
     header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, TRANSFER_ENCODING},
     server::conn::http1,
     service::service_fn,
@@ -35,9 +35,8 @@ use crate::{
 
 /// What entity tags begin with that are no MD5.
 const OPAQUE: &str = "opaque-";
-/// How long a connection stays open after a short answer, with a store that closes idle ones at once.
+/// How long a connection stays open after a write, with a store that closes idle ones at once.
 const IDLE: Duration = Duration::from_millis(30);
-const SHORT_BYTES: u64 = 64 * 1024;
 
 /// A difference from S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +124,10 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
             let answer = service_fn(move |request| {
                 let (state, told) = (Arc::clone(&state), Arc::clone(&told));
                 async move {
+                    // Bytes that break off are for the caller to ask for again; requests that write are repeated.
+                    let is_read = request.method() == Method::GET;
                     let answer = state.answer(request).await;
-                    let length = answer.body().size_hint().upper().unwrap_or_default();
-                    if length < SHORT_BYTES {
+                    if !is_read {
                         told.notify_one();
                     }
                     Ok::<_, Infallible>(answer)
