@@ -7,7 +7,7 @@ use media_shared::{
     config::{AuthenticationConfig, TokenKeys},
 };
 use poem::{
-    Endpoint, Middleware, Request, Result,
+    Endpoint, Request, Result,
     http::{HeaderMap, header},
 };
 
@@ -135,31 +135,15 @@ fn invalid(detail: &str) -> ApiError {
         .with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
-impl<E: Endpoint> Middleware<E> for Authentication {
-    type Output = AuthenticatedEndpoint<E>;
-
-    fn transform(&self, endpoint: E) -> Self::Output {
-        AuthenticatedEndpoint {
-            authentication: self.clone(),
-            endpoint,
-        }
-    }
-}
-
-/// An endpoint that is told who asks.
-pub(crate) struct AuthenticatedEndpoint<E> {
+/// Authenticates the caller of a request, for everything beneath.
+pub(crate) async fn authenticate<E: Endpoint>(
+    endpoint: Arc<E>,
+    mut request: Request,
     authentication: Authentication,
-    endpoint: E,
-}
-
-impl<E: Endpoint> Endpoint for AuthenticatedEndpoint<E> {
-    type Output = E::Output;
-
-    async fn call(&self, mut request: Request) -> Result<Self::Output> {
-        let caller = self.authentication.caller(&request).await?;
-        request.extensions_mut().insert(caller);
-        self.endpoint.call(request).await
-    }
+) -> Result<E::Output> {
+    let caller = authentication.caller(&request).await?;
+    request.extensions_mut().insert(caller);
+    endpoint.call(request).await
 }
 
 #[cfg(test)]

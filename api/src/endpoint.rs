@@ -8,7 +8,7 @@ use poem_openapi::{LicenseObject, OpenApi as _, OpenApiService};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    authentication::Authentication,
+    authentication::{Authentication, authenticate},
     health::{self, HealthOperations},
     jobs::{self, JobOperations},
     media::{self, MediaOperations},
@@ -64,7 +64,7 @@ pub(crate) fn endpoint(
         .nest("/", service)
         .around(move |endpoint, request| limit_requests(endpoint, request, limits.clone()))
         .around(move |endpoint, request| limit_rate(endpoint, request, rate_limit.clone()))
-        .with(authentication)
+        .around(move |endpoint, request| authenticate(endpoint, request, authentication.clone()))
         .around(move |endpoint, request| limit_refusals(endpoint, request, refusal_limit.clone()))
         .around(negotiate)
         .around(move |endpoint, request| guard_origin(endpoint, request, guarded))

@@ -18,11 +18,39 @@ impl From<LedgerError> for ApiError {
                 return Self::new(ErrorCode::TooManyJobs, detail)
                     .with_header(header::RETRY_AFTER, "60");
             }
-            LedgerError::SignalRefused { .. } | LedgerError::LeaseLost => ErrorCode::SignalRefused,
+            LedgerError::LeaseLost => ErrorCode::Conflict,
+            LedgerError::SignalRefused { .. } => ErrorCode::SignalRefused,
             LedgerError::NotWaiting { .. } => ErrorCode::NotWaiting,
             LedgerError::UnicityTaken => ErrorCode::UnicityTaken,
             LedgerError::SecretsRemoved => ErrorCode::SecretsRemoved,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media_shared::job::{JobStatus, Signal};
+    use poem::{error::ResponseError as _, http::StatusCode};
+
+    use super::*;
+
+    #[test]
+    fn each_conflict_has_a_code_of_its_own() {
+        let status = JobStatus::Succeeded;
+        let signal = Signal::Pause;
+        for (error, code) in [
+            (
+                LedgerError::SignalRefused { status, signal },
+                "signal_refused",
+            ),
+            (LedgerError::NotWaiting { status }, "not_waiting"),
+            (LedgerError::UnicityTaken, "unicity_taken"),
+            (LedgerError::SecretsRemoved, "secrets_removed"),
+        ] {
+            let error = ApiError::from(error);
+            assert!(error.to_string().starts_with(code), "{error}");
+            assert_eq!(error.status(), StatusCode::CONFLICT);
+        }
     }
 }

@@ -36,7 +36,8 @@ impl SignalJob {
     /// Signal a job.
     ///
     /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
-    /// A signal that the job's status does not allow is refused with 409 `signal_refused`.
+    /// A signal that the job's status does not allow is refused with 409 `signal_refused`, and `retry`
+    /// with 409 `unicity_taken` while another unfinished job holds the unicity.
     #[oai(
         path = "/jobs/:resource_id/signal",
         method = "post",

@@ -34,7 +34,8 @@ pub(crate) struct UpdateJob {
 impl UpdateJob {
     /// Change a job that waits.
     ///
-    /// Its priority, and when it may start. A job that runs or has ended cannot be changed.
+    /// Its priority, and when it may start. A job that runs or has ended is refused with 409
+    /// `not_waiting`.
     #[oai(
         path = "/jobs/:resource_id",
         method = "patch",

@@ -52,7 +52,8 @@ enum LinkResponse {
 impl CreateLink {
     /// Create a link to a media.
     ///
-    /// A signed link: anyone who has it can use it until it expires.
+    /// A signed link: anyone who has it can use it until it expires. Without a signing key, the
+    /// answer is 409 `links_not_configured`.
     #[oai(
         path = "/medias/files/:resource/:key/links",
         method = "post",
@@ -68,10 +69,7 @@ impl CreateLink {
         key: Path<String>,
         body: JsonApiBody<NewLinkDocument>,
     ) -> Result<LinkResponse, ApiError> {
-        let place = Place {
-            resource: &resource,
-            key: Some(&key),
-        };
+        let place = Place::new(&resource, Some(&key));
         let link = self.links.create(&caller, request, place, body.0).await?;
         Ok(LinkResponse::Created(link))
     }

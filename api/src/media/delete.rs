@@ -47,10 +47,7 @@ impl DeleteMedia {
         /// The resource of the media.
         resource: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        let place = Place {
-            resource: &resource,
-            key: None,
-        };
+        let place = Place::new(&resource, None);
         self.delete_at(&caller, request, place).await
     }
 
@@ -71,10 +68,7 @@ impl DeleteMedia {
         /// The key within the resource.
         key: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        let place = Place {
-            resource: &resource,
-            key: Some(&key),
-        };
+        let place = Place::new(&resource, Some(&key));
         self.delete_at(&caller, request, place).await
     }
 }

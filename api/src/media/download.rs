@@ -7,7 +7,7 @@ use media_shared::{
     entities::media,
     services::Services,
 };
-use poem::{Request, http::Method};
+use poem::Request;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -66,18 +66,8 @@ impl DownloadMedia {
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = disposition.0 == Some(Disposition::Inline);
-        self.send(
-            &caller,
-            request,
-            Method::GET,
-            Place {
-                resource: &resource,
-                key: None,
-            },
-            inline,
-        )
-        .await
+        let place = Place::new(&resource, None);
+        self.send(&caller, request, place, disposition.0).await
     }
 
     /// Download a media.
@@ -100,18 +90,8 @@ impl DownloadMedia {
         /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = disposition.0 == Some(Disposition::Inline);
-        self.send(
-            &caller,
-            request,
-            Method::GET,
-            Place {
-                resource: &resource,
-                key: Some(&key),
-            },
-            inline,
-        )
-        .await
+        let place = Place::new(&resource, Some(&key));
+        self.send(&caller, request, place, disposition.0).await
     }
 
     /// The headers of a download of a media without a key.
@@ -129,18 +109,8 @@ impl DownloadMedia {
         /// As for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = disposition.0 == Some(Disposition::Inline);
-        self.send(
-            &caller,
-            request,
-            Method::HEAD,
-            Place {
-                resource: &resource,
-                key: None,
-            },
-            inline,
-        )
-        .await
+        let place = Place::new(&resource, None);
+        self.send(&caller, request, place, disposition.0).await
     }
 
     /// The headers of a download.
@@ -160,18 +130,8 @@ impl DownloadMedia {
         /// As for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let inline = disposition.0 == Some(Disposition::Inline);
-        self.send(
-            &caller,
-            request,
-            Method::HEAD,
-            Place {
-                resource: &resource,
-                key: Some(&key),
-            },
-            inline,
-        )
-        .await
+        let place = Place::new(&resource, Some(&key));
+        self.send(&caller, request, place, disposition.0).await
     }
 }
 
@@ -180,9 +140,8 @@ impl DownloadMedia {
         &self,
         caller: &MaybeCaller,
         request: &Request,
-        method: Method,
         place: Place<'_>,
-        inline: bool,
+        disposition: Option<Disposition>,
     ) -> Result<DownloadResponse, ApiError> {
         let mut query = QueryString::from_request(request);
         let link = self.links.take(&mut query)?;
@@ -216,7 +175,8 @@ impl DownloadMedia {
                 (redirect, _) => redirect,
             },
         };
-        answer_download(&source, find, request, &method, inline).await
+        let inline = disposition == Some(Disposition::Inline);
+        answer_download(&source, find, request, inline).await
     }
 
     /// Finds the media of a link, or the one that the caller may read.

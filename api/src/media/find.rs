@@ -19,7 +19,11 @@ pub(crate) struct Place<'a> {
     pub(crate) key: Option<&'a str>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    pub(crate) fn new(resource: &'a str, key: Option<&'a str>) -> Self {
+        Self { resource, key }
+    }
+
     /// Whether a media is kept there.
     pub(crate) fn holds(self, media: &media::Model) -> bool {
         media.resource == self.resource && media.key.as_deref() == self.key

@@ -84,10 +84,7 @@ impl ShowMedia {
         let project = take_project(&mut query)?;
         let view = View::take(&mut query)?;
         let key = take_key(key, &mut query)?;
-        let place = Place {
-            resource,
-            key: key.as_deref(),
-        };
+        let place = Place::new(resource, key.as_deref());
         let media = find(&self.services, place, &caller.sight, &project).await?;
         let media = caller.sight.shown(media);
         let minimal = headers::wants_minimal(request);

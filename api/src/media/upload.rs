@@ -102,10 +102,7 @@ impl UploadMedia {
                 Ok(UploadOrLinkResponse::Stored(media))
             }
             FormOrLink::Link(link) => {
-                let place = Place {
-                    resource: &resource,
-                    key: None,
-                };
+                let place = Place::new(&resource, None);
                 let link = self.links.create(&caller, request, place, link.0).await?;
                 Ok(UploadOrLinkResponse::LinkCreated(link))
             }

@@ -54,7 +54,13 @@ struct Limits {
 struct Held {
     shares: Vec<Share>,
     stream: Option<OwnedSemaphorePermit>,
-    memory: Option<(OwnedSemaphorePermit, Option<Share>)>,
+    memory: Option<HeldMemory>,
+}
+
+/// The memory that a list holds: of all, and of its caller's share.
+struct HeldMemory {
+    total: OwnedSemaphorePermit,
+    own: Option<Share>,
 }
 
 impl RequestLimits {
@@ -112,18 +118,15 @@ impl Limits {
     }
 
     /// Waits for memory for a list: first for the caller's own share, so that it does not block others.
-    async fn memory(
-        &self,
-        key: Option<&CallerKey>,
-    ) -> Option<(OwnedSemaphorePermit, Option<Share>)> {
+    async fn memory(&self, key: Option<&CallerKey>) -> Option<HeldMemory> {
         let count = u32::try_from(units(LIST_BYTES)).ok()?;
         let own = match key {
             Some(key) => Some(self.own_memory.take(key, count).await?),
             None => None,
         };
-        let memory = Arc::clone(&self.memory).acquire_many_owned(count).await;
-        // It is never closed.
-        memory.ok().map(|memory| (memory, own))
+        let total = Arc::clone(&self.memory).acquire_many_owned(count).await;
+        // The semaphore is never closed.
+        total.ok().map(|total| HeldMemory { total, own })
     }
 }
 
@@ -148,11 +151,11 @@ fn unavailable(detail: &str) -> ApiError {
 impl Held {
     /// Returns the memory that the answer does not need.
     fn shrink_to(&mut self, bytes: usize) {
-        let Some((memory, own)) = &mut self.memory else {
+        let Some(HeldMemory { total, own }) = &mut self.memory else {
             return;
         };
-        let excess = memory.num_permits().saturating_sub(units(bytes));
-        drop(memory.split(excess));
+        let excess = total.num_permits().saturating_sub(units(bytes));
+        drop(total.split(excess));
         if let Some(own) = own {
             own.shrink_to(units(bytes));
         }

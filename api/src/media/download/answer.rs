@@ -41,7 +41,6 @@ pub(super) async fn answer_download<F>(
     source: &Source<'_>,
     find: impl Fn() -> F,
     request: &Request,
-    method: &Method,
     inline: bool,
 ) -> Result<DownloadResponse, ApiError>
 where
@@ -50,7 +49,7 @@ where
     let mut tries = 1;
     loop {
         let media = find().await?;
-        match answer(source, &media, request, method, inline).await {
+        match answer(source, &media, request, inline).await {
             Err(AnswerError::Storage(StorageError::NotFound)) if tries < MAX_OPEN_TRIES => {
                 tries += 1;
             }
@@ -70,11 +69,11 @@ async fn answer(
     source: &Source<'_>,
     media: &media::Model,
     request: &Request,
-    method: &Method,
     inline: bool,
 ) -> Result<Response, AnswerError> {
     // The table holds no negative size.
     let size = u64::try_from(media.size).unwrap_or_default();
+    let method = request.method();
     let mut response = Response::default();
     validators(response.headers_mut(), media);
     let (status, range) = match evaluate_conditions(request.headers(), media, size, method) {
