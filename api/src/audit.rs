@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use media_shared::{caller::Caller, job::Signal};
+use media_domain::{caller::Caller, job::Signal};
 
 /// An action that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl Act {
 /// Writes a line. It has the media's id, not its name, which is a client's text.
 pub(crate) fn note(act: Act, id: impl Display, caller: &Caller) {
     let (subject, role) = match caller {
-        Caller::Known(principal) => (principal.subject.as_str(), principal.role.as_str()),
-        Caller::Trusted => ("", "trusted"),
+        Caller::Authenticated(principal) => (principal.subject.as_str(), principal.role.as_str()),
+        Caller::Unrestricted => ("", "trusted"),
         Caller::Anonymous => ("", "anonymous"),
     };
     tracing::info!(act = act.name(), %id, caller = subject, role, "audit");

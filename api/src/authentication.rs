@@ -2,10 +2,8 @@
 
 use std::{convert::Infallible, future::pending, sync::Arc};
 
-use media_shared::{
-    caller::Caller,
-    config::{AuthenticationConfig, TokenKeys},
-};
+use media_domain::caller::Caller;
+use media_services::config::{AuthenticationConfig, TokenKeys};
 use poem::{
     Endpoint, Request, Result,
     http::{HeaderMap, header},
@@ -66,7 +64,7 @@ impl Authentication {
 
     async fn caller(&self, request: &Request) -> Result<Caller, ApiError> {
         let Some(verifier) = &self.0 else {
-            return Ok(Caller::Trusted);
+            return Ok(Caller::Unrestricted);
         };
         let rule = MatchedRoute::from_request(request).caller();
         if rule == CallerRule::Anybody {
@@ -74,7 +72,7 @@ impl Authentication {
         }
         match (token(request.headers())?, rule) {
             (Some(token), _) => match verifier.verify(token).await {
-                Ok(principal) => Ok(Caller::Known(principal)),
+                Ok(principal) => Ok(Caller::Authenticated(principal)),
                 Err(Refusal::Invalid(detail)) => Err(invalid(detail)),
                 Err(Refusal::NoKeys) => Err(ApiError::new(
                     ErrorCode::Unavailable,

@@ -3,9 +3,9 @@
 
 use std::ops::Deref;
 
-use media_shared::{
-    access::{Denied, MediaSight, Reach, Sight},
+use media_domain::{
     caller::Caller,
+    permissions::{Denied, MediaReadScope, ReadScope, WriteScope},
 };
 use poem::{Request, RequestBody, Result, http::header};
 use poem_openapi::{
@@ -22,21 +22,21 @@ pub(crate) const SECURITY_SCHEME: &str = "token";
 pub(crate) struct ReadCaller {
     caller: Caller,
     /// The projects that it may read.
-    pub(crate) sight: Sight,
+    pub(crate) sight: ReadScope,
 }
 
 /// A caller that may write.
 pub(crate) struct WriteCaller {
     caller: Caller,
     /// The projects and owners whose resources it may change.
-    pub(crate) reach: Reach,
+    pub(crate) reach: WriteScope,
 }
 
 /// A caller that may be anonymous.
 pub(crate) struct MaybeCaller {
     caller: Caller,
     /// The media that it may read one at a time.
-    pub(crate) sight: MediaSight,
+    pub(crate) sight: MediaReadScope,
 }
 
 /// The caller that authentication has put into a request: an anonymous one, if there was none.
@@ -52,7 +52,7 @@ impl TryFrom<&Caller> for ReadCaller {
 
     fn try_from(caller: &Caller) -> Result<Self, Denied> {
         Ok(Self {
-            sight: caller.sees()?,
+            sight: caller.read_scope()?,
             caller: caller.clone(),
         })
     }
@@ -63,7 +63,7 @@ impl TryFrom<&Caller> for WriteCaller {
 
     fn try_from(caller: &Caller) -> Result<Self, Denied> {
         Ok(Self {
-            reach: caller.reaches()?,
+            reach: caller.write_scope()?,
             caller: caller.clone(),
         })
     }
@@ -74,7 +74,7 @@ impl TryFrom<&Caller> for MaybeCaller {
 
     fn try_from(caller: &Caller) -> Result<Self, Denied> {
         Ok(Self {
-            sight: caller.sees_media(),
+            sight: caller.media_read_scope(),
             caller: caller.clone(),
         })
     }

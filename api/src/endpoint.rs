@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media_shared::{config::Config, services::Services};
+use media_services::{Services, config::Config};
 use poem::{Endpoint, EndpointExt as _, Route, middleware::CatchPanic};
 use poem_openapi::{LicenseObject, OpenApi as _, OpenApiService};
 use tokio_util::sync::CancellationToken;

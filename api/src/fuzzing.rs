@@ -8,7 +8,8 @@
 use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::{FutureExt as _, stream};
-use media_shared::{config::LinkKeys, ids::MediaId};
+use media_domain::ids::MediaId;
+use media_services::config::LinkKeys;
 use poem::Request;
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media_shared::services::Services;
+use media_services::Services;
 
 mod livez;
 mod metrics;

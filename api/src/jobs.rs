@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use media_shared::{job::Priority, services::Services};
+use media_domain::job::Priority;
+use media_services::Services;
 use tokio_util::sync::CancellationToken;
 
 mod attributes;

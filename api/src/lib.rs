@@ -2,11 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use media_shared::{
-    config::Config,
-    services::{self, Services},
-    telemetry,
-};
+use media_services::{Services, config::Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +35,8 @@ use server::{BodyPace, ConnectionLimits, ServerLimits};
 /// The longest time that stopping takes beyond the configured grace: to close clients' connections, the
 /// connections to dependencies, and the traces.
 pub const STOP_LIMIT: Duration = server::CLOSE_LIMIT
-    .saturating_add(services::CLOSE_LIMIT)
-    .saturating_add(telemetry::FLUSH_LIMIT);
+    .saturating_add(media_services::CLOSE_LIMIT)
+    .saturating_add(media_telemetry::FLUSH_LIMIT);
 
 /// Listens at an address, for [`serve`].
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

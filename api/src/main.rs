@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{
-    config::Settings, exit, open_files, probe, services::Services, shutdown, telemetry,
-};
+use media_services::{Services, config::Settings, exit, fd_limit, readiness, shutdown};
 
 /// Serves the API of the media importer: creates and shows jobs, and receives and serves media.
 #[derive(Parser)]
@@ -31,10 +29,10 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.check()?;
     if arguments.probe {
-        return probe::ready(config.listen).context("it is not ready");
+        return readiness::ready(config.listen).context("it is not ready");
     }
-    let telemetry = telemetry::start("media-api", &config.telemetry)?;
-    open_files::raise_limit();
+    let telemetry = media_telemetry::start("media-api", &config.telemetry)?;
+    fd_limit::raise_limit();
     let shutdown = shutdown::on_signal()?;
     // The workers are other programs: without Redis they find new jobs in the table.
     let services = Services::open(&config, None, None).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media_shared::{config::Config, services::Services};
+use media_services::{Services, config::Config};
 
 mod delete;
 pub(crate) mod disposition;

@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream::BoxStream};
-use media_shared::{
+use media_domain::{
     content_disposition::{self, FormPart},
     header_parameters::Parameterized,
 };

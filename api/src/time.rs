@@ -1,7 +1,7 @@
 //! Parses times in bodies and queries.
 
 use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Utc};
-use media_shared::clock::to_micros;
+use media_domain::clock::to_micros;
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 
 /// The years that RFC 3339 can write.

@@ -3,14 +3,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use media_shared::media_metadata;
+use media_formats::metadata;
 
 const TYPES: [&str; 4] = ["image/png", "audio/mpeg", "video/mp4", "audio/ogg"];
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (kind, bytes) = input;
     let mime = TYPES[usize::from(kind) % TYPES.len()];
-    let Some(found) = media_metadata::read_whole(bytes.to_vec().into(), mime) else {
+    let Some(found) = metadata::read_whole(bytes.to_vec().into(), mime) else {
         return;
     };
     if let Some(size) = found.dimensions {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use media_shared::media_type;
+use media_formats::media_type;
 
 fuzz_target!(|input: (&[u8], Option<&str>, Option<&str>)| {
     let (head, declared, extension) = input;

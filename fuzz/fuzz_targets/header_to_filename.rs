@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use media_shared::{content_disposition, media::Filename};
+use media_domain::{content_disposition, media::Filename};
 
 fuzz_target!(|header: &[u8]| {
     check(content_disposition::filename(header));

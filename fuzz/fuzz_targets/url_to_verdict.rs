@@ -8,7 +8,7 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use media_shared::config::EgressConfig;
+use media_services::config::EgressConfig;
 use media_worker::egress::EgressGate;
 use url::{Host, Url};
 

@@ -2,10 +2,8 @@
 
 use std::{path::Path, sync::OnceLock};
 
-use media_shared::{
-    config::{DatabaseUrl, Pooler, Secret},
-    database::Database,
-};
+use media_database::{Database, DatabaseUrl, Pooler};
+use media_domain::secret::Secret;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;

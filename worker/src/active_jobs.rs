@@ -8,10 +8,8 @@ use std::{
     },
 };
 
-use media_shared::{
-    blob_ledger::StagedBlob,
-    job_ledger::{Beat, Lease},
-};
+use media_database::job_repository::HeartbeatRequest;
+use media_domain::{blob::StagedBlob, job::Lease};
 use tokio_util::sync::CancellationToken;
 
 /// The jobs that run now.
@@ -76,7 +74,7 @@ impl Progress {
         self.done.store(done, Ordering::Relaxed);
     }
 
-    fn beat(&self, lease: Lease) -> Beat {
+    fn beat(&self, lease: Lease) -> HeartbeatRequest {
         let done = self.done.load(Ordering::Relaxed);
         let total = self.total.load(Ordering::Relaxed);
         let known = (total != u64::MAX).then_some(total);
@@ -85,7 +83,7 @@ impl Progress {
             Some(total) if total > 0 => (done.saturating_mul(100) / total).min(99),
             _ => 0,
         };
-        Beat {
+        HeartbeatRequest {
             lease,
             progress: i16::try_from(progress).unwrap_or(99),
             bytes_done: i64::try_from(done).unwrap_or(i64::MAX),
@@ -156,7 +154,7 @@ impl ActiveJobs {
     }
 
     /// What the heartbeat says.
-    pub(crate) fn beats(&self) -> Vec<Beat> {
+    pub(crate) fn beats(&self) -> Vec<HeartbeatRequest> {
         self.lock()
             .jobs
             .iter()

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use media_shared::config::EgressConfig;
+use media_services::config::EgressConfig;
 use url::{Host, Url};
 
 mod dial;
@@ -176,7 +176,7 @@ fn special(ip: IpAddr) -> Option<&'static str> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use media_shared::config::HostList;
+    use media_services::config::HostList;
 
     use super::*;
 

@@ -16,12 +16,12 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
-use media_shared::{
-    config::FetchLimits,
+use media_database::host_limits::HostLimits;
+use media_domain::{
     ids::WorkerId,
     job::{Failure, FailureCode, arguments::redact_url},
-    origin_ledger::OriginLedger,
 };
+use media_services::config::FetchLimits;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -163,7 +163,7 @@ impl Fetcher {
     pub fn new(
         dialer: Dialer,
         limits: FetchLimits,
-        (origins, worker): (OriginLedger, WorkerId),
+        (origins, worker): (HostLimits, WorkerId),
         connections: usize,
         contact: Option<&str>,
     ) -> Result<Self, crate::tls::TrustError> {

@@ -1,7 +1,7 @@
 //! Names for imported media, if the client gives none.
 
 use encoding_rs::WINDOWS_1252;
-use media_shared::media::Filename;
+use media_domain::media::Filename;
 use percent_encoding::percent_decode_str;
 use url::Url;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use media_shared::{metrics, services::Services};
+use media_services::Services;
+use media_telemetry::metrics;
 use poem::{
     EndpointExt as _, IntoResponse, Response, Route, Server, get, handler, http::StatusCode,
     listener::TcpAcceptor, web::Data,

@@ -3,11 +3,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use media_shared::{
-    ids::JobId,
-    job_ledger::{HEARTBEATS_PER_LEASE, JobLedger, Pulse},
-    metrics::{Work, figures},
-};
+use media_database::job_repository::{HEARTBEATS_PER_LEASE, HeartbeatReply, JobRepository};
+use media_domain::ids::JobId;
+use media_telemetry::metrics::{BackgroundTask, metrics};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +15,7 @@ use crate::active_jobs::{ActiveJobs, StopReason};
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// Beats until `end`.
-pub(crate) async fn run(jobs: JobLedger, active: ActiveJobs, end: CancellationToken) {
+pub(crate) async fn run(jobs: JobRepository, active: ActiveJobs, end: CancellationToken) {
     let mut ticks = interval(BEAT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_success = Instant::now();
@@ -37,7 +35,7 @@ pub(crate) async fn run(jobs: JobLedger, active: ActiveJobs, end: CancellationTo
 }
 
 /// One beat; says whether it reached the database.
-async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
+async fn beat(jobs: &JobRepository, active: &ActiveJobs) -> bool {
     let beats = active.beats();
     if beats.is_empty() {
         return true;
@@ -45,19 +43,19 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
     let pulses = match timeout(jobs.lease() / HEARTBEATS_PER_LEASE, jobs.heartbeat(&beats)).await {
         Ok(Ok(pulses)) => pulses,
         Ok(Err(error)) => {
-            figures().troubled(Work::Heartbeat);
+            metrics().background_error(BackgroundTask::Heartbeat);
             tracing::warn!(%error, "a heartbeat failed");
             return false;
         }
         Err(_) => {
-            figures().troubled(Work::Heartbeat);
+            metrics().background_error(BackgroundTask::Heartbeat);
             tracing::warn!("the database did not answer a heartbeat");
             return false;
         }
     };
     let held: HashMap<_, _> = pulses
         .into_iter()
-        .map(|Pulse { lease, signal }| (lease, signal))
+        .map(|HeartbeatReply { lease, signal }| (lease, signal))
         .collect();
     let mut lost = Vec::new();
     for beat in beats {
@@ -77,10 +75,10 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
 }
 
 /// Counts the leases that others have now; a job that was deleted is nobody's.
-async fn count_lost(jobs: &JobLedger, lost: Vec<JobId>) {
+async fn count_lost(jobs: &JobRepository, lost: Vec<JobId>) {
     // Only a figure: without an answer, all are counted.
     let all = lost.len();
     let found = timeout(jobs.lease() / HEARTBEATS_PER_LEASE, jobs.find_all(lost)).await;
     let left = found.map_or(all, |found| found.map_or(all, |jobs| jobs.len()));
-    figures().leases_lost(left as u64);
+    metrics().leases_lost(left as u64);
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use media_shared::{
-    blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
-    blob_store::BlobStore,
-    intake::{Expectation, HEAD_BYTES, Intake, IntakeError, Sealed},
-    job::{Failure, FailureCode, ImportArguments, arguments::redact_url},
-    job_ledger::{Claimed, Lease},
-    media_ledger::NewMedia,
-    metrics::figures,
+use media_database::{
+    blob_repository::BlobRepository, job_repository::Claimed, media_repository::NewMedia,
 };
+use media_domain::{
+    blob::{BlobOwner, Checkpoint, StagedBlob, StoredBlob},
+    job::{Failure, FailureCode, ImportArguments, Lease, arguments::redact_url},
+};
+use media_ingest::{Expectation, HEAD_BYTES, Ingest, IngestError};
+use media_storage::BlobStore;
+use media_telemetry::metrics::metrics;
 use tokio::time::Instant;
 use tracing::{Instrument as _, info_span};
 
@@ -32,7 +33,7 @@ use task::{Head, Task, describe, read_arguments};
 #[derive(Clone)]
 pub(crate) struct Importer {
     fetcher: Fetcher,
-    blobs: BlobLedger,
+    blobs: BlobRepository,
     store: Arc<dyn BlobStore>,
     max_bytes: u64,
 }
@@ -41,7 +42,7 @@ impl Importer {
     /// An importer that takes at most `max_bytes` of any one URL.
     pub(crate) fn new(
         fetcher: Fetcher,
-        blobs: BlobLedger,
+        blobs: BlobRepository,
         store: Arc<dyn BlobStore>,
         max_bytes: u64,
     ) -> Self {
@@ -72,11 +73,11 @@ impl Importer {
         };
         let mut source = self.go_on(&task).await?;
         for _ in 0..=MAX_RESTARTS {
-            let (transfer, intake) = match source {
-                Source::Rest(transfer, intake) => (transfer, intake),
+            let (transfer, ingest) = match source {
+                Source::Rest(transfer, ingest) => (transfer, ingest),
                 Source::Whole(transfer) => self.begin(&task, transfer).await?,
             };
-            source = match self.store(&task, transfer, intake).await {
+            source = match self.store(&task, transfer, ingest).await {
                 Ok((head, sealed)) => {
                     let job = &claimed.job;
                     return Ok(describe(arguments, &head, &sealed, job, &self.store).await);
@@ -102,7 +103,7 @@ impl Importer {
         &self,
         task: &Task<'_>,
         transfer: Option<Transfer>,
-    ) -> Result<(Transfer, Intake), Failure> {
+    ) -> Result<(Transfer, Ingest), Failure> {
         let transfer = match transfer {
             Some(transfer) => transfer,
             None => self.fetcher.start(task.target).await?,
@@ -114,7 +115,7 @@ impl Importer {
                 .map_err(|error| task.failure(&error))?;
             task.job.progress.announce(announced);
         }
-        let intake = Intake::open(
+        let ingest = Ingest::open(
             &self.blobs,
             &self.store,
             (BlobOwner::Attempt(task.lease), task.project),
@@ -123,8 +124,8 @@ impl Importer {
         )
         .await
         .map_err(|error| task.failure(&error))?;
-        task.job.stage(intake.blob().clone());
-        Ok((transfer, intake))
+        task.job.stage(ingest.blob().clone());
+        Ok((transfer, ingest))
     }
 
     /// Opens both for the bytes that an earlier attempt did not get, if what it got is still good.
@@ -132,7 +133,7 @@ impl Importer {
         if task.lease.attempt == FIRST_ATTEMPT {
             return Ok(Source::Whole(None));
         }
-        let found = self.blobs.take_over(task.lease).await;
+        let found = self.blobs.resume_checkpoint(task.lease).await;
         let Some((blob, checkpoint)) = found.map_err(|error| task.failure(&error.into()))? else {
             return Ok(Source::Whole(None));
         };
@@ -148,8 +149,8 @@ impl Importer {
         };
         let kept = checkpoint.prefix.bytes;
         let left = (blob, checkpoint);
-        let intake = Intake::resume(&self.blobs, &self.store, left, task.expectation).await;
-        let Some(intake) = intake.map_err(|error| task.failure(&error))? else {
+        let ingest = Ingest::resume(&self.blobs, &self.store, left, task.expectation).await;
+        let Some(ingest) = ingest.map_err(|error| task.failure(&error))? else {
             return Ok(Source::Whole(None));
         };
         tracing::info!(lease = %task.lease, kept, "going on where an earlier attempt stopped");
@@ -157,11 +158,11 @@ impl Importer {
             task.job.progress.announce(total);
         }
         task.job.progress.advance(kept);
-        Ok(Source::Rest(transfer, intake))
+        Ok(Source::Rest(transfer, ingest))
     }
 
     async fn start_over(&self, left: &StagedBlob, whole: Option<Box<Transfer>>) -> Source {
-        if let Err(error) = self.blobs.discard(left).await {
+        if let Err(error) = self.blobs.abandon(left).await {
             tracing::warn!(%error, "what an earlier attempt left stays until the job ends");
         }
         Source::Whole(whole.map(|whole| *whole))
@@ -184,30 +185,30 @@ impl Importer {
         &self,
         task: &Task<'_>,
         mut transfer: Transfer,
-        mut intake: Intake,
-    ) -> Result<(Head, Sealed), FetchError> {
-        let streaming = self.stream(task, &mut transfer, &mut intake);
+        mut ingest: Ingest,
+    ) -> Result<(Head, StoredBlob), FetchError> {
+        let streaming = self.stream(task, &mut transfer, &mut ingest);
         match streaming.instrument(info_span!("stream")).await {
             Ok(()) => {}
             Err(Broken::Storage(error)) => {
                 let transient =
-                    matches!(&error, IntakeError::Storage(error) if error.is_transient());
+                    matches!(&error, IngestError::Storage(error) if error.is_transient());
                 let origin = origin_of(&transfer).filter(|_| transient && !transfer.is_whole());
-                leave(origin, intake, transient).await;
+                leave(origin, ingest, transient).await;
                 return Err(task.broken(&error, false));
             }
             Err(Broken::Fetch(error)) => {
                 let worth_it =
                     matches!(&error, FetchError::Failed(failure) if failure.code.is_retryable());
                 let origin = origin_of(&transfer).filter(|_| worth_it && !transfer.is_whole());
-                leave(origin, intake, worth_it).await;
+                leave(origin, ingest, worth_it).await;
                 return Err(error);
             }
         }
         let head = Head::of(transfer.head());
-        let blob = intake.blob().clone();
-        let resumed = intake.is_resumed();
-        let sealed = intake.seal().instrument(info_span!("seal")).await;
+        let blob = ingest.blob().clone();
+        let resumed = ingest.is_resumed();
+        let sealed = ingest.finish().instrument(info_span!("seal")).await;
         let sealed = sealed.map_err(|error| task.broken(&error, resumed))?;
         if let Err(failure) = task.check_type(&head, &sealed.head) {
             self.disown(&blob).await;
@@ -220,29 +221,29 @@ impl Importer {
         &self,
         task: &Task<'_>,
         transfer: &mut Transfer,
-        intake: &mut Intake,
+        ingest: &mut Ingest,
     ) -> Result<(), Broken> {
         let origin = origin_of(transfer);
-        let (begun, kept) = (Instant::now(), intake.size());
+        let (begun, kept) = (Instant::now(), ingest.size());
         let mut type_is_known = false;
         while let Some(chunk) = transfer.next().await? {
-            figures().fetched(chunk.len() as u64);
-            intake.write(chunk).await?;
-            task.job.progress.advance(intake.size());
-            if !type_is_known && intake.head().len() == HEAD_BYTES {
+            metrics().fetched(chunk.len() as u64);
+            ingest.write(chunk).await?;
+            task.job.progress.advance(ingest.size());
+            if !type_is_known && ingest.head().len() == HEAD_BYTES {
                 // Early: what is not wanted is not fetched to its end.
-                task.check_type(&Head::of(transfer.head()), intake.head())
+                task.check_type(&Head::of(transfer.head()), ingest.head())
                     .map_err(FetchError::from)?;
                 type_is_known = true;
             }
             if let Some(origin) = &origin
-                && intake.is_checkpoint_due()
+                && ingest.is_checkpoint_due()
                 && !transfer.is_whole()
             {
-                checkpoint(intake, origin).await?;
+                checkpoint(ingest, origin).await?;
             }
         }
-        figures().fetched_at(intake.size() - kept, begun.elapsed());
+        metrics().fetched_at(ingest.size() - kept, begun.elapsed());
         Ok(())
     }
 
@@ -250,9 +251,9 @@ impl Importer {
     /// from.
     pub(crate) async fn discard(&self, lease: Lease, job: &ActiveJob) {
         let released = async {
-            self.blobs.release(lease).await?;
+            self.blobs.abandon_attempt(lease).await?;
             match job.staged() {
-                Some(blob) => self.blobs.watch(&blob).await,
+                Some(blob) => self.blobs.recheck(&blob).await,
                 None => Ok(()),
             }
         };
@@ -263,7 +264,7 @@ impl Importer {
 
     /// Gives up the blob of an attempt that is over.
     pub(crate) async fn disown(&self, blob: &StagedBlob) {
-        if let Err(error) = self.blobs.disown(blob).await {
+        if let Err(error) = self.blobs.abandon_stale(blob).await {
             tracing::error!(%error, blob = %blob.id, "a past attempt's blob could not be given up");
         }
     }
@@ -288,7 +289,7 @@ enum Source {
     /// With the first byte; the answer may be there already.
     Whole(Option<Transfer>),
     /// Where an earlier attempt stopped.
-    Rest(Transfer, Intake),
+    Rest(Transfer, Ingest),
 }
 
 /// From this attempt on, an origin that fails at parts is asked for the whole: earlier, it is more likely
@@ -309,7 +310,7 @@ fn may_refuse_parts_only(lease: Lease, failure: &Failure) -> bool {
 /// Why the bytes did not come to their end.
 enum Broken {
     Fetch(FetchError),
-    Storage(IntakeError),
+    Storage(IngestError),
 }
 
 impl From<FetchError> for Broken {
@@ -318,8 +319,8 @@ impl From<FetchError> for Broken {
     }
 }
 
-impl From<IntakeError> for Broken {
-    fn from(error: IntakeError) -> Self {
+impl From<IngestError> for Broken {
+    fn from(error: IngestError) -> Self {
         Self::Storage(error)
     }
 }
@@ -334,9 +335,9 @@ fn origin_of(transfer: &Transfer) -> Option<serde_json::Value> {
 
 /// Writes down how far an attempt has come. Only what the next one would gain depends on it, so the
 /// database may be away.
-async fn checkpoint(intake: &mut Intake, origin: &serde_json::Value) -> Result<(), IntakeError> {
-    match intake.checkpoint(origin).await {
-        Err(IntakeError::Database(error)) => {
+async fn checkpoint(ingest: &mut Ingest, origin: &serde_json::Value) -> Result<(), IngestError> {
+    match ingest.checkpoint(origin).await {
+        Err(IngestError::Database(error)) => {
             tracing::warn!(%error, "a checkpoint was not written");
             Ok(())
         }
@@ -346,13 +347,13 @@ async fn checkpoint(intake: &mut Intake, origin: &serde_json::Value) -> Result<(
 
 /// Leaves the bytes of a failed attempt to the next one, or gives them up. `origin` is there if the next
 /// one can go on from a checkpoint; it is not borrowed from the transfer, which no two tasks share.
-async fn leave(origin: Option<serde_json::Value>, mut intake: Intake, worth_it: bool) {
+async fn leave(origin: Option<serde_json::Value>, mut ingest: Ingest, worth_it: bool) {
     if let Some(origin) = origin
-        && let Err(error) = checkpoint(&mut intake, &origin).await
+        && let Err(error) = checkpoint(&mut ingest, &origin).await
     {
         tracing::debug!(%error, "the checkpoint of before has to do");
     }
-    if !(worth_it && intake.has_checkpoint()) {
-        intake.abandon().await;
+    if !(worth_it && ingest.has_checkpoint()) {
+        ingest.abandon().await;
     }
 }

@@ -6,14 +6,13 @@ use apalis::prelude::{
     Data, ParallelizeExt as _, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
-use media_shared::{
+use media_domain::ids::WorkerId;
+use media_services::{
+    Services,
     config::Config,
-    ids::WorkerId,
-    services::{self, Services},
-    telemetry,
-    tickets::{
-        Ticket,
-        local::{LocalTicketSource, LocalTickets},
+    wakeups::{
+        Wakeup,
+        local::{LocalNotifier, LocalWakeups},
         redis::{RedisQueue, RedisQueueError},
     },
 };
@@ -33,8 +32,6 @@ mod runner;
 mod slots;
 mod ticket_consumer;
 
-pub use media_shared::tls;
-
 use active_jobs::{ActiveJobs, StopReason};
 use egress::{Dialer, EgressGate, NameResolver};
 use fetch::Fetcher;
@@ -51,15 +48,15 @@ const HAND_BACK_LIMIT: Duration = Duration::from_secs(10);
 /// the rescue, which counts an attempt.
 pub const STOP_LIMIT: Duration = HAND_BACK_LIMIT
     .saturating_mul(3)
-    .saturating_add(services::CLOSE_LIMIT)
-    .saturating_add(telemetry::FLUSH_LIMIT);
+    .saturating_add(media_services::CLOSE_LIMIT)
+    .saturating_add(media_telemetry::FLUSH_LIMIT);
 
 /// Why the worker could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// No connection can be trusted.
     #[error(transparent)]
-    Trust(#[from] tls::TrustError),
+    Trust(#[from] media_tls::TrustError),
     /// `REDIS_URL` cannot be used.
     #[error("REDIS_URL cannot be used")]
     Redis(#[from] RedisQueueError),
@@ -81,7 +78,7 @@ pub enum WorkerError {
 /// grace and hands back those that are not done.
 pub async fn run(
     services: Services,
-    (local, source): (LocalTickets, LocalTicketSource),
+    (local, source): (LocalNotifier, LocalWakeups),
     resolver: Arc<dyn NameResolver>,
     config: &Config,
     shutdown: CancellationToken,
@@ -92,7 +89,7 @@ pub async fn run(
     let fetcher = Fetcher::new(
         dialer,
         config.worker.limits,
-        (services.origins.clone(), worker),
+        (services.host_limits.clone(), worker),
         config.worker.fetch_connections,
         contact,
     )?;
@@ -184,10 +181,10 @@ type TicketWorker = JoinHandle<Result<(), apalis::prelude::WorkerError>>;
 fn take_tickets(
     context: &WorkerContext,
     runner: Runner,
-    source: LocalTicketSource,
+    source: LocalWakeups,
     config: &Config,
 ) -> TicketWorker {
-    let tickets: BoxStream<'static, Result<Ticket, Infallible>> =
+    let tickets: BoxStream<'static, Result<Wakeup, Infallible>> =
         source.into_stream().map(Ok).boxed();
     let worker = WorkerBuilder::new(context)
         .backend(tickets)
@@ -216,7 +213,7 @@ fn reason_of(
     }
 }
 
-async fn take_ticket(_: Ticket, runner: Data<Runner>) {
+async fn take_ticket(_: Wakeup, runner: Data<Runner>) {
     // Boxed: it is large, and moved through each layer of the runtime.
     Box::pin(runner.work()).await;
 }

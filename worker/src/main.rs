@@ -4,9 +4,8 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
-use media_shared::{
-    config::Settings, exit, open_files, probe, services::Services, shutdown, telemetry,
-    tickets::local,
+use media_services::{
+    Services, config::Settings, exit, fd_limit, readiness, shutdown, wakeups::local,
 };
 use media_worker::egress::SystemResolver;
 
@@ -37,12 +36,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             .worker
             .listen
             .context("MEDIA_WORKER_LISTEN is not set")?;
-        return probe::ready(listens).context("it is not ready");
+        return readiness::ready(listens).context("it is not ready");
     }
-    let telemetry = telemetry::start("media-worker", &config.telemetry)?;
-    open_files::raise_limit();
+    let telemetry = media_telemetry::start("media-worker", &config.telemetry)?;
+    fd_limit::raise_limit();
     let shutdown = shutdown::on_signal()?;
-    let tickets = local::local_tickets();
+    let tickets = local::local_wakeups();
     let services = Services::open(&config, Some(tickets.0.clone()), None).await?;
     services.check_schema().await?;
     services.warn_unless_writable().await;

@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use media_shared::{
-    blob_ledger::COLLECT_BATCH,
-    job_ledger::{PRUNE_BATCH, StrayLeases},
-    metrics::{Work, figures},
-    services::Services,
-    tickets::{MAX_WAITING, Tickets as _, local::LocalTickets},
+use media_database::{
+    blob_repository::COLLECT_BATCH,
+    job_repository::{PRUNE_BATCH, StrayLeases},
 };
+use media_services::{
+    Services,
+    wakeups::{MAX_WAITING, Tickets as _, local::LocalNotifier},
+};
+use media_telemetry::metrics::{BackgroundTask, metrics};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +32,7 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 pub(crate) struct Maintenance {
     pub(crate) services: Services,
     /// Wakes this worker.
-    pub(crate) local: LocalTickets,
+    pub(crate) local: LocalNotifier,
     /// How many tickets can be of use to this worker.
     pub(crate) concurrency: usize,
     /// How long finished jobs are kept.
@@ -73,29 +75,31 @@ impl Maintenance {
         let limit = self.concurrency as u64;
         // Asked first, for it changes nothing: no worker's jobs are taken in a turn in which the database has
         // not answered before, since it may have been away for as long as a lease.
-        let Some(pending) = attempt(Work::Reconcile, jobs.count_pending(limit)).await else {
+        let Some(pending) = attempt(BackgroundTask::Reconcile, jobs.count_pending(limit)).await
+        else {
             return;
         };
         watch.succeeded(SystemTime::now());
         let pending = usize::try_from(pending).unwrap_or(self.concurrency);
         self.local.post(pending);
         // A step that fails stops none of the others.
-        if let Some(due @ 1..) = attempt(Work::Schedule, jobs.promote_due()).await {
+        if let Some(due @ 1..) = attempt(BackgroundTask::Schedule, jobs.promote_due()).await {
             // The other workers need not wait for their own turn.
             let due = usize::try_from(due).unwrap_or(MAX_WAITING);
-            self.services.tickets.post(due);
+            self.services.notifier.notify(due);
         }
         if watch.is_long_enough(SystemTime::now()) {
-            attempt(Work::Rescue, jobs.rescue_expired()).await;
+            attempt(BackgroundTask::Rescue, jobs.rescue_expired()).await;
             let stray = jobs.rescue_stray(&mut watch.stray, Instant::now());
-            attempt(Work::Rescue, stray).await;
+            attempt(BackgroundTask::Rescue, stray).await;
         }
     }
 
     async fn collect(&self) {
         let Services { blobs, store, .. } = &self.services;
-        while let Some(removed @ 1..) = attempt(Work::Collect, blobs.collect(store)).await {
-            figures().collected(removed);
+        while let Some(removed @ 1..) = attempt(BackgroundTask::Collect, blobs.collect(store)).await
+        {
+            metrics().collected(removed);
             tracing::debug!(removed, "collected garbage");
             if removed < COLLECT_BATCH {
                 return;
@@ -104,10 +108,12 @@ impl Maintenance {
     }
 
     async fn prune(&self) {
-        attempt(Work::Prune, self.services.origins.prune()).await;
+        attempt(BackgroundTask::Prune, self.services.host_limits.prune()).await;
         let jobs = &self.services.jobs;
-        while let Some(removed @ 1..) = attempt(Work::Prune, jobs.prune(self.job_retention)).await {
-            figures().pruned(removed);
+        while let Some(removed @ 1..) =
+            attempt(BackgroundTask::Prune, jobs.prune(self.job_retention)).await
+        {
+            metrics().pruned(removed);
             tracing::info!(removed, "pruned finished jobs");
             if removed < PRUNE_BATCH {
                 return;
@@ -169,12 +175,12 @@ async fn attempt<T, E: Display>(what: Work, work: impl Future<Output = Result<T,
     match timeout(STEP_LIMIT, work).await {
         Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
-            figures().troubled(what);
+            metrics().background_error(what);
             tracing::warn!(?what, %error, "maintenance failed");
             None
         }
         Err(_) => {
-            figures().troubled(what);
+            metrics().background_error(what);
             tracing::warn!(?what, "maintenance took too long");
             None
         }

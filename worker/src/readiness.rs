@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use media_shared::{metrics::figures, services::Services};
+use media_services::Services;
+use media_telemetry::metrics::metrics;
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
@@ -110,12 +111,12 @@ impl Readiness {
                 };
                 known.outages = before.saturating_add(1);
                 known.away = true;
-                figures().waits_for_parts(true);
+                metrics().waits_for_dependencies(true);
                 self.closed.store(true, Ordering::Relaxed);
             }
             Ok(()) if known.away => {
                 known.away = false;
-                figures().waits_for_parts(false);
+                metrics().waits_for_dependencies(false);
                 known.back = Instant::now();
                 let wait = known.wait();
                 tracing::info!(?wait, "database and storage are back");

@@ -3,13 +3,18 @@
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use media_shared::{
+use media_database::{
+    job_repository::{Claimed, Claims, JobError, JobRepository, SlotUse},
+    media_repository::NewMedia,
+};
+use media_domain::{
     ids::WorkerId,
-    job::{Failure, FailureCode, KnownClass, MediaImport},
-    job_ledger::{Claimed, Claims, JobLedger, Lease, LedgerError, SlotUse},
-    media_ledger::NewMedia,
-    metrics::{AttemptOutcome, Stored, Work, figures},
-    telemetry::{TraceParent, export_attribute, export_failure, panic_message, record_trace_id},
+    job::{Failure, FailureCode, KnownClass, Lease, MediaImport},
+};
+use media_telemetry::{
+    TraceParent, export_attribute, export_failure,
+    metrics::{AttemptOutcome, BackgroundTask, Stored, metrics},
+    panic_message, record_trace_id,
 };
 use tokio::{
     sync::SemaphorePermit,
@@ -42,7 +47,7 @@ const REWRITE_LIMIT: Duration = Duration::from_mins(10);
 pub(crate) struct Runner(Arc<Inner>);
 
 struct Inner {
-    jobs: JobLedger,
+    jobs: JobRepository,
     claims: Claims,
     importer: Importer,
     active: ActiveJobs,
@@ -68,11 +73,11 @@ impl Outcome {
     fn settled(&self) -> AttemptOutcome {
         match self {
             Self::Stored(media) => {
-                figures().stored(Stored::Import, media.size);
+                metrics().stored(Stored::Import, media.size);
                 AttemptOutcome::Succeeded
             }
             Self::Failed(failure) => {
-                figures().attempt_failed(failure.code);
+                metrics().attempt_failed(failure.code);
                 if failure.postponed {
                     AttemptOutcome::Postponed
                 } else {
@@ -81,7 +86,7 @@ impl Outcome {
             }
             Self::Stopped(StopReason::Signal) => AttemptOutcome::Stopped,
             Self::Stopped(StopReason::Shutdown | StopReason::StorageAway) => {
-                AttemptOutcome::HandedBack
+                AttemptOutcome::Released
             }
             Self::Stopped(StopReason::LeaseLost) => AttemptOutcome::Lost,
         }
@@ -90,7 +95,7 @@ impl Outcome {
 
 impl Runner {
     pub(crate) fn new(
-        (worker, jobs): (WorkerId, JobLedger),
+        (worker, jobs): (WorkerId, JobRepository),
         importer: Importer,
         active: ActiveJobs,
         readiness: Arc<Readiness>,
@@ -129,12 +134,12 @@ impl Runner {
                 Ok(Ok(None)) => return,
                 // The maintenance loop posts a ticket again when the database is back.
                 Ok(Err(error)) => {
-                    figures().troubled(Work::Claim);
+                    metrics().background_error(BackgroundTask::Claim);
                     tracing::warn!(%error, "no job could be claimed");
                     return;
                 }
                 Err(_) => {
-                    figures().troubled(Work::Claim);
+                    metrics().background_error(BackgroundTask::Claim);
                     tracing::warn!("the database did not answer a claim");
                     return;
                 }
@@ -186,7 +191,7 @@ impl Runner {
         drop(slot);
         let settling = self.settle(claimed.lease, outcome, &guard);
         let outcome = settling.instrument(info_span!("record")).await;
-        figures().attempt_ended(&claimed.job.job_class, outcome, begun.elapsed());
+        metrics().attempt_ended(&claimed.job.job_class, outcome, begun.elapsed());
         outcome
     }
 
@@ -220,13 +225,13 @@ impl Runner {
         while Instant::now() < give_up {
             match timeout(STATEMENT_LIMIT, self.write(lease, &outcome)).await {
                 Ok(Ok(())) => return outcome.settled(),
-                Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
+                Ok(Err(JobError::LeaseLost | JobError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
-                    figures().write_fenced();
+                    metrics().write_fenced();
                     self.disown(guard).await;
                     return AttemptOutcome::Lost;
                 }
-                Ok(Err(LedgerError::Denied(_))) => {
+                Ok(Err(JobError::Denied(_))) => {
                     self.disown(guard).await;
                     outcome = Outcome::Failed(overwrite_denied());
                     continue;
@@ -234,7 +239,7 @@ impl Runner {
                 Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not written yet"),
                 Err(_) => tracing::warn!(%lease, "the database did not take the outcome"),
             }
-            figures().troubled(Work::Settle);
+            metrics().background_error(BackgroundTask::Complete);
             // A stop means nothing to an attempt that has ended, unless the job is another's.
             let lost = guard.job.lost();
             if timeout(REWRITE_DELAY, lost).await.is_ok() {
@@ -254,11 +259,11 @@ impl Runner {
         }
     }
 
-    async fn write(&self, lease: Lease, outcome: &Outcome) -> Result<(), LedgerError> {
+    async fn write(&self, lease: Lease, outcome: &Outcome) -> Result<(), JobError> {
         let jobs = &self.0.jobs;
         match outcome {
             Outcome::Stored(media) => {
-                let media = jobs.succeed(lease, (**media).clone()).await?;
+                let media = jobs.complete(lease, (**media).clone()).await?;
                 tracing::info!(%lease, media = %media.id, size = media.size, "imported");
             }
             Outcome::Failed(failure) => {
@@ -270,7 +275,7 @@ impl Runner {
                 tracing::info!(%lease, status = job.status.as_str(), "stopped by a signal");
             }
             Outcome::Stopped(StopReason::Shutdown | StopReason::StorageAway) => {
-                jobs.hand_back(lease).await?;
+                jobs.release(lease).await?;
                 tracing::info!(%lease, "handed back");
             }
             Outcome::Stopped(StopReason::LeaseLost) => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use media_shared::job_ledger::SlotUse;
+use media_database::job_repository::SlotUse;
 use tokio::{
     sync::{AcquireError, Semaphore, SemaphorePermit},
     time::timeout,

@@ -6,10 +6,8 @@ use std::time::Duration;
 use apalis::prelude::{
     BackendExt as _, Data, TaskId, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
 };
-use media_shared::{
-    metrics::{Work, figures},
-    tickets::{Ticket, Tickets as _, local::LocalTickets, redis::RedisQueue},
-};
+use media_services::wakeups::{Tickets as _, Wakeup, local::LocalNotifier, redis::RedisQueue};
+use media_telemetry::metrics::{BackgroundTask, metrics};
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +27,7 @@ const BURIAL_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 struct Taker {
     queue: RedisQueue,
-    local: LocalTickets,
+    local: LocalNotifier,
     runner: Runner,
 }
 
@@ -38,7 +36,7 @@ struct Taker {
 /// maintenance loop finds what is pending in the table.
 pub(crate) async fn run(
     queue: RedisQueue,
-    local: LocalTickets,
+    local: LocalNotifier,
     runner: Runner,
     shutdown: CancellationToken,
 ) {
@@ -53,7 +51,7 @@ pub(crate) async fn run(
         let Some(reason) = consume(&taker, &shutdown).await else {
             return;
         };
-        figures().troubled(Work::Tickets);
+        metrics().background_error(BackgroundTask::Wakeups);
         if started.elapsed() > STABLE_AFTER {
             pause = FIRST_PAUSE;
         }
@@ -90,7 +88,7 @@ async fn consume(taker: &Taker, shutdown: &CancellationToken) -> Option<String> 
         .build(take_ticket);
     let ended = shutdown.run_until_cancelled(worker.run()).await;
     // Its traces go, too, unless Redis is away; then they go by themselves.
-    let _ = timeout(BURIAL_LIMIT, taker.queue.bury(&context)).await;
+    let _ = timeout(BURIAL_LIMIT, taker.queue.deregister(&context)).await;
     ended.map(|ended| match ended {
         Ok(()) => "it stopped by itself".to_owned(),
         Err(error) => error.to_string(),
@@ -98,12 +96,12 @@ async fn consume(taker: &Taker, shutdown: &CancellationToken) -> Option<String> 
 }
 
 /// Forgets the ticket, wakes this worker, and takes no other until it has room again.
-async fn take_ticket(_: Ticket, id: TaskId, worker: WorkerContext, taker: Data<Taker>) {
+async fn take_ticket(_: Wakeup, id: TaskId, worker: WorkerContext, taker: Data<Taker>) {
     if let Err(error) = taker.queue.forget(&id, &worker).await {
         tracing::debug!(%error, "a ticket is not forgotten yet; it will come again");
     }
-    figures().ticket_taken();
+    metrics().wakeup_received();
     taker.local.post(1);
-    taker.local.all_taken().await;
+    taker.local.all_received().await;
     taker.runner.has_room().await;
 }

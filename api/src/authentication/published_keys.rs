@@ -4,7 +4,7 @@
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
-use media_shared::{config::TokenAlgorithm, tls};
+use media_services::config::TokenAlgorithm;
 use reqwest::{Client, StatusCode, header, redirect};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -89,7 +89,7 @@ pub(super) fn open(
     url: &Url,
     algorithms: &[TokenAlgorithm],
 ) -> io::Result<(PublishedKeys, KeyRefresh)> {
-    let tls = tls::client_config().map_err(io::Error::other)?;
+    let tls = media_tls::client_config().map_err(io::Error::other)?;
     let http = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())

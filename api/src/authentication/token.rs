@@ -4,10 +4,11 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     errors::{Error, ErrorKind},
 };
-use media_shared::{
+use media_domain::{
     caller::{Principal, Role, Scope},
-    config::{AuthenticationConfig, Secret},
+    secret::Secret,
 };
+use media_services::config::AuthenticationConfig;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -228,7 +229,7 @@ fn projects(claim: &Value) -> Result<Vec<String>, &'static str> {
 fn scope(claim: Option<&Value>) -> Result<Scope, &'static str> {
     match claim {
         None => Ok(Scope::ALL),
-        Some(Value::String(claim)) => Ok(Scope::of(claim)),
+        Some(Value::String(claim)) => Ok(Scope::from_claim(claim)),
         Some(_) => Err("the token's claim scope must be a text"),
     }
 }

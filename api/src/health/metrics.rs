@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use media_shared::{metrics, services::Services};
+use media_services::Services;
+use media_telemetry::metrics;
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 
 use crate::{caller::ReadCaller, jsonapi::ApiError, tags::Tags};
@@ -29,7 +30,7 @@ impl Metrics {
     /// They cover all projects: with authentication, they are for admins.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, caller: ReadCaller) -> Result<MetricsResponse, ApiError> {
-        caller.sees_figures()?;
+        caller.check_may_read_metrics()?;
         let exposition = metrics::exposition(&self.services).await;
         Ok(MetricsResponse::Metrics(PlainText(exposition)))
     }

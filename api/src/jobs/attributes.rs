@@ -1,7 +1,7 @@
 //! Checks of attributes that several operations share.
 
 use chrono::{DateTime, Datelike as _, Utc};
-use media_shared::{
+use media_domain::{
     caller::{Caller, Principal, Role},
     job::Priority,
 };
@@ -25,7 +25,7 @@ pub(super) enum JobType {
 /// The highest priority that a caller may give to a job.
 pub(super) fn max_priority(caller: &Caller, user_max_priority: Priority) -> Priority {
     match caller {
-        Caller::Known(Principal {
+        Caller::Authenticated(Principal {
             role: Role::User, ..
         }) => user_max_priority,
         _ => Priority::HIGHEST,

@@ -3,17 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use media_shared::{
-    access::Belonging,
+use media_database::job_repository::{Created, NewJob};
+use media_domain::{
     caller::Caller,
     job::{
         ImportArguments, JobClass as _, MediaImport, Priority, Unicity,
         arguments::RawImportArguments,
     },
-    job_ledger::{Created, NewJob},
     media::{MediaPath, WritePrecondition},
-    services::Services,
+    permissions::ProjectSelector,
 };
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Deserialize;
@@ -81,7 +81,7 @@ impl CreateJob {
         let condition = WritePrecondition::default();
         self.services
             .medias
-            .check_place(&path, job.for_whom(), &condition)
+            .check_write(&path, job.creator(), &condition)
             .await?;
         match self.services.jobs.create(job).await? {
             Created::New(job) => {
@@ -121,12 +121,12 @@ fn check(
     if !(0..=MAX_RETRIES).contains(&max_retries) {
         faults.add("max_retries", format!("must be 0 to {MAX_RETRIES}"));
     }
-    let belonging = match attributes.project_id.as_deref().map(Belonging::parse) {
-        None => Belonging::Any,
+    let belonging = match attributes.project_id.as_deref().map(ProjectSelector::new) {
+        None => ProjectSelector::Any,
         Some(Ok(belonging)) => belonging,
         Some(Err(reason)) => {
             faults.add("project_id", reason);
-            Belonging::Any
+            ProjectSelector::Any
         }
     };
     match ImportArguments::check(attributes.arguments.into()) {
@@ -137,7 +137,7 @@ fn check(
                 .unicity(unicity)
                 .scheduled_at(attributes.scheduled_at)
                 .max_retries(max_retries)
-                .creator(caller.creates(&belonging)?);
+                .with_creator(caller.creator_for(&belonging)?);
             Ok((job, arguments.path))
         }
         arguments => {

@@ -1,6 +1,8 @@
 //! Documents of jobs, with the media that they include.
 
-use media_shared::{access::Sight, entities::job, services::Services};
+use media_database::entities::job;
+use media_domain::permissions::ReadScope;
+use media_services::Services;
 use poem_openapi::ApiResponse;
 use serde_json::Value as Json;
 
@@ -31,7 +33,7 @@ pub(super) async fn included(
     services: &Services,
     view: &View<JobResource>,
     jobs: &[job::Model],
-    sight: &Sight,
+    sight: &ReadScope,
 ) -> Result<Vec<Json>, ApiError> {
     if !view.include.contains(&resource::MEDIA) {
         return Ok(Vec::new());

@@ -1,28 +1,28 @@
 //! The answers to errors of the job repository.
 
-use media_shared::job_ledger::LedgerError;
+use media_database::job_repository::JobError;
 use poem::http::header;
 
 use super::find::no_such_job;
 use crate::jsonapi::{ApiError, ErrorCode};
 
-impl From<LedgerError> for ApiError {
-    fn from(error: LedgerError) -> Self {
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
         let code = match error {
-            LedgerError::NotFound => return no_such_job(),
-            LedgerError::Denied(denied) => return denied.into(),
-            LedgerError::Database(error) => return error.into(),
-            LedgerError::BlobLost => return Self::internal("ledger", &error),
-            LedgerError::TooManyOpen { .. } => {
+            JobError::NotFound => return no_such_job(),
+            JobError::Denied(denied) => return denied.into(),
+            JobError::Database(error) => return error.into(),
+            JobError::BlobLost => return Self::internal("ledger", &error),
+            JobError::TooManyUnfinished { .. } => {
                 let detail = format!("{error}; wait until some have ended, or cancel some");
                 return Self::new(ErrorCode::TooManyJobs, detail)
                     .with_header(header::RETRY_AFTER, "60");
             }
-            LedgerError::LeaseLost => ErrorCode::Conflict,
-            LedgerError::SignalRefused { .. } => ErrorCode::SignalRefused,
-            LedgerError::NotWaiting { .. } => ErrorCode::NotWaiting,
-            LedgerError::UnicityTaken => ErrorCode::UnicityTaken,
-            LedgerError::SecretsRemoved => ErrorCode::SecretsRemoved,
+            JobError::LeaseLost => ErrorCode::Conflict,
+            JobError::SignalRefused { .. } => ErrorCode::SignalRefused,
+            JobError::NotWaiting { .. } => ErrorCode::NotWaiting,
+            JobError::UnicityTaken => ErrorCode::UnicityTaken,
+            JobError::SecretsRemoved => ErrorCode::SecretsRemoved,
         };
         Self::new(code, error.to_string())
     }
@@ -30,7 +30,7 @@ impl From<LedgerError> for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use media_shared::job::{JobStatus, Signal};
+    use media_domain::job::{JobStatus, Signal};
     use poem::{error::ResponseError as _, http::StatusCode};
 
     use super::*;
@@ -40,13 +40,10 @@ mod tests {
         let status = JobStatus::Succeeded;
         let signal = Signal::Pause;
         for (error, code) in [
-            (
-                LedgerError::SignalRefused { status, signal },
-                "signal_refused",
-            ),
-            (LedgerError::NotWaiting { status }, "not_waiting"),
-            (LedgerError::UnicityTaken, "unicity_taken"),
-            (LedgerError::SecretsRemoved, "secrets_removed"),
+            (JobError::SignalRefused { status, signal }, "signal_refused"),
+            (JobError::NotWaiting { status }, "not_waiting"),
+            (JobError::UnicityTaken, "unicity_taken"),
+            (JobError::SecretsRemoved, "secrets_removed"),
         ] {
             let error = ApiError::from(error);
             assert!(error.to_string().starts_with(code), "{error}");

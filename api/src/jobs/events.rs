@@ -4,7 +4,8 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use futures_util::StreamExt as _;
-use media_shared::{caller::Caller, services::Services};
+use media_domain::caller::Caller;
+use media_services::Services;
 use poem::{IntoResponse, Request, Response, web::sse::SSE};
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -68,8 +69,10 @@ impl JobEvents {
 /// Ends when the caller's token expires.
 fn expiry(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
     let left = match caller {
-        Caller::Known(principal) => Some(principal.expires.saturating_sub(Utc::now().timestamp())),
-        Caller::Trusted | Caller::Anonymous => None,
+        Caller::Authenticated(principal) => {
+            Some(principal.expires.saturating_sub(Utc::now().timestamp()))
+        }
+        Caller::Unrestricted | Caller::Anonymous => None,
     };
     async move {
         match left {

@@ -1,6 +1,8 @@
 //! Looks up the job that a path names.
 
-use media_shared::{access::Sight, entities::job, ids::JobId, services::Services};
+use media_database::entities::job;
+use media_domain::{ids::JobId, permissions::ReadScope};
+use media_services::Services;
 use uuid::Uuid;
 
 use crate::{caller::WriteCaller, jsonapi::ApiError};
@@ -9,10 +11,10 @@ use crate::{caller::WriteCaller, jsonapi::ApiError};
 pub(super) async fn find(
     services: &Services,
     id: &str,
-    sight: &Sight,
+    sight: &ReadScope,
 ) -> Result<job::Model, ApiError> {
     let id = Uuid::try_parse(id).map(JobId).map_err(|_| no_such_job())?;
-    let found = services.jobs.find_seen(id, sight).await?;
+    let found = services.jobs.find_readable(id, sight).await?;
     found.ok_or_else(no_such_job)
 }
 

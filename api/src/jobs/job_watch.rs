@@ -7,7 +7,8 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use media_shared::{entities::job, ids::JobId, job_ledger::JobLedger};
+use media_database::{entities::job, job_repository::JobRepository};
+use media_domain::ids::JobId;
 use poem::web::sse::Event;
 use serde_json::json;
 use tokio::{
@@ -32,13 +33,13 @@ type Latest = Option<job::Model>;
 
 /// Reads the jobs that have listeners.
 pub(crate) struct JobWatch {
-    jobs: JobLedger,
+    jobs: JobRepository,
     watched: Mutex<HashMap<JobId, watch::Sender<Latest>>>,
 }
 
 impl JobWatch {
     /// Starts to read, until `end` or until the watch is dropped.
-    pub(crate) fn start(jobs: JobLedger, end: CancellationToken) -> Arc<Self> {
+    pub(crate) fn start(jobs: JobRepository, end: CancellationToken) -> Arc<Self> {
         let watch = Arc::new(Self {
             jobs,
             watched: Mutex::default(),

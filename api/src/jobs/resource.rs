@@ -1,9 +1,7 @@
 //! The fields and relationships of a job.
 
-use media_shared::{
-    entities::job,
-    job::{ImportArguments, JobStatus},
-};
+use media_database::entities::job;
+use media_domain::job::{ImportArguments, JobStatus};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -93,7 +91,7 @@ impl Resource for JobResource {
 }
 
 /// The media that a job stored.
-pub(super) fn media_of(job: &job::Model) -> Option<media_shared::ids::MediaId> {
+pub(super) fn media_of(job: &job::Model) -> Option<media_domain::ids::MediaId> {
     job.media_id.filter(|_| job.status == JobStatus::Succeeded)
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use media_shared::{job::Signal, job_ledger::Signalled, services::Services};
+use media_database::job_repository::Signalled;
+use media_domain::job::Signal;
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, param::Path};
 use serde::Deserialize;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use media_shared::{
-    clock::to_micros, ids::JobId, job::Priority, job_ledger::Reschedule, services::Services,
-};
+use media_database::job_repository::Reschedule;
+use media_domain::{clock::to_micros, ids::JobId, job::Priority};
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{Object, OpenApi, param::Path, types::MaybeUndefined};
 use serde::{Deserialize, Deserializer};

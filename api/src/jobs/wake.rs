@@ -1,10 +1,12 @@
 //! Wakes a worker for a job.
 
-use media_shared::{entities::job, job::JobStatus, services::Services};
+use media_database::entities::job;
+use media_domain::job::JobStatus;
+use media_services::Services;
 
 /// Wakes a worker, if it could run the job now.
 pub(super) fn wake_for(services: &Services, job: &job::Model) {
     if job.status == JobStatus::Pending {
-        services.tickets.post(1);
+        services.notifier.notify(1);
     }
 }

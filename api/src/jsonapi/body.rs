@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use media_shared::header_parameters::Parameterized;
+use media_domain::header_parameters::Parameterized;
 use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,

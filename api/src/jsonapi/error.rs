@@ -3,13 +3,10 @@
 
 use std::fmt;
 
-use media_shared::{
-    blob_store::StorageError,
-    database::{self, DatabaseFailure},
-    intake::IntakeError,
-    media::PreconditionFailed,
-    media_ledger::PublishError,
-};
+use media_database::{DatabaseFailure, media_repository::PublishError};
+use media_domain::media::PreconditionFailed;
+use media_ingest::IngestError;
+use media_storage::StorageError;
 use poem::{
     IntoResponse, Response,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
@@ -228,7 +225,7 @@ fn readable(reason: &str) -> String {
 
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
-        match database::classify(&error) {
+        match media_database::classify(&error) {
             DatabaseFailure::Timeout => Self::new(
                 ErrorCode::QueryTimeout,
                 "this list takes too long to read; filter by something that narrows it down, such as status, created_at or resource",
@@ -278,16 +275,16 @@ impl From<PublishError> for ApiError {
     }
 }
 
-impl From<IntakeError> for ApiError {
-    fn from(error: IntakeError) -> Self {
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
         let detail = format!("the file {error}");
         let code = match error {
-            IntakeError::TooLarge { .. } => ErrorCode::TooLarge,
-            IntakeError::SizeMismatch { .. } => ErrorCode::SizeMismatch,
-            IntakeError::ChecksumMismatch { .. } => ErrorCode::ChecksumMismatch,
-            IntakeError::OverQuota { .. } => ErrorCode::QuotaExceeded,
-            IntakeError::Storage(error) => return error.into(),
-            IntakeError::Database(error) => return error.into(),
+            IngestError::TooLarge { .. } => ErrorCode::TooLarge,
+            IngestError::SizeMismatch { .. } => ErrorCode::SizeMismatch,
+            IngestError::ChecksumMismatch { .. } => ErrorCode::ChecksumMismatch,
+            IngestError::OverQuota { .. } => ErrorCode::QuotaExceeded,
+            IngestError::Storage(error) => return error.into(),
+            IngestError::Database(error) => return error.into(),
         };
         Self::at_pointer(code, "/media", detail)
     }

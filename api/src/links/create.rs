@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use media_shared::{
-    access::MediaSight,
+use media_domain::{
     clock::{to_micros, to_rfc3339},
-    services::Services,
+    permissions::MediaReadScope,
 };
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, param::Path};
 use serde::Deserialize;
@@ -85,7 +85,7 @@ impl LinkMaker {
         body: NewLinkDocument,
     ) -> Result<JsonApiResponse<LinkDocument>, ApiError> {
         let project = project_of(request)?;
-        let sight = MediaSight {
+        let sight = MediaReadScope {
             projects: caller.sight.clone(),
             public: false,
         };

@@ -1,7 +1,7 @@
 //! Reads the signed link in the query of a download.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use media_shared::ids::MediaId;
+use media_domain::ids::MediaId;
 
 use super::signed_link::{LinkError, LinkQuery, LinkSigner};
 use crate::{

@@ -7,7 +7,8 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use media_shared::{config::LinkKeys, ids::MediaId};
+use media_domain::ids::MediaId;
+use media_services::config::LinkKeys;
 use ring::hmac;
 use url::form_urlencoded;
 use uuid::Uuid;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use media_shared::{access::MediaSight, media_ledger::DeleteError, services::Services};
+use media_database::media_repository::DeleteError;
+use media_domain::permissions::MediaReadScope;
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
@@ -81,7 +83,7 @@ impl DeleteMedia {
         place: Place<'_>,
     ) -> Result<DeleteResponse, ApiError> {
         let project = project_of(request)?;
-        let sight = MediaSight {
+        let sight = MediaReadScope {
             projects: caller.reach.projects.clone(),
             public: false,
         };

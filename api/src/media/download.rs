@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media_shared::{
-    access::{Belonging, MediaSight},
-    entities::media,
-    services::Services,
-};
+use media_database::entities::media;
+use media_domain::permissions::{MediaReadScope, ProjectSelector};
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{
     OpenApi,
@@ -184,8 +182,8 @@ impl DownloadMedia {
         &self,
         link: Option<&RedeemedLink>,
         place: Place<'_>,
-        sight: &MediaSight,
-        project: &Belonging,
+        sight: &MediaReadScope,
+        project: &ProjectSelector,
     ) -> Result<media::Model, ApiError> {
         let Some(link) = link else {
             return find(&self.services, place, sight, project).await;

@@ -1,12 +1,11 @@
 //! Looks up the media at a path.
 
-use media_shared::{
-    access::{Belonging, MediaSight},
-    entities::media,
+use media_database::{entities::media, media_repository::Found};
+use media_domain::{
     media::MediaPath,
-    media_ledger::Found,
-    services::Services,
+    permissions::{MediaReadScope, ProjectSelector},
 };
+use media_services::Services;
 
 use crate::jsonapi::{ApiError, ErrorCode};
 
@@ -34,8 +33,8 @@ impl<'a> Place<'a> {
 pub(crate) async fn find(
     services: &Services,
     place: Place<'_>,
-    sight: &MediaSight,
-    project: &Belonging,
+    sight: &MediaReadScope,
+    project: &ProjectSelector,
 ) -> Result<media::Model, ApiError> {
     // Nothing is ever stored at an invalid path.
     let path = MediaPath::new(place.resource, place.key).map_err(|_| no_such_media())?;

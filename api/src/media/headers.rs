@@ -1,6 +1,7 @@
 //! The headers that describe a media.
 
-use media_shared::{entities::media, media_type};
+use media_database::entities::media;
+use media_formats::media_type;
 use parse_net::{date::HttpDate, disposition, list};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem::{

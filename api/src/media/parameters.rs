@@ -1,6 +1,6 @@
 //! The parameters of the query that several operations on media take.
 
-use media_shared::access::Belonging;
+use media_domain::permissions::ProjectSelector;
 use poem::Request;
 use poem_openapi::registry::MetaSchema;
 use serde_json::json;
@@ -18,15 +18,15 @@ use crate::{
 const PROJECT: &str = "project_id";
 
 /// Takes the project out of a query; an empty one is none.
-pub(crate) fn take_project(query: &mut QueryString) -> Result<Belonging, ApiError> {
+pub(crate) fn take_project(query: &mut QueryString) -> Result<ProjectSelector, ApiError> {
     match query.take(PROJECT)? {
-        None => Ok(Belonging::Any),
-        Some(text) => Belonging::parse(&text).map_err(|reason| invalid(PROJECT, reason)),
+        None => Ok(ProjectSelector::Any),
+        Some(text) => ProjectSelector::new(&text).map_err(|reason| invalid(PROJECT, reason)),
     }
 }
 
 /// The project of a request that takes no other parameter.
-pub(crate) fn project_of(request: &Request) -> Result<Belonging, ApiError> {
+pub(crate) fn project_of(request: &Request) -> Result<ProjectSelector, ApiError> {
     let mut query = QueryString::from_request(request);
     let project = take_project(&mut query)?;
     query.finish()?;

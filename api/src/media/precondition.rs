@@ -1,6 +1,6 @@
 //! Conditions that requests make on the media that they write.
 
-use media_shared::media::WritePrecondition;
+use media_domain::media::WritePrecondition;
 use poem::{Request, http::header};
 
 use super::headers::field;

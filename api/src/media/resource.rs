@@ -1,6 +1,6 @@
 //! The fields of a media.
 
-use media_shared::entities::media;
+use media_database::entities::media;
 use serde_json::{Value as Json, json};
 
 use super::headers::link_to;

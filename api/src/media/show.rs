@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use media_shared::{clock::to_rfc3339, entities::media, services::Services};
+use media_database::entities::media;
+use media_domain::clock::to_rfc3339;
+use media_services::Services;
 use poem::{IntoResponse, Request, Response, http::StatusCode};
 use poem_openapi::{
     ApiResponse, OpenApi,

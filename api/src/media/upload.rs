@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use media_shared::{caller::Caller, media::MediaPath, services::Services};
+use media_domain::{caller::Caller, media::MediaPath};
+use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
@@ -119,14 +120,14 @@ impl UploadMedia {
         key: Option<&str>,
         form: UploadForm,
     ) -> Result<JsonApiResponse<ResourceDocument<MediaResource>>, ApiError> {
-        let creator = caller.creates(&project_of(request)?)?;
+        let creator = caller.creator_for(&project_of(request)?)?;
         let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
             ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
         })?;
         let condition = write_precondition(request);
         self.services
             .medias
-            .check_place(&path, &creator, &condition)
+            .check_write(&path, &creator, &condition)
             .await?;
         let target = Target {
             path,

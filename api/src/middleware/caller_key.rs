@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use media_shared::caller::Caller;
+use media_domain::caller::Caller;
 use poem::Request;
 
 use crate::{
@@ -25,8 +25,8 @@ impl CallerKey {
     /// reaches the service.
     pub(crate) fn from_request(request: &Request, proxies: &[IpNet]) -> Option<Self> {
         match caller_of(request) {
-            Caller::Trusted => None,
-            Caller::Known(principal) => Some(Self::Subject(
+            Caller::Unrestricted => None,
+            Caller::Authenticated(principal) => Some(Self::Subject(
                 principal.subject.clone(),
                 principal.projects.clone(),
             )),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use media_shared::config::CorsOrigins;
+use media_services::config::CorsOrigins;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use media_shared::telemetry::panic_message;
+use media_telemetry::panic_message;
 use poem::{Endpoint, IntoResponse, Request, Response, error::MethodNotAllowedError, http::header};
 
 use crate::{jsonapi::ApiError, routes::RouteTable};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media_shared::header_parameters::{Parameterized, split_list};
+use media_domain::header_parameters::{Parameterized, split_list};
 use parse_net::negotiate::best_media;
 use poem::{Endpoint, IntoResponse, Request, Response, Result, http::header};
 

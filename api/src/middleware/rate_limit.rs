@@ -17,7 +17,7 @@ use governor::{
     state::{InMemoryState, NotKeyed, StateStore, keyed::HashMapStateStore},
 };
 use ipnet::IpNet;
-use media_shared::config::HttpConfig;
+use media_services::config::HttpConfig;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{HeaderName, HeaderValue, StatusCode, header},

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
 use ipnet::IpNet;
-use media_shared::{config::HttpConfig, list::MAX_PAGE_BYTES};
+use media_database::pagination::MAX_PAGE_BYTES;
+use media_services::config::HttpConfig;
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result, http::header};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},

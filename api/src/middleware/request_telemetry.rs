@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use media_shared::{
-    metrics::{RequestGuard, figures},
-    telemetry::{TraceParent, export_attribute, export_failure, record_trace_id},
+use media_telemetry::{
+    TraceParent, export_attribute, export_failure,
+    metrics::{RequestGuard, metrics},
+    record_trace_id,
 };
 use poem::{Endpoint, IntoResponse, Request, Response, Result, http::Method};
 use tracing::{Instrument as _, Span, field::Empty};
@@ -34,7 +35,7 @@ pub(crate) async fn observe<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
     if answer.status().is_server_error() {
         export_failure(&span);
     }
-    figures().answered(method, route, status, begun.elapsed());
+    metrics().answered(method, route, status, begun.elapsed());
     answer
         .headers_mut()
         .insert(request_id::HEADER, id.into_header());

@@ -1,7 +1,7 @@
 //! The limits of properties in bodies, as the OpenAPI document shows them. Bodies are parsed by serde and checked by
 //! their handlers, which report all faults at once; validators of the framework's types would never run.
 
-use media_shared::{caller::Principal, job::Unicity, media::MAX_NAME_BYTES};
+use media_domain::{caller::Principal, job::Unicity, media::MAX_NAME_BYTES};
 use serde_json::{Value as Json, json};
 
 use crate::links::signed_link::MAX_LIFETIME;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use media_shared::list::{Page, PageSize};
+use media_database::pagination::{Page, PageSize};
 use poem_openapi::{
     registry::{MetaSchemaRef, Registry},
     types::{ToJSON, Type},

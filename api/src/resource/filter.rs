@@ -1,7 +1,8 @@
 //! Filters: from `filter[…]` in a query to SQL conditions.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use media_shared::{ids::least_at, list::Groups};
+use media_database::pagination::Groups;
+use media_domain::ids::least_at;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Value, sea_query::SimpleExpr};
 
 use super::{

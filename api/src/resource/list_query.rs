@@ -1,9 +1,7 @@
 //! The query of a list: filter, sort, page, fields, include.
 
-use media_shared::{
-    access::Sight,
-    list::{Groups, ListRequest, PageSize, PageStart, SortKey},
-};
+use media_database::pagination::{Groups, ListRequest, PageSize, PageStart, SortKey};
+use media_domain::permissions::ReadScope;
 use poem::Request;
 use sea_orm::Condition;
 
@@ -92,8 +90,8 @@ impl<R: Resource> ListQuery<R> {
     }
 
     /// The rows to read, within what the caller may read.
-    pub(crate) fn request(&self, sight: &Sight) -> Result<ListRequest<Column<R>>, ApiError> {
-        if let Sight::Projects(projects) = sight
+    pub(crate) fn request(&self, sight: &ReadScope) -> Result<ListRequest<Column<R>>, ApiError> {
+        if let ReadScope::Projects(projects) = sight
             && projects.len() * (self.values + OTHER_VALUES) > MAX_BOUND
         {
             return Err(ApiError::new(
@@ -106,8 +104,8 @@ impl<R: Resource> ListQuery<R> {
             ));
         }
         let (filter, groups) = match sight {
-            Sight::All => (self.filter.clone(), self.groups.clone()),
-            Sight::Projects(projects) => {
+            ReadScope::All => (self.filter.clone(), self.groups.clone()),
+            ReadScope::Projects(projects) => {
                 let asked = self.groups.as_ref().map(Groups::condition);
                 let own = Groups {
                     column: R::PROJECT,

@@ -1,7 +1,8 @@
 //! Tests the number of rows that PostgreSQL reads for common lists of a large table: from the query string to the
 //! plan.
 
-use media_shared::{access::Sight, entities::job, ids::JobId, list};
+use media_database::{entities::job, pagination};
+use media_domain::{ids::JobId, permissions::ReadScope};
 use poem::Request;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, QueryTrait as _, Statement,
@@ -64,14 +65,18 @@ fn rows_read(plan: &Json) -> f64 {
     own + below.map(rows_read).sum::<f64>()
 }
 
-async fn explain<R: Resource>(database: &DatabaseConnection, query: &str, sight: &Sight) -> Json {
+async fn explain<R: Resource>(
+    database: &DatabaseConnection,
+    query: &str,
+    sight: &ReadScope,
+) -> Json {
     let uri = format!("{}?{query}", R::PATH);
     let request = Request::builder().uri(uri.parse().unwrap()).finish();
     let request = ListQuery::<R>::from_request(&request)
         .unwrap()
         .request(sight);
     let mut statement: Statement =
-        list::select::<R::Entity>(DbBackend::Postgres, &request.unwrap())
+        pagination::select::<R::Entity>(DbBackend::Postgres, &request.unwrap())
             .build(DbBackend::Postgres);
     statement.sql = format!("EXPLAIN (ANALYZE, FORMAT JSON) {}", statement.sql);
     let row = database.query_one_raw(statement).await.unwrap().unwrap();
@@ -79,10 +84,11 @@ async fn explain<R: Resource>(database: &DatabaseConnection, query: &str, sight:
 }
 
 async fn check<R: Resource>(database: &DatabaseConnection, queries: &[&str]) {
-    let projects =
-        |numbers: &[u8]| Sight::Projects(numbers.iter().map(|n| format!("project {n}")).collect());
+    let projects = |numbers: &[u8]| {
+        ReadScope::Projects(numbers.iter().map(|n| format!("project {n}")).collect())
+    };
     for query in queries {
-        for sight in [Sight::All, projects(&[7]), projects(&[7, 8, 9])] {
+        for sight in [ReadScope::All, projects(&[7]), projects(&[7, 8, 9])] {
             let plan = explain::<R>(database, query, &sight).await;
             let read = rows_read(&plan);
             assert!(
@@ -167,7 +173,7 @@ async fn the_last_page_costs_what_the_first_costs() {
     ];
     for sort in sorts {
         let next = page_after(database, sort, id_of(ROWS - 3392)).await;
-        let read = rows_read(&explain::<JobResource>(database, &next, &Sight::All).await);
+        let read = rows_read(&explain::<JobResource>(database, &next, &ReadScope::All).await);
         assert!(read <= 1500.0, "{next} reads {read}");
     }
 }
@@ -199,18 +205,18 @@ async fn what_is_asked_for_may_lie_behind_all_else() {
         .execute_unprepared("VACUUM ANALYZE jobs")
         .await
         .unwrap();
-    let old = Sight::Projects(vec!["old".to_owned()]);
+    let old = ReadScope::Projects(vec!["old".to_owned()]);
     for (query, sight) in [
-        ("filter[status]=succeeded&sort=-created_at", &Sight::All),
+        ("filter[status]=succeeded&sort=-created_at", &ReadScope::All),
         (
             "filter[status]=succeeded&filter[priority__gte]=0&sort=-id",
-            &Sight::All,
+            &ReadScope::All,
         ),
         (
             "filter[status__in]=succeeded,failed&sort=-created_at",
-            &Sight::All,
+            &ReadScope::All,
         ),
-        ("filter[status]=pending", &Sight::All),
+        ("filter[status]=pending", &ReadScope::All),
         ("sort=-created_at", &old),
         ("filter[status]=succeeded&sort=-created_at", &old),
     ] {

@@ -1,7 +1,7 @@
 //! The type of a field's values: parsing from queries and cursors, and the schema in OpenAPI.
 
 use chrono::{DateTime, Utc};
-use media_shared::clock::to_rfc3339;
+use media_domain::clock::to_rfc3339;
 use poem_openapi::registry::MetaSchema;
 use sea_orm::Value;
 use serde_json::Value as Json;

@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use clap::{Args, Parser, Subcommand};
-use media_shared::config::Settings;
+use media_services::config::Settings;
 use url::Url;
 
 /// Imports media from anywhere, keeps it, and serves it back: the whole service on one machine.

@@ -4,8 +4,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use media_database::DatabaseUrl;
 use media_migrations::file_lock::{self, FileLock};
-use media_shared::config::{Config, DatabaseUrl, StorageUrl};
+use media_services::config::Config;
+use media_storage::StorageUrl;
 use url::Url;
 
 /// The lock on the data of a configuration; none where nothing is on this machine.

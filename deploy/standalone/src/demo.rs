@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::bail;
 use ipnet::IpNet;
-use media_shared::{config::Settings, shutdown, telemetry};
+use media_services::{config::Settings, shutdown};
 use poem::{
     EndpointExt as _, Response, Route, Server, endpoint::make_sync, get, listener::TcpAcceptor,
 };
@@ -64,7 +64,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
             "the demonstration needs no authentication; unset MEDIA_JWT_SECRET and MEDIA_JWKS_URL"
         );
     }
-    let telemetry = telemetry::start("media", &config.telemetry)?;
+    let telemetry = media_telemetry::start("media", &config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
     let origin = TaskTracker::new();
     let listener = listen((ORIGIN, 0).into())?;

@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use media_shared::config::{Config, DatabaseUrl, Secret};
+use media_database::DatabaseUrl;
+use media_domain::secret::Secret;
+use media_services::config::Config;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 const FILE_NAME: &str = "encryption.key";

@@ -4,9 +4,9 @@ use std::{io::Write as _, net::Ipv4Addr, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, stream};
-use media_shared::{
+use media_services::{
     config::{Config, Settings},
-    shutdown, telemetry,
+    shutdown,
 };
 use serde_json::Value;
 use tokio::time::sleep;
@@ -38,7 +38,7 @@ pub(crate) async fn run(
     if arguments.key.is_some() && arguments.urls.len() > 1 {
         bail!("--key names one media; give one URL with it, or leave it out");
     }
-    telemetry::start_command();
+    media_telemetry::start_command();
     let shutdown = shutdown::on_signal()?;
     let found = tokio::select! {
         found = Host::of(settings, arguments.server.as_ref(), &shutdown) => Some(found?),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use media_shared::exit;
+use media_services::exit;
 
 mod api_client;
 mod cli;

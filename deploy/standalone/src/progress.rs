@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use media_shared::job::arguments::redact_url;
+use media_domain::job::arguments::redact_url;
 use url::Url;
 
 use crate::api_client::Job;

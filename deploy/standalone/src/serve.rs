@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use media_migrations::exit::{ExitKind, Failure};
-use media_shared::{
+use media_services::{
     config::{Config, Settings},
-    open_files, shutdown, telemetry,
+    fd_limit, shutdown,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,8 @@ use crate::{
 /// Serves.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = settings.check()?;
-    let telemetry = telemetry::start("media", &config.telemetry)?;
-    open_files::raise_limit();
+    let telemetry = media_telemetry::start("media", &config.telemetry)?;
+    fd_limit::raise_limit();
     let shutdown = shutdown::on_signal()?;
     let served = Served::start(&config, shutdown).await?;
     greet(&served.url());

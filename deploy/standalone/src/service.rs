@@ -3,11 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use media_shared::{
-    config::Config,
-    services::{OpenError, Services},
-    tickets::local,
-};
+use media_services::{OpenError, Services, config::Config, wakeups::local};
 use media_worker::egress::SystemResolver;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +28,7 @@ impl Service {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
-        let tickets = local::local_tickets();
+        let tickets = local::local_wakeups();
         let config = &Config {
             encryption_key: encryption_key::choose(config)?,
             ..config.clone()

@@ -10,13 +10,15 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, future::join_all, stream};
-use media_shared::{
+use media_database::{
+    Database, DatabaseUrl, Pooler,
+    job_repository::{Claims, JobRepository, SlotUse},
+};
+use media_domain::{
     clock::Clock,
-    config::{DatabaseUrl, Pooler, Secret},
-    database::Database,
     ids::WorkerId,
     job::{KnownClass, MediaImport},
-    job_ledger::{Claims, JobLedger, SlotUse},
+    secret::Secret,
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
@@ -114,7 +116,7 @@ async fn claim_rate_at(url: &DatabaseUrl, workers: usize, claims: usize) -> f64 
     for _ in 0..workers {
         let pool = Database::connect(url, CONNECTIONS).await.unwrap();
         let worker = WorkerId::generate();
-        let ledger = JobLedger::new(pool.clone(), Clock::system(), Duration::from_mins(10));
+        let ledger = JobRepository::new(pool.clone(), Clock::system(), Duration::from_mins(10));
         let claims = ledger.claims(worker, &KNOWN);
         for _ in 0..CLAIMERS {
             claimers.push(tokio::spawn(claim(claims.clone(), Arc::clone(&left))));

@@ -26,7 +26,7 @@ fn row(row: &Row) -> Value {
 }
 
 fn side(side: &Side) -> Value {
-    let figures = side.figures();
+    let figures = side.metrics();
     let (least, most) = figures.spread();
     let runs = side.runs.iter().map(|run| {
         json!({

@@ -200,8 +200,8 @@ impl Row {
     /// How many times as good as the yardstick, by the medians: above 1 is better, whatever the unit.
     /// None without a yardstick, and where a median is 0.
     pub(super) fn ratio(&self) -> Option<f64> {
-        let ours = self.ours.figures().median();
-        let theirs = self.yardstick.as_ref()?.figures().median();
+        let ours = self.ours.metrics().median();
+        let theirs = self.yardstick.as_ref()?.metrics().median();
         let (better, worse) = if self.unit.more_is_better() {
             (ours, theirs)
         } else {
@@ -211,11 +211,11 @@ impl Row {
     }
 
     /// Whether an aim is reached, by the medians.
-    pub(super) fn reaches(&self, aim: Aim) -> bool {
+    pub(super) fn write_scope(&self, aim: Aim) -> bool {
         match aim {
             Aim::Ratio(least) => self.ratio().is_some_and(|ratio| ratio >= least),
-            Aim::AtMost(most) => self.ours.figures().median() <= most,
-            Aim::AtLeast(least) => self.ours.figures().median() >= least,
+            Aim::AtMost(most) => self.ours.metrics().median() <= most,
+            Aim::AtLeast(least) => self.ours.metrics().median() >= least,
         }
     }
 }
@@ -297,6 +297,6 @@ pub(super) mod tests {
     #[test]
     fn memory_is_what_comes_on_top_of_idleness() {
         let memory = row(Unit::MegabytesPerSecond, &[1.0], &[1.0]).ours.memory();
-        assert_eq!(memory.figures().median().to_string(), "24");
+        assert_eq!(memory.metrics().median().to_string(), "24");
     }
 }

@@ -78,7 +78,7 @@ fn both(row: &Row, of: impl Fn(&Side) -> Option<String>) -> String {
 }
 
 fn figures(side: &Side) -> String {
-    let figures = side.figures();
+    let figures = side.metrics();
     let median = digits(figures.median());
     let (least, most) = figures.spread();
     if side.runs.len() == 1 {

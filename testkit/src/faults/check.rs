@@ -15,13 +15,13 @@ use super::{
     interruptions::{Ending, Interrupted},
     origin::Origin,
     storage::Storage,
-    tables::{Job, Kept, Place},
+    tables::{Job, Place, ResumeLocation},
 };
 
 /// The content of the tables, to be compared with what clients were told.
 pub(super) struct Expected<'a> {
     pub(super) jobs: &'a HashMap<String, Job>,
-    pub(super) kept: &'a HashMap<Place, Kept>,
+    pub(super) kept: &'a HashMap<Place, ResumeLocation>,
     pub(super) origin: &'a Arc<Origin>,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct Stored {
 /// given up, which the collector will remove.
 pub(super) async fn check_storage(
     storage: &Storage<'_>,
-    kept: &HashMap<Place, Kept>,
+    kept: &HashMap<Place, ResumeLocation>,
     given_up: &HashSet<String>,
 ) -> Stored {
     let mut stored = Stored::default();

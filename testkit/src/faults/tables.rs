@@ -18,7 +18,7 @@ pub(super) struct Job {
 }
 
 /// A media with its blob.
-pub(super) struct Kept {
+pub(super) struct ResumeLocation {
     pub(super) size: i64,
     pub(super) sha256: String,
     /// The blob's status; none if there is no blob.
@@ -56,14 +56,14 @@ pub(super) async fn jobs(database: &DatabaseConnection) -> HashMap<String, Job> 
 }
 
 /// All media.
-pub(super) async fn kept(database: &DatabaseConnection) -> HashMap<Place, Kept> {
+pub(super) async fn kept(database: &DatabaseConnection) -> HashMap<Place, ResumeLocation> {
     let sql = "SELECT resource, key, size, sha256, b.status, b.storage_key, b.job_id, b.attempt \
                FROM medias m LEFT JOIN blobs b ON b.id = m.blob_id";
     let place = |row: &QueryResult| {
         let resource = row.try_get("", "resource").unwrap();
         (resource, row.try_get("", "key").unwrap())
     };
-    let kept = |row: &QueryResult| Kept {
+    let kept = |row: &QueryResult| ResumeLocation {
         size: row.try_get("", "size").unwrap(),
         sha256: row.try_get("", "sha256").unwrap(),
         status: row.try_get("", "status").unwrap(),

@@ -143,7 +143,7 @@ struct State {
     versions: u32,
     seen: Vec<Seen>,
     open: usize,
-    most_open: usize,
+    max_unfinished_jobs: usize,
 }
 
 #[derive(Clone)]
@@ -218,8 +218,8 @@ impl RangedOrigin {
     }
 
     /// The most connections that were open at once.
-    pub fn most_open(&self) -> usize {
-        self.state.lock().unwrap().most_open
+    pub fn max_unfinished_jobs(&self) -> usize {
+        self.state.lock().unwrap().max_unfinished_jobs
     }
 }
 
@@ -235,7 +235,7 @@ impl Exchange {
         {
             let mut state = state.lock().unwrap();
             state.open += 1;
-            state.most_open = state.most_open.max(state.open);
+            state.max_unfinished_jobs = state.max_unfinished_jobs.max(state.open);
         }
         Self {
             state,

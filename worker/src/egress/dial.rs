@@ -152,7 +152,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod tests {
-    use media_shared::config::EgressConfig;
+    use media_services::config::EgressConfig;
     use tokio::{
         net::{TcpListener, TcpSocket},
         time::timeout,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use media_shared::job::Failure;
+use media_domain::job::Failure;
 use tokio::time::timeout;
 use url::Url;
 

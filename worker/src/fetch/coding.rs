@@ -2,7 +2,7 @@
 //! undone, within limits, unless it is the file's own.
 
 use hyper::{HeaderMap, header};
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
+use media_domain::job::{Failure, FailureCode, arguments::redact_url};
 use url::Url;
 
 mod decoder;

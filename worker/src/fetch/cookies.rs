@@ -5,7 +5,7 @@ use hyper::{
     HeaderMap,
     header::{self, HeaderValue},
 };
-use media_shared::clock::Clock;
+use media_domain::clock::Clock;
 use parse_net::date::{HttpDate, http_date};
 use url::Url;
 

@@ -9,10 +9,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use hyper::{HeaderMap, StatusCode};
-use media_shared::{
-    job::Failure,
-    origin_ledger::{LONGEST, OriginLedger, PROBE_TIME, Turn},
-};
+use media_database::host_limits::{HostLimits, LONGEST, PROBE_TIME, Turn};
+use media_domain::job::Failure;
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{sleep, timeout};
@@ -38,7 +36,7 @@ const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until when origins want to be left alone.
 #[derive(Clone)]
 pub(super) struct Courtesy {
-    ledger: OriginLedger,
+    ledger: HostLimits,
     known: Arc<Mutex<HashMap<String, Known>>>,
 }
 
@@ -111,7 +109,7 @@ impl Keys {
 }
 
 impl Courtesy {
-    pub(super) fn new(ledger: OriginLedger) -> Self {
+    pub(super) fn new(ledger: HostLimits) -> Self {
         Self {
             ledger,
             known: Arc::default(),
@@ -138,9 +136,9 @@ impl Courtesy {
         let begun = Instant::now();
         loop {
             let until = match self.turn(key).await {
-                Turn::Free => return Ok(false),
-                Turn::Probe => return Ok(true),
-                Turn::Wait(until) => until,
+                Admission::Free => return Ok(false),
+                Admission::Probe => return Ok(true),
+                Admission::Wait(until) => until,
             };
             let wait = (until - Utc::now()).to_std().unwrap_or_default();
             // A shorter one may be for a request whose answer comes any moment.
@@ -180,12 +178,12 @@ impl Courtesy {
         }
         if let Some(key) = asked {
             let wait = failure::retry_after(headers).unwrap_or(DEFAULT_WAIT);
-            self.leave_alone(&key, wait).await;
+            self.back_off(&key, wait).await;
         }
     }
 
-    async fn leave_alone(&self, key: &str, wait: Duration) {
-        let written = timeout(LEDGER_TIMEOUT, self.ledger.leave_alone(key, wait)).await;
+    async fn back_off(&self, key: &str, wait: Duration) {
+        let written = timeout(LEDGER_TIMEOUT, self.ledger.back_off(key, wait)).await;
         if matches!(written, Ok(Ok(()))) {
             self.lock().remove(key);
             return;
@@ -216,19 +214,19 @@ impl Courtesy {
     async fn turn(&self, key: &str) -> Turn {
         let known = self.lock().get(key).copied();
         if let Some(known) = known.filter(Known::holds) {
-            return known.not_before.map_or(Turn::Free, Turn::Wait);
+            return known.not_before.map_or(Admission::Free, Admission::Wait);
         }
         let turn = match timeout(LEDGER_TIMEOUT, self.ledger.turn(key)).await {
             Ok(Ok(turn)) => turn,
             // What cannot be read holds nobody up.
-            _ => Turn::Free,
+            _ => Admission::Free,
         };
         let not_before = match turn {
-            Turn::Free => None,
+            Admission::Free => None,
             // While another request finds out, it is asked about each time.
-            Turn::Probe => return turn,
-            Turn::Wait(until) if until <= Utc::now() + PROBE_TIME => return turn,
-            Turn::Wait(until) => Some(until),
+            Admission::Probe => return turn,
+            Admission::Wait(until) if until <= Utc::now() + PROBE_TIME => return turn,
+            Admission::Wait(until) => Some(until),
         };
         let known = Known {
             asked: Instant::now(),
@@ -246,7 +244,7 @@ impl Courtesy {
 
 #[cfg(test)]
 mod tests {
-    use media_shared::{clock::Clock, job::FailureCode};
+    use media_domain::{clock::Clock, job::FailureCode};
     use media_testkit::databases;
 
     use super::*;
@@ -258,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn a_wish_is_heeded_though_it_could_not_be_written_down() {
         let test = databases::sqlite().await;
-        let ledger = OriginLedger::new(test.database.clone(), Clock::system());
+        let ledger = HostLimits::new(test.database.clone(), Clock::system());
         let courtesy = Courtesy::new(ledger);
         let url = Url::parse("http://origin.test/").unwrap();
         let none = HeaderMap::new();
@@ -281,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn an_origin_speaks_for_itself_and_429_for_credentials_alone() {
         let test = databases::sqlite().await;
-        let ledger = OriginLedger::new(test.database.clone(), Clock::system());
+        let ledger = HostLimits::new(test.database.clone(), Clock::system());
         let courtesy = Courtesy::new(ledger);
         let of = |text: &str| Url::parse(text).unwrap();
         let key = |value: &str| {
@@ -320,7 +318,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_remembered_is_forgotten_one_by_one() {
         let test = databases::sqlite().await;
-        let ledger = OriginLedger::new(test.database.clone(), Clock::system());
+        let ledger = HostLimits::new(test.database.clone(), Clock::system());
         let courtesy = Courtesy::new(ledger);
         for number in 0..MAX_REMEMBERED + 10 {
             let known = Known {

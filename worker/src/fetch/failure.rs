@@ -3,7 +3,7 @@
 use std::{error::Error, io, ops::Range, time::Duration};
 
 use hyper::{HeaderMap, StatusCode, header};
-use media_shared::{
+use media_domain::{
     clock::Clock,
     job::{Failure, FailureCode, arguments::redact_url},
 };

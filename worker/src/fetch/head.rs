@@ -5,7 +5,7 @@ use hyper::{
     body::{Body as _, Incoming},
     header::{self, HeaderValue},
 };
-use media_shared::{content_disposition, job::Failure, media::Filename};
+use media_domain::{content_disposition, job::Failure, media::Filename};
 use parse_net::range::{ContentRange, parse_content_range};
 use url::Url;
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use media_shared::{ids::WorkerId, origin_ledger::OriginLedger};
+use media_database::host_limits::HostLimits;
+use media_domain::ids::WorkerId;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{sleep, timeout},
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The slots of all hosts.
 #[derive(Clone)]
 pub(super) struct OriginSlots {
-    ledger: OriginLedger,
+    ledger: HostLimits,
     worker: WorkerId,
     /// So many connections to each host, of all workers.
     most: usize,
@@ -71,7 +72,7 @@ impl Drop for Slot {
 
 impl OriginSlots {
     /// So many connections to each host, of all workers together.
-    pub(super) fn new(ledger: OriginLedger, worker: WorkerId, most: usize) -> Self {
+    pub(super) fn new(ledger: HostLimits, worker: WorkerId, most: usize) -> Self {
         Self {
             ledger,
             worker,
@@ -233,13 +234,14 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
-    use media_shared::{clock::Clock, database::Database};
+    use media_database::Database;
+    use media_domain::clock::Clock;
     use media_testkit::databases;
 
     use super::*;
 
     fn slots(database: &Database, most: usize) -> OriginSlots {
-        let ledger = OriginLedger::new(database.clone(), Clock::system());
+        let ledger = HostLimits::new(database.clone(), Clock::system());
         OriginSlots::new(ledger, WorkerId::generate(), most)
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use hyper::{Response, header};
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
+use media_domain::job::{Failure, FailureCode, arguments::redact_url};
 use url::Url;
 
 /// Where a redirect leads, or nothing if the answer is none. 300 and 304 are no redirects that can be

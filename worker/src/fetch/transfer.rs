@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use media_shared::job::{Failure, FailureCode};
+use media_domain::job::{Failure, FailureCode};
 use rand::RngExt as _;
 use tokio::time::sleep;
 

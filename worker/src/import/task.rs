@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use media_shared::{
-    blob_store::{BlobStore, StorageError},
-    entities::job,
-    intake::{Expectation, IntakeError, Sealed},
+use media_database::{entities::job, media_repository::NewMedia};
+use media_domain::{
+    blob::StoredBlob,
+    caller::Creator,
     job::{
-        Failure, FailureCode, ImportArguments, JobClass, MediaImport,
+        Failure, FailureCode, ImportArguments, JobClass, Lease, MediaImport,
         arguments::{MediaRange, redact_url},
     },
-    job_ledger::Lease,
     media::Filename,
-    media_ledger::{Creator, NewMedia},
-    media_metadata,
-    media_type::{self, MediaType},
 };
+use media_formats::{
+    media_type::{self, MediaType},
+    metadata,
+};
+use media_ingest::{Expectation, IngestError};
+use media_storage::{BlobStore, StorageError};
 
 use crate::{
     active_jobs::ActiveJob,
@@ -34,16 +36,16 @@ pub(super) struct Task<'t> {
 }
 
 impl Task<'_> {
-    pub(super) fn failure(&self, error: &IntakeError) -> Failure {
+    pub(super) fn failure(&self, error: &IngestError) -> Failure {
         intake_failure(self.arguments, error)
     }
 
     /// What storage has forgotten in the middle is written anew; so is what was put together from two
     /// attempts (`resumed`) and is not what was promised.
-    pub(super) fn broken(&self, error: &IntakeError, resumed: bool) -> FetchError {
+    pub(super) fn broken(&self, error: &IngestError, resumed: bool) -> FetchError {
         match error {
-            IntakeError::Storage(StorageError::NotFound) => FetchError::Changed(None),
-            IntakeError::ChecksumMismatch { .. } if resumed => FetchError::Changed(None),
+            IngestError::Storage(StorageError::NotFound) => FetchError::Changed(None),
+            IngestError::ChecksumMismatch { .. } if resumed => FetchError::Changed(None),
             error => self.failure(error).into(),
         }
     }
@@ -98,7 +100,7 @@ impl Head {
 pub(super) async fn describe(
     arguments: ImportArguments,
     head: &Head,
-    sealed: &Sealed,
+    sealed: &StoredBlob,
     job: &job::Model,
     store: &Arc<dyn BlobStore>,
 ) -> NewMedia {
@@ -108,7 +110,7 @@ pub(super) async fn describe(
     NewMedia {
         path: arguments.path,
         filename: named.unwrap_or_else(|| filename::fallback(media_type.extension)),
-        metadata: media_metadata::read(store, sealed, &media_type.mime).await,
+        metadata: metadata::read(store, sealed, &media_type.mime).await,
         mime_type: media_type.mime,
         charset: media_type.charset,
         size: sealed.size,
@@ -144,23 +146,23 @@ pub(super) fn read_arguments(job: &job::Model) -> Result<ImportArguments, Failur
     })
 }
 
-fn intake_failure(arguments: &ImportArguments, error: &IntakeError) -> Failure {
+fn intake_failure(arguments: &ImportArguments, error: &IngestError) -> Failure {
     let url = redact_url(&arguments.url);
     let (code, detail) = match error {
-        IntakeError::TooLarge { .. } => (
+        IngestError::TooLarge { .. } => (
             FailureCode::TooLarge,
             format!("{url} {error}; raise `max_bytes`, or MEDIA_MAX_BYTES of the service"),
         ),
-        IntakeError::SizeMismatch { .. } => (FailureCode::SizeMismatch, format!("{url} {error}")),
-        IntakeError::ChecksumMismatch { .. } => {
+        IngestError::SizeMismatch { .. } => (FailureCode::SizeMismatch, format!("{url} {error}")),
+        IngestError::ChecksumMismatch { .. } => {
             (FailureCode::ChecksumMismatch, format!("{url} {error}"))
         }
-        IntakeError::OverQuota { .. } => (FailureCode::QuotaExceeded, format!("{url} {error}")),
-        IntakeError::Storage(StorageError::Full) => (
+        IngestError::OverQuota { .. } => (FailureCode::QuotaExceeded, format!("{url} {error}")),
+        IngestError::Storage(StorageError::Full) => (
             FailureCode::StorageFailed,
             "there is no room left in storage; free some, or wait for the next attempt".to_owned(),
         ),
-        IntakeError::Storage(error) if error.is_misconfiguration() => {
+        IngestError::Storage(error) if error.is_misconfiguration() => {
             tracing::error!(%error, "an import could not be stored");
             (
                 FailureCode::StorageFailed,
@@ -168,7 +170,7 @@ fn intake_failure(arguments: &ImportArguments, error: &IntakeError) -> Failure {
                     .to_owned(),
             )
         }
-        IntakeError::Storage(_) | IntakeError::Database(_) => {
+        IngestError::Storage(_) | IngestError::Database(_) => {
             tracing::error!(error = %error, "an import could not be stored");
             (
                 FailureCode::StorageFailed,

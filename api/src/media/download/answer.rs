@@ -3,10 +3,9 @@
 use std::{io, time::Duration};
 
 use futures_util::StreamExt as _;
-use media_shared::{
-    blob_store::{BlobKey, BlobStore, BlobStream, PresignedAnswer, StorageError},
-    entities::media,
-};
+use media_database::entities::media;
+use media_domain::blob::BlobKey;
+use media_storage::{BlobStore, BlobStream, PresignedAnswer, StorageError};
 use poem::{
     Body, Request, Response,
     http::{Method, StatusCode, header},

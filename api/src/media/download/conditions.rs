@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use media_shared::entities::media;
+use media_database::entities::media;
 use parse_net::{
     ByteRange, Limits, RangeOutcome,
     date::{HttpDate, http_date},

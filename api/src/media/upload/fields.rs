@@ -1,6 +1,6 @@
 //! The fields of an upload form before the file.
 
-use media_shared::media::{Filename, Sha256};
+use media_domain::media::{Filename, Sha256};
 
 use crate::jsonapi::{ApiError, ErrorCode};
 

@@ -1,6 +1,6 @@
 //! The upload form as a request body: `multipart/form-data`.
 
-use media_shared::intake::IntakeError;
+use media_ingest::IngestError;
 use poem::{Body, Request, RequestBody, Result, http::header};
 use poem_openapi::{
     impl_apirequest_for_payload,
@@ -34,7 +34,7 @@ impl UploadForm {
     pub(super) fn open(self, max_bytes: u64) -> Result<OpenForm, ApiError> {
         let limit = max_bytes.saturating_add(MULTIPART_OVERHEAD_LIMIT);
         if self.content_length.is_some_and(|length| length > limit) {
-            return Err(IntakeError::TooLarge { limit: max_bytes }.into());
+            return Err(IngestError::TooLarge { limit: max_bytes }.into());
         }
         // The size of the file itself is limited where it is stored.
         let parts = Multipart::new(self.body.into_bytes_stream(), &self.boundary, limit);

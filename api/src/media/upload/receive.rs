@@ -3,18 +3,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media_shared::{
-    blob_ledger::{BlobLedger, BlobOwner, StagedBlob},
-    blob_store::BlobStore,
+use media_database::{
+    blob_repository::BlobRepository,
     entities::media,
-    ids::BlobId,
-    intake::{Expectation, Intake, Sealed},
-    media::{Filename, MediaPath, WritePrecondition},
-    media_ledger::{Creator, NewMedia, PublishError},
-    media_metadata, media_type,
-    metrics::{Stored, figures},
-    services::Services,
+    media_repository::{NewMedia, PublishError},
 };
+use media_domain::{
+    blob::{BlobOwner, StagedBlob, StoredBlob},
+    caller::Creator,
+    ids::BlobId,
+    media::{Filename, MediaPath, WritePrecondition},
+};
+use media_formats::{media_type, metadata};
+use media_ingest::{Expectation, Ingest};
+use media_services::Services;
+use media_storage::BlobStore;
+use media_telemetry::metrics::{Stored, metrics};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -66,7 +70,7 @@ impl FileDescription {
     async fn into_media(
         self,
         Target { path, creator, .. }: Target,
-        sealed: &Sealed,
+        sealed: &StoredBlob,
         store: &Arc<dyn BlobStore>,
     ) -> NewMedia {
         let extension = self.filename.as_ref().and_then(Filename::extension);
@@ -74,7 +78,7 @@ impl FileDescription {
         NewMedia {
             path,
             filename: self.filename.unwrap_or_else(Filename::download),
-            metadata: media_metadata::read(store, sealed, &media_type.mime).await,
+            metadata: metadata::read(store, sealed, &media_type.mime).await,
             mime_type: media_type.mime,
             charset: media_type.charset,
             size: sealed.size,
@@ -126,11 +130,11 @@ impl UploadReceiver {
         let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());
         // A file that cannot fit is refused before its first byte.
         let announced = fields.size.or(form.min_file_bytes);
-        let intake = Intake::open(blobs, store, owner, expectation, announced).await?;
-        let blob = intake.blob().clone();
+        let ingest = Ingest::open(blobs, store, owner, expectation, announced).await?;
+        let blob = ingest.blob().clone();
         let keep = async {
             let described = FileDescription::new(fields, part);
-            let sealed = self.store(intake, &mut form.parts).await?;
+            let sealed = self.store(ingest, &mut form.parts).await?;
             let condition = target.condition.clone();
             let new = described
                 .into_media(target, &sealed, &self.services.store)
@@ -148,7 +152,7 @@ impl UploadReceiver {
     }
 
     async fn disown(&self, blob: &StagedBlob) {
-        if let Err(error) = self.services.blobs.disown(blob).await {
+        if let Err(error) = self.services.blobs.abandon_stale(blob).await {
             tracing::warn!(%error, "a broken upload's blob is left to the collector");
         }
     }
@@ -157,7 +161,7 @@ impl UploadReceiver {
     async fn renew(&self, blob_id: BlobId) -> ApiError {
         let mut missed = 0;
         loop {
-            sleep(BlobLedger::renew_every()).await;
+            sleep(BlobRepository::renew_every()).await;
             match self.services.blobs.renew(blob_id).await {
                 Ok(true) => missed = 0,
                 Ok(false) => return blob_lost(),
@@ -172,16 +176,20 @@ impl UploadReceiver {
     }
 
     /// Streams the file into storage.
-    async fn store(&self, mut intake: Intake, form: &mut Multipart) -> Result<Sealed, ApiError> {
+    async fn store(
+        &self,
+        mut ingest: Ingest,
+        form: &mut Multipart,
+    ) -> Result<StoredBlob, ApiError> {
         loop {
             let chunk = async { form.chunk().await.map_err(|error| unreadable(&error)) };
             let written = match self.limited(chunk).await {
-                Ok(None) => return Ok(intake.seal().await?),
-                Ok(Some(chunk)) => intake.write(chunk).await.map_err(ApiError::from),
+                Ok(None) => return Ok(ingest.finish().await?),
+                Ok(Some(chunk)) => ingest.write(chunk).await.map_err(ApiError::from),
                 Err(error) => Err(error),
             };
             if let Err(error) = written {
-                intake.abandon().await;
+                ingest.abandon().await;
                 return Err(error);
             }
         }
@@ -210,7 +218,7 @@ impl UploadReceiver {
             Err(error) => Err(error),
         };
         match &recorded {
-            Ok(media) => figures().stored(Stored::Upload, media.size.unsigned_abs()),
+            Ok(media) => metrics().stored(Stored::Upload, media.size.unsigned_abs()),
             Err(_) => self.disown(blob).await,
         }
         recorded

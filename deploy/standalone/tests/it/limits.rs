@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use media_shared::open_files;
+use media_services::fd_limit;
 use media_testkit::{
     service::{Installation, Service},
     tokens::{claims, secret_token},
@@ -163,7 +163,7 @@ fn still_open(connections: &[TcpStream]) -> usize {
 
 #[tokio::test]
 async fn ten_thousand_idle_connections_and_slow_heads_keep_nobody_out() {
-    open_files::raise_limit();
+    fd_limit::raise_limit();
     let service = Installation::new(MEDIA).serve().await;
     let open = beset(&service, 10_000).await;
     for path in ["/livez", "/jobs", "/medias"] {

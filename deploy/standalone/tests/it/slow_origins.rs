@@ -28,9 +28,9 @@ async fn several_connections_bring_the_bytes_once_and_in_order() {
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("r").await["sha256"], content.sha256());
     assert!(
-        (4..=8).contains(&origin.most_open()),
+        (4..=8).contains(&origin.max_unfinished_jobs()),
         "{}",
-        origin.most_open()
+        origin.max_unfinished_jobs()
     );
     let fetched = origin.body_bytes();
     assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
@@ -53,7 +53,11 @@ async fn parts_that_break_or_change_are_never_spliced() {
     // What came before a break is kept, and so is what was fetched ahead; several go on.
     let fetched = origin.body_bytes();
     assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
-    assert!(origin.most_open() >= 4, "{}", origin.most_open());
+    assert!(
+        origin.max_unfinished_jobs() >= 4,
+        "{}",
+        origin.max_unfinished_jobs()
+    );
 
     // So much that no number of connections has asked for all of it before it changes.
     let large = |seed| Content::Generated {
@@ -115,5 +119,9 @@ async fn a_host_gets_no_more_connections_than_configured() {
     for job in futures_util::future::join_all(imports).await {
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     }
-    assert!(origin.most_open() <= 3, "{}", origin.most_open());
+    assert!(
+        origin.max_unfinished_jobs() <= 3,
+        "{}",
+        origin.max_unfinished_jobs()
+    );
 }

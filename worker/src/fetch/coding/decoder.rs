@@ -15,7 +15,7 @@ use async_compression::tokio::bufread::{
 use async_compression::zstd::DParameter;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
+use media_domain::job::{Failure, FailureCode, arguments::redact_url};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio_util::io::StreamReader;
 use url::Url;

@@ -1,0 +1,588 @@
+//! Operations that are dropped at every await point: each takes effect completely or not at all, and no
+//! other caller's acknowledged write is lost.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use media_migrations::integrity;
+use media_database::{Database, blob_repository::BlobRepository, job_repository::{HeartbeatRequest, Created, JobRepository, Reschedule, SlotUse, StrayLeases}, media_repository::NewMedia, host_limits::HostLimits};
+use media_domain::{blob::{BlobOwner, Checkpoint, StagedBlob, ResumeLocation, ResumePoint}, caller::{Caller, Creator}, ids::{JobId, WorkerId}, job::{Failure, FailureCode, Priority, Signal, Unicity, Lease}, media::MediaPath};
+use media_storage::{BlobStore, disk::DiskStore};
+use media_testkit::databases::TestDatabase;
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
+use tokio::sync::Notify;
+
+use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, new_media, path};
+
+const PROJECT: &str = "press";
+/// No operation has more await points than this.
+const MAX_POLLS: usize = 1000;
+/// The longest that an operation may wait between two polls.
+const WAKE_LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_operations_are_atomic_on_sqlite() {
+    let test = media_testkit::databases::sqlite().await;
+    drop_at_every_await(test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_operations_are_atomic_on_postgres() {
+    let test = media_testkit::databases::postgres().await;
+    drop_at_every_await(test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_operations_are_atomic_behind_pgbouncer() {
+    let test = media_testkit::databases::pgbouncer().await;
+    drop_at_every_await(test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_units_are_atomic_on_sqlite() {
+    let test = media_testkit::databases::sqlite().await;
+    interrupt_units(test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_units_are_atomic_on_postgres() {
+    let test = media_testkit::databases::postgres().await;
+    interrupt_units(test).await;
+}
+
+/// Drops each operation before its first poll, after its first, and so on until it ends.
+async fn drop_at_every_await(test: TestDatabase) {
+    let mut bench = Bench::open(&test.database).await;
+    for operation in Operation::ALL {
+        for polls in 0..MAX_POLLS {
+            let ended = bench.attempt(operation, polls).await;
+            bench.check(operation).await;
+            if ended {
+                break;
+            }
+        }
+    }
+    bench.finish(test).await;
+}
+
+/// Ends the units themselves at many moments, as their limit in time does.
+async fn interrupt_units(test: TestDatabase) {
+    let mut bench = Bench::open(&test.database).await;
+    for operation in Operation::ALL {
+        for limit in [0, 50, 150, 300, 600, 1200, 2500].map(Duration::from_micros) {
+            bench.interrupt(operation, limit).await;
+            bench.check(operation).await;
+        }
+    }
+    bench.finish(test).await;
+}
+
+/// Every operation that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Create,
+    CreateUnique,
+    CreateWithinQuota,
+    Claim,
+    ClaimBatch,
+    Heartbeat,
+    Succeed,
+    SucceedReplacing,
+    Fail,
+    HandBack,
+    Stopped,
+    Signal(Signal),
+    Reschedule,
+    DeleteJob,
+    PromoteDue,
+    RescueExpired,
+    RescueStray,
+    Prune,
+    Stage,
+    Renew,
+    Keep,
+    TakeOver,
+    Touch,
+    Discard,
+    Release,
+    Disown,
+    Charge,
+    ChargeLess,
+    Collect,
+    Publish,
+    PublishReplacing,
+    DeleteMedia,
+    LeaveAlone,
+    Visit,
+    Leave,
+    PruneOrigins,
+}
+
+impl Operation {
+    const ALL: [Self; 39] = [
+        Self::Create,
+        Self::CreateUnique,
+        Self::CreateWithinQuota,
+        Self::Claim,
+        Self::ClaimBatch,
+        Self::Heartbeat,
+        Self::Succeed,
+        Self::SucceedReplacing,
+        Self::Fail,
+        Self::HandBack,
+        Self::Stopped,
+        Self::Signal(Signal::Cancel),
+        Self::Signal(Signal::Pause),
+        Self::Signal(Signal::Resume),
+        Self::Signal(Signal::Retry),
+        Self::Reschedule,
+        Self::DeleteJob,
+        Self::PromoteDue,
+        Self::RescueExpired,
+        Self::RescueStray,
+        Self::Prune,
+        Self::Stage,
+        Self::Renew,
+        Self::Keep,
+        Self::TakeOver,
+        Self::Touch,
+        Self::Discard,
+        Self::Release,
+        Self::Disown,
+        Self::Charge,
+        Self::ChargeLess,
+        Self::Collect,
+        Self::Publish,
+        Self::PublishReplacing,
+        Self::DeleteMedia,
+        Self::LeaveAlone,
+        Self::Visit,
+        Self::Leave,
+        Self::PruneOrigins,
+    ];
+}
+
+/// The repositories under test, and clients whose writes have to survive.
+struct Bench {
+    ledgers: Repositories,
+    store: Arc<dyn BlobStore>,
+    _directory: tempfile::TempDir,
+    acknowledged: Vec<JobId>,
+    number: usize,
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Bench {
+    async fn open(database: &Database) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(directory.path().into()).await.unwrap();
+        Self {
+            ledgers: Repositories::open(database),
+            store: Arc::new(store),
+            _directory: directory,
+            acknowledged: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// Runs an operation for a number of polls, beside clients that stay. Says whether it ended.
+    async fn attempt(&mut self, operation: Operation, polls: usize) -> bool {
+        let ledgers = self.ledgers.clone();
+        let running = self.prepare(operation, &ledgers).await;
+        let witnesses = self.witnesses();
+        let ended = poll_times(running, polls).await;
+        self.acknowledge(witnesses).await;
+        ended
+    }
+
+    /// Runs an operation whose units have a limit, beside clients whose units have none.
+    async fn interrupt(&mut self, operation: Operation, limit: Duration) {
+        let mut ledgers = self.ledgers.clone();
+        let prepared = ledgers.clone();
+        ledgers.limit_units(limit);
+        let running = self.prepare_on(operation, &prepared, &ledgers).await;
+        let witnesses = self.witnesses();
+        running.await;
+        self.acknowledge(witnesses).await;
+    }
+
+    /// Jobs that other clients create at the same time.
+    fn witnesses(&mut self) -> Vec<tokio::task::JoinHandle<JobId>> {
+        (0..3)
+            .map(|_| {
+                self.number += 1;
+                let job = import_to(&path(&format!("witness {}", self.number)));
+                let far = self.ledgers.clock.now() + chrono::TimeDelta::days(3650);
+                let job = job.scheduled_at(Some(far));
+                let jobs = self.ledgers.jobs.clone();
+                tokio::spawn(async move { created(&jobs, job).await })
+            })
+            .collect()
+    }
+
+    async fn acknowledge(&mut self, witnesses: Vec<tokio::task::JoinHandle<JobId>>) {
+        for witness in join_all(witnesses).await {
+            self.acknowledged.push(witness.unwrap());
+        }
+    }
+
+    async fn prepare(&mut self, operation: Operation, ledgers: &Repositories) -> Running {
+        self.prepare_on(operation, ledgers, ledgers).await
+    }
+
+    /// Brings about what an operation needs, on `ready`, and makes the operation, on `ledgers`.
+    #[allow(clippy::too_many_lines, reason = "a line or two for each operation")]
+    async fn prepare_on(
+        &mut self,
+        operation: Operation,
+        ready: &Repositories,
+        ledgers: &Repositories,
+    ) -> Running {
+        self.number += 1;
+        let place = path(&format!("place {}", self.number));
+        let (jobs, blobs, medias) = (
+            ledgers.jobs.clone(),
+            ledgers.blobs.clone(),
+            ledgers.medias.clone(),
+        );
+        let origins = HostLimits::new(ledgers.database.clone(), ledgers.clock.clock());
+        let worker = WorkerId::generate();
+        let host = format!("host-{}.test", self.number);
+        match operation {
+            Operation::Create => ignore(async move { jobs.create(import_to(&place)).await }),
+            Operation::CreateUnique => {
+                let unicity = Unicity::new(&format!("unique {}", self.number)).unwrap();
+                let job = import_to(&place).unicity(Some(unicity));
+                ignore(async move { jobs.create(job).await })
+            }
+            Operation::CreateWithinQuota => {
+                let jobs = jobs.max_unfinished_jobs(Some(1_000_000));
+                let job = import_to(&place).with_creator(creator());
+                ignore(async move { jobs.create(job).await })
+            }
+            Operation::Claim => {
+                ready.jobs.create(import_to(&place)).await.unwrap();
+                ignore(async move { jobs.claim(worker, &KNOWN).await })
+            }
+            Operation::ClaimBatch => {
+                ready.jobs.create(import_to(&place)).await.unwrap();
+                let claims = jobs.claims(worker, &KNOWN);
+                ignore(async move { claims.next(SlotUse::AnyProject).await })
+            }
+            Operation::Heartbeat => {
+                let lease = running(ready, &place).await;
+                let beat = HeartbeatRequest {
+                    lease,
+                    progress: 1,
+                    bytes_done: 2,
+                    bytes_total: None,
+                };
+                ignore(async move { jobs.heartbeat(&[beat]).await })
+            }
+            Operation::Succeed => {
+                let (lease, media) = self.stored(ready, place).await;
+                ignore(async move { jobs.complete(lease, media).await })
+            }
+            Operation::SucceedReplacing => {
+                self.published(ready, &place).await;
+                let (lease, media) = self.stored(ready, place).await;
+                ignore(async move { jobs.complete(lease, media).await })
+            }
+            Operation::Fail => {
+                let lease = running(ready, &place).await;
+                let failure = Failure::new(FailureCode::OriginError, "it failed");
+                ignore(async move { jobs.fail(lease, failure).await })
+            }
+            Operation::HandBack => {
+                let lease = running(ready, &place).await;
+                ignore(async move { jobs.release(lease).await })
+            }
+            Operation::Stopped => {
+                let lease = running(ready, &place).await;
+                ready
+                    .jobs
+                    .signal(lease.job_id, Signal::Cancel)
+                    .await
+                    .unwrap();
+                ignore(async move { jobs.stopped(lease).await })
+            }
+            Operation::Signal(signal) => {
+                let id = created(&ready.jobs, import_to(&place)).await;
+                let before = match signal {
+                    Signal::Resume => Some(Signal::Pause),
+                    Signal::Retry => Some(Signal::Cancel),
+                    Signal::Cancel | Signal::Pause => None,
+                };
+                if let Some(before) = before {
+                    ready.jobs.signal(id, before).await.unwrap();
+                }
+                ignore(async move { jobs.signal(id, signal).await })
+            }
+            Operation::Reschedule => {
+                let id = created(&ready.jobs, import_to(&place)).await;
+                let change = Reschedule {
+                    priority: Some(Priority::new(7).unwrap()),
+                    scheduled_at: None,
+                };
+                ignore(async move { jobs.reschedule(id, change).await })
+            }
+            Operation::DeleteJob => {
+                let id = created(&ready.jobs, import_to(&place)).await;
+                ignore(async move { jobs.delete(id).await })
+            }
+            Operation::PromoteDue => {
+                let soon = ready.clock.now() + chrono::TimeDelta::seconds(1);
+                let job = import_to(&place).scheduled_at(Some(soon));
+                ready.jobs.create(job).await.unwrap();
+                ready.clock.advance(Duration::from_secs(2));
+                ignore(async move { jobs.promote_due().await })
+            }
+            Operation::RescueExpired => {
+                running(ready, &place).await;
+                ready.clock.advance(LEASE * 2);
+                ignore(async move { jobs.rescue_expired().await })
+            }
+            Operation::RescueStray => {
+                let mut watch = StrayLeases::default();
+                ignore(async move {
+                    jobs.rescue_stray(&mut watch, std::time::Instant::now())
+                        .await
+                })
+            }
+            Operation::Prune => {
+                let id = created(&ready.jobs, import_to(&place)).await;
+                ready.jobs.signal(id, Signal::Cancel).await.unwrap();
+                ready.clock.advance(Duration::from_secs(10));
+                ignore(async move { jobs.prune(Duration::from_secs(5)).await })
+            }
+            Operation::Stage => {
+                ignore(async move { blobs.stage(BlobOwner::Upload, Some(PROJECT)).await })
+            }
+            Operation::Renew => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.renew(blob.id).await })
+            }
+            Operation::Keep => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.save_checkpoint(&blob, &checkpoint()).await })
+            }
+            Operation::TakeOver => {
+                let lease = self.left(ready, &place).await;
+                ignore(async move { blobs.resume_checkpoint(lease).await })
+            }
+            Operation::Touch => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.touch(&blob).await })
+            }
+            Operation::Discard => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.abandon(&blob).await })
+            }
+            Operation::Release => {
+                let (lease, _) = self.stored(ready, place).await;
+                ignore(async move { blobs.abandon_attempt(lease).await })
+            }
+            Operation::Disown => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.abandon_stale(&blob).await })
+            }
+            Operation::Charge => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.reserve(&blob, 7).await })
+            }
+            Operation::ChargeLess => {
+                let blob = staged(&ready.blobs).await;
+                ignore(async move { blobs.reserve(&blob, -3).await })
+            }
+            Operation::Collect => {
+                staged(&ready.blobs).await;
+                ready.clock.advance(Duration::from_mins(3));
+                let store = Arc::clone(&self.store);
+                ignore(async move { blobs.collect(&store).await })
+            }
+            Operation::Publish => {
+                let media = upload(&ready.blobs, &place).await;
+                ignore(async move { medias.publish(media).await })
+            }
+            Operation::PublishReplacing => {
+                self.published(ready, &place).await;
+                let media = upload(&ready.blobs, &place).await;
+                ignore(async move { medias.publish(media).await })
+            }
+            Operation::DeleteMedia => {
+                let id = self.published(ready, &place).await;
+                let reach = Caller::Unrestricted.write_scope().unwrap();
+                ignore(async move { medias.delete(id, &reach).await })
+            }
+            Operation::LeaveAlone => {
+                ignore(async move { origins.back_off(&host, Duration::from_secs(5)).await })
+            }
+            Operation::Visit => ignore(async move { origins.visit(&host, worker, 1, 4).await }),
+            Operation::Leave => {
+                let seen = HostLimits::new(ready.database.clone(), ready.clock.clock());
+                seen.visit(&host, worker, 1, 4).await.unwrap();
+                ignore(async move { origins.leave(&host, worker).await })
+            }
+            Operation::PruneOrigins => {
+                let seen = HostLimits::new(ready.database.clone(), ready.clock.clock());
+                seen.back_off(&host, Duration::from_secs(1))
+                    .await
+                    .unwrap();
+                ready.clock.advance(Duration::from_secs(20));
+                ignore(async move { origins.prune().await })
+            }
+        }
+    }
+
+    /// A running job with a stored blob that counts for the project.
+    async fn stored(&self, ready: &Repositories, place: MediaPath) -> (Lease, NewMedia) {
+        let lease = running(ready, &place).await;
+        let owner = BlobOwner::Attempt(lease);
+        let blob = ready.blobs.stage(owner, Some(PROJECT)).await.unwrap();
+        ready.blobs.reserve(&blob, 4).await.unwrap();
+        (lease, of_project(place, &blob))
+    }
+
+    /// A running job whose first attempt has left a checkpoint.
+    async fn left(&self, ready: &Repositories, place: &MediaPath) -> Lease {
+        let lease = running(ready, place).await;
+        let owner = BlobOwner::Attempt(lease);
+        let blob = ready.blobs.stage(owner, Some(PROJECT)).await.unwrap();
+        ready.blobs.save_checkpoint(&blob, &checkpoint()).await.unwrap();
+        ready.jobs.release(lease).await.unwrap();
+        claim(ready, lease.job_id).await
+    }
+
+    async fn published(&self, ready: &Repositories, place: &MediaPath) -> media_domain::ids::MediaId {
+        let media = upload(&ready.blobs, place).await;
+        ready.medias.publish(media).await.unwrap().id
+    }
+
+    /// Checks the promises between the tables, as another program sees them.
+    async fn check(&self, operation: Operation) {
+        let found = integrity::find_violations(self.ledgers.database.reader()).await;
+        let found = found.unwrap();
+        assert!(found.is_empty(), "{operation:?}: {found:?}");
+    }
+
+    /// Checks that every acknowledged job is in the table, and that no connection is in a transaction.
+    async fn finish(self, test: TestDatabase) {
+        let connection = test.direct_connection().await;
+        if test.database.backend() == DatabaseBackend::Postgres {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND state LIKE 'idle in transaction%'";
+            assert_eq!(count(&connection, sql).await, 0);
+        }
+        for id in &self.acknowledged {
+            assert!(self.ledgers.jobs.find(*id).await.unwrap().is_some(), "{id}");
+        }
+        connection.close().await.unwrap();
+    }
+}
+
+async fn count(connection: &sea_orm::DatabaseConnection, sql: &str) -> i64 {
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let row = connection.query_one_raw(statement).await.unwrap();
+    row.unwrap().try_get_by_index(0).unwrap()
+}
+
+fn ignore<T, E>(operation: impl Future<Output = Result<T, E>> + Send + 'static) -> Running
+where
+    T: Send,
+    E: Send,
+{
+    Box::pin(async move { drop(operation.await) })
+}
+
+fn creator() -> Creator {
+    Creator {
+        project_id: Some(PROJECT.to_owned()),
+        ..Creator::default()
+    }
+}
+
+async fn created(jobs: &JobRepository, job: media_database::job_repository::NewJob) -> JobId {
+    match jobs.create(job).await.unwrap() {
+        Created::New(job) => job.id,
+        Created::Existing(job) => panic!("{job:?} is there already"),
+    }
+}
+
+/// A job of its own that a worker runs.
+async fn running(ready: &Repositories, place: &MediaPath) -> Lease {
+    let job = import_to(place).with_creator(creator());
+    let id = created(&ready.jobs, job.priority(Priority::new(100).unwrap())).await;
+    claim(ready, id).await
+}
+
+async fn claim(ready: &Repositories, id: JobId) -> Lease {
+    loop {
+        let claimed = ready.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let lease = claimed.unwrap().expect("the job waits").lease;
+        if lease.job_id == id {
+            return lease;
+        }
+    }
+}
+
+/// The blob of an upload, with some bytes that count for the project.
+async fn staged(blobs: &BlobRepository) -> StagedBlob {
+    let blob = blobs.stage(BlobOwner::Upload, Some(PROJECT)).await.unwrap();
+    blobs.reserve(&blob, 4).await.unwrap();
+    blob
+}
+
+async fn upload(blobs: &BlobRepository, place: &MediaPath) -> NewMedia {
+    of_project(place.clone(), &staged(blobs).await)
+}
+
+fn of_project(place: MediaPath, blob: &StagedBlob) -> NewMedia {
+    NewMedia {
+        creator: creator(),
+        ..new_media(place, blob.id)
+    }
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        prefix: ResumePoint {
+            bytes: 2,
+            kept: ResumeLocation::Disk,
+        },
+        sha256_state: String::new(),
+        origin: serde_json::Value::Null,
+    }
+}
+
+/// Remembers that a future was woken.
+struct WakeFlag(Notify);
+
+impl Wake for WakeFlag {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Polls a future so many times, each time after it was woken, and drops it. Says whether it ended.
+async fn poll_times(mut future: Running, polls: usize) -> bool {
+    let flag = Arc::new(WakeFlag(Notify::new()));
+    let waker = Waker::from(Arc::clone(&flag));
+    for poll in 0..polls {
+        if poll > 0 {
+            let woken = tokio::time::timeout(WAKE_LIMIT, flag.0.notified());
+            woken.await.expect("the operation is woken");
+        }
+        let mut context = Context::from_waker(&waker);
+        if let Poll::Ready(()) = future.as_mut().poll(&mut context) {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,634 @@
+//! What the book of jobs promises, case by case.
+
+use std::{collections::HashSet, time::Duration};
+
+use media_domain::{secret::Secret, ids::{JobId, WorkerId}, job::{Failure, FailureCode, ImportArguments, JobClass as _, JobStatus, MediaImport, Priority, Signal, Unicity, Lease, arguments::RawImportArguments}};
+use media_database::{Database, entities::job, job_repository::{HeartbeatRequest, Claimed, QueueStats, Created, JobRepository, JobError, NewJob, Reschedule, SecretsCipher, Signalled}};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
+};
+
+use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, on_every_database, path};
+
+on_every_database!(
+    the_most_urgent_is_claimed_first_and_the_oldest_among_equals,
+    no_two_workers_claim_the_same_job,
+    one_of_many_racing_creates_wins_a_unicity,
+    a_lost_worker_is_rescued_and_what_it_writes_is_refused,
+    a_job_that_kills_its_workers_fails_as_worker_lost,
+    a_heartbeat_renews_writes_progress_and_brings_signals,
+    a_pause_does_not_take_a_cancel_back,
+    a_hand_back_spends_no_attempt,
+    back_off_is_scheduled_and_the_origin_is_obeyed,
+    a_hopeless_failure_is_final_and_retry_starts_anew,
+    secrets_of_ended_jobs_are_encrypted_for_retry,
+    without_a_key_secrets_of_ended_jobs_are_removed,
+    success_is_one_with_the_media_and_the_blob,
+    a_success_that_is_refused_leaves_nothing,
+    of_many_successes_at_one_path_the_last_stays,
+    deleting_a_running_job_takes_its_lease,
+    scheduled_jobs_wait_for_their_time,
+    pruning_removes_only_what_ended_long_ago,
+    a_waiting_job_can_be_rescheduled_and_no_other,
+    the_figures_tell_what_waits_and_what_runs,
+    a_job_of_a_later_version_waits_for_a_newer_worker,
+);
+
+fn beat(lease: Lease) -> HeartbeatRequest {
+    HeartbeatRequest {
+        lease,
+        progress: 10,
+        bytes_done: 1,
+        bytes_total: Some(10),
+    }
+}
+
+async fn create(ledgers: &Repositories, resource: &str) -> media_database::entities::job::Model {
+    match ledgers
+        .jobs
+        .create(import_to(&path(resource)))
+        .await
+        .unwrap()
+    {
+        Created::New(job) => job,
+        Created::Existing(job) => panic!("{job:?} existed"),
+    }
+}
+
+async fn claim(ledgers: &Repositories) -> Claimed {
+    let claimed = ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap();
+    claimed.expect("a pending job")
+}
+
+fn failure(code: FailureCode) -> Failure {
+    Failure::new(code, "it did not work")
+}
+
+async fn the_most_urgent_is_claimed_first_and_the_oldest_among_equals(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let mut expected = Vec::new();
+    for priority in [0, 5, -100, 5, 100, 0] {
+        let new = import_to(&path("r")).priority(Priority::new(priority).unwrap());
+        let Created::New(job) = ledgers.jobs.create(new).await.unwrap() else {
+            panic!("existed")
+        };
+        expected.push((std::cmp::Reverse(priority), job.id));
+    }
+    expected.sort();
+    for (_, id) in expected {
+        assert_eq!(claim(&ledgers).await.job.id, id);
+    }
+    assert!(
+        ledgers
+            .jobs
+            .claim(WorkerId::generate(), &KNOWN)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+async fn no_two_workers_claim_the_same_job(database: Database) {
+    const JOBS: usize = 60;
+    let ledgers = Repositories::open(&database);
+    for _ in 0..JOBS {
+        create(&ledgers, "r").await;
+    }
+    let workers = (0..8).map(|_| {
+        let jobs = ledgers.jobs.clone();
+        tokio::spawn(async move {
+            let worker = WorkerId::generate();
+            let mut claimed = Vec::new();
+            while let Some(found) = jobs.claim(worker, &KNOWN).await.unwrap() {
+                claimed.push(found.job.id);
+            }
+            claimed
+        })
+    });
+    let mut all = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        all.extend(worker.await.unwrap());
+    }
+    // With SKIP LOCKED a worker may find nothing while others hold the last rows: none is lost.
+    while let Some(found) = ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap()
+    {
+        all.push(found.job.id);
+    }
+    assert_eq!(all.len(), JOBS);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), JOBS);
+}
+
+async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let unicity = Some(Unicity::new("only one").unwrap());
+    let racers: Vec<_> = (0..16)
+        .map(|_| {
+            let jobs = ledgers.jobs.clone();
+            let new = import_to(&path("r")).unicity(unicity.clone());
+            tokio::spawn(async move { jobs.create(new).await.unwrap() })
+        })
+        .collect();
+    let mut entered = 0;
+    let mut ids = HashSet::new();
+    for racer in racers {
+        match racer.await.unwrap() {
+            Created::New(job) => {
+                entered += 1;
+                ids.insert(job.id);
+            }
+            Created::Existing(job) => {
+                ids.insert(job.id);
+            }
+        }
+    }
+    assert_eq!((entered, ids.len()), (1, 1));
+
+    // Once the job has ended, the unicity is free; a `retry` of the old one then meets the new.
+    let old = claim(&ledgers).await;
+    let hopeless = failure(FailureCode::OriginGone);
+    ledgers.jobs.fail(old.lease, hopeless).await.unwrap();
+    let again = import_to(&path("r")).unicity(unicity);
+    assert!(matches!(
+        ledgers.jobs.create(again).await.unwrap(),
+        Created::New(_)
+    ));
+    let refused = ledgers.jobs.signal(old.job.id, Signal::Retry).await;
+    assert!(
+        matches!(refused, Err(JobError::UnicityTaken)),
+        "{refused:?}"
+    );
+}
+
+async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Database) {
+    let ledgers = Repositories::open(&database);
+    create(&ledgers, "r").await;
+    let lost = claim(&ledgers).await;
+    let media = ledgers.staged_media(lost.lease, path("r")).await;
+
+    ledgers.clock.advance(LEASE);
+    assert_eq!(
+        ledgers.jobs.rescue_expired().await.unwrap(),
+        0,
+        "the lease still holds"
+    );
+    ledgers.clock.advance(Duration::from_micros(1));
+    assert_eq!(ledgers.jobs.rescue_expired().await.unwrap(), 1);
+
+    let second = claim(&ledgers).await;
+    assert_eq!((second.job.id, second.lease.attempt), (lost.job.id, 2));
+    assert_eq!(second.job.retry_count, 1);
+
+    // The lost worker comes back.
+    assert_eq!(
+        ledgers.jobs.heartbeat(&[beat(lost.lease)]).await.unwrap(),
+        []
+    );
+    let refused = [
+        ledgers.jobs.complete(lost.lease, media).await.err(),
+        ledgers
+            .jobs
+            .fail(lost.lease, failure(FailureCode::OriginError))
+            .await
+            .err(),
+        ledgers.jobs.release(lost.lease).await.err(),
+        ledgers.jobs.stopped(lost.lease).await.err(),
+    ];
+    for error in refused {
+        assert!(matches!(error, Some(JobError::LeaseLost)), "{error:?}");
+    }
+    assert_eq!(ledgers.media("r").await, None);
+    let job = ledgers.jobs.find(lost.job.id).await.unwrap().unwrap();
+    assert_eq!(job, second.job);
+}
+
+async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let new = import_to(&path("r")).max_retries(2);
+    ledgers.jobs.create(new).await.unwrap();
+    let mut id = None;
+    for _ in 0..3 {
+        id = Some(claim(&ledgers).await.job.id);
+        ledgers.clock.advance(LEASE * 2);
+        ledgers.jobs.rescue_expired().await.unwrap();
+    }
+    let job = ledgers.jobs.find(id.unwrap()).await.unwrap().unwrap();
+    assert_eq!(job.status, JobStatus::Failed);
+    assert_eq!(job.error.as_deref(), Some("worker_lost"));
+    assert_eq!((job.retry_count, job.attempt), (2, 3));
+}
+
+async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Database) {
+    let ledgers = Repositories::open(&database);
+    for _ in 0..3 {
+        create(&ledgers, "r").await;
+    }
+    let (one, two, three) = (
+        claim(&ledgers).await,
+        claim(&ledgers).await,
+        claim(&ledgers).await,
+    );
+    let signalled = ledgers
+        .jobs
+        .signal(two.job.id, Signal::Pause)
+        .await
+        .unwrap();
+    assert!(matches!(signalled, Signalled::Requested(_)));
+    assert!(ledgers.jobs.delete(three.job.id).await.unwrap());
+
+    ledgers.clock.advance(LEASE / 2);
+    let beats = [one.lease, two.lease, three.lease].map(beat);
+    let mut pulses = ledgers.jobs.heartbeat(&beats).await.unwrap();
+    pulses.sort_by_key(|pulse| pulse.lease.job_id);
+    assert_eq!(pulses.len(), 2);
+    assert_eq!((pulses[0].lease, pulses[0].signal), (one.lease, None));
+    assert_eq!(
+        (pulses[1].lease, pulses[1].signal),
+        (two.lease, Some(Signal::Pause))
+    );
+
+    let job = ledgers.jobs.find(one.job.id).await.unwrap().unwrap();
+    assert_eq!(
+        (job.progress, job.bytes_done, job.bytes_total),
+        (10, 1, Some(10))
+    );
+    assert_eq!(job.lease_until, Some(ledgers.clock.now() + LEASE));
+
+    let paused = ledgers.jobs.stopped(two.lease).await.unwrap();
+    assert_eq!((paused.status, paused.signal), (JobStatus::Paused, None));
+    assert!(
+        ledgers
+            .jobs
+            .claim(WorkerId::generate(), &KNOWN)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    ledgers
+        .jobs
+        .signal(two.job.id, Signal::Resume)
+        .await
+        .unwrap();
+    assert_eq!(claim(&ledgers).await.job.id, two.job.id);
+}
+
+async fn a_pause_does_not_take_a_cancel_back(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let job = create(&ledgers, "r").await;
+    let claimed = claim(&ledgers).await;
+    for signal in [Signal::Pause, Signal::Cancel, Signal::Pause] {
+        ledgers.jobs.signal(job.id, signal).await.unwrap();
+    }
+    let stopped = ledgers.jobs.stopped(claimed.lease).await.unwrap();
+    assert_eq!(stopped.status, JobStatus::Cancelled);
+}
+
+async fn a_hand_back_spends_no_attempt(database: Database) {
+    let ledgers = Repositories::open(&database);
+    create(&ledgers, "r").await;
+    let first = claim(&ledgers).await;
+    let job = ledgers.jobs.release(first.lease).await.unwrap();
+    assert_eq!((job.status, job.retry_count), (JobStatus::Pending, 0));
+    let second = claim(&ledgers).await;
+    assert_eq!(second.lease.attempt, 2, "the token is new all the same");
+}
+
+async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
+    let ledgers = Repositories::open(&database);
+    create(&ledgers, "r").await;
+    let first = claim(&ledgers).await;
+    let mut busy = failure(FailureCode::OriginBusy);
+    busy.retry_after = Some(Duration::from_mins(2));
+    let job = ledgers.jobs.fail(first.lease, busy).await.unwrap();
+    assert_eq!((job.status, job.retry_count), (JobStatus::Scheduled, 1));
+    assert_eq!(job.error.as_deref(), Some("origin_busy"));
+    // No sooner than asked for, and a little later.
+    let wait = job.scheduled_at.unwrap() - ledgers.clock.now();
+    let asked = Duration::from_mins(2);
+    assert!(
+        (asked..=asked * 11 / 10).contains(&wait.to_std().unwrap()),
+        "{wait}"
+    );
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 0);
+    ledgers.clock.advance(asked * 11 / 10);
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 1);
+    assert_eq!(claim(&ledgers).await.job.id, first.job.id);
+}
+
+async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
+    let ledgers = Repositories::open(&database);
+    create(&ledgers, "r").await;
+    let first = claim(&ledgers).await;
+    let gone = failure(FailureCode::OriginNotFound);
+    let job = ledgers.jobs.fail(first.lease, gone).await.unwrap();
+    assert_eq!((job.status, job.retry_count), (JobStatus::Failed, 0));
+    assert!(job.finished_at.is_some());
+    let refused = ledgers.jobs.signal(job.id, Signal::Pause).await;
+    assert!(
+        matches!(refused, Err(JobError::SignalRefused { .. })),
+        "{refused:?}"
+    );
+    ledgers.jobs.signal(job.id, Signal::Retry).await.unwrap();
+    let again = claim(&ledgers).await;
+    assert_eq!((again.job.error, again.job.finished_at), (None, None));
+    assert_eq!(again.lease.attempt, 2);
+}
+
+/// Enters a job with secrets, and ends it by a failure or a cancellation. Gives its arguments before that.
+async fn end_with_secrets(jobs: &JobRepository, cancel: bool) -> (JobId, serde_json::Value) {
+    let arguments = RawImportArguments {
+        url: "http://user:secret-1@origin.test/a?token=secret-2".into(),
+        headers: Some([("Authorization".to_owned(), "secret-3".to_owned())].into()),
+        resource: "r".into(),
+        ..RawImportArguments::default()
+    };
+    let arguments = ImportArguments::check(arguments).unwrap();
+    let new = NewJob::new::<MediaImport>(&arguments).unwrap();
+    let Created::New(job) = jobs.create(new).await.unwrap() else {
+        panic!("existed")
+    };
+    if cancel {
+        jobs.signal(job.id, Signal::Cancel).await.unwrap();
+    } else {
+        let claimed = jobs.claim(WorkerId::generate(), &KNOWN).await.unwrap();
+        let gone = failure(FailureCode::OriginNotFound);
+        jobs.fail(claimed.unwrap().lease, gone).await.unwrap();
+    }
+    let ended = jobs.find(job.id).await.unwrap().unwrap();
+    assert!(ended.status.is_final());
+    let stored = ended.arguments.to_string();
+    assert!(!stored.contains("secret-"), "{stored}");
+    (job.id, job.arguments)
+}
+
+fn cipher(key: &str) -> SecretsCipher {
+    SecretsCipher::new(&Secret::new(key))
+}
+
+async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
+    let jobs = Repositories::open(&database).jobs.cipher(Some(cipher("a key")));
+    for cancel in [false, true] {
+        let (id, before) = end_with_secrets(&jobs, cancel).await;
+        jobs.signal(id, Signal::Retry).await.unwrap();
+        let claimed = jobs.claim(WorkerId::generate(), &KNOWN).await.unwrap();
+        assert_eq!(claimed.unwrap().job.arguments, before);
+    }
+    // The ciphertext of one job is none for another, and another key decrypts nothing.
+    let [(first, _), (second, _)] = [
+        end_with_secrets(&jobs, true).await,
+        end_with_secrets(&jobs, true).await,
+    ];
+    let other = jobs.clone().cipher(Some(cipher("another key")));
+    let refused = other.signal(first, Signal::Retry).await;
+    assert!(
+        matches!(refused, Err(JobError::SecretsRemoved)),
+        "{refused:?}"
+    );
+    let stolen = jobs.find(first).await.unwrap().unwrap().arguments;
+    let swap = job::Entity::update_many()
+        .col_expr(job::Column::Arguments, stolen.into())
+        .filter(job::Column::Id.eq(second));
+    database.write_query(&swap).await.unwrap();
+    let refused = jobs.signal(second, Signal::Retry).await;
+    assert!(
+        matches!(refused, Err(JobError::SecretsRemoved)),
+        "{refused:?}"
+    );
+    jobs.signal(first, Signal::Retry).await.unwrap();
+}
+
+async fn without_a_key_secrets_of_ended_jobs_are_removed(database: Database) {
+    let jobs = Repositories::open(&database).jobs;
+    for cancel in [false, true] {
+        let (id, _) = end_with_secrets(&jobs, cancel).await;
+        let refused = jobs.signal(id, Signal::Retry).await;
+        assert!(
+            matches!(refused, Err(JobError::SecretsRemoved)),
+            "{refused:?}"
+        );
+    }
+}
+
+async fn success_is_one_with_the_media_and_the_blob(database: Database) {
+    let ledgers = Repositories::open(&database);
+    for _ in 0..2 {
+        create(&ledgers, "r").await;
+    }
+    let first = claim(&ledgers).await;
+    let media = ledgers.staged_media(first.lease, path("r")).await;
+    let old = ledgers
+        .jobs
+        .succeed(first.lease, media.clone())
+        .await
+        .unwrap();
+    let job = ledgers.jobs.find(first.job.id).await.unwrap().unwrap();
+    assert_eq!(
+        (job.status, job.media_id),
+        (JobStatus::Succeeded, Some(old.id))
+    );
+    assert_eq!(
+        (job.progress, job.bytes_done, job.bytes_total),
+        (100, 4, Some(4))
+    );
+
+    // The same path again: the media stays, its bytes are new.
+    let second = claim(&ledgers).await;
+    let lost = ledgers.jobs.complete(second.lease, media).await;
+    assert!(matches!(lost, Err(JobError::BlobLost)), "{lost:?}");
+    let media = ledgers.staged_media(second.lease, path("r")).await;
+    let new = ledgers.jobs.complete(second.lease, media).await.unwrap();
+    assert_eq!(new.id, old.id);
+    assert_ne!(new.blob_id, old.blob_id);
+    assert_eq!(ledgers.media("r").await, Some(new));
+}
+
+async fn a_success_that_is_refused_leaves_nothing(database: Database) {
+    let ledgers = Repositories::open(&database);
+    create(&ledgers, "r").await;
+    let claimed = claim(&ledgers).await;
+    let media = ledgers.staged_media(claimed.lease, path("r")).await;
+    let past = Lease {
+        attempt: claimed.lease.attempt - 1,
+        ..claimed.lease
+    };
+    let refused = ledgers.jobs.complete(past, media.clone()).await;
+    assert!(matches!(refused, Err(JobError::LeaseLost)));
+    assert_eq!(ledgers.blobs_by_status().await, [1, 0, 0]);
+
+    ledgers.blobs.abandon_attempt(claimed.lease).await.unwrap();
+    let refused = ledgers.jobs.complete(claimed.lease, media).await;
+    assert!(matches!(refused, Err(JobError::BlobLost)));
+    assert_eq!(ledgers.blobs_by_status().await, [0, 0, 1]);
+    assert_eq!(ledgers.media("r").await, None);
+    let job = ledgers.jobs.find(claimed.job.id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.media_id), (JobStatus::Running, None));
+}
+
+async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
+    const JOBS: usize = 12;
+    let ledgers = Repositories::open(&database);
+    let mut claims = Vec::new();
+    for _ in 0..JOBS {
+        create(&ledgers, "r").await;
+        let claimed = claim(&ledgers).await;
+        let media = ledgers.staged_media(claimed.lease, path("r")).await;
+        claims.push((claimed.lease, media));
+    }
+    let racers: Vec<_> = claims
+        .into_iter()
+        .map(|(lease, media)| {
+            let jobs = ledgers.jobs.clone();
+            tokio::spawn(async move { jobs.complete(lease, media).await.unwrap() })
+        })
+        .collect();
+    let mut recorded = Vec::new();
+    for racer in racers {
+        recorded.push(racer.await.unwrap());
+    }
+    let media = ledgers.media("r").await.expect("a media");
+    assert!(recorded.iter().all(|each| each.id == media.id));
+    assert!(recorded.contains(&media));
+    assert_eq!(ledgers.blobs_by_status().await, [0, 1, JOBS as u64 - 1]);
+    let succeeded = job::Entity::find().filter(job::Column::Status.eq(JobStatus::Succeeded));
+    let succeeded = succeeded.filter(job::Column::MediaId.eq(media.id));
+    assert_eq!(
+        succeeded.count(database.reader()).await.unwrap(),
+        JOBS as u64
+    );
+}
+
+async fn deleting_a_running_job_takes_its_lease(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let job = create(&ledgers, "r").await;
+    let claimed = claim(&ledgers).await;
+    assert!(ledgers.jobs.delete(job.id).await.unwrap());
+    assert!(!ledgers.jobs.delete(job.id).await.unwrap());
+    let media = ledgers.staged_media(claimed.lease, path("r")).await;
+    let refused = ledgers.jobs.complete(claimed.lease, media).await;
+    assert!(
+        matches!(refused, Err(JobError::LeaseLost)),
+        "{refused:?}"
+    );
+}
+
+async fn scheduled_jobs_wait_for_their_time(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let at = ledgers.clock.now() + Duration::from_secs(10);
+    let new = import_to(&path("r")).scheduled_at(Some(at));
+    let Created::New(job) = ledgers.jobs.create(new).await.unwrap() else {
+        panic!("existed")
+    };
+    assert_eq!(job.status, JobStatus::Scheduled);
+    let stored = ledgers.jobs.find(job.id).await.unwrap().unwrap();
+    assert_eq!(stored, job, "what is stored is what was answered");
+    ledgers.clock.advance(Duration::from_micros(9_999_999));
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 0);
+    ledgers.clock.advance(Duration::from_micros(1));
+    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 1);
+    assert_eq!(ledgers.jobs.count_pending(10).await.unwrap(), 1);
+}
+
+async fn pruning_removes_only_what_ended_long_ago(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let retention = Duration::from_hours(1);
+    for _ in 0..3 {
+        create(&ledgers, "r").await;
+    }
+    let old = claim(&ledgers).await;
+    ledgers
+        .jobs
+        .fail(old.lease, failure(FailureCode::OriginGone))
+        .await
+        .unwrap();
+    ledgers.clock.advance(retention);
+    let new = claim(&ledgers).await;
+    ledgers
+        .jobs
+        .fail(new.lease, failure(FailureCode::OriginGone))
+        .await
+        .unwrap();
+    ledgers.clock.advance(Duration::from_micros(1));
+    assert_eq!(ledgers.jobs.prune(retention).await.unwrap(), 1);
+    assert!(ledgers.jobs.find(old.job.id).await.unwrap().is_none());
+    assert!(ledgers.jobs.find(new.job.id).await.unwrap().is_some());
+}
+
+async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let job = create(&ledgers, "r").await;
+    let later = ledgers.clock.now() + Duration::from_mins(1);
+    let change = |priority, scheduled_at| Reschedule {
+        priority: Priority::new(priority),
+        scheduled_at,
+    };
+    let jobs = &ledgers.jobs;
+    let moved = jobs
+        .reschedule(job.id, change(7, Some(Some(later))))
+        .await
+        .unwrap();
+    assert_eq!((moved.status, moved.priority), (JobStatus::Scheduled, 7));
+    assert_eq!(moved.scheduled_at, Some(later));
+    jobs.signal(job.id, Signal::Pause).await.unwrap();
+    let paused = jobs
+        .reschedule(job.id, change(8, Some(None)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (paused.status, paused.scheduled_at),
+        (JobStatus::Paused, None)
+    );
+    jobs.signal(job.id, Signal::Resume).await.unwrap();
+    let claimed = claim(&ledgers).await;
+    assert_eq!(claimed.job.priority, 8);
+    let refused = jobs.reschedule(job.id, change(9, None)).await;
+    assert!(
+        matches!(refused, Err(JobError::NotWaiting { .. })),
+        "{refused:?}"
+    );
+}
+
+async fn a_job_of_a_later_version_waits_for_a_newer_worker(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let new = create(&ledgers, "new").await;
+    let old = create(&ledgers, "old").await;
+    let later = job::Entity::update_many()
+        .col_expr(job::Column::ArgumentsVersion, Expr::value(i16::MAX))
+        .filter(job::Column::Id.eq(new.id));
+    database.write_query(&later).await.unwrap();
+    let worker = WorkerId::generate();
+    let claimed = ledgers.jobs.claim(worker, &KNOWN).await.unwrap().unwrap();
+    assert_eq!(claimed.job.id, old.id);
+    assert!(ledgers.jobs.claim(worker, &KNOWN).await.unwrap().is_none());
+    assert!(ledgers.jobs.claim(worker, &[]).await.unwrap().is_none());
+}
+
+async fn the_figures_tell_what_waits_and_what_runs(database: Database) {
+    let ledgers = Repositories::open(&database);
+    let figures = ledgers.jobs.queue_stats().await.unwrap();
+    assert_eq!(figures, []);
+
+    create(&ledgers, "runs").await;
+    ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap();
+    create(&ledgers, "waits longest").await;
+    ledgers.clock.advance(Duration::from_secs(7));
+    create(&ledgers, "waits").await;
+    let figures = ledgers.jobs.queue_stats().await.unwrap();
+    let expected = QueueStats {
+        class: MediaImport::NAME.to_owned(),
+        pending: 2,
+        oldest_pending: Some(Duration::from_secs(7)),
+        running: 1,
+    };
+    assert_eq!(figures, [expected]);
+}

@@ -1,0 +1,14 @@
+//! The repositories, on every kind of database.
+
+// In tests a failure is a panic that says where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod batches;
+mod cancellation;
+mod conditional_writes;
+mod host_limits;
+mod job_repository;
+mod job_repository_model;
+mod lookups;
+mod query_plans;
+mod resilience;

@@ -1,0 +1,305 @@
+//! What workers do all the time, on PostgreSQL at size: nothing reads a whole table.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use media_domain::{permissions::{ProjectSelector, MediaReadScope, ReadScope}, blob::BlobOwner, ids::WorkerId, job::{Unicity, Lease}, media::MediaPath, caller::Creator};
+use media_storage::{BlobStore, disk::DiskStore};
+use media_database::{DatabaseUrl, Database, Reader, job_repository::{HeartbeatRequest, SlotUse}, media_repository::NewMedia};
+use media_testkit::{databases, wait_until};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
+
+use crate::ledgers::{KNOWN, Repositories, import_to, new_media, path};
+
+const JOBS: usize = 100_000;
+
+/// Many jobs that wait for their time or have ended, and some that are pending.
+async fn fill(database: &DatabaseConnection) {
+    for (status, count) in [("scheduled", JOBS), ("succeeded", JOBS), ("pending", 500)] {
+        let scheduled = match status {
+            "scheduled" => "'2100-01-01'",
+            _ => "NULL",
+        };
+        let finished = match status {
+            "succeeded" => "'2100-01-01'",
+            _ => "NULL",
+        };
+        let sql = format!(
+            "INSERT INTO jobs (id, job_class, priority, status, max_retries, scheduled_at, \
+               finished_at, arguments_version, arguments, created_at, updated_at) \
+             SELECT gen_random_uuid(), 'media:import', n % 5, '{status}', 5, {scheduled}, \
+               {finished}, 1, '{{}}', '2026-01-01', '2026-01-01' FROM generate_series(1, {count}) n"
+        );
+        database.execute_unprepared(&sql).await.unwrap();
+    }
+    let blobs = format!(
+        "INSERT INTO blobs (id, storage_key, status, created_at, updated_at) \
+         SELECT gen_random_uuid(), n::text, 'live', '2026-01-01', '2026-01-01' \
+         FROM generate_series(1, {JOBS}) n"
+    );
+    database.execute_unprepared(&blobs).await.unwrap();
+    let medias = format!(
+        "INSERT INTO medias (id, resource, key, filename, size, mime_type, sha256, public, \
+           project_id, blob_id, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'r' || n % 10, n::text, 'f', 1, 'image/png', repeat('0', 64), \
+           n % 2 = 0, 'p' || n % 50, gen_random_uuid(), '2026-01-01', '2026-01-01' \
+         FROM generate_series(1, {JOBS}) n"
+    );
+    database.execute_unprepared(&medias).await.unwrap();
+    let sql = "VACUUM ANALYZE jobs, blobs, medias";
+    database.execute_unprepared(sql).await.unwrap();
+}
+
+/// Numbers by name, as a statement counts them.
+async fn counts(database: &Reader, sql: &str) -> BTreeMap<String, i64> {
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let rows = database.query_all_raw(statement).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let name = row.try_get_by_index(0).unwrap();
+            (name, row.try_get_by_index(1).unwrap())
+        })
+        .collect()
+}
+
+/// How often each table was read as a whole.
+async fn whole_reads(database: &Reader) -> BTreeMap<String, i64> {
+    let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
+               WHERE relname IN ('jobs', 'blobs', 'medias')";
+    counts(database, sql).await
+}
+
+/// How many entries of each index of the jobs were read.
+async fn entries_read(database: &Reader) -> BTreeMap<String, i64> {
+    let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
+               WHERE relname IN ('jobs', 'medias')";
+    counts(database, sql).await
+}
+
+#[tokio::test]
+async fn nothing_that_workers_do_reads_a_whole_table() {
+    let test = databases::postgres().await;
+    let direct = test.database.direct_connection().await.unwrap();
+    fill(&direct).await;
+    direct.close().await.unwrap();
+    let watching = close(test.database, &test.url).await;
+    let before = whole_reads(watching.reader()).await;
+
+    let database = Database::connect(&test.url, 2).await.unwrap();
+    let ledgers = Repositories::open(&database);
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let store: Arc<dyn BlobStore> = Arc::new(store);
+    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    // More often than it takes PostgreSQL to settle on a generic plan.
+    for round in 0..10 {
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let lease = claimed.unwrap().unwrap().lease;
+        assert_eq!(
+            ledgers.jobs.heartbeat(&[beat(lease)]).await.unwrap().len(),
+            1
+        );
+        ledgers.jobs.release(lease).await.unwrap();
+        ledgers.jobs.promote_due().await.unwrap();
+        ledgers.jobs.rescue_expired().await.unwrap();
+        ledgers.jobs.count_pending(16).await.unwrap();
+        ledgers.jobs.queue_stats().await.unwrap();
+        ledgers.jobs.prune(Duration::from_hours(1)).await.unwrap();
+        ledgers.blobs.collect(&store).await.unwrap();
+        ledgers.blobs.abandon_attempt(lease).await.unwrap();
+        ledgers.blobs.resume_checkpoint(lease).await.unwrap();
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let lease = claimed.unwrap().unwrap().lease;
+        // In one statement where nothing is, and in several where something is.
+        let place = path(&format!("new {}", round / 2));
+        let media = ledgers.staged_media(lease, place).await;
+        ledgers.jobs.complete(lease, media).await.unwrap();
+        what_callers_ask(&ledgers).await;
+    }
+    close(database, &test.url).await;
+    assert_eq!(whole_reads(watching.reader()).await, before);
+}
+
+fn beat(lease: Lease) -> HeartbeatRequest {
+    HeartbeatRequest {
+        lease,
+        progress: 1,
+        bytes_done: 1,
+        bytes_total: None,
+    }
+}
+
+/// What each request costs beside its own: where something is, and whether there is room for more.
+async fn what_callers_ask(ledgers: &Repositories) {
+    let of_p7 = Creator {
+        project_id: Some("p7".to_owned()),
+        ..Creator::default()
+    };
+    let limited = ledgers.jobs.clone().max_unfinished_jobs(Some(1000));
+    let unicity = Some(Unicity::new("one").unwrap());
+    let job = import_to(&path("r")).with_creator(of_p7.clone());
+    limited.create(job.unicity(unicity)).await.unwrap();
+    let medias = &ledgers.medias;
+    let there = MediaPath::new("r7", Some("57")).unwrap();
+    for projects in [ReadScope::All, ReadScope::Projects(vec!["p7".into(), "p8".into()])] {
+        for path in [&there, &path("r7")] {
+            let sight = MediaReadScope {
+                projects: projects.clone(),
+                public: true,
+            };
+            medias.find(path, &sight, &ProjectSelector::Any).await.unwrap();
+            medias.find_in(path, Some("p7")).await.unwrap();
+        }
+    }
+    let owner = BlobOwner::Upload;
+    let blob = ledgers.blobs.stage(owner, Some("p7")).await.unwrap();
+    ledgers.blobs.reserve(&blob, 10).await.unwrap();
+    let media = NewMedia {
+        creator: of_p7,
+        ..new_media(there, blob.id)
+    };
+    medias.publish(media).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
+    const PENDING: usize = 20_000;
+    const CLAIMS: i64 = 30;
+    let test = databases::postgres().await;
+    let sql = format!(
+        "ALTER TABLE jobs SET (autovacuum_enabled = off); \
+         INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, \
+           arguments, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'media:import', n % 5, 'pending', 5, 1, '{{}}', now(), now() \
+         FROM generate_series(1, {PENDING}) n"
+    );
+    let direct = test.database.direct_connection().await.unwrap();
+    direct.execute_unprepared(&sql).await.unwrap();
+    direct.close().await.unwrap();
+    let watching = close(test.database, &test.url).await;
+    let before = entries_read(watching.reader()).await;
+
+    let database = Database::connect(&test.url, 1).await.unwrap();
+    let ledgers = Repositories::open(&database);
+    for _ in 0..CLAIMS {
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        claimed.unwrap().unwrap();
+    }
+    close(database, &test.url).await;
+    for (index, count) in entries_read(watching.reader()).await {
+        // Entries of jobs that were claimed before lie in the way until they are cleared away: once where
+        // the projects are looked for, and once where the jobs are picked.
+        let read = count - before[&index];
+        assert!(read <= 2 * CLAIMS * CLAIMS, "{read} entries of {index}");
+    }
+}
+
+/// Statements for several callers, on tables that are filled while the plans of before are still in use:
+/// they go by keys, and there are few of them.
+#[tokio::test]
+async fn what_many_do_at_once_takes_few_statements_that_read_little() {
+    const ROUNDS: usize = 12;
+    const AT_ONCE: usize = 32;
+    let test = databases::postgres().await;
+    let sql = "ALTER TABLE jobs SET (autovacuum_enabled = off); \
+               ALTER TABLE blobs SET (autovacuum_enabled = off); \
+               ALTER TABLE medias SET (autovacuum_enabled = off)";
+    let direct = test.database.direct_connection().await.unwrap();
+    direct.execute_unprepared(sql).await.unwrap();
+    direct.close().await.unwrap();
+    let watching = close(test.database, &test.url).await;
+    let before = whole_reads(watching.reader()).await;
+    let commits = of_database(&watching, "xact_commit").await;
+
+    let database = Database::connect(&test.url, 4).await.unwrap();
+    let ledgers = Repositories::open(&database);
+    let claims = ledgers.jobs.claims(WorkerId::generate(), &KNOWN);
+    for round in 0..ROUNDS {
+        let place = |n| path(&format!("place {round} {n}"));
+        let created = (0..AT_ONCE).map(|n| ledgers.jobs.create(import_to(&place(n))));
+        join_all(created)
+            .await
+            .into_iter()
+            .for_each(|created| drop(created.unwrap()));
+        let claimed = join_all((0..AT_ONCE).map(|_| claims.next(SlotUse::AnyProject))).await;
+        let leases: Vec<Lease> = claimed
+            .into_iter()
+            .map(|c| c.unwrap().unwrap().lease)
+            .collect();
+        let staged = (0..)
+            .zip(&leases)
+            .map(|(n, lease)| ledgers.staged_media(*lease, place(n)));
+        let medias = join_all(staged).await;
+        // In the other order, while they end: two that lock the same jobs must not wait for each other.
+        let beats: Vec<HeartbeatRequest> = leases.iter().rev().map(|lease| beat(*lease)).collect();
+        let ended = leases
+            .iter()
+            .zip(medias)
+            .map(|(lease, media)| ledgers.jobs.complete(*lease, media));
+        let (ended, beaten) = tokio::join!(join_all(ended), ledgers.jobs.heartbeat(&beats));
+        for ended in ended {
+            ended.unwrap();
+        }
+        beaten.unwrap();
+        look_up_at_once(&ledgers, (0..AT_ONCE).map(place)).await;
+    }
+    close(database, &test.url).await;
+    assert_eq!(whole_reads(watching.reader()).await, before);
+    // Five for each job if each were done alone; the first of a round is.
+    let most = i64::try_from(ROUNDS * AT_ONCE).unwrap();
+    let commits = of_database(&watching, "xact_commit").await - commits;
+    assert!(commits < 2 * most, "{commits} commits");
+    assert_eq!(of_database(&watching, "deadlocks").await, 0);
+    let read = entries_read(watching.reader()).await;
+    for (index, each) in [("jobs_pkey", 12), ("medias_resource", 2)] {
+        assert!(
+            read[index] <= each * most,
+            "{} entries of {index}",
+            read[index]
+        );
+    }
+}
+
+async fn look_up_at_once(ledgers: &Repositories, places: impl Iterator<Item = MediaPath>) {
+    let sight = MediaReadScope {
+        projects: ReadScope::All,
+        public: true,
+    };
+    let keyed = MediaPath::new("r7", Some("57")).unwrap();
+    let places: Vec<MediaPath> = places.chain([keyed]).collect();
+    let found = places
+        .iter()
+        .map(|place| ledgers.medias.find(place, &sight, &ProjectSelector::Any));
+    join_all(found)
+        .await
+        .into_iter()
+        .for_each(|found| drop(found.unwrap()));
+}
+
+/// A count of the whole database.
+async fn of_database(watching: &Database, column: &str) -> i64 {
+    let sql = format!(
+        "SELECT '{column}', {column} FROM pg_stat_database WHERE datname = current_database()"
+    );
+    counts(watching.reader(), &sql).await[column]
+}
+
+/// Closes a database's connections and waits until their statistics are complete, which they are when
+/// the server has let them go; returns a connection to look at those.
+async fn close(database: Database, url: &DatabaseUrl) -> Database {
+    database.close().await.unwrap();
+    let watching = Database::connect(url, 1).await.unwrap();
+    wait_until("connections let go", Duration::from_secs(20), async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND state IS NOT NULL AND application_name <> 'watching' AND pid <> pg_backend_pid()";
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        let row = watching.reader().query_one_raw(statement).await;
+        let others: i64 = row.unwrap().unwrap().try_get_by_index(0).unwrap();
+        (others == 0).then_some(())
+    })
+    .await;
+    let sql = "SELECT set_config('application_name', 'watching', false)";
+    let named = Statement::from_string(DbBackend::Postgres, sql);
+    watching.reader().query_one_raw(named).await.unwrap();
+    watching
+}

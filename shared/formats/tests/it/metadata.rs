@@ -1,0 +1,149 @@
+//! What stored bytes say of themselves, wherever they are stored.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use media_domain::{blob::{BlobKey, ResumePoint, StoredBlob}, ids::BlobId, media::Sha256};
+use media_storage::{BlobStore, BlobStream, BlobWriter, SizeHint, StorageError, disk::DiskStore};
+use media_ingest::HEAD_BYTES;
+use media_formats::metadata;
+use serde_json::{Value as Json, json};
+
+use crate::blob_store::{open_s3, unique_prefix, write};
+
+/// A film of 300 KB whose header comes last.
+fn film() -> Vec<u8> {
+    let film = include_bytes!("../samples/moov-last.mp4");
+    let (kind, rest) = film.split_at(32);
+    let padding = [
+        300_008_u32.to_be_bytes().as_slice(),
+        b"free",
+        &vec![0; 300_000],
+    ]
+    .concat();
+    [kind, &padding, rest].concat()
+}
+
+/// A WAV file of so many channels that the bytes of a moment cannot be counted in 16 bits.
+fn too_many_channels() -> Vec<u8> {
+    let mut file = b"RIFF\x28\0\0\0WAVEfmt \x10\0\0\0\x01\0\xff\xff\x44\xac\0\0".to_vec();
+    file.extend(b"\x10\xb1\x02\0\x04\0\x20\0data\x04\0\0\0\0\0\0\0");
+    file
+}
+
+/// A store that counts what is read of it, and breaks when told to.
+struct Counting {
+    inner: Arc<dyn BlobStore>,
+    reads: AtomicU64,
+    bytes: AtomicU64,
+    broken: bool,
+}
+
+#[async_trait]
+impl BlobStore for Counting {
+    async fn create(
+        &self,
+        key: &BlobKey,
+        size_hint: SizeHint,
+    ) -> Result<Box<dyn BlobWriter>, StorageError> {
+        self.inner.create(key, size_hint).await
+    }
+
+    async fn resume(
+        &self,
+        key: &BlobKey,
+        prefix: &ResumePoint,
+        sha256: Sha256,
+    ) -> Result<Option<Box<dyn BlobWriter>>, StorageError> {
+        self.inner.resume(key, prefix, sha256).await
+    }
+
+    async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes
+            .fetch_add(range.end - range.start, Ordering::Relaxed);
+        if self.broken {
+            return Err(StorageError::Unavailable("it is away".to_owned()));
+        }
+        self.inner.read(key, range).await
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
+        self.inner.delete(key).await
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        self.inner.check().await
+    }
+}
+
+/// What bytes say once they are stored, and how much was read of them for it.
+async fn told(
+    store: Arc<dyn BlobStore>,
+    bytes: &[u8],
+    mime: &str,
+    broken: bool,
+) -> (Json, u64, u64) {
+    let blob_id = BlobId::generate();
+    let key = BlobKey::of(blob_id);
+    write(&store, &key, bytes, 64 * 1024).await;
+    let counting = Arc::new(Counting {
+        inner: store,
+        reads: AtomicU64::new(0),
+        bytes: AtomicU64::new(0),
+        broken,
+    });
+    let sealed = StoredBlob {
+        blob_id,
+        size: bytes.len() as u64,
+        sha256: Sha256::from_bytes([0; 32]),
+        head: bytes[..bytes.len().min(HEAD_BYTES)].to_vec(),
+    };
+    let store: Arc<dyn BlobStore> = Arc::clone(&counting) as _;
+    let found = metadata::read(&store, &sealed, mime).await;
+    store.delete(&key).await.unwrap();
+    (
+        serde_json::to_value(found).unwrap(),
+        counting.reads.load(Ordering::Relaxed),
+        counting.bytes.load(Ordering::Relaxed),
+    )
+}
+
+async fn a_header_behind_the_head_is_found_with_one_short_read(store: Arc<dyn BlobStore>) {
+    let (found, reads, bytes) = told(store, &film(), "video/mp4", false).await;
+    assert_eq!(found, json!({ "width": 64, "height": 48, "duration": 1.5 }));
+    assert_eq!(reads, 1);
+    assert!(bytes <= 128 * 1024, "{bytes}");
+}
+
+#[tokio::test]
+async fn on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(DiskStore::open(directory.path().into()).await.unwrap());
+    a_header_behind_the_head_is_found_with_one_short_read(store).await;
+}
+
+#[tokio::test]
+async fn in_s3() {
+    let store = Arc::new(open_s3(&unique_prefix()).await);
+    a_header_behind_the_head_is_found_with_one_short_read(store).await;
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_is_nothing_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(DiskStore::open(directory.path().into()).await.unwrap());
+    let (found, reads, _) = told(store.clone(), &film(), "video/mp4", true).await;
+    assert_eq!((found, reads), (Json::Null, 1));
+    // The reader multiplies them and, with overflow checks, panics.
+    let (found, ..) = told(store.clone(), &too_many_channels(), "audio/wav", false).await;
+    assert_eq!(found, Json::Null);
+    let (found, reads, _) = told(store, &vec![0; 300_000], "video/mp4", false).await;
+    assert_eq!((found, reads), (Json::Null, 0));
+}

@@ -1,0 +1,319 @@
+//! What the collector takes, and what it leaves alone.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use media_database::{Database, blob_repository::BlobRepository, entities::blob::{self, BlobStatus}};
+use media_domain::{blob::{BlobOwner, Checkpoint, StagedBlob, BlobKey, ResumeLocation, ResumePoint}, ids::{BlobId, WorkerId}, job::{Failure, FailureCode}, media::Sha256};
+use media_storage::{BlobStore, SizeHint, StorageError, disk::DiskStore};
+use media_ingest::{Expectation, Ingest, IngestError};
+use sea_orm::EntityTrait as _;
+use tempfile::TempDir;
+
+use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, new_media, on_every_database, path};
+
+/// When what was given up is removed for good.
+const SECOND_LOOK: Duration = Duration::from_mins(3);
+
+on_every_database!(
+    live_blobs_stay_and_replaced_ones_go,
+    an_attempt_that_is_over_loses_its_blob_after_the_grace,
+    what_was_given_up_is_looked_for_once_more,
+    what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job,
+    an_upload_keeps_its_blob_for_as_long_as_it_renews,
+    an_intake_keeps_what_was_promised_and_nothing_else,
+);
+
+async fn store() -> (TempDir, Arc<dyn BlobStore>) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    (directory, Arc::new(store))
+}
+
+async fn blobs(database: &Database) -> usize {
+    blob::Entity::find()
+        .all(database.reader())
+        .await
+        .unwrap()
+        .len()
+}
+
+fn of_upload(id: BlobId) -> StagedBlob {
+    StagedBlob {
+        id,
+        key: BlobKey::of(id),
+        owner: BlobOwner::Upload,
+        project: None,
+        charged: 0,
+    }
+}
+
+fn anything() -> Expectation {
+    Expectation {
+        max_bytes: 1000,
+        size: None,
+        sha256: None,
+    }
+}
+
+async fn stored(
+    ledgers: &Repositories,
+    store: &Arc<dyn BlobStore>,
+    owner: BlobOwner,
+) -> media_domain::blob::StoredBlob {
+    let mut ingest = Ingest::open(&ledgers.blobs, store, (owner, None), anything(), None)
+        .await
+        .unwrap();
+    ingest.write(Bytes::from_static(b"some")).await.unwrap();
+    ingest.finish().await.unwrap()
+}
+
+async fn exists(store: &Arc<dyn BlobStore>, id: media_domain::ids::BlobId) -> bool {
+    match store.read(&BlobKey::of(id), 0..4).await {
+        Ok(_) => true,
+        Err(StorageError::NotFound) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
+    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    let first = stored(&ledgers, &store, BlobOwner::Upload).await;
+    ledgers
+        .medias
+        .publish(new_media(path("r"), first.blob_id))
+        .await
+        .unwrap();
+    ledgers.clock.advance(Duration::from_hours(1));
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
+    assert!(exists(&store, first.blob_id).await);
+
+    let second = stored(&ledgers, &store, BlobOwner::Upload).await;
+    ledgers
+        .medias
+        .publish(new_media(path("r"), second.blob_id))
+        .await
+        .unwrap();
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, first.blob_id).await);
+    assert!(exists(&store, second.blob_id).await);
+
+    assert!(ledgers.delete("r").await);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, second.blob_id).await);
+    assert_eq!(blobs(&database).await, 0);
+}
+
+async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Database) {
+    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    let claimed = ledgers
+        .jobs
+        .claim(WorkerId::generate(), &KNOWN)
+        .await
+        .unwrap()
+        .unwrap();
+    let sealed = stored(&ledgers, &store, BlobOwner::Attempt(claimed.lease)).await;
+    ledgers.clock.advance(LEASE * 2);
+    ledgers.blobs.collect(&store).await.unwrap();
+    assert!(
+        exists(&store, sealed.blob_id).await,
+        "nobody took the job back yet"
+    );
+
+    ledgers.jobs.rescue_expired().await.unwrap();
+    assert_eq!(
+        ledgers.blobs.collect(&store).await.unwrap(),
+        0,
+        "its writer may be frozen"
+    );
+    ledgers.clock.advance(LEASE);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, sealed.blob_id).await);
+}
+
+async fn what_was_given_up_is_looked_for_once_more(database: Database) {
+    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
+    let given_up = ledgers.blobs.abandon(&of_upload(sealed.blob_id)).await;
+    assert!(given_up.unwrap());
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, sealed.blob_id).await);
+
+    // A request that was under way in the store comes through after all.
+    let key = BlobKey::of(sealed.blob_id);
+    let size_hint = SizeHint {
+        announced: None,
+        most: 4,
+    };
+    let mut late = store.create(&key, size_hint).await.unwrap();
+    late.write(Bytes::from_static(b"late")).await.unwrap();
+    late.finish().await.unwrap();
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0, "not yet");
+    ledgers.clock.advance(SECOND_LOOK);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(!exists(&store, sealed.blob_id).await);
+    assert_eq!(blobs(&database).await, 0);
+}
+
+async fn an_upload_keeps_its_blob_for_as_long_as_it_renews(database: Database) {
+    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
+    for _ in 0..10 {
+        ledgers.clock.advance(BlobRepository::renew_every());
+        assert!(ledgers.blobs.renew(sealed.blob_id).await.unwrap());
+        assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
+    }
+    ledgers.clock.advance(BlobRepository::renew_every() * 5);
+    ledgers.blobs.collect(&store).await.unwrap();
+    let lost = ledgers
+        .medias
+        .publish(new_media(path("r"), sealed.blob_id))
+        .await;
+    assert!(lost.is_err(), "given up, it cannot come to life");
+    ledgers.clock.advance(LEASE);
+    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+}
+
+async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) {
+    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    let digest = "a6b46dd0d1ae5e86cbc8f37e75ceeb6760230c1ca4ffbcb0c97b96dd7d9c464b";
+    let digest = Sha256::from_hex(digest).unwrap();
+    let wrong = Sha256::from_bytes([0; 32]);
+    let cases = [
+        (
+            Expectation {
+                size: Some(4),
+                sha256: Some(digest),
+                ..anything()
+            },
+            true,
+        ),
+        (
+            Expectation {
+                size: Some(3),
+                ..anything()
+            },
+            false,
+        ),
+        (
+            Expectation {
+                size: Some(5),
+                ..anything()
+            },
+            false,
+        ),
+        (
+            Expectation {
+                max_bytes: 3,
+                ..anything()
+            },
+            false,
+        ),
+        (
+            Expectation {
+                sha256: Some(wrong),
+                ..anything()
+            },
+            false,
+        ),
+    ];
+    for (expectation, kept) in cases {
+        let ingest = Ingest::open(
+            &ledgers.blobs,
+            &store,
+            (BlobOwner::Upload, None),
+            expectation,
+            None,
+        )
+        .await;
+        let mut ingest = ingest.unwrap();
+        let id = ingest.blob().id;
+        let result = match ingest.write(Bytes::from_static(b"some")).await {
+            Ok(()) => ingest.finish().await,
+            Err(error) => {
+                ingest.abandon().await;
+                Err(error)
+            }
+        };
+        assert_eq!(result.is_ok(), kept, "{expectation:?}: {result:?}");
+        assert_eq!(exists(&store, id).await, kept, "{expectation:?}");
+        if let Err(IngestError::ChecksumMismatch { actual, .. }) = result {
+            assert_ne!(actual, wrong);
+        }
+    }
+    ledgers.clock.advance(Duration::from_hours(1));
+    ledgers.blobs.collect(&store).await.unwrap();
+    ledgers.clock.advance(SECOND_LOOK);
+    ledgers.blobs.collect(&store).await.unwrap();
+    assert_eq!(blobs(&database).await, 0);
+}
+
+/// A checkpoint of three bytes.
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        prefix: ResumePoint {
+            bytes: 3,
+            kept: ResumeLocation::Disk,
+        },
+        sha256_state: String::new(),
+        origin: serde_json::json!({ "validator": "v" }),
+    }
+}
+
+async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database: Database) {
+    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    let blobs = &ledgers.blobs;
+    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    let claim = async || {
+        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        claimed.unwrap().unwrap().lease
+    };
+    let first = claim().await;
+    let bare = blobs.stage(BlobOwner::Attempt(first), None).await.unwrap();
+    let left = blobs.stage(BlobOwner::Attempt(first), None).await.unwrap();
+    assert!(blobs.save_checkpoint(&left, &checkpoint()).await.unwrap());
+    blobs.abandon_attempt(first).await.unwrap();
+    ledgers.jobs.release(first).await.unwrap();
+    ledgers.clock.advance(Duration::from_hours(1));
+    blobs.collect(&store).await.unwrap();
+    assert_eq!(
+        status_of(&database, left.id).await,
+        Some(BlobStatus::Staged)
+    );
+    assert_ne!(
+        status_of(&database, bare.id).await,
+        Some(BlobStatus::Staged)
+    );
+
+    let second = claim().await;
+    let (taken, found) = blobs.resume_checkpoint(second).await.unwrap().expect("it was left");
+    assert_eq!((taken.id, found), (left.id, checkpoint()));
+    // The past attempt has no say in it any more.
+    assert!(!blobs.save_checkpoint(&left, &checkpoint()).await.unwrap());
+    assert!(!blobs.touch(&left).await.unwrap());
+    assert!(!blobs.abandon(&left).await.unwrap());
+    blobs.abandon_stale(&left).await.unwrap();
+    assert!(blobs.resume_checkpoint(first).await.unwrap().is_none());
+    assert!(blobs.touch(&taken).await.unwrap());
+    ledgers.clock.advance(Duration::from_hours(1));
+    ledgers.jobs.heartbeat(&[]).await.unwrap();
+    blobs.collect(&store).await.unwrap();
+    assert_eq!(
+        status_of(&database, left.id).await,
+        Some(BlobStatus::Staged)
+    );
+
+    let gone = Failure::new(FailureCode::OriginGone, "it was removed");
+    ledgers.jobs.fail(second, gone).await.unwrap();
+    blobs.collect(&store).await.unwrap();
+    assert_eq!(
+        status_of(&database, left.id).await,
+        Some(BlobStatus::Garbage)
+    );
+}
+
+async fn status_of(database: &Database, id: BlobId) -> Option<BlobStatus> {
+    let found = blob::Entity::find_by_id(id).one(database.reader()).await;
+    found.unwrap().map(|blob| blob.status)
+}

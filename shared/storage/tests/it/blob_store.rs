@@ -1,0 +1,387 @@
+//! What storage promises, whichever it is.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use futures_util::TryStreamExt as _;
+use media_domain::{blob::{BlobKey, ResumeLocation, ResumePoint}, ids::BlobId, media::Sha256};
+use media_storage::{BlobStore, SizeHint, StorageError, S3Location, disk::DiskStore, s3::S3Store};
+use media_testkit::seaweed;
+use sha2::Digest as _;
+
+/// Makes a test of each function, once for every storage.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod disk {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let directory = tempfile::tempdir().unwrap();
+                    let store = super::DiskStore::open(directory.path().into()).await.unwrap();
+                    super::$name(std::sync::Arc::new(store)).await;
+                    assert_eq!(super::files_in(directory.path()), 0, "something was left behind");
+                }
+            )*
+        }
+
+        mod s3 {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let prefix = super::unique_prefix();
+                    let store = super::open_s3(&prefix).await;
+                    super::$name(std::sync::Arc::new(store)).await;
+                    let left = super::seaweed::shared().await.leftovers(&prefix).await;
+                    assert_eq!(left, Vec::<String>::new(), "something was left behind");
+                }
+            )*
+        }
+    };
+}
+
+on_every_store!(
+    what_was_written_is_read_back_in_any_range,
+    an_object_cannot_be_read_before_it_is_whole,
+    a_large_object_is_read_back_whole_and_in_parts,
+    a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole,
+    an_aborted_write_leaves_nothing,
+    a_later_writer_goes_on_from_what_was_kept,
+    what_is_not_as_it_was_is_not_gone_on_with,
+    many_writers_at_once_share_the_memory,
+    deleting_is_idempotent_and_takes_partial_objects_too,
+);
+
+/// Room for three parts: many writers at once have to wait for each other.
+pub const BUFFER: ByteSize = ByteSize::mib(24);
+
+pub fn unique_prefix() -> String {
+    format!("{}/", media_testkit::service::unique("store"))
+}
+
+pub async fn open_s3(prefix: &str) -> S3Store {
+    let location = S3Location {
+        bucket: seaweed::BUCKET.to_owned(),
+        prefix: prefix.to_owned(),
+        path_style: None,
+        buffer: BUFFER,
+    };
+    let client = seaweed::shared().await.client();
+    S3Store::with_client(client, &location)
+}
+
+fn files_in(directory: &Path) -> usize {
+    std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files_in(&path) } else { 1 })
+        .sum()
+}
+
+pub fn key() -> BlobKey {
+    BlobKey::of(BlobId::generate())
+}
+
+fn pattern(size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|n| u8::try_from(n * 7 % 251).unwrap())
+        .collect()
+}
+
+pub fn anything() -> SizeHint {
+    SizeHint {
+        announced: None,
+        most: 1 << 30,
+    }
+}
+
+pub async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chunk: usize) {
+    let mut writer = store.create(key, anything()).await.unwrap();
+    for piece in bytes.chunks(chunk) {
+        writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+}
+
+pub async fn read(
+    store: &Arc<dyn BlobStore>,
+    key: &BlobKey,
+    range: std::ops::Range<u64>,
+) -> Result<Vec<u8>, StorageError> {
+    let pieces: Vec<Bytes> = store.read(key, range).await?.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+async fn what_was_written_is_read_back_in_any_range(store: Arc<dyn BlobStore>) {
+    for (size, chunk) in [
+        (0, 1),
+        (1, 1),
+        (1000, 7),
+        (256 * 1024, 4096),
+        (700_001, 300_000),
+    ] {
+        let (key, bytes) = (key(), pattern(size));
+        write(&store, &key, &bytes, chunk).await;
+        let end = size as u64;
+        assert_eq!(read(&store, &key, 0..end).await.unwrap(), bytes);
+        for start in [0, size / 3, size.saturating_sub(1)] {
+            let range = start as u64..end;
+            assert_eq!(read(&store, &key, range).await.unwrap(), bytes[start..]);
+        }
+        assert_eq!(
+            read(&store, &key, 0..end / 2).await.unwrap(),
+            bytes[..size / 2]
+        );
+        // An object shorter than its record breaks off, it does not end early.
+        assert!(read(&store, &key, 0..end + 1).await.is_err());
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn an_object_cannot_be_read_before_it_is_whole(store: Arc<dyn BlobStore>) {
+    let key = key();
+    let mut writer = store.create(&key, anything()).await.unwrap();
+    writer.write(Bytes::from(pattern(600_000))).await.unwrap();
+    let early = read(&store, &key, 0..1).await;
+    assert!(matches!(early, Err(StorageError::NotFound)), "{early:?}");
+    writer.finish().await.unwrap();
+    assert_eq!(
+        read(&store, &key, 0..600_000).await.unwrap(),
+        pattern(600_000)
+    );
+    store.delete(&key).await.unwrap();
+}
+
+/// Several parts, the last of them short.
+const LARGE: usize = 21 * 1024 * 1024 + 12_345;
+
+async fn a_large_object_is_read_back_whole_and_in_parts(store: Arc<dyn BlobStore>) {
+    let (key, bytes) = (key(), pattern(LARGE));
+    write(&store, &key, &bytes, 100_000).await;
+    let end = LARGE as u64;
+    assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
+    let middle = 8 * 1024 * 1024 - 10..16 * 1024 * 1024 + 10;
+    let part = read(&store, &key, middle.start as u64..middle.end as u64).await;
+    assert!(part.unwrap() == bytes[middle]);
+    store.delete(&key).await.unwrap();
+}
+
+async fn a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole(store: Arc<dyn BlobStore>) {
+    for size in [600_000, LARGE] {
+        let key = key();
+        let mut writer = store.create(&key, anything()).await.unwrap();
+        writer.write(Bytes::from(pattern(size))).await.unwrap();
+        drop(writer);
+        let gone = read(&store, &key, 0..1).await;
+        assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn an_aborted_write_leaves_nothing(store: Arc<dyn BlobStore>) {
+    for size in [600_000, LARGE] {
+        let key = key();
+        let mut writer = store.create(&key, anything()).await.unwrap();
+        writer.write(Bytes::from(pattern(size))).await.unwrap();
+        writer.abort().await.unwrap();
+        let gone = read(&store, &key, 0..1).await;
+        assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+    }
+}
+
+async fn many_writers_at_once_share_the_memory(store: Arc<dyn BlobStore>) {
+    let bytes = pattern(9 * 1024 * 1024);
+    let writers = (0..8).map(|_| async {
+        let key = key();
+        write(&store, &key, &bytes, 700_000).await;
+        assert!(read(&store, &key, 0..bytes.len() as u64).await.unwrap() == bytes);
+        store.delete(&key).await.unwrap();
+    });
+    futures_util::future::join_all(writers).await;
+}
+
+async fn deleting_is_idempotent_and_takes_partial_objects_too(store: Arc<dyn BlobStore>) {
+    let key = key();
+    store.delete(&key).await.unwrap();
+    let mut writer = store.create(&key, anything()).await.unwrap();
+    writer.write(Bytes::from(pattern(600_000))).await.unwrap();
+    // Its process died.
+    std::mem::forget(writer);
+    store.delete(&key).await.unwrap();
+    store.delete(&key).await.unwrap();
+}
+
+/// What the checksums that go along with each request rest on.
+#[tokio::test]
+async fn the_object_store_refuses_bytes_that_do_not_fit_their_checksum() {
+    let put = |checksum: &'static str| async move {
+        let key = format!("{}bytes", unique_prefix());
+        let client = seaweed::shared().await.client();
+        let bytes = aws_sdk_s3::primitives::ByteStream::from_static(b"123456789");
+        let put = client.put_object().bucket(seaweed::BUCKET).key(key);
+        put.checksum_crc32(checksum).body(bytes).send().await
+    };
+    // CRC-32 of "123456789" is 0xCBF43926.
+    assert!(put("y/Q5Jg==").await.is_ok());
+    assert!(put("y/Q5Jw==").await.is_err());
+}
+
+/// A request to begin is sent again if no answer came, though the first may have begun one as well.
+#[tokio::test]
+async fn an_upload_whose_beginning_was_not_answered_ends_with_the_object() {
+    let prefix = unique_prefix();
+    let store: Arc<dyn BlobStore> = Arc::new(open_s3(&prefix).await);
+    let (key, seaweed) = (key(), seaweed::shared().await);
+    let lost = seaweed.client().create_multipart_upload();
+    let lost = lost.bucket(seaweed::BUCKET);
+    let lost = lost.key(format!("{prefix}{}", key.as_str()));
+    lost.send().await.unwrap();
+    assert_eq!(seaweed.open_uploads(&prefix).await.len(), 1);
+    let bytes = pattern(9 << 20);
+    write(&store, &key, &bytes, 1 << 20).await;
+    assert_eq!(seaweed.open_uploads(&prefix).await, [""; 0]);
+    let end = bytes.len() as u64;
+    assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
+}
+
+/// Three parts and a bit, in pieces of a mebibyte.
+fn pieces() -> Vec<Bytes> {
+    (0..25).map(|n| Bytes::from(vec![n; 1 << 20])).collect()
+}
+
+fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+/// Writes nearly everything, and stops without warning. Says what is kept.
+async fn leave_behind(store: &Arc<dyn BlobStore>, key: &BlobKey) -> ResumePoint {
+    let mut writer = store.create(key, large()).await.unwrap();
+    for piece in &pieces()[..20] {
+        writer.write(piece.clone()).await.unwrap();
+    }
+    media_testkit::wait_until("two parts are kept", Duration::from_secs(30), async || {
+        let kept = writer.keep().await.unwrap();
+        kept.filter(|prefix| prefix.bytes >= 16 << 20)
+    })
+    .await
+}
+
+fn large() -> SizeHint {
+    SizeHint {
+        announced: Some(25 << 20),
+        most: 1 << 30,
+    }
+}
+
+async fn a_later_writer_goes_on_from_what_was_kept(store: Arc<dyn BlobStore>) {
+    let key = BlobKey::of(BlobId::generate());
+    let prefix = leave_behind(&store, &key).await;
+    let all = pieces().concat();
+    let kept = usize::try_from(prefix.bytes).unwrap();
+    let resumed = store.resume(&key, &prefix, sha256(&all[..kept])).await;
+    let mut writer = resumed.unwrap().expect("it is as it was");
+    writer
+        .write(Bytes::copy_from_slice(&all[kept..]))
+        .await
+        .unwrap();
+    writer.finish().await.unwrap();
+    let read = store.read(&key, 0..all.len() as u64).await.unwrap();
+    let read: Vec<Bytes> = read.try_collect().await.unwrap();
+    assert!(read.concat() == all);
+    // What is whole is nobody's to change any more.
+    let again = store.resume(&key, &prefix, sha256(&all[..kept])).await;
+    assert!(again.unwrap().is_none());
+    let read = store.read(&key, 0..all.len() as u64).await.unwrap();
+    assert!(read.try_collect::<Vec<Bytes>>().await.unwrap().concat() == all);
+    store.delete(&key).await.unwrap();
+}
+
+async fn what_is_not_as_it_was_is_not_gone_on_with(store: Arc<dyn BlobStore>) {
+    let key = BlobKey::of(BlobId::generate());
+    let prefix = leave_behind(&store, &key).await;
+    let all = pieces().concat();
+    let digest = sha256(&all[..usize::try_from(prefix.bytes).unwrap()]);
+    let longer = ResumePoint {
+        bytes: prefix.bytes + (8 << 20),
+        kept: prefix.kept.clone(),
+    };
+    assert!(store.resume(&key, &longer, digest).await.unwrap().is_none());
+    let other = BlobKey::of(BlobId::generate());
+    assert!(
+        store
+            .resume(&other, &prefix, digest)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let elsewhere = ResumePoint {
+        bytes: prefix.bytes,
+        kept: match prefix.kept {
+            ResumeLocation::Disk => ResumeLocation::S3 {
+                upload: "u".to_owned(),
+                part_bytes: 8 << 20,
+                tags: digest,
+            },
+            ResumeLocation::S3 { .. } => ResumeLocation::Disk,
+        },
+    };
+    assert!(
+        store
+            .resume(&key, &elsewhere, digest)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    store.delete(&key).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_another_still_writes_or_that_was_touched_is_not_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let key = BlobKey::of(BlobId::generate());
+    let mut writer = store.create(&key, large()).await.unwrap();
+    writer
+        .write(Bytes::from_static(b"some bytes"))
+        .await
+        .unwrap();
+    let prefix = writer.keep().await.unwrap().unwrap();
+    let digest = sha256(b"some bytes");
+    assert!(store.resume(&key, &prefix, digest).await.unwrap().is_none());
+    drop(writer);
+    assert!(
+        store
+            .resume(&key, &prefix, sha256(b"others"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(store.resume(&key, &prefix, digest).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let size_hint = SizeHint {
+        announced: Some(1 << 60),
+        most: 1 << 61,
+    };
+    let refused = store.create(&BlobKey::of(BlobId::generate()), size_hint).await;
+    assert!(matches!(refused.err(), Some(StorageError::Full)));
+    assert_eq!(files_in(directory.path()), 0);
+}
+
+/// A small file is made and finished in one go.
+#[tokio::test]
+async fn what_cannot_be_finished_on_disk_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(directory.path().into()).await.unwrap();
+    let key = key();
+    let mut writer = store.create(&key, anything()).await.unwrap();
+    writer.write(Bytes::from_static(b"bytes")).await.unwrap();
+    // No file takes the place of a directory.
+    std::fs::create_dir(directory.path().join(key.as_str())).unwrap();
+    writer.finish().await.unwrap_err();
+    assert_eq!(files_in(directory.path()), 0);
+}

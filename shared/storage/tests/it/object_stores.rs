@@ -1,0 +1,123 @@
+//! Stores that differ from S3: an object store of each kind keeps what it is given.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use media_storage::{BlobStore, S3Location, s3::S3Store};
+use media_domain::media::Sha256;
+use media_testkit::{
+    bytes::pattern,
+    seaweed::{self, BUCKET, Seaweed},
+    store_proxy::{Quirk, StoreProxy},
+    wait_until,
+};
+
+use crate::blob_store::{BUFFER, anything, key, read, unique_prefix, write};
+
+/// Three parts.
+const LARGE: usize = 20 * 1024 * 1024;
+const SMALL: usize = 20_000;
+
+struct ResumeLocation {
+    refused: usize,
+    left: Vec<String>,
+}
+
+fn open(proxy: &StoreProxy, prefix: &str) -> Arc<dyn BlobStore> {
+    let location = S3Location {
+        bucket: BUCKET.to_owned(),
+        prefix: prefix.to_owned(),
+        path_style: None,
+        buffer: BUFFER,
+    };
+    let client = Seaweed::client_at(&proxy.endpoint());
+    Arc::new(S3Store::with_client(client, &location))
+}
+
+/// Writes, reads, gives up and deletes small and large objects through a proxy.
+async fn use_store(quirk: Quirk) -> ResumeLocation {
+    let seaweed = seaweed::shared().await;
+    let proxy = StoreProxy::start(&seaweed.endpoint(), quirk).await;
+    let prefix = unique_prefix();
+    let store = open(&proxy, &prefix);
+    store.check().await.unwrap();
+    for size in [0, SMALL, LARGE] {
+        let (key, bytes) = (key(), pattern(size));
+        write(&store, &key, &bytes, 300_000).await;
+        let whole = read(&store, &key, 0..size as u64).await.unwrap();
+        assert!(whole == bytes, "{quirk:?}: {size}");
+        store.delete(&key).await.unwrap();
+
+        let mut writer = store.create(&key, anything()).await.unwrap();
+        writer.write(Bytes::from(bytes)).await.unwrap();
+        writer.abort().await.unwrap();
+    }
+    ResumeLocation {
+        refused: proxy.refused(),
+        left: seaweed.leftovers(&prefix).await,
+    }
+}
+
+async fn check(quirk: Quirk, refusals: std::ops::RangeInclusive<usize>) {
+    let kept = use_store(quirk).await;
+    assert_eq!(kept.left, [""; 0], "{quirk:?}");
+    assert!(
+        refusals.contains(&kept.refused),
+        "{quirk:?}: {}",
+        kept.refused
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_checksums_gets_content_md5_instead() {
+    for (status, code) in [(400, "InvalidArgument"), (501, "NotImplemented")] {
+        // Those that were sent before the first refusal came back.
+        check(Quirk::NoChecksums(status, code), 1..=4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_list_uploads_is_used() {
+    check(Quirk::NoListMultipartUploads, 1..=100).await;
+}
+
+#[tokio::test]
+async fn where_parts_are_not_listed_an_upload_begins_anew() {
+    let seaweed = seaweed::shared().await;
+    let proxy = StoreProxy::start(&seaweed.endpoint(), Quirk::NoListParts).await;
+    let store = open(&proxy, &unique_prefix());
+    let (key, bytes) = (key(), pattern(LARGE));
+    let mut writer = store.create(&key, anything()).await.unwrap();
+    writer.write(Bytes::from(bytes)).await.unwrap();
+    let limit = Duration::from_secs(30);
+    let kept = wait_until("a part has arrived", limit, async || {
+        writer.keep().await.unwrap()
+    })
+    .await;
+    drop(writer);
+    let sha256 = Sha256::from_bytes([0; 32]);
+    assert!(store.resume(&key, &kept, sha256).await.unwrap().is_none());
+    assert_eq!(proxy.refused(), 1);
+    store.delete(&key).await.unwrap();
+    check(Quirk::NoListParts, 0..=0).await;
+}
+
+#[tokio::test]
+async fn entity_tags_need_not_be_md5() {
+    check(Quirk::OpaqueTags, 0..=0).await;
+}
+
+#[tokio::test]
+async fn parts_are_of_one_size() {
+    check(Quirk::PartsOfOneSize, 0..=0).await;
+}
+
+#[tokio::test]
+async fn a_store_that_asks_to_slow_down_is_asked_again() {
+    check(Quirk::SlowDown, 1..=1000).await;
+}
+
+#[tokio::test]
+async fn a_store_that_closes_idle_connections_is_connected_to_anew() {
+    check(Quirk::ClosesIdleConnections, 0..=0).await;
+}
