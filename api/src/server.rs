@@ -4,7 +4,7 @@
 //! every body once more. hyper limits the first of these times; the limits of tower and the kernel's queue make clients
 //! wait in order. None of them can choose which connection to evict.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, combinators::BoxBody};
@@ -46,14 +46,14 @@ const MAX_HEADERS: usize = 100;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The pause in accepting while evicted connections have not ended.
 const CLOSE_PAUSE: Duration = Duration::from_millis(1);
-/// How often overdue connections are closed.
+/// The interval at which overdue connections are closed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest time for a connection to end after it was told to.
+/// The longest time for a connection to close.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The most connections that get a 503 at a time; others are closed without an answer.
 const MAX_TURNED_AWAY: usize = 64;
-/// The answer of a connection that is turned away.
-const NO_ROOM: &[u8] =
+/// The answer to a connection that is turned away.
+const UNAVAILABLE_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: application/vnd.api+json\r\nContent-Length: 151\r\n\r\n\
     {\"errors\":[{\"status\":\"503\",\"code\":\"unavailable\",\"title\":\"Service unavailable\",\
@@ -71,7 +71,7 @@ pub(crate) struct ServerLimits {
     pub(crate) pace: BodyPace,
 }
 
-/// Marks an answer whose connection may be evicted: its client resumes it by itself.
+/// Marks an answer whose connection may be evicted: its client resumes it automatically.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resumable;
 
@@ -106,82 +106,106 @@ where
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     };
-    let max_open = limits.connections.total + MAX_TURNED_AWAY;
-    let connections = Connections::new(limits.connections);
-    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
-    let tasks = TaskTracker::new();
-    let mut sweep = interval(SWEEP_INTERVAL);
-    loop {
-        // A flood of connections must not exhaust file descriptors before evicted ones have ended.
-        while tasks.len() > max_open && !shutdown.is_cancelled() {
-            sleep(CLOSE_PAUSE).await;
-        }
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = sweep.tick() => {
-                connections.close_overdue();
-                continue;
-            }
-            () = shutdown.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => match connections.admit(peer.ip()) {
-                Some(slot) => {
-                    let server = server.clone();
-                    tasks.spawn(async move { server.connection(stream, peer, slot).await });
-                }
-                None => {
-                    if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
-                        tasks.spawn(async move {
-                            turn_away(stream).await;
-                            drop(permit);
-                        });
-                    }
-                }
-            },
-            // The client closed the connection before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
-                connections.make_room();
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    let acceptor = Acceptor {
+        max_tasks: limits.connections.total + MAX_TURNED_AWAY,
+        connections: Connections::new(limits.connections),
+        turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
+        tasks: TaskTracker::new(),
+        server,
+    };
+    tokio::select! {
+        never = acceptor.accept(&listener) => match never {},
+        never = acceptor.close_overdue() => match never {},
+        () = shutdown.cancelled() => {}
     }
     drop(listener);
-    tasks.close();
-    let ended = timeout(grace, async {
-        tokio::select! {
-            () = tasks.wait() => {}
-            () = sweep_for_good(&connections, &mut sweep) => {}
-        }
-    });
-    if ended.await.is_err() {
-        server.abort.cancel();
-        // Each ends at its next wait.
-        let _ = timeout(CLOSE_LIMIT, tasks.wait()).await;
-    }
+    acceptor.drain(grace).await;
     Ok(())
 }
 
-async fn sweep_for_good(connections: &Connections, sweep: &mut tokio::time::Interval) {
-    loop {
-        sweep.tick().await;
-        connections.close_overdue();
+/// Accepts connections, and spawns a task for each.
+struct Acceptor<E> {
+    server: Server<E>,
+    connections: Arc<Connections>,
+    /// The permits of connections that are turned away with an answer.
+    turned_away: Arc<Semaphore>,
+    tasks: TaskTracker,
+    max_tasks: usize,
+}
+
+impl<E: Endpoint + 'static> Acceptor<E> {
+    async fn accept(&self, listener: &TcpListener) -> Infallible {
+        loop {
+            // A flood of connections must not exhaust file descriptors before evicted ones have ended.
+            while self.tasks.len() > self.max_tasks {
+                sleep(CLOSE_PAUSE).await;
+            }
+            match listener.accept().await {
+                Ok((stream, peer)) => self.spawn(stream, peer),
+                Err(error) => self.recover(&error).await,
+            }
+        }
+    }
+
+    /// Serves a connection, or turns it away.
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Some(slot) = self.connections.admit(peer.ip()) {
+            let server = self.server.clone();
+            self.tasks
+                .spawn(async move { server.connection(stream, peer, slot).await });
+        } else if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            self.tasks.spawn(async move {
+                turn_away(stream).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Makes room after a failure to accept, unless the client has closed its connection before.
+    async fn recover(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionAborted {
+            tracing::warn!(%error, "no connection can be accepted");
+            self.connections.make_room();
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    /// Waits until all connections have ended, and aborts those that have not after `grace`.
+    async fn drain(&self, grace: Duration) {
+        self.tasks.close();
+        let ended = timeout(grace, async {
+            tokio::select! {
+                () = self.tasks.wait() => {}
+                never = self.close_overdue() => match never {},
+            }
+        });
+        if ended.await.is_err() {
+            self.server.abort.cancel();
+            // Each task ends at its next wait.
+            let _ = timeout(CLOSE_LIMIT, self.tasks.wait()).await;
+        }
+    }
+
+    async fn close_overdue(&self) -> Infallible {
+        let mut sweep = interval(SWEEP_INTERVAL);
+        loop {
+            sweep.tick().await;
+            self.connections.close_overdue();
+        }
     }
 }
 
 /// Answers a client that is turned away. It may still be sending its request, so the connection stays open for a
 /// moment for it to read the answer.
 async fn turn_away(mut stream: TcpStream) {
-    let told = async {
-        stream.write_all(NO_ROOM).await?;
+    let answer = async {
+        stream.write_all(UNAVAILABLE_RESPONSE).await?;
         stream.shutdown().await?;
         let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    let _ = timeout(CLOSE_LIMIT, told).await;
+    let _ = timeout(CLOSE_LIMIT, answer).await;
 }
 
 struct Server<E> {
@@ -208,7 +232,7 @@ impl<E> Clone for Server<E> {
 
 impl<E: Endpoint + 'static> Server<E> {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
-        // Answers are written whole, so delaying small packets gains nothing.
+        // Answers are written in large pieces, so Nagle's algorithm would only delay them.
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -256,7 +280,7 @@ impl<E: Endpoint + 'static> Server<E> {
             slot.enter(Phase::Streaming);
         }
         if slot.has_unread_body() {
-            // The rest of the body is not read, so no other request can follow.
+            // The rest of the body is not read, so no other request can follow on this connection.
             parts
                 .headers
                 .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,4 @@
-//! A Redis server with data of its own.
+//! A Redis server with a data directory of its own.
 
 use std::{process::Command, time::Duration};
 
@@ -7,12 +7,12 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Launch, Supervised},
-    scratch, wait_until,
+    tempdir, wait_until,
 };
 
-/// A Redis that can be stopped and started again on the same port.
+/// A Redis server, which can be stopped and started again on the same port.
 pub struct Redis {
-    // Ends before its data goes.
+    // Dropped before the directory is removed.
     process: Option<Supervised>,
     port: u16,
     directory: TempDir,
@@ -20,35 +20,33 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts it, empty.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// Starts it with more options.
+    /// Starts a server with additional options.
     pub async fn start_with(options: &[&str]) -> Self {
         let mut redis = Self {
             port: free_port(),
-            directory: scratch::directory(),
+            directory: tempdir::create(),
             options: options.iter().map(ToString::to_string).collect(),
             process: None,
         };
-        redis.start_again().await;
+        redis.restart().await;
         redis
     }
 
-    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// For `REDIS_URL`.
+    /// Returns the value for `REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it after a stop; what it held is gone.
-    pub async fn start_again(&mut self) {
+    /// Starts the server again after [`Redis::kill`]; its data is lost.
+    pub async fn restart(&mut self) {
         let port = self.port.to_string();
         let directory = self.directory.path().to_str().unwrap();
         let arguments = [
@@ -65,20 +63,20 @@ impl Redis {
         let arguments: Vec<&str> = arguments.into_iter().chain(options).collect();
         self.process = Some(Launch::new("/usr/bin/redis-server", &arguments).start());
         wait_until("Redis listens", Duration::from_secs(10), async || {
-            (self.ask(&["PING"])? == "PONG").then_some(())
+            (self.command(&["PING"])? == "PONG").then_some(())
         })
         .await;
     }
 
-    /// Ends it without warning.
+    /// Sends SIGKILL and waits until the server has ended.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill();
         }
     }
 
-    /// Its answer to a command, as `redis-cli` prints it; none if it does not answer.
-    pub fn ask(&self, command: &[&str]) -> Option<String> {
+    /// Returns the reply to a command, as `redis-cli` prints it, or `None` if there is none.
+    pub fn command(&self, command: &[&str]) -> Option<String> {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
             .args(command)
@@ -88,21 +86,21 @@ impl Redis {
         output.status.success().then_some(answer)
     }
 
-    /// The bytes that its data takes.
+    /// Returns the memory that the data uses, in bytes.
     pub fn memory(&self) -> u64 {
-        let info = self.ask(&["INFO", "memory"]).expect("Redis answers");
+        let info = self.command(&["INFO", "memory"]).expect("Redis answers");
         info.lines()
             .find_map(|line| line.strip_prefix("used_memory:"))
             .and_then(|bytes| bytes.trim().parse().ok())
-            .expect("a figure")
+            .expect("a number")
     }
 
-    /// How many commands it has done, those of this question included.
-    pub fn commands_done(&self) -> u64 {
-        let info = self.ask(&["INFO", "stats"]).expect("Redis answers");
+    /// Returns the number of commands processed, including the one that asks for it.
+    pub fn commands_processed(&self) -> u64 {
+        let info = self.command(&["INFO", "stats"]).expect("Redis answers");
         info.lines()
             .find_map(|line| line.strip_prefix("total_commands_processed:"))
             .and_then(|count| count.trim().parse().ok())
-            .expect("a figure")
+            .expect("a number")
     }
 }

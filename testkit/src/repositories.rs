@@ -1,4 +1,4 @@
-//! The books on a database of their own, with a clock that only the test moves.
+//! The repositories on a database of their own, with a clock that only the test moves.
 
 use std::{
     sync::{
@@ -9,25 +9,43 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use media_database::{Database, blob_repository::BlobRepository, entities::{media, blob::{self, BlobStatus}}, job_repository::{JobRepository, NewJob}, media_repository::{MediaRepository, NewMedia}};
-use media_domain::{blob::BlobOwner, caller::{Caller, Creator}, clock::Clock, ids::BlobId, job::{ImportArguments, KnownClass, MediaImport, Lease, arguments::RawImportArguments}, media::{Filename, MediaPath, Sha256, Metadata}};
+use media_database::{
+    Database,
+    blob_repository::BlobRepository,
+    entities::{
+        blob::{self, BlobStatus},
+        media,
+    },
+    job_repository::{JobRepository, NewJob},
+    media_repository::{MediaRepository, NewMedia},
+};
+use media_domain::{
+    blob::BlobOwner,
+    caller::{Caller, Creator},
+    clock::Clock,
+    ids::BlobId,
+    job::{ImportArguments, KnownClass, Lease, MediaImport, arguments::RawImportArguments},
+    media::{Filename, MediaPath, Metadata, Sha256},
+};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
-/// How long leases last in tests.
+/// The lease of jobs in tests.
 pub const LEASE: Duration = Duration::from_secs(15);
 
-/// What the workers of the tests can run.
+/// The classes that the workers of tests can run.
 pub const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
 
-/// A clock that moves when it is told to.
+/// A clock that only the test moves.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicI64>);
 
-impl ManualClock {
-    pub fn new() -> Self {
+impl Default for ManualClock {
+    fn default() -> Self {
         Self(Arc::new(AtomicI64::new(1_800_000_000_000_000)))
     }
+}
 
+impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_micros()).unwrap();
         self.0.fetch_add(by, Ordering::SeqCst);
@@ -48,7 +66,7 @@ impl ManualClock {
     }
 }
 
-/// The books.
+/// The repositories.
 #[derive(Clone, Debug)]
 pub struct Repositories {
     pub jobs: JobRepository,
@@ -60,7 +78,7 @@ pub struct Repositories {
 
 impl Repositories {
     pub fn open(database: &Database) -> Self {
-        let clock = ManualClock::new();
+        let clock = ManualClock::default();
         Self {
             jobs: JobRepository::new(database.clone(), clock.clock(), LEASE),
             medias: MediaRepository::new(database.clone(), clock.clock()).caching_lookups(),
@@ -90,7 +108,7 @@ impl Repositories {
         new_media(path, blob.id)
     }
 
-    /// How many blobs are in each status: staged, live, garbage.
+    /// The number of blobs in each status: staged, live, garbage.
     pub async fn blobs_by_status(&self) -> [u64; 3] {
         let mut counts = [0; 3];
         let statuses = [BlobStatus::Staged, BlobStatus::Live, BlobStatus::Garbage];
@@ -101,23 +119,23 @@ impl Repositories {
         counts
     }
 
-    /// The media at a resource that belongs to no project.
+    /// The media at a resource, of no project.
     pub async fn media(&self, resource: &str) -> Option<media::Model> {
         let found = self.medias.find_in(&path(resource), None).await;
         found.unwrap()
     }
 
-    /// Takes it away.
+    /// Deletes the media at a resource. Returns whether there was one.
     pub async fn delete(&self, resource: &str) -> bool {
         let Some(media) = self.media(resource).await else {
             return false;
         };
-        let reach = Caller::Unrestricted.write_scope().unwrap();
-        self.medias.delete(media.id, &reach).await.unwrap()
+        let scope = Caller::Unrestricted.write_scope().unwrap();
+        self.medias.delete(media.id, &scope).await.unwrap()
     }
 }
 
-/// A job that imports something to a path.
+/// A job that imports a file to a path.
 pub fn import_to(path: &MediaPath) -> NewJob {
     let arguments = ImportArguments::check(RawImportArguments {
         url: "http://origin.test/file.png".into(),
@@ -152,36 +170,23 @@ pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
     }
 }
 
-/// Makes a test of each function, once for every database.
+/// Makes tests of functions that take a [`Database`], one for each kind of database.
+#[macro_export]
 macro_rules! on_every_database {
     ($($name:ident),* $(,)?) => {
-        mod sqlite {
+        $crate::on_every_database!(@ sqlite: $($name),*);
+        $crate::on_every_database!(@ postgres: $($name),*);
+        $crate::on_every_database!(@ pgbouncer: $($name),*);
+    };
+    (@ $kind:ident: $($name:ident),*) => {
+        mod $kind {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    let test = media_testkit::databases::sqlite().await;
-                    super::$name(test.database.clone()).await;
-                }
-            )*
-        }
-        mod postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let test = media_testkit::databases::postgres().await;
-                    super::$name(test.database.clone()).await;
-                }
-            )*
-        }
-        mod pgbouncer {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let test = media_testkit::databases::pgbouncer().await;
+                    let test = $crate::databases::$kind().await;
                     super::$name(test.database.clone()).await;
                 }
             )*
         }
     };
 }
-pub(crate) use on_every_database;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use media_services::Services;
-use media_telemetry::metrics;
+use media_services::{Services, metrics_exposition};
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 
 use crate::{caller::ReadCaller, jsonapi::ApiError, tags::Tags};
@@ -15,7 +14,7 @@ pub(crate) struct Metrics {
 
 #[derive(ApiResponse)]
 enum MetricsResponse {
-    /// The metrics, a line each.
+    /// The metrics in the text format of OpenMetrics.
     #[oai(
         status = 200,
         content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -27,11 +26,11 @@ enum MetricsResponse {
 impl Metrics {
     /// The metrics of the service, in the format of OpenMetrics, which Prometheus reads.
     ///
-    /// They cover all projects: with authentication, they are for admins.
+    /// They cover all projects: with authentication, only admins may read them.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, caller: ReadCaller) -> Result<MetricsResponse, ApiError> {
         caller.check_may_read_metrics()?;
-        let exposition = metrics::exposition(&self.services).await;
+        let exposition = metrics_exposition::exposition(&self.services).await;
         Ok(MetricsResponse::Metrics(PlainText(exposition)))
     }
 }

@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::find::{find_own, no_such_job};
 use crate::{
-    audit::{self, Act},
+    audit::{self, Action},
     caller::WriteCaller,
     jsonapi::ApiError,
     resource::query_string::refuse_parameters,
@@ -22,7 +22,7 @@ pub(crate) struct DeleteJob {
 
 #[derive(ApiResponse)]
 enum DeleteResponse {
-    /// The job is gone.
+    /// The job was deleted.
     #[oai(status = 204)]
     Deleted,
 }
@@ -31,7 +31,7 @@ enum DeleteResponse {
 impl DeleteJob {
     /// Delete a job.
     ///
-    /// A running job is cancelled first. Media that it has stored stays.
+    /// A running job is cancelled first. Media that the job has stored is not deleted.
     #[oai(
         path = "/jobs/:resource_id",
         method = "delete",
@@ -49,7 +49,7 @@ impl DeleteJob {
         if !self.services.jobs.delete(id).await? {
             return Err(no_such_job());
         }
-        audit::note(Act::DeleteJob, id, &caller);
+        audit::record(Action::DeleteJob, id, &caller);
         Ok(DeleteResponse::Deleted)
     }
 }

@@ -1,4 +1,4 @@
-//! Documents of jobs, with the media that they include.
+//! Documents of jobs, and the media that they include.
 
 use media_database::entities::job;
 use media_domain::permissions::ReadScope;
@@ -23,17 +23,17 @@ pub(super) enum JobResponse {
     Job(JsonApiResponse<ResourceDocument<JobResource>>),
 }
 
-/// A document of a job with all its fields.
+/// Creates a document of a job with all its fields.
 pub(super) fn document(job: &job::Model) -> JsonApiResponse<ResourceDocument<JobResource>> {
-    JsonApiResponse(ResourceDocument::new(job, &View::all(), Vec::new()))
+    JsonApiResponse(ResourceDocument::with_all_fields(job))
 }
 
-/// The media that these jobs stored, if the view includes them.
+/// Returns the media that jobs have stored, if the view includes them.
 pub(super) async fn included(
     services: &Services,
     view: &View<JobResource>,
     jobs: &[job::Model],
-    sight: &ReadScope,
+    scope: &ReadScope,
 ) -> Result<Vec<Json>, ApiError> {
     if !view.include.contains(&resource::MEDIA) {
         return Ok(Vec::new());
@@ -41,8 +41,8 @@ pub(super) async fn included(
     let mut ids: Vec<_> = jobs.iter().filter_map(resource::media_of).collect();
     ids.sort();
     ids.dedup();
-    let media_view = View::<MediaResource>::of_included(&view.other_fields)?;
-    let found = services.medias.find_all(ids, sight).await?;
+    let media_view = View::<MediaResource>::for_included(&view.other_fields)?;
+    let found = services.medias.find_all(ids, scope).await?;
     Ok(found
         .iter()
         .map(|media| resource_object::<MediaResource>(media, &media_view))

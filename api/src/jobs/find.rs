@@ -11,15 +11,14 @@ use crate::{caller::WriteCaller, jsonapi::ApiError};
 pub(super) async fn find(
     services: &Services,
     id: &str,
-    sight: &ReadScope,
+    scope: &ReadScope,
 ) -> Result<job::Model, ApiError> {
     let id = Uuid::try_parse(id).map(JobId).map_err(|_| no_such_job())?;
-    let found = services.jobs.find_readable(id, sight).await?;
+    let found = services.jobs.find_readable(id, scope).await?;
     found.ok_or_else(no_such_job)
 }
 
-/// Finds a job that the caller may change. The owner of a job never changes, so this holds until the change
-/// is made.
+/// Finds a job that the caller may change. The owner of a job never changes, so the result stays valid until the change.
 pub(super) async fn find_own(
     services: &Services,
     id: &str,

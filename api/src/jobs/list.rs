@@ -35,8 +35,8 @@ impl ListJobs {
     async fn list(&self, caller: ReadCaller, request: &Request) -> Result<ListResponse, ApiError> {
         let query = ListQuery::<JobResource>::from_request(request)?;
         let jobs = &self.services.jobs;
-        let page = jobs.list(query.request(&caller.sight)?).await?;
-        let included = included(&self.services, &query.view, &page.items, &caller.sight).await?;
+        let page = jobs.list(query.request(&caller.scope)?).await?;
+        let included = included(&self.services, &query.view, &page.items, &caller.scope).await?;
         let document = ListDocument::new(&page, &query, included);
         Ok(ListResponse::Page(JsonApiResponse(document)))
     }

@@ -34,9 +34,9 @@ impl ShowJob {
         resource_id: Path<String>,
     ) -> Result<JobResponse, ApiError> {
         let view = View::from_request(request)?;
-        let job = find(&self.services, &resource_id, &caller.sight).await?;
+        let job = find(&self.services, &resource_id, &caller.scope).await?;
         let shown = std::slice::from_ref(&job);
-        let included = included(&self.services, &view, shown, &caller.sight).await?;
+        let included = included(&self.services, &view, shown, &caller.scope).await?;
         let document = ResourceDocument::new(&job, &view, included);
         Ok(JobResponse::Job(JsonApiResponse(document)))
     }

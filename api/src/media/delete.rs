@@ -9,12 +9,12 @@ use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    find::{Place, find, no_such_media},
+    find::{RequestedMedia, find, no_such_media},
     parameters::project_of,
     precondition::write_precondition,
 };
 use crate::{
-    audit::{self, Act},
+    audit::{self, Action},
     caller::WriteCaller,
     jsonapi::ApiError,
     tags::Tags,
@@ -27,7 +27,7 @@ pub(crate) struct DeleteMedia {
 
 #[derive(ApiResponse)]
 enum DeleteResponse {
-    /// The media is gone.
+    /// The media was deleted.
     #[oai(status = 204)]
     Deleted,
 }
@@ -36,7 +36,7 @@ enum DeleteResponse {
 impl DeleteMedia {
     /// Delete a media without a key.
     ///
-    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
+    /// With `If-Match` or `If-None-Match`, deletes it only if the condition holds; otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource",
         method = "delete",
@@ -49,13 +49,13 @@ impl DeleteMedia {
         /// The resource of the media.
         resource: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        let place = Place::new(&resource, None);
-        self.delete_at(&caller, request, place).await
+        let requested = RequestedMedia::new(&resource, None);
+        self.delete_requested(&caller, request, requested).await
     }
 
     /// Delete a media.
     ///
-    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
+    /// With `If-Match` or `If-None-Match`, deletes it only if the condition holds; otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "delete",
@@ -70,24 +70,24 @@ impl DeleteMedia {
         /// The key within the resource.
         key: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        let place = Place::new(&resource, Some(&key));
-        self.delete_at(&caller, request, place).await
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        self.delete_requested(&caller, request, requested).await
     }
 }
 
 impl DeleteMedia {
-    async fn delete_at(
+    async fn delete_requested(
         &self,
         caller: &WriteCaller,
         request: &Request,
-        place: Place<'_>,
+        requested: RequestedMedia<'_>,
     ) -> Result<DeleteResponse, ApiError> {
         let project = project_of(request)?;
-        let sight = MediaReadScope {
+        let scope = MediaReadScope {
             projects: caller.reach.projects.clone(),
             public: false,
         };
-        let media = find(&self.services, place, &sight, &project).await?;
+        let media = find(&self.services, requested, &scope, &project).await?;
         let condition = write_precondition(request);
         let repository = &self.services.medias;
         match repository
@@ -95,7 +95,7 @@ impl DeleteMedia {
             .await
         {
             Ok(true) => {
-                audit::note(Act::DeleteMedia, media.id, caller);
+                audit::record(Action::DeleteMedia, media.id, caller);
                 Ok(DeleteResponse::Deleted)
             }
             Ok(false) => Err(no_such_media()),

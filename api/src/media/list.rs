@@ -35,7 +35,7 @@ impl ListMedia {
     async fn list(&self, caller: ReadCaller, request: &Request) -> Result<ListResponse, ApiError> {
         let query = ListQuery::<MediaResource>::from_request(request)?;
         let media = &self.services.medias;
-        let page = media.list(query.request(&caller.sight)?).await?;
+        let page = media.list(query.request(&caller.scope)?).await?;
         let document = ListDocument::new(&page, &query, Vec::new());
         Ok(ListResponse::Page(JsonApiResponse(document)))
     }

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use media_domain::{caller::Caller, media::MediaPath};
+use media_domain::{
+    caller::Caller,
+    media::{MediaPath, PathError},
+};
 use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    find::Place, parameters::project_of, precondition::write_precondition, resource::MediaResource,
+    find::RequestedMedia, parameters::project_of, precondition::write_precondition,
+    resource::MediaResource,
 };
 use crate::{
     caller::{ReadCaller, WriteCaller},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
-    links::create::{LinkDocument, LinkMaker},
-    resource::{document::ResourceDocument, view::View},
+    links::create::{LinkCreator, LinkDocument},
+    resource::document::ResourceDocument,
     tags::Tags,
 };
 
@@ -31,22 +35,22 @@ use receive::{Target, UploadReceiver};
 pub(crate) struct UploadMedia {
     pub(super) services: Arc<Services>,
     pub(super) receiver: UploadReceiver,
-    pub(super) links: Arc<LinkMaker>,
+    pub(super) links: Arc<LinkCreator>,
 }
 
 #[derive(ApiResponse)]
 enum UploadResponse {
-    /// The media, as it is now stored.
+    /// The stored media.
     #[oai(status = 200)]
     Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
 }
 
 #[derive(ApiResponse)]
 enum UploadOrLinkResponse {
-    /// The media, as it is now stored.
+    /// The stored media.
     #[oai(status = 200)]
     Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
-    /// The link, where the path ends in `links` and the body is a document.
+    /// The link, if the path ends in `links` and the body is a document.
     #[oai(status = 201)]
     LinkCreated(JsonApiResponse<LinkDocument>),
 }
@@ -55,8 +59,8 @@ enum UploadOrLinkResponse {
 impl UploadMedia {
     /// Upload a media without a key.
     ///
-    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
-    /// `If-None-Match`, only if the condition holds (412 otherwise).
+    /// Expects form data with a file field named `media`. Replaces the media at this path; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds, otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource",
         method = "post",
@@ -76,9 +80,10 @@ impl UploadMedia {
 
     /// Upload a media, or create a link to one without a key.
     ///
-    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
-    /// `If-None-Match`, only if the condition holds (412 otherwise). Where the path ends in `links` and the body is a
-    /// document instead, creates a signed link to the media without a key: anyone who has it can use it until it expires.
+    /// Expects form data with a file field named `media`. Replaces the media at this path; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds, otherwise the answer is 412. If the path ends in `links` and the
+    /// body is a document, creates a signed link to the media without a key instead: anyone who has the link can use it
+    /// until it expires.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "post",
@@ -86,7 +91,7 @@ impl UploadMedia {
     )]
     async fn upload_by_key(
         &self,
-        // A link needs read access alone; `store` requires write access.
+        // A link needs only read access; `store` requires write access.
         caller: ReadCaller,
         request: &Request,
         /// The resource to store the media in.
@@ -103,8 +108,11 @@ impl UploadMedia {
                 Ok(UploadOrLinkResponse::Stored(media))
             }
             FormOrLink::Link(link) => {
-                let place = Place::new(&resource, None);
-                let link = self.links.create(&caller, request, place, link.0).await?;
+                let requested = RequestedMedia::new(&resource, None);
+                let link = self
+                    .links
+                    .create(&caller, request, requested, link.0)
+                    .await?;
                 Ok(UploadOrLinkResponse::LinkCreated(link))
             }
         }
@@ -121,8 +129,8 @@ impl UploadMedia {
         form: UploadForm,
     ) -> Result<JsonApiResponse<ResourceDocument<MediaResource>>, ApiError> {
         let creator = caller.creator_for(&project_of(request)?)?;
-        let path = MediaPath::new(resource, key).map_err(|(parameter, error)| {
-            ApiError::at_parameter(ErrorCode::InvalidValue, parameter, error.to_string())
+        let path = MediaPath::new(resource, key).map_err(|PathError { field, error }| {
+            ApiError::at_parameter(ErrorCode::InvalidValue, field, error.to_string())
         })?;
         let condition = write_precondition(request);
         self.services
@@ -135,7 +143,7 @@ impl UploadMedia {
             condition,
         };
         let media = self.receiver.receive(target, form).await?;
-        let document = ResourceDocument::new(&media, &View::all(), Vec::new());
+        let document = ResourceDocument::with_all_fields(&media);
         Ok(JsonApiResponse(document))
     }
 }

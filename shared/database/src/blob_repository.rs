@@ -27,7 +27,10 @@ use sea_orm::{
 };
 
 use crate::connection::Batches;
-use crate::{Database, entities::blob::{self, BlobStatus}};
+use crate::{
+    Database,
+    entities::blob::{self, BlobStatus},
+};
 
 mod collection;
 mod quota;

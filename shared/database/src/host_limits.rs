@@ -9,7 +9,7 @@ use crate::Database;
 mod host_backoff;
 mod host_connections;
 
-pub use host_backoff::{Admission, MAX_BACKOFF, PROBE_LIMIT};
+pub use host_backoff::{BackoffStatus, MAX_BACKOFF, PROBE_LIMIT};
 
 /// The repository of the limits of hosts.
 #[derive(Clone, Debug)]

@@ -12,7 +12,12 @@ use media_telemetry::{TraceParent, metrics::metrics};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, ExprTrait as _, QueryFilter, sea_query::Expr};
 
 use crate::connection::Batches;
-use crate::{Database, read_condition, entities::{job, media}, pagination::{self, ListRequest, Page}};
+use crate::{
+    Database,
+    entities::{job, media},
+    pagination::{self, ListRequest, Page},
+    read_condition,
+};
 
 mod claim;
 mod complete;

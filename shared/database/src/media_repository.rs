@@ -10,7 +10,12 @@ use sea_orm::{
 };
 
 use crate::connection::Batches;
-use crate::{Database, LostRace, blob_repository, project_condition, read_condition, entities::media, pagination::{self, ListRequest, Page}};
+use crate::{
+    Database, LostRace, blob_repository,
+    entities::media,
+    pagination::{self, ListRequest, Page},
+    project_condition, read_condition,
+};
 use media_domain::{
     caller::Creator,
     clock::Clock,

@@ -269,7 +269,10 @@ fn ordered<E: EntityTrait>(mut rows: Select<E>, order: &[SortKey<E::Column>]) ->
 }
 
 /// The rows after the one with these values.
-fn after_cursor<C: sea_orm::ColumnTrait>(order: &[SortKey<C>], values: Option<&Vec<Value>>) -> Condition {
+fn after_cursor<C: sea_orm::ColumnTrait>(
+    order: &[SortKey<C>],
+    values: Option<&Vec<Value>>,
+) -> Condition {
     let values = values.map(Vec::as_slice).unwrap_or_default();
     let column = |key: &SortKey<C>| Expr::col((key.column.entity_name(), key.column));
     let row = |order: &[SortKey<C>]| Expr::tuple(order.iter().map(column));

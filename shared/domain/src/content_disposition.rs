@@ -6,7 +6,10 @@
 //! last what can be made of a broken `filename*`. A name never has a path, a control character or one
 //! that changes the reading direction.
 
-use crate::{header_parameters::{Parameter, Parameterized}, media::Filename};
+use crate::{
+    header_parameters::{Parameter, Parameterized},
+    media::Filename,
+};
 
 mod decode;
 

@@ -11,7 +11,10 @@
 //! Records that the caller may not read are answered with 404, and left out of lists, counts and `included`. Records
 //! that the caller may read but not change are answered with 403.
 
-use crate::{caller::{Caller, Creator, Principal, Role}, names::{self, NameError}};
+use crate::{
+    caller::{Caller, Creator, Principal, Role},
+    names::{self, NameError},
+};
 
 /// The projects whose records a caller may read.
 #[derive(Clone, Debug, PartialEq, Eq)]

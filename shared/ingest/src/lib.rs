@@ -13,8 +13,7 @@ use tokio::time::timeout;
 
 use media_database::blob_repository::{BlobRepository, QuotaError};
 use media_domain::{
-    blob::{BlobKey, BlobOwner, Checkpoint, StagedBlob},
-    ids::BlobId,
+    blob::{BlobKey, BlobOwner, Checkpoint, StagedBlob, StoredBlob},
     media::Sha256,
 };
 use media_storage::{BlobStore, BlobWriter, SizeHint, StorageError};
@@ -104,19 +103,6 @@ pub struct Ingest {
     head: Vec<u8>,
     checkpoints: Checkpoints,
     reservation: Reservation,
-}
-
-/// Bytes that are stored, whole and as promised, and wait to be recorded.
-#[derive(Clone, Debug)]
-pub struct StoredBlob {
-    /// The stored object; staged.
-    pub blob_id: BlobId,
-    /// How many bytes.
-    pub size: u64,
-    /// What they hash to.
-    pub sha256: Sha256,
-    /// The first of them.
-    pub head: Vec<u8>,
 }
 
 impl Ingest {
@@ -277,7 +263,11 @@ impl Ingest {
             sha256_state,
             origin: origin.clone(),
         };
-        let recorded = timeout(CHECKPOINT_TIMEOUT, self.blobs.save_checkpoint(&self.blob, &checkpoint)).await;
+        let recorded = timeout(
+            CHECKPOINT_TIMEOUT,
+            self.blobs.save_checkpoint(&self.blob, &checkpoint),
+        )
+        .await;
         let slow = || DbErr::Custom("the database did not take a checkpoint".to_owned());
         // A blob that another attempt has taken over takes none; this writer will learn of that.
         if recorded.map_err(|_| slow())?? {

@@ -4,8 +4,8 @@ use std::{error::Error, process::ExitCode};
 
 use media_migrations::exit::{self, ExitKind};
 
-use media_storage::StorageError;
 use crate::{config::ConfigErrors, wakeups::redis::RedisQueueError};
+use media_storage::StorageError;
 use media_tls::TrustError;
 
 /// Reports to the operator why a program ends. Returns the exit code.

@@ -24,7 +24,14 @@ pub mod readiness;
 pub mod shutdown;
 pub mod wakeups;
 
-use crate::{config::{Config, SecretFile}, wakeups::{NoopNotifier, Notifier, local::LocalNotifier, redis::{RedisNotifier, RedisQueue, RedisQueueError}}};
+use crate::{
+    config::{Config, SecretFile},
+    wakeups::{
+        NoopNotifier, Notifier,
+        local::LocalNotifier,
+        redis::{RedisNotifier, RedisQueue, RedisQueueError},
+    },
+};
 use media_database::{
     Database, DatabaseFailure,
     blob_repository::BlobRepository,

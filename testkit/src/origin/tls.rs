@@ -1,4 +1,4 @@
-//! Origins that speak TLS: well, badly, or not at all.
+//! Origins that speak TLS, correctly or not.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -17,44 +17,44 @@ use tokio_rustls::{
     },
 };
 
-use super::{Origin, Server, misbehave, until_closed};
+use super::{
+    faulty_origin::{FaultyOrigin, answer},
+    server::{Server, until_closed},
+};
 use crate::closed_network;
 
-/// How an origin speaks TLS.
+/// The TLS behaviour of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// As it should.
     Good,
-    /// With a certificate for another name that nobody vouches for.
+    /// A self-signed certificate for another name.
     SelfSigned,
-    /// With a certificate of the authority's for another name.
+    /// A certificate of the authority for another name.
     OtherName,
-    /// With a certificate of the authority's that has expired.
+    /// An expired certificate of the authority.
     Expired,
-    /// To clients that speak HTTP/2; ask it for `http2`.
+    /// Negotiates HTTP/2 only; to be used with the path `http2`.
     Http2Only,
-    /// Never: it takes the connection and says nothing.
+    /// Accepts the connection and sends nothing.
     Silent,
 }
 
-/// A server that speaks TLS for another.
+/// A TLS proxy in front of a server without TLS.
 pub struct TlsFront(Server);
 
 impl TlsFront {
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 }
 
-/// A certificate authority. Programs trust it when `SSL_CERT_FILE` names its file.
+/// A certificate authority. Programs trust it if `SSL_CERT_FILE` is the path of [`Authority::file`].
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
 impl Authority {
-    /// A new authority.
     pub fn generate() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -72,44 +72,38 @@ impl Authority {
         }
     }
 
-    /// The file with its certificate.
+    /// Returns the file with the certificate of the authority.
     pub fn file(&self) -> &Path {
         self.file.path()
     }
 
-    /// Starts an origin that knows the paths of [`Origin::url`].
-    pub async fn origin(&self, tls: Tls) -> Origin {
+    /// Starts an origin that knows the paths of [`FaultyOrigin::url`].
+    pub async fn origin(&self, tls: Tls) -> FaultyOrigin {
         let server = if tls == Tls::Silent {
             Server::start(until_closed).await
         } else {
             let acceptor = TlsAcceptor::from(Arc::new(self.server_config(tls, "127.0.0.1")));
             Server::start(move |stream| {
                 let handshake = acceptor.accept(stream);
-                async { misbehave::answer(handshake.await?).await }
+                async { answer(handshake.await?).await }
             })
             .await
         };
-        Origin {
-            server,
-            scheme: "https",
-        }
+        FaultyOrigin::over_https(server)
     }
 
-    /// Starts one for a name, on an address of a closed network.
-    pub fn origin_at(&self, address: SocketAddr, name: &str) -> Origin {
+    /// Starts an origin for a host name on an address of a closed network.
+    pub fn origin_at(&self, address: SocketAddr, name: &str) -> FaultyOrigin {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, name)));
         let listener = closed_network::listen(address);
         let server = Server::accept_from(listener, move |stream| {
             let handshake = acceptor.accept(stream);
-            async { misbehave::answer(handshake.await?).await }
+            async { answer(handshake.await?).await }
         });
-        Origin {
-            server,
-            scheme: "https",
-        }
+        FaultyOrigin::over_https(server)
     }
 
-    /// Starts a server that speaks TLS and passes everything on to a server that does not, on a port of this machine.
+    /// Starts a TLS proxy in front of a port of this machine.
     pub async fn front(&self, port: u16) -> TlsFront {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, "127.0.0.1")));
         TlsFront(

@@ -1,4 +1,4 @@
-//! What is deployed: manifests, compose and images, held against the programs.
+//! The query that scales workers, and the images.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,28 +6,27 @@ use std::{
 };
 
 use media_testkit::{databases, programs};
-use media_worker::egress::networks;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
-use serde_json::json;
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Checks manifests and compose; `make install` puts Python and what it needs there.
-fn check(argument: impl AsRef<Path>) -> Command {
+/// Returns the command that prints the SQL by which workers are scaled; `make install` installs its Python.
+fn print_query() -> Command {
     let mut command = Command::new(here().join("../target/clients/python/bin/python"));
-    command.arg(here().join("tests/deploy/check.py"));
-    command.arg(argument.as_ref());
+    command
+        .arg(here().join("tests/deploy/check.py"))
+        .arg("query");
     command
 }
 
-/// The directory of the programs.
+/// Returns the directory of the programs.
 fn built() -> PathBuf {
     programs::path("media").parent().unwrap().to_owned()
 }
 
-/// What a command prints when it succeeds, as it must.
+/// Returns the output of a command, which must succeed.
 fn output(mut command: Command) -> String {
     let output = command.output().unwrap();
     let [stdout, stderr] =
@@ -40,33 +39,10 @@ fn output(mut command: Command) -> String {
     stdout
 }
 
-#[test]
-fn what_is_deployed_fits_the_programs() {
-    let v4 = networks::V4
-        .iter()
-        .map(|(first, prefix, _)| format!("{first}/{prefix}"));
-    let v6 = networks::V6
-        .iter()
-        .map(|(first, prefix, _)| format!("{first}/{prefix}"));
-    // The gate refuses 6to4 apart from its tables.
-    let special: Vec<String> = v4.chain(v6).chain(["2002::/16".to_owned()]).collect();
-    let facts = json!({
-        "programs": built(),
-        "stop": {
-            "media-api": media_api::STOP_LIMIT.as_secs_f64(),
-            "media-worker": media_worker::STOP_LIMIT.as_secs_f64(),
-        },
-        "special": special,
-    });
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), facts.to_string()).unwrap();
-    output(check(file.path()));
-}
-
-/// How many jobs of each status [`fill`] enters.
+/// The number of jobs of each status.
 const EACH: i64 = 3;
 
-/// Enters jobs of every status that is named, as many of each as there is `count`.
+/// Inserts `count` jobs of each of these statuses.
 async fn fill(database: &DatabaseConnection, statuses: &str, count: i64) {
     let sql = format!(
         "INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, arguments, \
@@ -88,15 +64,15 @@ async fn ask(database: &DatabaseConnection, sql: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
-    let query = output(check("query"));
+async fn workers_are_scaled_by_pending_and_running_jobs() {
+    let query = output(print_query());
     let test = databases::postgres().await;
     let database = &test.database.direct_connection().await.unwrap();
     assert_eq!(ask(database, &query).await, 0);
     let all = "'scheduled', 'pending', 'running', 'paused', 'succeeded', 'failed', 'cancelled'";
     fill(database, all, EACH).await;
     assert_eq!(ask(database, &query).await, 2 * EACH);
-    // More than any number of workers that it leads to.
+    // More jobs than the largest number of workers needs.
     fill(database, "'pending'", 2000).await;
     assert_eq!(ask(database, &query).await, 1000 + EACH);
 }
@@ -105,7 +81,7 @@ async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
 fn the_images_build_and_their_programs_start() {
     let mut id = Command::new("id");
     id.arg("-u");
-    // Others become root in a namespace of their own.
+    // Other users become root in a user namespace.
     let mut command = if output(id).trim() == "0" {
         Command::new("unshare")
     } else {

@@ -1,11 +1,11 @@
-//! A failover of PostgreSQL: the address leads to the former standby, connections stay with the former primary,
-//! which takes no writes any more.
+//! A failover of PostgreSQL: the address leads to the former standby, while open connections stay with the
+//! former primary, which is read-only.
 
 use std::time::Duration;
 
 use media_testkit::{
+    cluster::{Cluster, Program},
     postgres::Postgres,
-    production::{Production, Program},
     service::import,
     switch::Switch,
     wait_until,
@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 async fn connect(server: &Postgres) -> DatabaseConnection {
     let mut options = ConnectOptions::new(server.url("postgres"));
-    // One, which leaves itself out of what it sees.
+    // One connection, so that it can exclude itself from `pg_stat_activity`.
     options.max_connections(1);
     sea_orm::Database::connect(options).await.unwrap()
 }
@@ -29,7 +29,7 @@ async fn ask(database: &DatabaseConnection, sql: &str) -> String {
     row.unwrap().try_get_by_index(0).unwrap()
 }
 
-/// Posts an import; says its id if it was acknowledged.
+/// Posts an import and returns its id if it was acknowledged.
 async fn post(api: &Program, url: &str, key: usize) -> Option<String> {
     let arguments = json!({ "url": url, "resource": "r", "key": key.to_string() });
     let answer = api
@@ -46,24 +46,24 @@ async fn post(api: &Program, url: &str, key: usize) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_job_is_lost() {
-    let production = Production::start().await;
-    let primary = &production.postgres;
+async fn the_programs_follow_a_failover_without_losing_jobs() {
+    let cluster = Cluster::start().await;
+    let primary = &cluster.postgres;
     let switch = Switch::start(primary.port()).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", switch.port());
     let standby = Postgres::start_standby_of(primary);
     let (primary_database, standby_database) = (connect(primary).await, connect(&standby).await);
-    production.origin.add("file", b"bytes");
-    let origin = production.origin.url("file");
-    let production = production.with("DATABASE_URL", &url);
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
+    cluster.origin.add("file", b"bytes");
+    let origin = cluster.origin.url("file");
+    let cluster = cluster.with("DATABASE_URL", &url);
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
 
     let mut acknowledged = Vec::new();
     for key in 0..40 {
         acknowledged.extend(post(&api, &origin, key).await);
     }
-    // The primary takes no writes any more, in no session, and the standby has all that it took.
+    // The primary becomes read-only in all sessions, and the standby replays everything.
     primary_database
         .execute_unprepared("ALTER SYSTEM SET default_transaction_read_only = on")
         .await
@@ -74,19 +74,19 @@ async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_
         .unwrap();
     api.wait_until_ready(false).await;
     assert_eq!(post(&api, &origin, 40).await, None);
-    wait_until("the standby has it all", LIMIT, async || {
+    wait_until("the standby has replayed everything", LIMIT, async || {
         let written = ask(&primary_database, "SELECT pg_current_wal_lsn()::text").await;
         let replayed = ask(&standby_database, "SELECT pg_last_wal_replay_lsn()::text").await;
         (written == replayed).then_some(())
     })
     .await;
     standby.promote();
-    switch.lead_to(standby.port());
+    switch.switch_to(standby.port());
 
     api.wait_until_ready(true).await;
     let since = ask(&primary_database, "SELECT now()::text").await;
     for key in 41..80 {
-        let id = wait_until("a job is taken", LIMIT, async || {
+        let id = wait_until("a job is acknowledged", LIMIT, async || {
             post(&api, &origin, key).await
         })
         .await;
@@ -98,7 +98,7 @@ async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_
     assert_eq!(acknowledged.len(), 79);
     let sql = "SELECT count(*)::text FROM jobs WHERE status = 'succeeded'";
     assert_eq!(ask(&standby_database, sql).await, "79");
-    // Nothing is asked of the former primary any more.
+    // The former primary gets no more queries.
     let sql = format!(
         "SELECT coalesce(string_agg(query, '; '), '') FROM pg_stat_activity WHERE datname = 'postgres' \
          AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND query_start > '{since}'"

@@ -1,11 +1,10 @@
-//! `media-api` and `media-worker` as separate programs on PostgreSQL, Redis and S3.
+//! Tests of `media-api` and `media-worker` as separate programs on PostgreSQL, Redis and S3.
 
 // In tests a failure is a panic that says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod deploy;
 mod failover;
-mod faults;
 mod imports;
 mod monitoring;
 mod object_stores;
@@ -17,8 +16,7 @@ mod scaling;
 mod schema;
 mod secret_files;
 mod shutdown;
-mod soak;
 mod sqlite_file;
 mod start_failures;
-mod tickets;
 mod traces;
+mod wakeups;

@@ -1,34 +1,35 @@
-//! The checksums that object stores get, as an operator sets them.
+//! The checksum headers of requests to object stores.
 
 use media_testkit::{
     bytes::pattern,
-    production::Production,
+    cluster::Cluster,
     store_proxy::{Quirk, StoreProxy},
 };
 
 const REFUSAL: Quirk = Quirk::NoChecksums(400, "InvalidArgument");
 
-/// Imports a small and a large file through a proxy that refuses CRC-32. Gives the number of refusals and the log.
+/// Imports a small and a large file through a proxy that refuses CRC-32. Returns the number of refusals and
+/// the log.
 async fn import_through(setting: Option<&str>) -> (usize, String) {
-    let production = Production::start().await;
-    let proxy = StoreProxy::start(&production.seaweed.endpoint(), REFUSAL).await;
-    let mut production = production.with("AWS_ENDPOINT_URL_S3", &proxy.endpoint());
+    let cluster = Cluster::start().await;
+    let proxy = StoreProxy::start(&cluster.seaweed.endpoint(), REFUSAL).await;
+    let mut cluster = cluster.with("AWS_ENDPOINT_URL_S3", &proxy.endpoint());
     if let Some(setting) = setting {
-        production = production.with("AWS_REQUEST_CHECKSUM_CALCULATION", setting);
+        cluster = cluster.with("AWS_REQUEST_CHECKSUM_CALCULATION", setting);
     }
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
     for (name, size) in [("small", 20_000), ("large", 20 << 20)] {
-        production.origin.add(name, &pattern(size));
-        let id = api.import(&production.origin.url(name), name).await;
+        cluster.origin.add(name, &pattern(size));
+        let id = api.import(&cluster.origin.url(name), name).await;
         api.wait_for(&id, "succeeded").await;
     }
-    let log = std::fs::read_to_string(production.logs().join("worker.log")).unwrap();
+    let log = std::fs::read_to_string(cluster.logs().join("worker.log")).unwrap();
     (proxy.refused(), log)
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_the_checksum_header_is_told_once_in_the_log() {
+async fn a_refusal_of_the_checksum_header_is_logged_once() {
     let (refused, log) = import_through(None).await;
     assert!(refused > 0);
     let told = log.matches("refuses x-amz-checksum-crc32").count();
@@ -36,7 +37,7 @@ async fn a_store_that_refuses_the_checksum_header_is_told_once_in_the_log() {
 }
 
 #[tokio::test]
-async fn with_when_required_the_header_is_never_sent() {
+async fn the_header_is_never_sent_with_when_required() {
     let (refused, log) = import_through(Some("when_required")).await;
     assert_eq!(refused, 0);
     assert!(!log.contains("refuses x-amz-checksum-crc32"), "{log}");

@@ -1,7 +1,8 @@
-//! Who may see and do what.
+//! Permissions of every kind of caller.
 
+mod fixture;
 mod links;
 mod projects;
 mod public;
+mod quotas;
 mod rules;
-mod world;

@@ -1,18 +1,18 @@
-//! When the origin fails: a stable code, a helpful sentence, nothing left in storage, and no other
-//! import the worse for it.
+//! Failures of origins: a stable error code, a helpful detail, nothing left in storage, and no effect on
+//! other imports.
 
 use std::time::Duration;
 
 use media_testkit::{
-    origin::{Authority, Content, Origin, RangedOrigin, Tls},
+    origin::{Authority, Content, FaultyOrigin, RangedOrigin, Tls},
     service::Installation,
     wait_until,
 };
 use serde_json::json;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
-/// What the paths of the misbehaving origin come to.
+/// The paths of the faulty origin, with the expected error codes.
 const FAILURES: [(&str, &str); 46] = [
     ("status/404", "origin_not_found"),
     ("status/410", "origin_gone"),
@@ -22,14 +22,14 @@ const FAILURES: [(&str, &str); 46] = [
     ("status/204", "origin_refused"),
     ("status/206", "origin_refused"),
     ("status/500", "origin_error"),
-    // No answer, or one that never ends.
+    // No response, or one that never ends.
     ("hang", "response_timeout"),
     ("trickle-head", "response_timeout"),
     ("stall", "stalled"),
     ("trickle", "too_slow"),
     ("endless", "too_large"),
     ("length/1000000000000", "too_large"),
-    // An end too soon.
+    // Responses that end too early.
     ("close", "connection_lost"),
     ("informational", "connection_lost"),
     ("reset-head", "connection_lost"),
@@ -37,7 +37,7 @@ const FAILURES: [(&str, &str); 46] = [
     ("short", "incomplete_body"),
     ("half-closed", "incomplete_body"),
     ("cut-chunks", "incomplete_body"),
-    // What is not HTTP.
+    // Invalid HTTP.
     ("not-http", "invalid_response"),
     ("http-0.9", "invalid_response"),
     ("http2", "invalid_response"),
@@ -49,10 +49,10 @@ const FAILURES: [(&str, &str); 46] = [
     ("length/five", "invalid_response"),
     ("length/18446744073709551616", "invalid_response"),
     ("bad-chunks", "invalid_response"),
-    // More than it says: at once, and a little later.
+    // More bytes than announced: at once, and later.
     ("long", "invalid_response"),
     ("long-later", "invalid_response"),
-    // HTTP, but not what was asked for.
+    // Valid HTTP with an unusable response.
     ("bomb", "too_large"),
     ("te-gzip", "unsupported_encoding"),
     ("loop", "bad_redirect"),
@@ -61,7 +61,7 @@ const FAILURES: [(&str, &str); 46] = [
     ("redirect?http:///", "bad_redirect"),
     ("redirect?ftp://origin.test/", "unsupported_scheme"),
     ("redirect?http://127.0.0.3/", "egress_blocked"),
-    // Half, then a reset, and then a second half that does not fit: never spliced.
+    // Half of a body, a reset, and a second half that does not match the first.
     ("range/wrong-start", "incomplete_body"),
     ("range/wrong-total", "incomplete_body"),
     ("range/other-etag", "incomplete_body"),
@@ -69,9 +69,9 @@ const FAILURES: [(&str, &str); 46] = [
 ];
 
 #[tokio::test]
-async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
+async fn every_failure_has_a_code_and_no_side_effects() {
     let (origin, healthy, authority) = (
-        Origin::start().await,
+        FaultyOrigin::start().await,
         RangedOrigin::start().await,
         Authority::generate(),
     );
@@ -85,17 +85,17 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
         .with("MEDIA_LEASE", "5s");
     let service = installation.serve().await;
 
-    let nobody = format!("http://127.0.0.1:{}/", media_testkit::free_port());
+    let closed_port = format!("http://127.0.0.1:{}/", media_testkit::free_port());
     let mut cases = vec![
-        (nobody.clone(), "connect_failed"),
-        (nobody.replace("http:", "https:"), "connect_failed"),
+        (closed_port.clone(), "connect_failed"),
+        (closed_port.replace("http:", "https:"), "connect_failed"),
         (origin.url("").replace("http:", "https:"), "tls_failed"),
         ("http://no-such-host.invalid/".to_owned(), "dns_failed"),
         ("http://127.0.0.2/".to_owned(), "egress_blocked"),
         ("http://[::1]/".to_owned(), "egress_blocked"),
         ("http://0x7f000002/".to_owned(), "egress_blocked"),
     ];
-    // Under another name: who says this is left alone for a while, by every import.
+    // Under another host name, because these responses put the host into back-off for all imports.
     let elsewhere = |path: &str| origin.url(path).replace("127.0.0.1", "localhost");
     cases.push((elsewhere("status/429"), "origin_busy"));
     cases.push((elsewhere("status/503"), "origin_error"));
@@ -115,7 +115,7 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
         secure.push(origin);
     }
 
-    // Four seconds: all the while, others fail.
+    // This import takes four seconds, during which others fail.
     let content = Content::Generated {
         size: 400 << 10,
         seed: 1,
@@ -123,7 +123,7 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
     let url = healthy.add("slow", content.clone());
     healthy.script(|script| script.rate = Some(100 << 10));
     let slow = json!({ "url": url, "resource": "healthy" });
-    let slow = service.enter(&slow, json!({ "max_retries": 0 })).await;
+    let slow = service.create_job(&slow, json!({ "max_retries": 0 })).await;
     let slow = slow["id"].as_str().unwrap();
     service.wait_for(slow, &["running"]).await;
 
@@ -144,17 +144,12 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
     assert_eq!(service.media("healthy").await["sha256"], content.sha256());
     assert_eq!(healthy.requests().len(), 1, "{:?}", healthy.requests());
 
-    wait_until(
-        "only the healthy one is left",
-        Duration::from_secs(30),
-        async || (installation.stored_files().len() == 1).then_some(()),
-    )
-    .await;
+    installation.wait_for_stored_files(1).await;
     wait_until(
         "no connection is left",
         Duration::from_secs(30),
         async || {
-            let open: usize = secure.iter().map(Origin::open).sum();
+            let open: usize = secure.iter().map(FaultyOrigin::open).sum();
             (open + origin.open() == 0).then_some(())
         },
     )
@@ -162,8 +157,8 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_odd_but_whole_is_kept() {
-    let (origin, authority) = (Origin::start().await, Authority::generate());
+async fn unusual_complete_responses_are_stored() {
+    let (origin, authority) = (FaultyOrigin::start().await, Authority::generate());
     let secure = authority.origin(Tls::Good).await;
     let installation =
         Installation::new(MEDIA).with("SSL_CERT_FILE", authority.file().to_str().unwrap());
@@ -185,9 +180,9 @@ async fn what_is_odd_but_whole_is_kept() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_is_never_kept() {
+async fn an_incomplete_body_is_never_stored() {
     let (origin, installation) = (
-        Origin::start().await,
+        FaultyOrigin::start().await,
         Installation::new(MEDIA)
             .with("MEDIA_STALL_TIMEOUT", "1s")
             .with("MEDIA_LEASE", "5s"),
@@ -206,27 +201,24 @@ async fn a_body_that_breaks_is_never_kept() {
             "{path}"
         );
     }
-    // Refused by what it announces, before a byte is stored.
+    // Refused by the announced length, before a byte is stored.
     let arguments = json!({ "url": origin.url("short"), "resource": "broken", "max_bytes": 100 });
-    let job = service.enter(&arguments, json!({})).await;
+    let job = service.create_job(&arguments, json!({})).await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
         .await;
     assert_eq!(job["attributes"]["error"], "too_large", "{job}");
-    wait_until("nothing is left", Duration::from_secs(30), async || {
-        installation.stored_files().is_empty().then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(0).await;
 }
 
 #[tokio::test]
-async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
-    let (origin, installation) = (Origin::start().await, Installation::new(MEDIA));
+async fn only_temporary_failures_are_retried() {
+    let (origin, installation) = (FaultyOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let arguments = |path: &str| json!({ "url": origin.url(path), "resource": "retry", "key": path.replace('/', "-") });
 
     let job = service
-        .enter(&arguments("status/500"), json!({ "max_retries": 1 }))
+        .create_job(&arguments("status/500"), json!({ "max_retries": 1 }))
         .await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
@@ -234,14 +226,16 @@ async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
     assert_eq!(job["attributes"]["retry_count"], 1);
 
     let job = service
-        .enter(&arguments("status/404"), json!({ "max_retries": 5 }))
+        .create_job(&arguments("status/404"), json!({ "max_retries": 5 }))
         .await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
         .await;
     assert_eq!(job["attributes"]["retry_count"], 0);
 
-    let job = service.enter(&arguments("retry-after"), json!({})).await;
+    let job = service
+        .create_job(&arguments("retry-after"), json!({}))
+        .await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["scheduled"])
         .await;
@@ -249,15 +243,15 @@ async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
         let text = job["attributes"][name].as_str().unwrap();
         chrono::DateTime::parse_from_rfc3339(text).unwrap()
     };
-    // And a little later, so that not all come back at once.
+    // A random delay is added, so that not all retries start at once.
     let wait = (at("scheduled_at") - at("updated_at")).num_seconds();
     assert!((3600..=3660).contains(&wait), "{wait}");
 }
 
-/// With the time for an answer that services have: it must not be over before the bytes are read that are too many.
+/// Uses the default response timeout, which must not expire before the limit of interim bytes is reached.
 #[tokio::test]
-async fn interim_answers_without_end_are_invalid() {
-    let origin = Origin::start().await;
+async fn endless_interim_responses_are_invalid() {
+    let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for path in ["flood/100", "flood/103"] {

@@ -1,10 +1,10 @@
-//! Clients that would take all of a service: what they get, and that the others are served.
+//! Limits against clients that use up a service, and service for the other clients.
 
 use std::{net::SocketAddr, time::Duration};
 
 use media_testkit::{
-    service::{Installation, Service},
-    tokens::{claims, secret_token},
+    service::{FAR_FUTURE, Installation, Service},
+    tokens::project_token,
     wait_until,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -15,37 +15,26 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::MEDIA;
+use crate::fixture::{error_code, with_authentication};
 
 mod connections;
 
-const SECRET: &str = "a secret that only the tests know";
-/// How long a service that is under attack may take to answer.
+/// The longest time until a response of a service under attack.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const UPLOAD_START: &str =
     "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\nbytes";
 
-fn token(subject: &str) -> String {
-    let mut all = claims(subject);
-    all["project_id"] = json!(subject);
-    secret_token(SECRET, &all)
-}
-
-fn guarded(limits: &[(&str, &str)]) -> Installation {
-    let installation = Installation::new(MEDIA).with("MEDIA_JWT_SECRET", SECRET);
+fn with_limits(limits: &[(&str, &str)]) -> Installation {
     limits
         .iter()
-        .fold(installation, |i, (name, value)| i.with(name, value))
+        .fold(with_authentication(), |i, (name, value)| {
+            i.with(name, value)
+        })
 }
 
 async fn send(request: RequestBuilder, subject: &str) -> Response {
-    let answer = request.bearer_auth(token(subject)).send();
+    let answer = request.bearer_auth(project_token(subject, subject)).send();
     timeout(ANSWER_LIMIT, answer).await.unwrap().unwrap()
-}
-
-async fn code(answer: Response) -> Value {
-    let document: Value = answer.json().await.unwrap();
-    document["errors"][0]["code"].clone()
 }
 
 async fn connect(service: &Service) -> TcpStream {
@@ -53,28 +42,25 @@ async fn connect(service: &Service) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// Begins a request, and sends no more of its body than this.
+/// Sends the head of an upload and only this part of its body.
 async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream {
     let mut stream = connect(service).await;
     let head = format!(
         "POST /medias/files/r/{subject} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n{body}",
-        token(subject)
+        project_token(subject, subject)
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }
 
-/// Waits until so many uploads are in progress.
+/// Waits until this number of uploads is in progress.
 async fn uploads_begun(installation: &Installation, count: usize) {
-    wait_until("the uploads are in progress", ANSWER_LIMIT, async || {
-        (installation.stored_files().len() == count).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(count).await;
 }
 
 async fn enter_job(service: &Service, subject: &str, arguments: &Value) -> String {
-    let later = json!({ "scheduled_at": "2100-01-01T00:00:00Z" });
+    let later = json!({ "scheduled_at": FAR_FUTURE });
     let document = media_testkit::service::import(arguments, later);
     let answer = send(
         service.http.post(service.url("/jobs")).json(&document),
@@ -97,8 +83,8 @@ async fn listen(service: &Service, subject: &str, job: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
-    let installation = guarded(&[("MEDIA_MAX_STREAMS_PER_CALLER", "2")]);
+async fn event_streams_are_limited_per_caller() {
+    let installation = with_limits(&[("MEDIA_MAX_STREAMS_PER_CALLER", "2")]);
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let [ann, bob] = [
@@ -114,7 +100,7 @@ async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
     let refused = listen(&service, "ann", &ann).await;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(code(refused).await, "too_many_at_once");
+    assert_eq!(error_code(refused).await, "too_many_at_once");
     assert_eq!(listen(&service, "bob", &bob).await.status(), StatusCode::OK);
     drop(streams);
     wait_until(
@@ -126,7 +112,7 @@ async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
 }
 
 #[tokio::test]
-async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
+async fn concurrent_requests_and_uploads_are_limited_per_caller() {
     for (setting, others) in [
         (
             "MEDIA_MAX_REQUESTS_PER_CALLER",
@@ -134,7 +120,7 @@ async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
         ),
         ("MEDIA_MAX_UPLOADS_PER_CALLER", StatusCode::OK),
     ] {
-        let installation = guarded(&[(setting, "2")]);
+        let installation = with_limits(&[(setting, "2")]);
         let service = installation.serve().await;
         let _uploads = [
             begin_upload(&service, "ann", UPLOAD_START).await,
@@ -156,8 +142,8 @@ async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
 }
 
 #[tokio::test]
-async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
-    let installation = guarded(&[
+async fn a_slow_upload_is_ended_and_leaves_nothing() {
+    let installation = with_limits(&[
         ("MEDIA_STALL_TIMEOUT", "1s"),
         ("MEDIA_UPLOAD_MIN_RATE", "100KiB"),
     ]);
@@ -166,7 +152,7 @@ async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
     let mut answer = [0; 12];
     let trickle = async {
         loop {
-            // A byte comes long before the time is over that none may come for.
+            // A byte is sent well before the stall timeout.
             tokio::select! {
                 read = upload.read_exact(&mut answer) => return read,
                 () = sleep(Duration::from_millis(100)) => {}
@@ -176,15 +162,12 @@ async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
     };
     timeout(ANSWER_LIMIT, trickle).await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
-    wait_until("the upload is gone", ANSWER_LIMIT, async || {
-        installation.stored_files().is_empty().then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(0).await;
 }
 
 #[tokio::test]
-async fn refused_bodies_that_trickle_on_keep_nobody_out() {
-    let installation = guarded(&[("MEDIA_MAX_CONNECTIONS", "16")]);
+async fn slow_refused_bodies_do_not_block_other_clients() {
+    let installation = with_limits(&[("MEDIA_MAX_CONNECTIONS", "16")]);
     let service = installation.serve().await;
     let mut refused = Vec::new();
     for _ in 0..32 {
@@ -202,8 +185,8 @@ async fn refused_bodies_that_trickle_on_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_on_reads_why_it_was_refused() {
-    let service = guarded(&[]).serve().await;
+async fn a_client_that_keeps_sending_receives_the_refusal() {
+    let service = with_limits(&[]).serve().await;
     let mut stream = connect(&service).await;
     let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -216,8 +199,8 @@ async fn a_client_that_sends_on_reads_why_it_was_refused() {
 }
 
 #[tokio::test]
-async fn when_all_connections_serve_requests_a_new_one_is_told() {
-    let installation = guarded(&[
+async fn a_new_connection_is_refused_when_all_serve_requests() {
+    let installation = with_limits(&[
         ("MEDIA_MAX_CONNECTIONS", "16"),
         ("MEDIA_MAX_REQUESTS_PER_CALLER", "8"),
     ]);
@@ -228,7 +211,7 @@ async fn when_all_connections_serve_requests_a_new_one_is_told() {
         uploads.push(begin_upload(&service, &subject, UPLOAD_START).await);
     }
     uploads_begun(&installation, 16).await;
-    let told = wait_until("there is no room", ANSWER_LIMIT, async || {
+    let told = wait_until("all connections are in use", ANSWER_LIMIT, async || {
         let mut stream = connect(&service).await;
         let head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(head).await.ok()?;
@@ -246,7 +229,7 @@ async fn when_all_connections_serve_requests_a_new_one_is_told() {
     let document: Value = serde_json::from_str(body).unwrap();
     assert_eq!(document["errors"][0]["code"], "unavailable");
     drop(uploads);
-    wait_until("there is room again", ANSWER_LIMIT, async || {
+    wait_until("connections are free again", ANSWER_LIMIT, async || {
         let answer = service.http.get(service.url("/livez")).send().await;
         answer
             .is_ok_and(|answer| answer.status() == StatusCode::OK)
@@ -256,8 +239,8 @@ async fn when_all_connections_serve_requests_a_new_one_is_told() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections() {
-    let installation = guarded(&[("MEDIA_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
+async fn connections_are_limited_per_address() {
+    let installation = with_limits(&[("MEDIA_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
     let service = installation.serve().await;
     let mut first = connect(&service).await;
     let _others = [connect(&service).await, connect(&service).await];
@@ -275,7 +258,7 @@ async fn an_address_has_so_many_connections() {
 
 #[tokio::test]
 async fn pages_without_a_token_count_against_the_rate_limit_and_probes_do_not() {
-    let service = guarded(&[("MEDIA_RATE_LIMIT", "1")]).serve().await;
+    let service = with_limits(&[("MEDIA_RATE_LIMIT", "1")]).serve().await;
     let mut statuses = Vec::new();
     for _ in 0..40 {
         statuses.push(service.get("/docs").await.status());
@@ -286,8 +269,8 @@ async fn pages_without_a_token_count_against_the_rate_limit_and_probes_do_not() 
 }
 
 #[tokio::test]
-async fn a_page_of_long_items_ends_early_and_the_next_one_goes_on() {
-    let service = guarded(&[("MEDIA_RATE_LIMIT", "off")]).serve().await;
+async fn a_page_of_long_items_ends_early_and_the_next_one_continues() {
+    let service = with_limits(&[("MEDIA_RATE_LIMIT", "off")]).serve().await;
     let url = format!("http://origin.test/{}", "u".repeat(8000));
     let headers = json!({ "x-long": "v".repeat(8000) });
     let mut entered = Vec::new();

@@ -1,13 +1,13 @@
-//! The README's transcripts: run as they stand, in one shell, against a service.
+//! The transcripts in the README, executed in one shell against a service.
 
 use std::process::Stdio;
 
-use media_testkit::service::Installation;
+use media_testkit::{service::Installation, tokens::SIGNING_KEY};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
-/// A command of the README, and what it says the command prints; `…` stands for anything.
+/// A command of the README and its expected output, in which `…` matches any text.
 struct Transcript {
     command: String,
     expected: String,
@@ -34,7 +34,7 @@ fn transcripts(readme: &str) -> Vec<Transcript> {
     found
 }
 
-/// Whether a text is what is expected, up to what `…` stands for.
+/// Returns whether a text matches an expected one, in which `…` matches any text.
 fn fits(text: &str, expected: &str) -> bool {
     let mut rest = text;
     for (n, part) in expected.split('…').enumerate() {
@@ -48,13 +48,12 @@ fn fits(text: &str, expected: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_readme_says_what_happens() {
+async fn the_transcripts_in_the_readme_are_right() {
     const MARK: &str = "=====8<=====";
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
     let transcripts = transcripts(&std::fs::read_to_string(readme).unwrap());
     assert!(transcripts.len() > 20, "{} transcripts", transcripts.len());
-    let key = "a key that signs the tests' links";
-    let installation = Installation::new(MEDIA).with("MEDIA_URL_SIGNING_KEY", key);
+    let installation = Installation::new(MEDIA).with("MEDIA_URL_SIGNING_KEY", SIGNING_KEY);
     let service = installation.serve().await;
     let commands: Vec<&str> = transcripts.iter().map(|t| t.command.as_str()).collect();
     let script = commands.join(&format!("\nprintf '%s' '{MARK}'\n"));
@@ -91,7 +90,7 @@ async fn the_readme_says_what_happens() {
 }
 
 #[test]
-fn a_transcript_that_differs_does_not_fit() {
+fn a_different_transcript_does_not_match() {
     assert!(fits("abc", "abc") && fits("abc", "a…c") && fits("abc", "…") && fits("abc", "ab…"));
     assert!(!fits("abc", "ab") && !fits("abc", "b…") && !fits("abc", "a…d") && !fits("", "a"));
 }

@@ -1,4 +1,4 @@
-//! Nothing that has come is fetched again; nothing is spliced that does not belong together.
+//! Resumed transfers: no byte is fetched twice, and different versions are never combined.
 
 use media_testkit::{
     origin::{Content, RangedOrigin},
@@ -8,41 +8,41 @@ use media_testkit::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::{MEDIA, signals::signal};
+use crate::fixture::MEDIA;
 
-/// Sixteen mebibytes.
+/// The size of the file in bytes.
 const SIZE: u64 = 16 << 20;
-/// Where an origin stops until it is told to go on.
-const MOST: u64 = SIZE / 4 * 3;
+/// The number of bytes that the origin sends before it waits.
+const HELD_AFTER_BYTES: u64 = SIZE / 4 * 3;
 
 fn content(seed: u64) -> Content {
     Content::Generated { size: SIZE, seed }
 }
 
-/// One connection at a time, so that it is known where it was.
+/// Returns an installation that fetches over one connection, so that the resumed position is known.
 fn installation() -> Installation {
     Installation::new(MEDIA).with("MEDIA_FETCH_CONNECTIONS", "1")
 }
 
-/// Most of a file comes, over more than a checkpoint's two seconds, and then nothing.
+/// Makes the origin send most of a file, over more than the two seconds between checkpoints, and then wait.
 fn hold_late(origin: &RangedOrigin) {
-    origin.hold_after(MOST, 4 << 20);
+    origin.hold_after(HELD_AFTER_BYTES, 4 << 20);
 }
 
 async fn import(service: &Service, url: &str) -> Value {
     let job = service
-        .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+        .create_job(&json!({ "url": url, "resource": "r" }), json!({}))
         .await;
     let id = job["id"].as_str().unwrap();
     service.wait_for(id, &["succeeded", "failed"]).await
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_five_times_costs_hardly_a_byte() {
+async fn a_transfer_cut_five_times_fetches_hardly_a_byte_twice() {
     let (origin, installation) = (RangedOrigin::start().await, installation());
     let service = installation.serve().await;
     let url = origin.add("file", content(1));
-    // The last ones bring next to nothing.
+    // The last responses bring nearly no progress.
     let cuts = [1_000_000, 5_000_000, 17, 3_000_001, 1];
     origin.script(|script| script.cut_after = cuts.into());
     let job = import(&service, &url).await;
@@ -60,7 +60,7 @@ async fn a_connection_that_is_cut_five_times_costs_hardly_a_byte() {
 }
 
 #[tokio::test]
-async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced() {
+async fn changed_or_unidentified_bytes_are_fetched_again_and_never_combined() {
     let (origin, installation) = (RangedOrigin::start().await, installation());
     let service = installation.serve().await;
     let cut = |origin: &RangedOrigin| {
@@ -69,15 +69,14 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
             script.hold_after = Some(1_000_000);
         });
     };
-    // Other bytes of the same length, while the first ones are under way.
+    // The file is replaced by another one of the same length during the transfer.
     let url = origin.add("changes", content(1));
     cut(&origin);
     let entered = json!({ "url": url, "resource": "r" });
-    let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
-    wait_until("bytes have come", Duration::from_secs(30), async || {
-        (origin.body_bytes() > 0).then_some(())
-    })
-    .await;
+    let job = service
+        .create_job(&entered, json!({ "max_retries": 0 }))
+        .await;
+    origin.wait_for_body_bytes(1).await;
     origin.add("changes", content(2));
     origin.script(|script| script.hold_after = None);
     let job = service
@@ -86,27 +85,24 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("r").await["sha256"], content(2).sha256());
 
-    // No part can be had, or nothing tells whether it is a part of the same.
+    // The origin serves no ranges, or has no validator that identifies the bytes.
     for weak in [true, false] {
         let url = origin.add("whole", content(3));
         cut(&origin);
         origin.script(|script| {
             script.weak_etag = weak;
-            script.forget_ranges = !weak;
+            script.without_ranges = !weak;
             script.hold_after = None;
         });
         let job = import(&service, &url).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
         assert_eq!(service.media("r").await["sha256"], content(3).sha256());
     }
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
-async fn a_killed_service_goes_on_where_it_was() {
+async fn a_killed_service_resumes_its_imports() {
     let (origin, installation) = (
         RangedOrigin::start().await,
         installation().with("MEDIA_LEASE", "5s"),
@@ -115,51 +111,43 @@ async fn a_killed_service_goes_on_where_it_was() {
     hold_late(&origin);
     let service = installation.serve().await;
     let entered = service
-        .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+        .create_job(&json!({ "url": url, "resource": "r" }), json!({}))
         .await;
     let id = entered["id"].as_str().unwrap();
-    // Past the first checkpoint, two seconds on.
-    wait_until(
-        "three quarters have come",
-        Duration::from_secs(30),
-        async || (origin.body_bytes() >= MOST).then_some(()),
-    )
-    .await;
+    // By now the first checkpoint, after two seconds, is written.
+    origin.wait_for_body_bytes(HELD_AFTER_BYTES).await;
     service.kill().await;
 
-    origin.let_go();
+    origin.release_held();
     let service = installation.serve().await;
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("r").await["sha256"], content(1).sha256());
     let rest = &origin.requests()[1];
     assert_eq!(rest.status, 206, "{rest:?}");
-    assert!(rest.sent < MOST, "{rest:?}");
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    assert!(rest.sent < HELD_AFTER_BYTES, "{rest:?}");
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
-async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
+async fn a_paused_import_resumes_unless_its_partial_file_has_changed() {
     let (origin, installation) = (RangedOrigin::start().await, installation());
     let service = installation.serve().await;
     for touched in [false, true] {
         let url = origin.add("file", content(1));
         hold_late(&origin);
         let entered = service
-            .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+            .create_job(&json!({ "url": url, "resource": "r" }), json!({}))
             .await;
         let id = entered["id"].as_str().unwrap();
         let before = origin.requests().len();
-        wait_until("most has come", Duration::from_secs(30), async || {
+        wait_until("most bytes are sent", Duration::from_secs(30), async || {
             let seen = origin.requests();
             seen.get(before.max(1) - 1)?;
-            (seen.last()?.sent >= MOST).then_some(())
+            (seen.last()?.sent >= HELD_AFTER_BYTES).then_some(())
         })
         .await;
-        signal(&service, id, "pause").await;
+        service.signal(id, "pause").await;
         service.wait_for(id, &["paused"]).await;
         if touched {
             let partial = installation
@@ -170,45 +158,39 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
             let file = std::fs::File::options().write(true).open(partial).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, b"touched", 100).unwrap();
         }
-        origin.let_go();
-        signal(&service, id, "resume").await;
+        origin.release_held();
+        service.signal(id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
         assert_eq!(service.media("r").await["sha256"], content(1).sha256());
         let last = origin.requests().last().cloned().unwrap();
         assert_eq!(last.status, if touched { 200 } else { 206 }, "{last:?}");
     }
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
-async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
+async fn an_attempt_resumes_only_the_same_version_of_a_file() {
     for forgets in [false, true] {
         let (origin, installation) = (RangedOrigin::start().await, installation());
         let service = installation.serve().await;
         let url = origin.add("file", content(1));
         hold_late(&origin);
         let entered = json!({ "url": url, "resource": "r" });
-        let entered = service.enter(&entered, json!({})).await;
+        let entered = service.create_job(&entered, json!({})).await;
         let id = entered["id"].as_str().unwrap();
-        wait_until("most has come", Duration::from_secs(30), async || {
-            (origin.body_bytes() >= MOST).then_some(())
-        })
-        .await;
-        signal(&service, id, "pause").await;
+        origin.wait_for_body_bytes(HELD_AFTER_BYTES).await;
+        service.signal(id, "pause").await;
         service.wait_for(id, &["paused"]).await;
-        // Meanwhile the origin says that they are others, or gives no parts any more.
+        // In the meantime the origin changes the ETag, or stops serving ranges.
         if forgets {
-            origin.forget_ranges();
+            origin.stop_serving_ranges();
         } else {
             origin.change_etag("file");
         }
-        origin.let_go();
+        origin.release_held();
         let before = origin.requests().len();
-        signal(&service, id, "resume").await;
+        service.signal(id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
         assert_eq!(service.media("r").await["sha256"], content(1).sha256());
@@ -218,9 +200,6 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
             after.iter().any(|seen| seen.if_range.is_some()),
             "{after:?}"
         );
-        wait_until("one object is left", Duration::from_secs(30), async || {
-            (installation.stored_files().len() == 1).then_some(())
-        })
-        .await;
+        installation.wait_for_stored_files(1).await;
     }
 }

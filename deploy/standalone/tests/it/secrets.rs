@@ -1,12 +1,12 @@
-//! What is told of an import that fails: where and why, and none of the secrets that it was given.
+//! Failed imports show no secrets in jobs, events and logs.
 
 use media_testkit::{
-    origin::{Origin, VerbatimOrigin},
+    origin::{FaultyOrigin, VerbatimOrigin},
     service::Installation,
 };
 use serde_json::json;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 const SECRETS: [&str; 4] = [
     "s3cr3t-user",
@@ -16,8 +16,8 @@ const SECRETS: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn no_secret_of_an_import_is_written_down_or_shown() {
-    let origin = Origin::start().await;
+async fn no_secret_of_an_import_is_logged_or_shown() {
+    let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA)
         .with("RUST_LOG", "debug,hyper=info,h2=info")
         .with("MEDIA_LOG_FORMAT", "json")
@@ -45,7 +45,9 @@ async fn no_secret_of_an_import_is_written_down_or_shown() {
             "key": number.to_string(),
             "headers": { "Authorization": "Bearer s3cr3t-header" },
         });
-        let job = service.enter(&arguments, json!({ "max_retries": 0 })).await;
+        let job = service
+            .create_job(&arguments, json!({ "max_retries": 0 }))
+            .await;
         let id = job["id"].as_str().unwrap();
         let job = service.wait_for(id, &["failed"]).await;
         let events = service.get(&format!("/jobs/{id}/events")).await;
@@ -54,7 +56,7 @@ async fn no_secret_of_an_import_is_written_down_or_shown() {
             assert!(!told.contains(secret), "{path}: {told}");
         }
     }
-    // Nor is what stands in the wrong place.
+    // A secret in the wrong place is not shown either.
     let wrong = json!({ "url": with_secrets("x"), "resource": "r", "headers": "s3cr3t-header" });
     let refused = service
         .post("/jobs", &media_testkit::service::import(&wrong, json!({})))
@@ -80,15 +82,14 @@ async fn a_failed_import_is_retried_with_its_secrets_after_a_restart() {
     let arguments = json!({
         "url": origin.url(PATH), "resource": "r", "headers": { "Authorization": "Bearer s3cr3t-header" },
     });
-    let job = service.enter(&arguments, json!({})).await;
+    let job = service.create_job(&arguments, json!({})).await;
     let id = job["id"].as_str().unwrap();
     service.wait_for(id, &["failed"]).await;
     assert!(service.stop().await.success());
     origin.add_file("/file", "", b"bytes");
 
     let service = installation.serve().await;
-    let retry = json!({ "data": { "type": "media:signals", "attributes": { "signal": "retry" } } });
-    let answer = service.post(&format!("/jobs/{id}/signal"), &retry).await;
+    let answer = service.signal(id, "retry").await;
     assert_eq!(answer.status(), 200);
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");

@@ -10,7 +10,10 @@ use sea_orm::{
 };
 
 use super::{BlobRepository, into_garbage};
-use crate::{is_unavailable, entities::blob::{self, BlobStatus}};
+use crate::{
+    entities::blob::{self, BlobStatus},
+    is_unavailable,
+};
 
 /// The most blobs that one turn of the collector takes.
 pub const COLLECT_BATCH: u64 = 200;

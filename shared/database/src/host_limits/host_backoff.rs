@@ -23,7 +23,7 @@ const MAX_PRUNED: u64 = 500;
 
 /// The admission of a request to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum BackoffStatus {
     /// It may be sent.
     Free,
     /// It is the probe: other requests wait for its result, which [`HostLimits::clear`] records if it succeeds.
@@ -59,14 +59,14 @@ impl HostLimits {
     }
 
     /// Whether a request to an origin may be sent. After a back-off, one request of all workers is the probe.
-    pub async fn admit(&self, origin: &str) -> Result<Admission, DbErr> {
+    pub async fn admit(&self, origin: &str) -> Result<BackoffStatus, DbErr> {
         let found = host_backoff::Entity::find_by_id(origin)
             .one(self.database.reader())
             .await?;
         let now = self.clock.now();
         match found.map(|row| row.not_before) {
-            None => return Ok(Admission::Free),
-            Some(until) if until > now => return Ok(Admission::Wait(until)),
+            None => return Ok(BackoffStatus::Free),
+            Some(until) if until > now => return Ok(BackoffStatus::Wait(until)),
             Some(_) => {}
         }
         let until = now + PROBE_LIMIT;
@@ -75,8 +75,8 @@ impl HostLimits {
             .filter(host_backoff::Column::Host.eq(origin))
             .filter(host_backoff::Column::NotBefore.lte(now));
         Ok(match self.database.write_query(&take).await? {
-            0 => Admission::Wait(until),
-            _ => Admission::Probe,
+            0 => BackoffStatus::Wait(until),
+            _ => BackoffStatus::Probe,
         })
     }
 

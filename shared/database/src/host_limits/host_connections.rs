@@ -8,7 +8,10 @@ use sea_orm::{
 };
 
 use super::HostLimits;
-use crate::{advisory_lock::{AdvisoryLock, lock}, entities::host_connection};
+use crate::{
+    advisory_lock::{AdvisoryLock, lock},
+    entities::host_connection,
+};
 use media_domain::ids::WorkerId;
 
 /// The time for which a reservation stays valid without a heartbeat.

@@ -15,7 +15,11 @@ use super::{
     retry_delay, secrets,
     transition::{self, Event},
 };
-use crate::{Transaction, entities::{job, media}, media_repository::{self, NewMedia}};
+use crate::{
+    Transaction,
+    entities::{job, media},
+    media_repository::{self, NewMedia},
+};
 
 /// The time for which a job may wait for a host in back-off before that costs attempts.
 const MAX_POSTPONEMENT: TimeDelta = TimeDelta::days(3);

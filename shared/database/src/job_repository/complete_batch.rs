@@ -18,7 +18,12 @@ use sea_orm::{
 };
 
 use super::statements;
-use crate::{Database, Transaction, blob_repository::make_live_sql, entities::media, media_repository::{self, NewMedia}};
+use crate::{
+    Database, Transaction,
+    blob_repository::make_live_sql,
+    entities::media,
+    media_repository::{self, NewMedia},
+};
 
 /// An attempt that has stored its media.
 #[derive(Clone, Debug)]

@@ -3,7 +3,10 @@
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::{JobError, JobRepository, insert::insert};
-use crate::{advisory_lock::{AdvisoryLock, lock}, entities::job};
+use crate::{
+    advisory_lock::{AdvisoryLock, lock},
+    entities::job,
+};
 
 /// Counts no further than needed. The index `jobs_unfinished` serves it.
 const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE project_id = $1 \

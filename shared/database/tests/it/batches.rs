@@ -3,10 +3,24 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use media_domain::{permissions::ProjectSelector, blob::BlobOwner, caller::{Caller, Creator}, ids::{JobId, WorkerId}, job::{JobStatus, Unicity}, media::MediaPath};
-use media_database::{Database, job_repository::{Claimed, Created, JobError, SlotUse}, media_repository::{Found, NewMedia}};
+use media_database::{
+    Database,
+    job_repository::{Claimed, Created, JobError, SlotUse},
+    media_repository::{Found, NewMedia},
+};
+use media_domain::{
+    blob::BlobOwner,
+    caller::{Caller, Creator},
+    ids::{JobId, WorkerId},
+    job::{JobStatus, Unicity},
+    media::MediaPath,
+    permissions::ProjectSelector,
+};
 
-use crate::ledgers::{KNOWN, Repositories, import_to, new_media, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{KNOWN, Repositories, import_to, new_media, path},
+};
 
 on_every_database!(
     many_at_once_each_get_their_own,
@@ -15,8 +29,8 @@ on_every_database!(
 
 async fn many_at_once_each_get_their_own(database: Database) {
     const JOBS: usize = 40;
-    let ledgers = Repositories::open(&database);
-    let jobs = &ledgers.jobs;
+    let repositories = Repositories::open(&database);
+    let jobs = &repositories.jobs;
     let new = |n: usize| {
         // Some want the same unicity.
         let unicity = n
@@ -42,7 +56,7 @@ async fn many_at_once_each_get_their_own(database: Database) {
             "r1" | "r2" => "same",
             other => other,
         };
-        ledgers.staged_media(claimed.lease, path(place))
+        repositories.staged_media(claimed.lease, path(place))
     });
     let staged = join_all(staged).await;
     // One has lost its lease, and one its blob.
@@ -51,7 +65,7 @@ async fn many_at_once_each_get_their_own(database: Database) {
         claimed.iter().find(is_of).unwrap().lease
     };
     jobs.release(of("r3")).await.unwrap();
-    ledgers.blobs.abandon_attempt(of("r5")).await.unwrap();
+    repositories.blobs.abandon_attempt(of("r5")).await.unwrap();
     let all = (1..).zip(&claimed).zip(staged);
     let ended = all.map(async |((size, claimed), media)| {
         let media = NewMedia { size, ..media };
@@ -73,27 +87,34 @@ async fn many_at_once_each_get_their_own(database: Database) {
     }
     assert_eq!(succeeded, entered - 2);
     // Garbage is that of the one that lost it, and of the first of the two at one place.
-    assert_eq!(ledgers.blobs_by_status().await, [1, entered as u64 - 3, 2]);
+    assert_eq!(
+        repositories.blobs_by_status().await,
+        [1, entered as u64 - 3, 2]
+    );
 }
 
 /// Some of the same, some of nothing, with and without a key, and one that is in more projects than are
 /// read.
 async fn many_lookups_at_once_each_find_their_own(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let owner = BlobOwner::Upload;
     let mut places: Vec<(MediaPath, Found)> = Vec::new();
     for n in 0..7 {
         for key in [None, Some(format!("key {n}"))] {
             let place = MediaPath::new("shelf", key.as_deref()).unwrap();
             let place = key.map_or_else(|| path(&format!("r{n}")), |_| place);
-            let blob = ledgers.blobs.stage(owner, None).await.unwrap();
+            let blob = repositories.blobs.stage(owner, None).await.unwrap();
             let media = new_media(place.clone(), blob.id);
-            let media = ledgers.medias.publish(media).await.unwrap();
+            let media = repositories.medias.publish(media).await.unwrap();
             places.push((place, Found::One(Box::new(media))));
         }
     }
     for project in ["a", "b", "c"] {
-        let blob = ledgers.blobs.stage(owner, Some(project)).await.unwrap();
+        let blob = repositories
+            .blobs
+            .stage(owner, Some(project))
+            .await
+            .unwrap();
         let media = NewMedia {
             creator: Creator {
                 project_id: Some(project.to_owned()),
@@ -101,7 +122,7 @@ async fn many_lookups_at_once_each_find_their_own(database: Database) {
             },
             ..new_media(path("several"), blob.id)
         };
-        ledgers.medias.publish(media).await.unwrap();
+        repositories.medias.publish(media).await.unwrap();
     }
     places.push((path("several"), Found::Several));
     places.push((path("nothing"), Found::Nothing));
@@ -113,9 +134,11 @@ async fn many_lookups_at_once_each_find_their_own(database: Database) {
 
     let sight = Caller::Unrestricted.media_read_scope();
     let asked: Vec<&(MediaPath, Found)> = (0..5).flat_map(|_| &places).collect();
-    let found = asked
-        .iter()
-        .map(|(place, _)| ledgers.medias.find(place, &sight, &ProjectSelector::Any));
+    let found = asked.iter().map(|(place, _)| {
+        repositories
+            .medias
+            .find(place, &sight, &ProjectSelector::Any)
+    });
     for (found, (place, expected)) in join_all(found).await.into_iter().zip(asked) {
         assert_eq!(found.unwrap(), *expected, "{place:?}");
     }

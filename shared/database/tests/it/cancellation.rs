@@ -10,15 +10,28 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use media_database::{
+    Database,
+    blob_repository::BlobRepository,
+    host_limits::HostLimits,
+    job_repository::{Created, HeartbeatRequest, JobRepository, Reschedule, SlotUse, StrayLeases},
+    media_repository::NewMedia,
+};
+use media_domain::{
+    blob::{BlobOwner, Checkpoint, ResumeLocation, ResumePoint, StagedBlob},
+    caller::{Caller, Creator},
+    ids::{JobId, WorkerId},
+    job::{Failure, FailureCode, Lease, Priority, Signal, Unicity},
+    media::MediaPath,
+};
+use media_ingest::collector::collect;
 use media_migrations::integrity;
-use media_database::{Database, blob_repository::BlobRepository, job_repository::{HeartbeatRequest, Created, JobRepository, Reschedule, SlotUse, StrayLeases}, media_repository::NewMedia, host_limits::HostLimits};
-use media_domain::{blob::{BlobOwner, Checkpoint, StagedBlob, ResumeLocation, ResumePoint}, caller::{Caller, Creator}, ids::{JobId, WorkerId}, job::{Failure, FailureCode, Priority, Signal, Unicity, Lease}, media::MediaPath};
 use media_storage::{BlobStore, disk::DiskStore};
 use media_testkit::databases::TestDatabase;
 use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
 use tokio::sync::Notify;
 
-use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, new_media, path};
+use media_testkit::repositories::{KNOWN, LEASE, Repositories, import_to, new_media, path};
 
 const PROJECT: &str = "press";
 /// No operation has more await points than this.
@@ -170,7 +183,7 @@ impl Operation {
 
 /// The repositories under test, and clients whose writes have to survive.
 struct Bench {
-    ledgers: Repositories,
+    repositories: Repositories,
     store: Arc<dyn BlobStore>,
     _directory: tempfile::TempDir,
     acknowledged: Vec<JobId>,
@@ -184,7 +197,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let store = DiskStore::open(directory.path().into()).await.unwrap();
         Self {
-            ledgers: Repositories::open(database),
+            repositories: Repositories::open(database),
             store: Arc::new(store),
             _directory: directory,
             acknowledged: Vec::new(),
@@ -194,8 +207,8 @@ impl Bench {
 
     /// Runs an operation for a number of polls, beside clients that stay. Says whether it ended.
     async fn attempt(&mut self, operation: Operation, polls: usize) -> bool {
-        let ledgers = self.ledgers.clone();
-        let running = self.prepare(operation, &ledgers).await;
+        let repositories = self.repositories.clone();
+        let running = self.prepare(operation, &repositories).await;
         let witnesses = self.witnesses();
         let ended = poll_times(running, polls).await;
         self.acknowledge(witnesses).await;
@@ -204,10 +217,10 @@ impl Bench {
 
     /// Runs an operation whose units have a limit, beside clients whose units have none.
     async fn interrupt(&mut self, operation: Operation, limit: Duration) {
-        let mut ledgers = self.ledgers.clone();
-        let prepared = ledgers.clone();
-        ledgers.limit_units(limit);
-        let running = self.prepare_on(operation, &prepared, &ledgers).await;
+        let mut repositories = self.repositories.clone();
+        let prepared = repositories.clone();
+        repositories.limit_units(limit);
+        let running = self.prepare_on(operation, &prepared, &repositories).await;
         let witnesses = self.witnesses();
         running.await;
         self.acknowledge(witnesses).await;
@@ -219,9 +232,9 @@ impl Bench {
             .map(|_| {
                 self.number += 1;
                 let job = import_to(&path(&format!("witness {}", self.number)));
-                let far = self.ledgers.clock.now() + chrono::TimeDelta::days(3650);
+                let far = self.repositories.clock.now() + chrono::TimeDelta::days(3650);
                 let job = job.scheduled_at(Some(far));
-                let jobs = self.ledgers.jobs.clone();
+                let jobs = self.repositories.jobs.clone();
                 tokio::spawn(async move { created(&jobs, job).await })
             })
             .collect()
@@ -233,26 +246,26 @@ impl Bench {
         }
     }
 
-    async fn prepare(&mut self, operation: Operation, ledgers: &Repositories) -> Running {
-        self.prepare_on(operation, ledgers, ledgers).await
+    async fn prepare(&mut self, operation: Operation, repositories: &Repositories) -> Running {
+        self.prepare_on(operation, repositories, repositories).await
     }
 
-    /// Brings about what an operation needs, on `ready`, and makes the operation, on `ledgers`.
+    /// Brings about what an operation needs, on `ready`, and makes the operation, on `repositories`.
     #[allow(clippy::too_many_lines, reason = "a line or two for each operation")]
     async fn prepare_on(
         &mut self,
         operation: Operation,
         ready: &Repositories,
-        ledgers: &Repositories,
+        repositories: &Repositories,
     ) -> Running {
         self.number += 1;
         let place = path(&format!("place {}", self.number));
         let (jobs, blobs, medias) = (
-            ledgers.jobs.clone(),
-            ledgers.blobs.clone(),
-            ledgers.medias.clone(),
+            repositories.jobs.clone(),
+            repositories.blobs.clone(),
+            repositories.medias.clone(),
         );
-        let origins = HostLimits::new(ledgers.database.clone(), ledgers.clock.clock());
+        let origins = HostLimits::new(repositories.database.clone(), repositories.clock.clock());
         let worker = WorkerId::generate();
         let host = format!("host-{}.test", self.number);
         match operation {
@@ -405,7 +418,7 @@ impl Bench {
                 staged(&ready.blobs).await;
                 ready.clock.advance(Duration::from_mins(3));
                 let store = Arc::clone(&self.store);
-                ignore(async move { blobs.collect(&store).await })
+                ignore(async move { collect(&blobs, &store).await })
             }
             Operation::Publish => {
                 let media = upload(&ready.blobs, &place).await;
@@ -424,17 +437,17 @@ impl Bench {
             Operation::LeaveAlone => {
                 ignore(async move { origins.back_off(&host, Duration::from_secs(5)).await })
             }
-            Operation::Visit => ignore(async move { origins.visit(&host, worker, 1, 4).await }),
+            Operation::Visit => {
+                ignore(async move { origins.acquire_connections(&host, worker, 1, 4).await })
+            }
             Operation::Leave => {
                 let seen = HostLimits::new(ready.database.clone(), ready.clock.clock());
-                seen.visit(&host, worker, 1, 4).await.unwrap();
-                ignore(async move { origins.leave(&host, worker).await })
+                seen.acquire_connections(&host, worker, 1, 4).await.unwrap();
+                ignore(async move { origins.release_connections(&host, worker).await })
             }
             Operation::PruneOrigins => {
                 let seen = HostLimits::new(ready.database.clone(), ready.clock.clock());
-                seen.back_off(&host, Duration::from_secs(1))
-                    .await
-                    .unwrap();
+                seen.back_off(&host, Duration::from_secs(1)).await.unwrap();
                 ready.clock.advance(Duration::from_secs(20));
                 ignore(async move { origins.prune().await })
             }
@@ -455,19 +468,27 @@ impl Bench {
         let lease = running(ready, place).await;
         let owner = BlobOwner::Attempt(lease);
         let blob = ready.blobs.stage(owner, Some(PROJECT)).await.unwrap();
-        ready.blobs.save_checkpoint(&blob, &checkpoint()).await.unwrap();
+        ready
+            .blobs
+            .save_checkpoint(&blob, &checkpoint())
+            .await
+            .unwrap();
         ready.jobs.release(lease).await.unwrap();
         claim(ready, lease.job_id).await
     }
 
-    async fn published(&self, ready: &Repositories, place: &MediaPath) -> media_domain::ids::MediaId {
+    async fn published(
+        &self,
+        ready: &Repositories,
+        place: &MediaPath,
+    ) -> media_domain::ids::MediaId {
         let media = upload(&ready.blobs, place).await;
         ready.medias.publish(media).await.unwrap().id
     }
 
     /// Checks the promises between the tables, as another program sees them.
     async fn check(&self, operation: Operation) {
-        let found = integrity::find_violations(self.ledgers.database.reader()).await;
+        let found = integrity::find_violations(self.repositories.database.reader()).await;
         let found = found.unwrap();
         assert!(found.is_empty(), "{operation:?}: {found:?}");
     }
@@ -481,7 +502,10 @@ impl Bench {
             assert_eq!(count(&connection, sql).await, 0);
         }
         for id in &self.acknowledged {
-            assert!(self.ledgers.jobs.find(*id).await.unwrap().is_some(), "{id}");
+            assert!(
+                self.repositories.jobs.find(*id).await.unwrap().is_some(),
+                "{id}"
+            );
         }
         connection.close().await.unwrap();
     }
@@ -554,7 +578,7 @@ fn checkpoint() -> Checkpoint {
     Checkpoint {
         prefix: ResumePoint {
             bytes: 2,
-            kept: ResumeLocation::Disk,
+            location: ResumeLocation::Disk,
         },
         sha256_state: String::new(),
         origin: serde_json::Value::Null,

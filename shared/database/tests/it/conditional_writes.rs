@@ -1,10 +1,16 @@
 //! Conditions of writes hold in the transaction that writes: of several writers with one condition one wins.
 
 use futures_util::future::join_all;
+use media_database::{
+    Database,
+    media_repository::{NewMedia, PublishError},
+};
 use media_domain::{blob::BlobOwner, media::WritePrecondition};
-use media_database::{Database, media_repository::{NewMedia, PublishError}};
 
-use crate::ledgers::{Repositories, new_media, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{Repositories, new_media, path},
+};
 
 on_every_database!(
     of_many_first_writers_one_wins,
@@ -13,8 +19,12 @@ on_every_database!(
 
 const WRITERS: u8 = 8;
 
-async fn staged(ledgers: &Repositories, number: u8) -> NewMedia {
-    let blob = ledgers.blobs.stage(BlobOwner::Upload, None).await.unwrap();
+async fn staged(repositories: &Repositories, number: u8) -> NewMedia {
+    let blob = repositories
+        .blobs
+        .stage(BlobOwner::Upload, None)
+        .await
+        .unwrap();
     NewMedia {
         sha256: media_domain::media::Sha256::from_bytes([number; 32]),
         ..new_media(path("r"), blob.id)
@@ -22,11 +32,15 @@ async fn staged(ledgers: &Repositories, number: u8) -> NewMedia {
 }
 
 /// Publishes as many media at one path under one condition. Gives the digests of those that were recorded.
-async fn race(ledgers: &Repositories, first: u8, condition: &WritePrecondition) -> Vec<String> {
+async fn race(
+    repositories: &Repositories,
+    first: u8,
+    condition: &WritePrecondition,
+) -> Vec<String> {
     let mut writers = Vec::new();
     for number in first..first + WRITERS {
-        let new = staged(ledgers, number).await;
-        let (medias, condition) = (ledgers.medias.clone(), condition.clone());
+        let new = staged(repositories, number).await;
+        let (medias, condition) = (repositories.medias.clone(), condition.clone());
         writers.push(tokio::spawn(async move {
             medias.publish_if(new, condition).await
         }));
@@ -42,24 +56,24 @@ async fn race(ledgers: &Repositories, first: u8, condition: &WritePrecondition) 
     recorded
 }
 
-async fn there(ledgers: &Repositories) -> String {
-    let media = ledgers.medias.find_in(&path("r"), None).await.unwrap();
+async fn there(repositories: &Repositories) -> String {
+    let media = repositories.medias.find_in(&path("r"), None).await.unwrap();
     media.unwrap().sha256
 }
 
 async fn of_many_first_writers_one_wins(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let is_free = WritePrecondition::new(None, Some(b"*".to_vec()));
-    let recorded = race(&ledgers, 1, &is_free).await;
-    assert_eq!(recorded, [there(&ledgers).await]);
+    let recorded = race(&repositories, 1, &is_free).await;
+    assert_eq!(recorded, [there(&repositories).await]);
 }
 
 async fn of_many_writers_that_replace_the_same_one_wins(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let first = staged(&ledgers, 100).await;
-    ledgers.medias.publish(first).await.unwrap();
-    let current = format!("\"{}\"", there(&ledgers).await);
+    let repositories = Repositories::open(&database);
+    let first = staged(&repositories, 100).await;
+    repositories.medias.publish(first).await.unwrap();
+    let current = format!("\"{}\"", there(&repositories).await);
     let is_current = WritePrecondition::new(Some(current.into_bytes()), None);
-    let recorded = race(&ledgers, 1, &is_current).await;
-    assert_eq!(recorded, [there(&ledgers).await]);
+    let recorded = race(&repositories, 1, &is_current).await;
+    assert_eq!(recorded, [there(&repositories).await]);
 }

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use media_database::{Database, host_limits::{LONGEST, HostLimits, PROBE_TIME, Turn}};
+use media_database::{
+    Database,
+    host_limits::{BackoffStatus, HostLimits, MAX_BACKOFF, PROBE_LIMIT},
+};
 use media_domain::ids::WorkerId;
 use sea_orm::DatabaseBackend;
 
-use crate::ledgers::{ManualClock, on_every_database};
+use media_testkit::{on_every_database, repositories::ManualClock};
 
 on_every_database!(
     the_longer_wish_of_a_host_holds,
@@ -19,7 +22,7 @@ on_every_database!(
 const HOST: &str = "origin.test:443";
 
 fn open(database: &Database) -> (HostLimits, ManualClock) {
-    let clock = ManualClock::new();
+    let clock = ManualClock::default();
     (HostLimits::new(database.clone(), clock.clock()), clock)
 }
 
@@ -38,9 +41,9 @@ async fn the_longer_wish_of_a_host_holds(database: Database) {
     clock.advance(Duration::from_secs(20));
     assert_eq!(origins.not_before(HOST).await.unwrap(), None);
 
-    origins.back_off(HOST, LONGEST * 10).await.unwrap();
+    origins.back_off(HOST, MAX_BACKOFF * 10).await.unwrap();
     let until = origins.not_before(HOST).await.unwrap();
-    assert_eq!(until, Some(clock.now() + LONGEST), "whatever it asks");
+    assert_eq!(until, Some(clock.now() + MAX_BACKOFF), "whatever it asks");
 }
 
 async fn a_wish_is_forgotten_when_it_is_over(database: Database) {
@@ -60,22 +63,22 @@ async fn a_wish_is_forgotten_when_it_is_over(database: Database) {
 
 async fn one_request_goes_first_when_it_is_over(database: Database) {
     let (origins, clock) = open(&database);
-    let turn = async || origins.turn(HOST).await.unwrap();
-    assert_eq!(turn().await, Admission::Free);
+    let turn = async || origins.admit(HOST).await.unwrap();
+    assert_eq!(turn().await, BackoffStatus::Free);
     origins
         .back_off(HOST, Duration::from_mins(1))
         .await
         .unwrap();
     let until = clock.now() + Duration::from_mins(1);
-    assert_eq!(turn().await, Admission::Wait(until));
+    assert_eq!(turn().await, BackoffStatus::Wait(until));
     clock.advance(Duration::from_mins(1));
-    assert_eq!(turn().await, Admission::Probe);
-    assert_eq!(turn().await, Admission::Wait(clock.now() + PROBE_TIME));
+    assert_eq!(turn().await, BackoffStatus::Probe);
+    assert_eq!(turn().await, BackoffStatus::Wait(clock.now() + PROBE_LIMIT));
     // It was not heard of again, so another goes.
-    clock.advance(PROBE_TIME);
-    assert_eq!(turn().await, Admission::Probe);
+    clock.advance(PROBE_LIMIT);
+    assert_eq!(turn().await, BackoffStatus::Probe);
     origins.clear(HOST).await.unwrap();
-    assert_eq!(turn().await, Admission::Free);
+    assert_eq!(turn().await, BackoffStatus::Free);
 }
 
 async fn workers_share_a_host_and_take_what_others_leave(database: Database) {
@@ -84,7 +87,12 @@ async fn workers_share_a_host_and_take_what_others_leave(database: Database) {
     let mut workers = [WorkerId::generate(), WorkerId::generate()];
     workers.sort();
     let [first, second] = workers;
-    let visit = async |worker, in_use| origins.visit(HOST, worker, in_use, MOST).await.unwrap();
+    let visit = async |worker, in_use| {
+        origins
+            .acquire_connections(HOST, worker, in_use, MOST)
+            .await
+            .unwrap()
+    };
     assert_eq!(visit(first, 0).await, MOST);
     if database.backend() == DatabaseBackend::Sqlite {
         // One process has the file, and so the host, for itself.
@@ -96,10 +104,12 @@ async fn workers_share_a_host_and_take_what_others_leave(database: Database) {
     assert_eq!(visit(first, MOST).await, MOST, "nothing is taken from it");
     assert_eq!(visit(first, 3).await, MOST / 2);
     assert_eq!(visit(second, 0).await, MOST / 2);
-    let other_host = origins.visit("other.test:443", second, 0, MOST).await;
+    let other_host = origins
+        .acquire_connections("other.test:443", second, 0, MOST)
+        .await;
     assert_eq!(other_host.unwrap(), MOST);
 
-    origins.leave(HOST, first).await.unwrap();
+    origins.release_connections(HOST, first).await.unwrap();
     assert_eq!(visit(second, 8).await, MOST);
     // One that dies says nothing.
     clock.advance(Duration::from_secs(6));

@@ -2,13 +2,30 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use media_domain::{secret::Secret, ids::{JobId, WorkerId}, job::{Failure, FailureCode, ImportArguments, JobClass as _, JobStatus, MediaImport, Priority, Signal, Unicity, Lease, arguments::RawImportArguments}};
-use media_database::{Database, entities::job, job_repository::{HeartbeatRequest, Claimed, QueueStats, Created, JobRepository, JobError, NewJob, Reschedule, SecretsCipher, Signalled}};
+use media_database::{
+    Database,
+    entities::job,
+    job_repository::{
+        Claimed, Created, HeartbeatRequest, JobError, JobRepository, NewJob, QueueStats,
+        Reschedule, SecretsCipher, Signalled,
+    },
+};
+use media_domain::{
+    ids::{JobId, WorkerId},
+    job::{
+        Failure, FailureCode, ImportArguments, JobClass as _, JobStatus, Lease, MediaImport,
+        Priority, Signal, Unicity, arguments::RawImportArguments,
+    },
+    secret::Secret,
+};
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
 };
 
-use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{KNOWN, LEASE, Repositories, import_to, path},
+};
 
 on_every_database!(
     the_most_urgent_is_claimed_first_and_the_oldest_among_equals,
@@ -43,8 +60,11 @@ fn beat(lease: Lease) -> HeartbeatRequest {
     }
 }
 
-async fn create(ledgers: &Repositories, resource: &str) -> media_database::entities::job::Model {
-    match ledgers
+async fn create(
+    repositories: &Repositories,
+    resource: &str,
+) -> media_database::entities::job::Model {
+    match repositories
         .jobs
         .create(import_to(&path(resource)))
         .await
@@ -55,8 +75,8 @@ async fn create(ledgers: &Repositories, resource: &str) -> media_database::entit
     }
 }
 
-async fn claim(ledgers: &Repositories) -> Claimed {
-    let claimed = ledgers
+async fn claim(repositories: &Repositories) -> Claimed {
+    let claimed = repositories
         .jobs
         .claim(WorkerId::generate(), &KNOWN)
         .await
@@ -69,21 +89,21 @@ fn failure(code: FailureCode) -> Failure {
 }
 
 async fn the_most_urgent_is_claimed_first_and_the_oldest_among_equals(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let mut expected = Vec::new();
     for priority in [0, 5, -100, 5, 100, 0] {
         let new = import_to(&path("r")).priority(Priority::new(priority).unwrap());
-        let Created::New(job) = ledgers.jobs.create(new).await.unwrap() else {
+        let Created::New(job) = repositories.jobs.create(new).await.unwrap() else {
             panic!("existed")
         };
         expected.push((std::cmp::Reverse(priority), job.id));
     }
     expected.sort();
     for (_, id) in expected {
-        assert_eq!(claim(&ledgers).await.job.id, id);
+        assert_eq!(claim(&repositories).await.job.id, id);
     }
     assert!(
-        ledgers
+        repositories
             .jobs
             .claim(WorkerId::generate(), &KNOWN)
             .await
@@ -94,12 +114,12 @@ async fn the_most_urgent_is_claimed_first_and_the_oldest_among_equals(database: 
 
 async fn no_two_workers_claim_the_same_job(database: Database) {
     const JOBS: usize = 60;
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     for _ in 0..JOBS {
-        create(&ledgers, "r").await;
+        create(&repositories, "r").await;
     }
     let workers = (0..8).map(|_| {
-        let jobs = ledgers.jobs.clone();
+        let jobs = repositories.jobs.clone();
         tokio::spawn(async move {
             let worker = WorkerId::generate();
             let mut claimed = Vec::new();
@@ -114,7 +134,7 @@ async fn no_two_workers_claim_the_same_job(database: Database) {
         all.extend(worker.await.unwrap());
     }
     // With SKIP LOCKED a worker may find nothing while others hold the last rows: none is lost.
-    while let Some(found) = ledgers
+    while let Some(found) = repositories
         .jobs
         .claim(WorkerId::generate(), &KNOWN)
         .await
@@ -127,11 +147,11 @@ async fn no_two_workers_claim_the_same_job(database: Database) {
 }
 
 async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let unicity = Some(Unicity::new("only one").unwrap());
     let racers: Vec<_> = (0..16)
         .map(|_| {
-            let jobs = ledgers.jobs.clone();
+            let jobs = repositories.jobs.clone();
             let new = import_to(&path("r")).unicity(unicity.clone());
             tokio::spawn(async move { jobs.create(new).await.unwrap() })
         })
@@ -152,15 +172,15 @@ async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
     assert_eq!((entered, ids.len()), (1, 1));
 
     // Once the job has ended, the unicity is free; a `retry` of the old one then meets the new.
-    let old = claim(&ledgers).await;
+    let old = claim(&repositories).await;
     let hopeless = failure(FailureCode::OriginGone);
-    ledgers.jobs.fail(old.lease, hopeless).await.unwrap();
+    repositories.jobs.fail(old.lease, hopeless).await.unwrap();
     let again = import_to(&path("r")).unicity(unicity);
     assert!(matches!(
-        ledgers.jobs.create(again).await.unwrap(),
+        repositories.jobs.create(again).await.unwrap(),
         Created::New(_)
     ));
-    let refused = ledgers.jobs.signal(old.job.id, Signal::Retry).await;
+    let refused = repositories.jobs.signal(old.job.id, Signal::Retry).await;
     assert!(
         matches!(refused, Err(JobError::UnicityTaken)),
         "{refused:?}"
@@ -168,84 +188,88 @@ async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
 }
 
 async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Database) {
-    let ledgers = Repositories::open(&database);
-    create(&ledgers, "r").await;
-    let lost = claim(&ledgers).await;
-    let media = ledgers.staged_media(lost.lease, path("r")).await;
+    let repositories = Repositories::open(&database);
+    create(&repositories, "r").await;
+    let lost = claim(&repositories).await;
+    let media = repositories.staged_media(lost.lease, path("r")).await;
 
-    ledgers.clock.advance(LEASE);
+    repositories.clock.advance(LEASE);
     assert_eq!(
-        ledgers.jobs.rescue_expired().await.unwrap(),
+        repositories.jobs.rescue_expired().await.unwrap(),
         0,
         "the lease still holds"
     );
-    ledgers.clock.advance(Duration::from_micros(1));
-    assert_eq!(ledgers.jobs.rescue_expired().await.unwrap(), 1);
+    repositories.clock.advance(Duration::from_micros(1));
+    assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 1);
 
-    let second = claim(&ledgers).await;
+    let second = claim(&repositories).await;
     assert_eq!((second.job.id, second.lease.attempt), (lost.job.id, 2));
     assert_eq!(second.job.retry_count, 1);
 
     // The lost worker comes back.
     assert_eq!(
-        ledgers.jobs.heartbeat(&[beat(lost.lease)]).await.unwrap(),
+        repositories
+            .jobs
+            .heartbeat(&[beat(lost.lease)])
+            .await
+            .unwrap(),
         []
     );
     let refused = [
-        ledgers.jobs.complete(lost.lease, media).await.err(),
-        ledgers
+        repositories.jobs.complete(lost.lease, media).await.err(),
+        repositories
             .jobs
             .fail(lost.lease, failure(FailureCode::OriginError))
             .await
             .err(),
-        ledgers.jobs.release(lost.lease).await.err(),
-        ledgers.jobs.stopped(lost.lease).await.err(),
+        repositories.jobs.release(lost.lease).await.err(),
+        repositories.jobs.stopped(lost.lease).await.err(),
     ];
     for error in refused {
         assert!(matches!(error, Some(JobError::LeaseLost)), "{error:?}");
     }
-    assert_eq!(ledgers.media("r").await, None);
-    let job = ledgers.jobs.find(lost.job.id).await.unwrap().unwrap();
+    assert_eq!(repositories.media("r").await, None);
+    let job = repositories.jobs.find(lost.job.id).await.unwrap().unwrap();
     assert_eq!(job, second.job);
 }
 
 async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let new = import_to(&path("r")).max_retries(2);
-    ledgers.jobs.create(new).await.unwrap();
+    repositories.jobs.create(new).await.unwrap();
     let mut id = None;
     for _ in 0..3 {
-        id = Some(claim(&ledgers).await.job.id);
-        ledgers.clock.advance(LEASE * 2);
-        ledgers.jobs.rescue_expired().await.unwrap();
+        id = Some(claim(&repositories).await.job.id);
+        repositories.clock.advance(LEASE * 2);
+        repositories.jobs.rescue_expired().await.unwrap();
     }
-    let job = ledgers.jobs.find(id.unwrap()).await.unwrap().unwrap();
+    let job = repositories.jobs.find(id.unwrap()).await.unwrap().unwrap();
     assert_eq!(job.status, JobStatus::Failed);
     assert_eq!(job.error.as_deref(), Some("worker_lost"));
     assert_eq!((job.retry_count, job.attempt), (2, 3));
 }
 
 async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     for _ in 0..3 {
-        create(&ledgers, "r").await;
+        create(&repositories, "r").await;
     }
     let (one, two, three) = (
-        claim(&ledgers).await,
-        claim(&ledgers).await,
-        claim(&ledgers).await,
+        claim(&repositories).await,
+        claim(&repositories).await,
+        claim(&repositories).await,
     );
-    let signalled = ledgers
+    let signalled = repositories
         .jobs
         .signal(two.job.id, Signal::Pause)
         .await
         .unwrap();
     assert!(matches!(signalled, Signalled::Requested(_)));
-    assert!(ledgers.jobs.delete(three.job.id).await.unwrap());
+    assert!(repositories.jobs.delete(three.job.id).await.unwrap());
 
-    ledgers.clock.advance(LEASE / 2);
+    repositories.clock.advance(LEASE / 2);
     let beats = [one.lease, two.lease, three.lease].map(beat);
-    let mut pulses = ledgers.jobs.heartbeat(&beats).await.unwrap();
+    let mut pulses = repositories.jobs.heartbeat(&beats).await.unwrap();
     pulses.sort_by_key(|pulse| pulse.lease.job_id);
     assert_eq!(pulses.len(), 2);
     assert_eq!((pulses[0].lease, pulses[0].signal), (one.lease, None));
@@ -254,89 +278,93 @@ async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Databas
         (two.lease, Some(Signal::Pause))
     );
 
-    let job = ledgers.jobs.find(one.job.id).await.unwrap().unwrap();
+    let job = repositories.jobs.find(one.job.id).await.unwrap().unwrap();
     assert_eq!(
         (job.progress, job.bytes_done, job.bytes_total),
         (10, 1, Some(10))
     );
-    assert_eq!(job.lease_until, Some(ledgers.clock.now() + LEASE));
+    assert_eq!(job.lease_until, Some(repositories.clock.now() + LEASE));
 
-    let paused = ledgers.jobs.stopped(two.lease).await.unwrap();
+    let paused = repositories.jobs.stopped(two.lease).await.unwrap();
     assert_eq!((paused.status, paused.signal), (JobStatus::Paused, None));
     assert!(
-        ledgers
+        repositories
             .jobs
             .claim(WorkerId::generate(), &KNOWN)
             .await
             .unwrap()
             .is_none()
     );
-    ledgers
+    repositories
         .jobs
         .signal(two.job.id, Signal::Resume)
         .await
         .unwrap();
-    assert_eq!(claim(&ledgers).await.job.id, two.job.id);
+    assert_eq!(claim(&repositories).await.job.id, two.job.id);
 }
 
 async fn a_pause_does_not_take_a_cancel_back(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let job = create(&ledgers, "r").await;
-    let claimed = claim(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    let job = create(&repositories, "r").await;
+    let claimed = claim(&repositories).await;
     for signal in [Signal::Pause, Signal::Cancel, Signal::Pause] {
-        ledgers.jobs.signal(job.id, signal).await.unwrap();
+        repositories.jobs.signal(job.id, signal).await.unwrap();
     }
-    let stopped = ledgers.jobs.stopped(claimed.lease).await.unwrap();
+    let stopped = repositories.jobs.stopped(claimed.lease).await.unwrap();
     assert_eq!(stopped.status, JobStatus::Cancelled);
 }
 
 async fn a_hand_back_spends_no_attempt(database: Database) {
-    let ledgers = Repositories::open(&database);
-    create(&ledgers, "r").await;
-    let first = claim(&ledgers).await;
-    let job = ledgers.jobs.release(first.lease).await.unwrap();
+    let repositories = Repositories::open(&database);
+    create(&repositories, "r").await;
+    let first = claim(&repositories).await;
+    let job = repositories.jobs.release(first.lease).await.unwrap();
     assert_eq!((job.status, job.retry_count), (JobStatus::Pending, 0));
-    let second = claim(&ledgers).await;
+    let second = claim(&repositories).await;
     assert_eq!(second.lease.attempt, 2, "the token is new all the same");
 }
 
 async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
-    let ledgers = Repositories::open(&database);
-    create(&ledgers, "r").await;
-    let first = claim(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    create(&repositories, "r").await;
+    let first = claim(&repositories).await;
     let mut busy = failure(FailureCode::OriginBusy);
     busy.retry_after = Some(Duration::from_mins(2));
-    let job = ledgers.jobs.fail(first.lease, busy).await.unwrap();
+    let job = repositories.jobs.fail(first.lease, busy).await.unwrap();
     assert_eq!((job.status, job.retry_count), (JobStatus::Scheduled, 1));
     assert_eq!(job.error.as_deref(), Some("origin_busy"));
     // No sooner than asked for, and a little later.
-    let wait = job.scheduled_at.unwrap() - ledgers.clock.now();
+    let wait = job.scheduled_at.unwrap() - repositories.clock.now();
     let asked = Duration::from_mins(2);
     assert!(
         (asked..=asked * 11 / 10).contains(&wait.to_std().unwrap()),
         "{wait}"
     );
-    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 0);
-    ledgers.clock.advance(asked * 11 / 10);
-    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 1);
-    assert_eq!(claim(&ledgers).await.job.id, first.job.id);
+    assert_eq!(repositories.jobs.promote_due().await.unwrap(), 0);
+    repositories.clock.advance(asked * 11 / 10);
+    assert_eq!(repositories.jobs.promote_due().await.unwrap(), 1);
+    assert_eq!(claim(&repositories).await.job.id, first.job.id);
 }
 
 async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
-    let ledgers = Repositories::open(&database);
-    create(&ledgers, "r").await;
-    let first = claim(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    create(&repositories, "r").await;
+    let first = claim(&repositories).await;
     let gone = failure(FailureCode::OriginNotFound);
-    let job = ledgers.jobs.fail(first.lease, gone).await.unwrap();
+    let job = repositories.jobs.fail(first.lease, gone).await.unwrap();
     assert_eq!((job.status, job.retry_count), (JobStatus::Failed, 0));
     assert!(job.finished_at.is_some());
-    let refused = ledgers.jobs.signal(job.id, Signal::Pause).await;
+    let refused = repositories.jobs.signal(job.id, Signal::Pause).await;
     assert!(
         matches!(refused, Err(JobError::SignalRefused { .. })),
         "{refused:?}"
     );
-    ledgers.jobs.signal(job.id, Signal::Retry).await.unwrap();
-    let again = claim(&ledgers).await;
+    repositories
+        .jobs
+        .signal(job.id, Signal::Retry)
+        .await
+        .unwrap();
+    let again = claim(&repositories).await;
     assert_eq!((again.job.error, again.job.finished_at), (None, None));
     assert_eq!(again.lease.attempt, 2);
 }
@@ -373,7 +401,9 @@ fn cipher(key: &str) -> SecretsCipher {
 }
 
 async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
-    let jobs = Repositories::open(&database).jobs.cipher(Some(cipher("a key")));
+    let jobs = Repositories::open(&database)
+        .jobs
+        .cipher(Some(cipher("a key")));
     for cancel in [false, true] {
         let (id, before) = end_with_secrets(&jobs, cancel).await;
         jobs.signal(id, Signal::Retry).await.unwrap();
@@ -417,18 +447,18 @@ async fn without_a_key_secrets_of_ended_jobs_are_removed(database: Database) {
 }
 
 async fn success_is_one_with_the_media_and_the_blob(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     for _ in 0..2 {
-        create(&ledgers, "r").await;
+        create(&repositories, "r").await;
     }
-    let first = claim(&ledgers).await;
-    let media = ledgers.staged_media(first.lease, path("r")).await;
-    let old = ledgers
+    let first = claim(&repositories).await;
+    let media = repositories.staged_media(first.lease, path("r")).await;
+    let old = repositories
         .jobs
-        .succeed(first.lease, media.clone())
+        .complete(first.lease, media.clone())
         .await
         .unwrap();
-    let job = ledgers.jobs.find(first.job.id).await.unwrap().unwrap();
+    let job = repositories.jobs.find(first.job.id).await.unwrap().unwrap();
     assert_eq!(
         (job.status, job.media_id),
         (JobStatus::Succeeded, Some(old.id))
@@ -439,52 +469,65 @@ async fn success_is_one_with_the_media_and_the_blob(database: Database) {
     );
 
     // The same path again: the media stays, its bytes are new.
-    let second = claim(&ledgers).await;
-    let lost = ledgers.jobs.complete(second.lease, media).await;
+    let second = claim(&repositories).await;
+    let lost = repositories.jobs.complete(second.lease, media).await;
     assert!(matches!(lost, Err(JobError::BlobLost)), "{lost:?}");
-    let media = ledgers.staged_media(second.lease, path("r")).await;
-    let new = ledgers.jobs.complete(second.lease, media).await.unwrap();
+    let media = repositories.staged_media(second.lease, path("r")).await;
+    let new = repositories
+        .jobs
+        .complete(second.lease, media)
+        .await
+        .unwrap();
     assert_eq!(new.id, old.id);
     assert_ne!(new.blob_id, old.blob_id);
-    assert_eq!(ledgers.media("r").await, Some(new));
+    assert_eq!(repositories.media("r").await, Some(new));
 }
 
 async fn a_success_that_is_refused_leaves_nothing(database: Database) {
-    let ledgers = Repositories::open(&database);
-    create(&ledgers, "r").await;
-    let claimed = claim(&ledgers).await;
-    let media = ledgers.staged_media(claimed.lease, path("r")).await;
+    let repositories = Repositories::open(&database);
+    create(&repositories, "r").await;
+    let claimed = claim(&repositories).await;
+    let media = repositories.staged_media(claimed.lease, path("r")).await;
     let past = Lease {
         attempt: claimed.lease.attempt - 1,
         ..claimed.lease
     };
-    let refused = ledgers.jobs.complete(past, media.clone()).await;
+    let refused = repositories.jobs.complete(past, media.clone()).await;
     assert!(matches!(refused, Err(JobError::LeaseLost)));
-    assert_eq!(ledgers.blobs_by_status().await, [1, 0, 0]);
+    assert_eq!(repositories.blobs_by_status().await, [1, 0, 0]);
 
-    ledgers.blobs.abandon_attempt(claimed.lease).await.unwrap();
-    let refused = ledgers.jobs.complete(claimed.lease, media).await;
+    repositories
+        .blobs
+        .abandon_attempt(claimed.lease)
+        .await
+        .unwrap();
+    let refused = repositories.jobs.complete(claimed.lease, media).await;
     assert!(matches!(refused, Err(JobError::BlobLost)));
-    assert_eq!(ledgers.blobs_by_status().await, [0, 0, 1]);
-    assert_eq!(ledgers.media("r").await, None);
-    let job = ledgers.jobs.find(claimed.job.id).await.unwrap().unwrap();
+    assert_eq!(repositories.blobs_by_status().await, [0, 0, 1]);
+    assert_eq!(repositories.media("r").await, None);
+    let job = repositories
+        .jobs
+        .find(claimed.job.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((job.status, job.media_id), (JobStatus::Running, None));
 }
 
 async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
     const JOBS: usize = 12;
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let mut claims = Vec::new();
     for _ in 0..JOBS {
-        create(&ledgers, "r").await;
-        let claimed = claim(&ledgers).await;
-        let media = ledgers.staged_media(claimed.lease, path("r")).await;
+        create(&repositories, "r").await;
+        let claimed = claim(&repositories).await;
+        let media = repositories.staged_media(claimed.lease, path("r")).await;
         claims.push((claimed.lease, media));
     }
     let racers: Vec<_> = claims
         .into_iter()
         .map(|(lease, media)| {
-            let jobs = ledgers.jobs.clone();
+            let jobs = repositories.jobs.clone();
             tokio::spawn(async move { jobs.complete(lease, media).await.unwrap() })
         })
         .collect();
@@ -492,10 +535,13 @@ async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
     for racer in racers {
         recorded.push(racer.await.unwrap());
     }
-    let media = ledgers.media("r").await.expect("a media");
+    let media = repositories.media("r").await.expect("a media");
     assert!(recorded.iter().all(|each| each.id == media.id));
     assert!(recorded.contains(&media));
-    assert_eq!(ledgers.blobs_by_status().await, [0, 1, JOBS as u64 - 1]);
+    assert_eq!(
+        repositories.blobs_by_status().await,
+        [0, 1, JOBS as u64 - 1]
+    );
     let succeeded = job::Entity::find().filter(job::Column::Status.eq(JobStatus::Succeeded));
     let succeeded = succeeded.filter(job::Column::MediaId.eq(media.id));
     assert_eq!(
@@ -505,70 +551,67 @@ async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
 }
 
 async fn deleting_a_running_job_takes_its_lease(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let job = create(&ledgers, "r").await;
-    let claimed = claim(&ledgers).await;
-    assert!(ledgers.jobs.delete(job.id).await.unwrap());
-    assert!(!ledgers.jobs.delete(job.id).await.unwrap());
-    let media = ledgers.staged_media(claimed.lease, path("r")).await;
-    let refused = ledgers.jobs.complete(claimed.lease, media).await;
-    assert!(
-        matches!(refused, Err(JobError::LeaseLost)),
-        "{refused:?}"
-    );
+    let repositories = Repositories::open(&database);
+    let job = create(&repositories, "r").await;
+    let claimed = claim(&repositories).await;
+    assert!(repositories.jobs.delete(job.id).await.unwrap());
+    assert!(!repositories.jobs.delete(job.id).await.unwrap());
+    let media = repositories.staged_media(claimed.lease, path("r")).await;
+    let refused = repositories.jobs.complete(claimed.lease, media).await;
+    assert!(matches!(refused, Err(JobError::LeaseLost)), "{refused:?}");
 }
 
 async fn scheduled_jobs_wait_for_their_time(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let at = ledgers.clock.now() + Duration::from_secs(10);
+    let repositories = Repositories::open(&database);
+    let at = repositories.clock.now() + Duration::from_secs(10);
     let new = import_to(&path("r")).scheduled_at(Some(at));
-    let Created::New(job) = ledgers.jobs.create(new).await.unwrap() else {
+    let Created::New(job) = repositories.jobs.create(new).await.unwrap() else {
         panic!("existed")
     };
     assert_eq!(job.status, JobStatus::Scheduled);
-    let stored = ledgers.jobs.find(job.id).await.unwrap().unwrap();
+    let stored = repositories.jobs.find(job.id).await.unwrap().unwrap();
     assert_eq!(stored, job, "what is stored is what was answered");
-    ledgers.clock.advance(Duration::from_micros(9_999_999));
-    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 0);
-    ledgers.clock.advance(Duration::from_micros(1));
-    assert_eq!(ledgers.jobs.promote_due().await.unwrap(), 1);
-    assert_eq!(ledgers.jobs.count_pending(10).await.unwrap(), 1);
+    repositories.clock.advance(Duration::from_micros(9_999_999));
+    assert_eq!(repositories.jobs.promote_due().await.unwrap(), 0);
+    repositories.clock.advance(Duration::from_micros(1));
+    assert_eq!(repositories.jobs.promote_due().await.unwrap(), 1);
+    assert_eq!(repositories.jobs.count_pending(10).await.unwrap(), 1);
 }
 
 async fn pruning_removes_only_what_ended_long_ago(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let retention = Duration::from_hours(1);
     for _ in 0..3 {
-        create(&ledgers, "r").await;
+        create(&repositories, "r").await;
     }
-    let old = claim(&ledgers).await;
-    ledgers
+    let old = claim(&repositories).await;
+    repositories
         .jobs
         .fail(old.lease, failure(FailureCode::OriginGone))
         .await
         .unwrap();
-    ledgers.clock.advance(retention);
-    let new = claim(&ledgers).await;
-    ledgers
+    repositories.clock.advance(retention);
+    let new = claim(&repositories).await;
+    repositories
         .jobs
         .fail(new.lease, failure(FailureCode::OriginGone))
         .await
         .unwrap();
-    ledgers.clock.advance(Duration::from_micros(1));
-    assert_eq!(ledgers.jobs.prune(retention).await.unwrap(), 1);
-    assert!(ledgers.jobs.find(old.job.id).await.unwrap().is_none());
-    assert!(ledgers.jobs.find(new.job.id).await.unwrap().is_some());
+    repositories.clock.advance(Duration::from_micros(1));
+    assert_eq!(repositories.jobs.prune(retention).await.unwrap(), 1);
+    assert!(repositories.jobs.find(old.job.id).await.unwrap().is_none());
+    assert!(repositories.jobs.find(new.job.id).await.unwrap().is_some());
 }
 
 async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let job = create(&ledgers, "r").await;
-    let later = ledgers.clock.now() + Duration::from_mins(1);
+    let repositories = Repositories::open(&database);
+    let job = create(&repositories, "r").await;
+    let later = repositories.clock.now() + Duration::from_mins(1);
     let change = |priority, scheduled_at| Reschedule {
-        priority: Priority::new(priority),
+        priority: Priority::new(priority).ok(),
         scheduled_at,
     };
-    let jobs = &ledgers.jobs;
+    let jobs = &repositories.jobs;
     let moved = jobs
         .reschedule(job.id, change(7, Some(Some(later))))
         .await
@@ -585,7 +628,7 @@ async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
         (JobStatus::Paused, None)
     );
     jobs.signal(job.id, Signal::Resume).await.unwrap();
-    let claimed = claim(&ledgers).await;
+    let claimed = claim(&repositories).await;
     assert_eq!(claimed.job.priority, 8);
     let refused = jobs.reschedule(job.id, change(9, None)).await;
     assert!(
@@ -595,35 +638,54 @@ async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
 }
 
 async fn a_job_of_a_later_version_waits_for_a_newer_worker(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let new = create(&ledgers, "new").await;
-    let old = create(&ledgers, "old").await;
+    let repositories = Repositories::open(&database);
+    let new = create(&repositories, "new").await;
+    let old = create(&repositories, "old").await;
     let later = job::Entity::update_many()
         .col_expr(job::Column::ArgumentsVersion, Expr::value(i16::MAX))
         .filter(job::Column::Id.eq(new.id));
     database.write_query(&later).await.unwrap();
     let worker = WorkerId::generate();
-    let claimed = ledgers.jobs.claim(worker, &KNOWN).await.unwrap().unwrap();
+    let claimed = repositories
+        .jobs
+        .claim(worker, &KNOWN)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(claimed.job.id, old.id);
-    assert!(ledgers.jobs.claim(worker, &KNOWN).await.unwrap().is_none());
-    assert!(ledgers.jobs.claim(worker, &[]).await.unwrap().is_none());
+    assert!(
+        repositories
+            .jobs
+            .claim(worker, &KNOWN)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        repositories
+            .jobs
+            .claim(worker, &[])
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 async fn the_figures_tell_what_waits_and_what_runs(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let figures = ledgers.jobs.queue_stats().await.unwrap();
+    let repositories = Repositories::open(&database);
+    let figures = repositories.jobs.queue_stats().await.unwrap();
     assert_eq!(figures, []);
 
-    create(&ledgers, "runs").await;
-    ledgers
+    create(&repositories, "runs").await;
+    repositories
         .jobs
         .claim(WorkerId::generate(), &KNOWN)
         .await
         .unwrap();
-    create(&ledgers, "waits longest").await;
-    ledgers.clock.advance(Duration::from_secs(7));
-    create(&ledgers, "waits").await;
-    let figures = ledgers.jobs.queue_stats().await.unwrap();
+    create(&repositories, "waits longest").await;
+    repositories.clock.advance(Duration::from_secs(7));
+    create(&repositories, "waits").await;
+    let figures = repositories.jobs.queue_stats().await.unwrap();
     let expected = QueueStats {
         class: MediaImport::NAME.to_owned(),
         pending: 2,

@@ -4,12 +4,19 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use media_database::{Database, entities::{blob, job, media}, job_repository::{HeartbeatRequest, Created, JobError, Signalled}};
-use media_domain::{ids::{JobId, MediaId, WorkerId}, job::{Failure, FailureCode, JobStatus, Priority, Signal, Unicity, Lease}};
+use media_database::{
+    Database,
+    entities::{blob, job, media},
+    job_repository::{Created, HeartbeatRequest, JobError, Signalled},
+};
+use media_domain::{
+    ids::{JobId, MediaId, WorkerId},
+    job::{Failure, FailureCode, JobStatus, Lease, Priority, Signal, Unicity},
+};
 use proptest::{prelude::*, test_runner::TestRunner};
 use sea_orm::EntityTrait as _;
 
-use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, path};
+use media_testkit::repositories::{KNOWN, LEASE, Repositories, import_to, path};
 
 /// One thing that somebody does. Numbers pick a job, or an attempt, from those there are.
 #[derive(Clone, Debug)]
@@ -129,7 +136,7 @@ impl Expected {
 
 /// The model, the book, and every lease that was ever given out.
 struct Run {
-    ledgers: Repositories,
+    repositories: Repositories,
     database: Database,
     jobs: Vec<Expected>,
     leases: Vec<Lease>,
@@ -137,7 +144,7 @@ struct Run {
 
 impl Run {
     fn now(&self) -> DateTime<Utc> {
-        self.ledgers.clock.now()
+        self.repositories.clock.now()
     }
 
     fn pick<T: Copy>(items: &[T], n: usize) -> Option<T> {
@@ -171,7 +178,10 @@ impl Run {
             Operation::HandBack(n) => self.give_up(n, true).await,
             Operation::Stop(n) => self.give_up(n, false).await,
             Operation::Signal(n, signal) => self.signal(n, signal).await,
-            Operation::Advance(seconds) => self.ledgers.clock.advance(Duration::from_secs(seconds)),
+            Operation::Advance(seconds) => self
+                .repositories
+                .clock
+                .advance(Duration::from_secs(seconds)),
             Operation::Promote => {
                 let mut due = 0;
                 for job in &mut self.jobs {
@@ -180,7 +190,7 @@ impl Run {
                         due += 1;
                     }
                 }
-                assert_eq!(self.ledgers.jobs.promote_due().await.unwrap(), due);
+                assert_eq!(self.repositories.jobs.promote_due().await.unwrap(), due);
             }
             Operation::Rescue => self.rescue().await,
             Operation::Prune => {
@@ -188,13 +198,13 @@ impl Run {
                 let before = self.jobs.len();
                 self.jobs
                     .retain(|job| job.finished_at.is_none_or(|at| at >= now - retention));
-                let pruned = self.ledgers.jobs.prune(retention).await.unwrap();
+                let pruned = self.repositories.jobs.prune(retention).await.unwrap();
                 assert_eq!(pruned, (before - self.jobs.len()) as u64);
             }
             Operation::Delete(n) => {
                 let ids: Vec<_> = self.jobs.iter().map(|job| job.id).collect();
                 if let Some(id) = Self::pick(&ids, n) {
-                    assert!(self.ledgers.jobs.delete(id).await.unwrap());
+                    assert!(self.repositories.jobs.delete(id).await.unwrap());
                     self.jobs.retain(|job| job.id != id);
                 }
             }
@@ -218,7 +228,7 @@ impl Run {
         let holder = unicity
             .as_deref()
             .and_then(|unicity| self.jobs.iter().find(|job| job.holds(unicity)));
-        match (self.ledgers.jobs.create(new).await.unwrap(), holder) {
+        match (self.repositories.jobs.create(new).await.unwrap(), holder) {
             (Created::Existing(job), Some(holder)) => assert_eq!(job.id, holder.id),
             (Created::New(job), None) => {
                 let ahead = scheduled_at.is_some_and(|at| at > self.now());
@@ -237,7 +247,7 @@ impl Run {
     async fn claim(&mut self) {
         let until = self.now() + LEASE;
         let claimed = self
-            .ledgers
+            .repositories
             .jobs
             .claim(WorkerId::generate(), &KNOWN)
             .await
@@ -284,7 +294,7 @@ impl Run {
                 expected.push((lease, job.signal));
             }
         }
-        let pulses = self.ledgers.jobs.heartbeat(&beats).await.unwrap();
+        let pulses = self.repositories.jobs.heartbeat(&beats).await.unwrap();
         let mut heard: Vec<_> = pulses
             .iter()
             .map(|pulse| (pulse.lease, pulse.signal))
@@ -299,8 +309,8 @@ impl Run {
             return;
         };
         let now = self.now();
-        let media = self.ledgers.staged_media(lease, path("r")).await;
-        let result = self.ledgers.jobs.complete(lease, media).await;
+        let media = self.repositories.staged_media(lease, path("r")).await;
+        let result = self.repositories.jobs.complete(lease, media).await;
         let Some(job) = self.held(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");
             return;
@@ -317,7 +327,7 @@ impl Run {
         let now = self.now();
         let mut failure = Failure::new(code, "it did not work");
         failure.retry_after = after.map(Duration::from_secs);
-        let result = self.ledgers.jobs.fail(lease, failure).await;
+        let result = self.repositories.jobs.fail(lease, failure).await;
         let Some(job) = self.held(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");
             return;
@@ -350,9 +360,9 @@ impl Run {
         };
         let now = self.now();
         let result = if hand_back {
-            self.ledgers.jobs.release(lease).await
+            self.repositories.jobs.release(lease).await
         } else {
-            self.ledgers.jobs.stopped(lease).await
+            self.repositories.jobs.stopped(lease).await
         };
         let Some(job) = self.held(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");
@@ -377,7 +387,7 @@ impl Run {
                 .any(|(other, job)| other != index && job.holds(&unicity))
         });
         let job = &mut self.jobs[index];
-        let result = self.ledgers.jobs.signal(job.id, signal).await;
+        let result = self.repositories.jobs.signal(job.id, signal).await;
         match (job.status, signal) {
             (JobStatus::Running, Signal::Cancel | Signal::Pause) => {
                 assert!(matches!(result, Ok(Signalled::Requested(_))), "{result:?}");
@@ -401,10 +411,7 @@ impl Run {
                 };
             }
             (JobStatus::Failed | JobStatus::Cancelled, Signal::Retry) if taken => {
-                assert!(
-                    matches!(result, Err(JobError::UnicityTaken)),
-                    "{result:?}"
-                );
+                assert!(matches!(result, Err(JobError::UnicityTaken)), "{result:?}");
                 return;
             }
             (JobStatus::Failed | JobStatus::Cancelled, Signal::Retry) => {
@@ -445,7 +452,10 @@ impl Run {
                 job.end(JobStatus::Failed, now);
             }
         }
-        assert_eq!(self.ledgers.jobs.rescue_expired().await.unwrap(), rescued);
+        assert_eq!(
+            self.repositories.jobs.rescue_expired().await.unwrap(),
+            rescued
+        );
     }
 
     /// Compares the whole table with the model, and checks that media and blobs agree.
@@ -488,7 +498,7 @@ async fn run(database: &Database, operations: Vec<Operation>) {
         database.write_sql(delete, []).await.unwrap();
     }
     let mut run = Run {
-        ledgers: Repositories::open(database),
+        repositories: Repositories::open(database),
         database: database.clone(),
         jobs: Vec::new(),
         leases: Vec::new(),

@@ -2,16 +2,22 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use media_domain::{permissions::ProjectSelector, blob::BlobOwner, caller::Caller, ids::WorkerId};
-use media_database::{Database, media_repository::{Found, NewMedia}};
+use media_database::{
+    Database,
+    media_repository::{Found, NewMedia},
+};
+use media_domain::{blob::BlobOwner, caller::Caller, ids::WorkerId, permissions::ProjectSelector};
 
-use crate::ledgers::{KNOWN, Repositories, import_to, new_media, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{KNOWN, Repositories, import_to, new_media, path},
+};
 
 on_every_database!(what_was_written_is_found);
 
-async fn size_of(ledgers: &Repositories, resource: &str) -> Option<i64> {
+async fn size_of(repositories: &Repositories, resource: &str) -> Option<i64> {
     let sight = Caller::Unrestricted.media_read_scope();
-    let (medias, path) = (&ledgers.medias, path(resource));
+    let (medias, path) = (&repositories.medias, path(resource));
     let found = medias.find(&path, &sight, &ProjectSelector::Any).await;
     match found.unwrap() {
         Found::One(media) => Some(media.size),
@@ -20,40 +26,44 @@ async fn size_of(ledgers: &Repositories, resource: &str) -> Option<i64> {
     }
 }
 
-async fn upload(ledgers: &Repositories, resource: &str, size: u64) {
-    let blob = ledgers.blobs.stage(BlobOwner::Upload, None).await.unwrap();
+async fn upload(repositories: &Repositories, resource: &str, size: u64) {
+    let blob = repositories
+        .blobs
+        .stage(BlobOwner::Upload, None)
+        .await
+        .unwrap();
     let media = new_media(path(resource), blob.id);
     let media = NewMedia { size, ..media };
-    ledgers.medias.publish(media).await.unwrap();
+    repositories.medias.publish(media).await.unwrap();
 }
 
-async fn import(ledgers: &Repositories, resource: &str, size: u64) {
-    ledgers
+async fn import(repositories: &Repositories, resource: &str, size: u64) {
+    repositories
         .jobs
         .create(import_to(&path(resource)))
         .await
         .unwrap();
-    let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+    let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
     let lease = claimed.unwrap().unwrap().lease;
-    let media = ledgers.staged_media(lease, path(resource)).await;
+    let media = repositories.staged_media(lease, path(resource)).await;
     let media = NewMedia { size, ..media };
-    ledgers.jobs.complete(lease, media).await.unwrap();
+    repositories.jobs.complete(lease, media).await.unwrap();
 }
 
 async fn what_was_written_is_found(database: Database) {
     const LAST: i64 = 60;
-    let ledgers = Repositories::open(&database);
-    assert_eq!(size_of(&ledgers, "r").await, None);
-    assert_eq!(size_of(&ledgers, "other").await, None);
+    let repositories = Repositories::open(&database);
+    assert_eq!(size_of(&repositories, "r").await, None);
+    assert_eq!(size_of(&repositories, "other").await, None);
 
     let written = AtomicI64::new(0);
     let write = async {
         for size in 1..=LAST {
             let bytes = size.unsigned_abs();
             if size % 2 == 0 {
-                import(&ledgers, "r", bytes).await;
+                import(&repositories, "r", bytes).await;
             } else {
-                upload(&ledgers, "r", bytes).await;
+                upload(&repositories, "r", bytes).await;
             }
             written.store(size, Ordering::SeqCst);
         }
@@ -61,7 +71,7 @@ async fn what_was_written_is_found(database: Database) {
     let read = async || {
         loop {
             let before = written.load(Ordering::SeqCst);
-            let found = size_of(&ledgers, "r").await.unwrap_or_default();
+            let found = size_of(&repositories, "r").await.unwrap_or_default();
             assert!(found >= before, "{found} after {before}");
             if before == LAST {
                 return;
@@ -71,7 +81,7 @@ async fn what_was_written_is_found(database: Database) {
     };
     tokio::join!(write, read(), read(), read());
 
-    assert_eq!(size_of(&ledgers, "other").await, None);
-    assert!(ledgers.delete("r").await);
-    assert_eq!(size_of(&ledgers, "r").await, None);
+    assert_eq!(size_of(&repositories, "other").await, None);
+    assert!(repositories.delete("r").await);
+    assert_eq!(size_of(&repositories, "r").await, None);
 }

@@ -3,13 +3,25 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use media_domain::{permissions::{ProjectSelector, MediaReadScope, ReadScope}, blob::BlobOwner, ids::WorkerId, job::{Unicity, Lease}, media::MediaPath, caller::Creator};
+use media_database::{
+    Database, DatabaseUrl, Reader,
+    job_repository::{HeartbeatRequest, SlotUse},
+    media_repository::NewMedia,
+};
+use media_domain::{
+    blob::BlobOwner,
+    caller::Creator,
+    ids::WorkerId,
+    job::{Lease, Unicity},
+    media::MediaPath,
+    permissions::{MediaReadScope, ProjectSelector, ReadScope},
+};
+use media_ingest::collector::collect;
 use media_storage::{BlobStore, disk::DiskStore};
-use media_database::{DatabaseUrl, Database, Reader, job_repository::{HeartbeatRequest, SlotUse}, media_repository::NewMedia};
 use media_testkit::{databases, wait_until};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 
-use crate::ledgers::{KNOWN, Repositories, import_to, new_media, path};
+use media_testkit::repositories::{KNOWN, Repositories, import_to, new_media, path};
 
 const JOBS: usize = 100_000;
 
@@ -86,35 +98,48 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
     let before = whole_reads(watching.reader()).await;
 
     let database = Database::connect(&test.url, 2).await.unwrap();
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
     let store: Arc<dyn BlobStore> = Arc::new(store);
-    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    repositories
+        .jobs
+        .create(import_to(&path("r")))
+        .await
+        .unwrap();
     // More often than it takes PostgreSQL to settle on a generic plan.
     for round in 0..10 {
-        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
         let lease = claimed.unwrap().unwrap().lease;
         assert_eq!(
-            ledgers.jobs.heartbeat(&[beat(lease)]).await.unwrap().len(),
+            repositories
+                .jobs
+                .heartbeat(&[beat(lease)])
+                .await
+                .unwrap()
+                .len(),
             1
         );
-        ledgers.jobs.release(lease).await.unwrap();
-        ledgers.jobs.promote_due().await.unwrap();
-        ledgers.jobs.rescue_expired().await.unwrap();
-        ledgers.jobs.count_pending(16).await.unwrap();
-        ledgers.jobs.queue_stats().await.unwrap();
-        ledgers.jobs.prune(Duration::from_hours(1)).await.unwrap();
-        ledgers.blobs.collect(&store).await.unwrap();
-        ledgers.blobs.abandon_attempt(lease).await.unwrap();
-        ledgers.blobs.resume_checkpoint(lease).await.unwrap();
-        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        repositories.jobs.release(lease).await.unwrap();
+        repositories.jobs.promote_due().await.unwrap();
+        repositories.jobs.rescue_expired().await.unwrap();
+        repositories.jobs.count_pending(16).await.unwrap();
+        repositories.jobs.queue_stats().await.unwrap();
+        repositories
+            .jobs
+            .prune(Duration::from_hours(1))
+            .await
+            .unwrap();
+        collect(&repositories.blobs, &store).await.unwrap();
+        repositories.blobs.abandon_attempt(lease).await.unwrap();
+        repositories.blobs.resume_checkpoint(lease).await.unwrap();
+        let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
         let lease = claimed.unwrap().unwrap().lease;
         // In one statement where nothing is, and in several where something is.
         let place = path(&format!("new {}", round / 2));
-        let media = ledgers.staged_media(lease, place).await;
-        ledgers.jobs.complete(lease, media).await.unwrap();
-        what_callers_ask(&ledgers).await;
+        let media = repositories.staged_media(lease, place).await;
+        repositories.jobs.complete(lease, media).await.unwrap();
+        what_callers_ask(&repositories).await;
     }
     close(database, &test.url).await;
     assert_eq!(whole_reads(watching.reader()).await, before);
@@ -130,30 +155,36 @@ fn beat(lease: Lease) -> HeartbeatRequest {
 }
 
 /// What each request costs beside its own: where something is, and whether there is room for more.
-async fn what_callers_ask(ledgers: &Repositories) {
+async fn what_callers_ask(repositories: &Repositories) {
     let of_p7 = Creator {
         project_id: Some("p7".to_owned()),
         ..Creator::default()
     };
-    let limited = ledgers.jobs.clone().max_unfinished_jobs(Some(1000));
+    let limited = repositories.jobs.clone().max_unfinished_jobs(Some(1000));
     let unicity = Some(Unicity::new("one").unwrap());
     let job = import_to(&path("r")).with_creator(of_p7.clone());
     limited.create(job.unicity(unicity)).await.unwrap();
-    let medias = &ledgers.medias;
+    let medias = &repositories.medias;
     let there = MediaPath::new("r7", Some("57")).unwrap();
-    for projects in [ReadScope::All, ReadScope::Projects(vec!["p7".into(), "p8".into()])] {
+    for projects in [
+        ReadScope::All,
+        ReadScope::Projects(vec!["p7".into(), "p8".into()]),
+    ] {
         for path in [&there, &path("r7")] {
             let sight = MediaReadScope {
                 projects: projects.clone(),
                 public: true,
             };
-            medias.find(path, &sight, &ProjectSelector::Any).await.unwrap();
+            medias
+                .find(path, &sight, &ProjectSelector::Any)
+                .await
+                .unwrap();
             medias.find_in(path, Some("p7")).await.unwrap();
         }
     }
     let owner = BlobOwner::Upload;
-    let blob = ledgers.blobs.stage(owner, Some("p7")).await.unwrap();
-    ledgers.blobs.reserve(&blob, 10).await.unwrap();
+    let blob = repositories.blobs.stage(owner, Some("p7")).await.unwrap();
+    repositories.blobs.reserve(&blob, 10).await.unwrap();
     let media = NewMedia {
         creator: of_p7,
         ..new_media(there, blob.id)
@@ -180,9 +211,9 @@ async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
     let before = entries_read(watching.reader()).await;
 
     let database = Database::connect(&test.url, 1).await.unwrap();
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     for _ in 0..CLAIMS {
-        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
         claimed.unwrap().unwrap();
     }
     close(database, &test.url).await;
@@ -212,11 +243,11 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
     let commits = of_database(&watching, "xact_commit").await;
 
     let database = Database::connect(&test.url, 4).await.unwrap();
-    let ledgers = Repositories::open(&database);
-    let claims = ledgers.jobs.claims(WorkerId::generate(), &KNOWN);
+    let repositories = Repositories::open(&database);
+    let claims = repositories.jobs.claims(WorkerId::generate(), &KNOWN);
     for round in 0..ROUNDS {
         let place = |n| path(&format!("place {round} {n}"));
-        let created = (0..AT_ONCE).map(|n| ledgers.jobs.create(import_to(&place(n))));
+        let created = (0..AT_ONCE).map(|n| repositories.jobs.create(import_to(&place(n))));
         join_all(created)
             .await
             .into_iter()
@@ -228,20 +259,20 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
             .collect();
         let staged = (0..)
             .zip(&leases)
-            .map(|(n, lease)| ledgers.staged_media(*lease, place(n)));
+            .map(|(n, lease)| repositories.staged_media(*lease, place(n)));
         let medias = join_all(staged).await;
         // In the other order, while they end: two that lock the same jobs must not wait for each other.
         let beats: Vec<HeartbeatRequest> = leases.iter().rev().map(|lease| beat(*lease)).collect();
         let ended = leases
             .iter()
             .zip(medias)
-            .map(|(lease, media)| ledgers.jobs.complete(*lease, media));
-        let (ended, beaten) = tokio::join!(join_all(ended), ledgers.jobs.heartbeat(&beats));
+            .map(|(lease, media)| repositories.jobs.complete(*lease, media));
+        let (ended, beaten) = tokio::join!(join_all(ended), repositories.jobs.heartbeat(&beats));
         for ended in ended {
             ended.unwrap();
         }
         beaten.unwrap();
-        look_up_at_once(&ledgers, (0..AT_ONCE).map(place)).await;
+        look_up_at_once(&repositories, (0..AT_ONCE).map(place)).await;
     }
     close(database, &test.url).await;
     assert_eq!(whole_reads(watching.reader()).await, before);
@@ -260,16 +291,18 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
     }
 }
 
-async fn look_up_at_once(ledgers: &Repositories, places: impl Iterator<Item = MediaPath>) {
+async fn look_up_at_once(repositories: &Repositories, places: impl Iterator<Item = MediaPath>) {
     let sight = MediaReadScope {
         projects: ReadScope::All,
         public: true,
     };
     let keyed = MediaPath::new("r7", Some("57")).unwrap();
     let places: Vec<MediaPath> = places.chain([keyed]).collect();
-    let found = places
-        .iter()
-        .map(|place| ledgers.medias.find(place, &sight, &ProjectSelector::Any));
+    let found = places.iter().map(|place| {
+        repositories
+            .medias
+            .find(place, &sight, &ProjectSelector::Any)
+    });
     join_all(found)
         .await
         .into_iter()

@@ -6,14 +6,27 @@ use std::{
     time::{Duration, Instant},
 };
 
+use media_database::{
+    Database, DatabaseFailure, classify,
+    job_repository::{Created, StrayLeases},
+    media_repository::NewMedia,
+};
+use media_domain::{
+    blob::BlobOwner,
+    caller::Creator,
+    ids::WorkerId,
+    job::{Failure, FailureCode, JobStatus, Lease},
+};
+use media_ingest::collector::collect;
 use media_migrations::integrity::{self, ViolationKind};
-use media_domain::{blob::BlobOwner, ids::WorkerId, job::{Failure, FailureCode, JobStatus, Lease}, caller::Creator};
 use media_storage::{BlobStore, disk::DiskStore};
-use media_database::{Database, DatabaseFailure, classify, job_repository::{Created, StrayLeases}, media_repository::NewMedia};
 use media_testkit::databases::{self, TestDatabase};
 use sea_orm::{ConnectionTrait as _, DatabaseBackend, DbErr, Statement};
 
-use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, new_media, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{KNOWN, LEASE, Repositories, import_to, new_media, path},
+};
 
 on_every_database!(
     a_row_that_cannot_be_changed_keeps_no_other_from_the_collector,
@@ -73,94 +86,116 @@ async fn count(database: &Database, sql: &str) -> i64 {
     row.unwrap().try_get_by_index(0).unwrap()
 }
 
-async fn running(ledgers: &Repositories, resource: &str) -> Lease {
-    let created = ledgers.jobs.create(import_to(&path(resource))).await;
+async fn running(repositories: &Repositories, resource: &str) -> Lease {
+    let created = repositories.jobs.create(import_to(&path(resource))).await;
     assert!(matches!(created.unwrap(), Created::New(_)));
-    let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+    let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
     claimed.unwrap().unwrap().lease
 }
 
 async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_collector(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
     let store: Arc<dyn BlobStore> = Arc::new(store);
-    let broken = ledgers.blobs.stage(BlobOwner::Upload, None).await.unwrap();
+    let broken = repositories
+        .blobs
+        .stage(BlobOwner::Upload, None)
+        .await
+        .unwrap();
     for _ in 0..3 {
-        ledgers.blobs.stage(BlobOwner::Upload, None).await.unwrap();
+        repositories
+            .blobs
+            .stage(BlobOwner::Upload, None)
+            .await
+            .unwrap();
     }
     let condition = format!("OLD.storage_key = '{}'", broken.key.as_str());
     break_rows(&database, "blobs", &condition).await;
-    ledgers.clock.advance(Duration::from_hours(1));
+    repositories.clock.advance(Duration::from_hours(1));
     for _ in 0..3 {
         assert!(
-            ledgers.blobs.collect(&store).await.is_err(),
+            collect(&repositories.blobs, &store).await.is_err(),
             "the failure is told"
         );
-        ledgers.clock.advance(Duration::from_hours(1));
+        repositories.clock.advance(Duration::from_hours(1));
     }
     assert_eq!(count(&database, "SELECT count(*) FROM blobs").await, 1);
 
     mend_rows(&database, "blobs").await;
     for _ in 0..3 {
-        ledgers.blobs.collect(&store).await.unwrap();
-        ledgers.clock.advance(Duration::from_hours(1));
+        collect(&repositories.blobs, &store).await.unwrap();
+        repositories.clock.advance(Duration::from_hours(1));
     }
     assert_eq!(count(&database, "SELECT count(*) FROM blobs").await, 0);
 }
 
 async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_rescue(database: Database) {
-    let ledgers = Repositories::open(&database);
-    running(&ledgers, "broken").await;
+    let repositories = Repositories::open(&database);
+    running(&repositories, "broken").await;
     for n in 0..3 {
-        running(&ledgers, &format!("job {n}")).await;
+        running(&repositories, &format!("job {n}")).await;
     }
-    ledgers.clock.advance(LEASE * 2);
+    repositories.clock.advance(LEASE * 2);
     let condition = match database.backend() {
         DatabaseBackend::Postgres => "OLD.arguments::text LIKE '%\"broken\"%'",
         _ => "OLD.arguments LIKE '%\"broken\"%'",
     };
     break_rows(&database, "jobs", condition).await;
     assert!(
-        ledgers.jobs.rescue_expired().await.is_err(),
+        repositories.jobs.rescue_expired().await.is_err(),
         "the failure is told"
     );
     let pending = "SELECT count(*) FROM jobs WHERE status = 'pending'";
     assert_eq!(count(&database, pending).await, 3);
     mend_rows(&database, "jobs").await;
-    assert_eq!(ledgers.jobs.rescue_expired().await.unwrap(), 1);
+    assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 1);
 }
 
 async fn a_usage_that_was_miscounted_keeps_nothing_from_being_given_up(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let blob = ledgers.blobs.stage(BlobOwner::Upload, Some(PROJECT)).await;
+    let repositories = Repositories::open(&database);
+    let blob = repositories
+        .blobs
+        .stage(BlobOwner::Upload, Some(PROJECT))
+        .await;
     let blob = blob.unwrap();
-    ledgers.blobs.reserve(&blob, 100).await.unwrap();
+    repositories.blobs.reserve(&blob, 100).await.unwrap();
     let lower = "UPDATE project_usage SET stored_bytes = 10";
     run(&database, &[lower.to_owned()]).await;
-    assert!(ledgers.blobs.abandon(&blob).await.unwrap());
-    assert_eq!(ledgers.blobs.stored_bytes(PROJECT).await.unwrap(), 0);
+    assert!(repositories.blobs.abandon(&blob).await.unwrap());
+    assert_eq!(repositories.blobs.stored_bytes(PROJECT).await.unwrap(), 0);
     // And the project stores on.
-    let blob = ledgers.blobs.stage(BlobOwner::Upload, Some(PROJECT)).await;
-    ledgers.blobs.reserve(&blob.unwrap(), 7).await.unwrap();
-    assert_eq!(ledgers.blobs.stored_bytes(PROJECT).await.unwrap(), 7);
+    let blob = repositories
+        .blobs
+        .stage(BlobOwner::Upload, Some(PROJECT))
+        .await;
+    repositories.blobs.reserve(&blob.unwrap(), 7).await.unwrap();
+    assert_eq!(repositories.blobs.stored_bytes(PROJECT).await.unwrap(), 7);
 }
 
 async fn a_clock_that_is_set_back_keeps_no_job_running(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let lost = running(&ledgers, "lost").await;
-    let alive = running(&ledgers, "alive").await;
-    ledgers.clock.set_back(Duration::from_hours(1));
+    let repositories = Repositories::open(&database);
+    let lost = running(&repositories, "lost").await;
+    let alive = running(&repositories, "alive").await;
+    repositories.clock.set_back(Duration::from_hours(1));
     let start = Instant::now();
     let mut watch = StrayLeases::default();
-    assert_eq!(ledgers.jobs.rescue_expired().await.unwrap(), 0);
+    assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 0);
     assert_eq!(
-        ledgers.jobs.rescue_stray(&mut watch, start).await.unwrap(),
+        repositories
+            .jobs
+            .rescue_stray(&mut watch, start)
+            .await
+            .unwrap(),
         0
     );
     let held = start + LEASE;
     assert_eq!(
-        ledgers.jobs.rescue_stray(&mut watch, held).await.unwrap(),
+        repositories
+            .jobs
+            .rescue_stray(&mut watch, held)
+            .await
+            .unwrap(),
         0
     );
     // One worker renews, with the clock as it is now.
@@ -170,14 +205,18 @@ async fn a_clock_that_is_set_back_keeps_no_job_running(database: Database) {
         bytes_done: 0,
         bytes_total: None,
     };
-    assert_eq!(ledgers.jobs.heartbeat(&[beat]).await.unwrap().len(), 1);
+    assert_eq!(repositories.jobs.heartbeat(&[beat]).await.unwrap().len(), 1);
     let over = held + Duration::from_millis(1);
     assert_eq!(
-        ledgers.jobs.rescue_stray(&mut watch, over).await.unwrap(),
+        repositories
+            .jobs
+            .rescue_stray(&mut watch, over)
+            .await
+            .unwrap(),
         1
     );
     let status = async |lease: Lease| {
-        ledgers
+        repositories
             .jobs
             .find(lease.job_id)
             .await
@@ -190,15 +229,15 @@ async fn a_clock_that_is_set_back_keeps_no_job_running(database: Database) {
 }
 
 async fn retries_are_scheduled_to_the_microsecond(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     for n in 0..20 {
-        let lease = running(&ledgers, &format!("job {n}")).await;
+        let lease = running(&repositories, &format!("job {n}")).await;
         let mut failure = Failure::new(FailureCode::OriginError, "it failed");
         if n % 2 == 0 {
             failure.retry_after = Some(Duration::from_nanos(1_234_567_891));
         }
-        ledgers.jobs.fail(lease, failure).await.unwrap();
-        let job = ledgers.jobs.find(lease.job_id).await.unwrap().unwrap();
+        repositories.jobs.fail(lease, failure).await.unwrap();
+        let job = repositories.jobs.find(lease.job_id).await.unwrap().unwrap();
         let nanoseconds = job.scheduled_at.unwrap().timestamp_subsec_nanos();
         assert_eq!(nanoseconds % 1000, 0, "{:?}", job.scheduled_at);
     }
@@ -211,11 +250,14 @@ async fn violations_are_found_and_repaired() {
 }
 
 async fn repair_violations(test: TestDatabase) {
-    let ledgers = Repositories::open(&test.database);
+    let repositories = Repositories::open(&test.database);
     for resource in ["whole", "no blob", "garbage", "mischarged", "gone"] {
-        let blob = ledgers.blobs.stage(BlobOwner::Upload, Some(PROJECT)).await;
+        let blob = repositories
+            .blobs
+            .stage(BlobOwner::Upload, Some(PROJECT))
+            .await;
         let blob = blob.unwrap();
-        ledgers.blobs.reserve(&blob, 4).await.unwrap();
+        repositories.blobs.reserve(&blob, 4).await.unwrap();
         let media = NewMedia {
             creator: Creator {
                 project_id: Some(PROJECT.to_owned()),
@@ -223,7 +265,7 @@ async fn repair_violations(test: TestDatabase) {
             },
             ..new_media(path(resource), blob.id)
         };
-        ledgers.medias.publish(media).await.unwrap();
+        repositories.medias.publish(media).await.unwrap();
     }
     let connection = test.direct_connection().await;
     let found = integrity::find_violations(&connection).await.unwrap();
@@ -256,9 +298,9 @@ async fn repair_violations(test: TestDatabase) {
     assert_eq!(integrity::repair(&connection).await.unwrap(), found);
     let found = integrity::find_violations(&connection).await.unwrap();
     assert_eq!(found, []);
-    assert_eq!(ledgers.blobs.stored_bytes(PROJECT).await.unwrap(), 8);
+    assert_eq!(repositories.blobs.stored_bytes(PROJECT).await.unwrap(), 8);
     assert!(
-        ledgers
+        repositories
             .medias
             .find_in(&path("whole"), Some(PROJECT))
             .await
@@ -306,8 +348,8 @@ async fn a_server_that_takes_no_writes_is_told() {
     let database = Database::connect(&test.url, 2).await.unwrap();
     let told = database.check_writable().await.unwrap_err();
     assert_eq!(classify(&told), DatabaseFailure::Unavailable, "{told}");
-    let ledgers = Repositories::open(&database);
-    let refused = ledgers
+    let repositories = Repositories::open(&database);
+    let refused = repositories
         .jobs
         .create(import_to(&path("r")))
         .await

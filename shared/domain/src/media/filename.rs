@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{MAX_NAME_BYTES, NameError, check_segment, is_invisible_mark, is_unsafe_character};
+use crate::names::{
+    MAX_NAME_BYTES, NameError, check_segment, is_invisible_mark, is_unsafe_character,
+};
 
 /// The name that a media is offered under for download: one segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,13 +9,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use media_domain::{blob::{BlobKey, ResumePoint, StoredBlob}, ids::BlobId, media::Sha256};
-use media_storage::{BlobStore, BlobStream, BlobWriter, SizeHint, StorageError, disk::DiskStore};
-use media_ingest::HEAD_BYTES;
+use media_domain::{
+    blob::{BlobKey, ResumePoint, StoredBlob},
+    ids::BlobId,
+    media::Sha256,
+};
 use media_formats::metadata;
+use media_ingest::HEAD_BYTES;
+use media_storage::{BlobStore, BlobStream, BlobWriter, SizeHint, StorageError, disk::DiskStore};
 use serde_json::{Value as Json, json};
 
-use crate::blob_store::{open_s3, unique_prefix, write};
+use media_testkit::blob_stores::{open_s3, unique_prefix, write};
 
 /// A film of 300 KB whose header comes last.
 fn film() -> Vec<u8> {

@@ -3,14 +3,27 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use media_database::{Database, blob_repository::BlobRepository, entities::blob::{self, BlobStatus}};
-use media_domain::{blob::{BlobOwner, Checkpoint, StagedBlob, BlobKey, ResumeLocation, ResumePoint}, ids::{BlobId, WorkerId}, job::{Failure, FailureCode}, media::Sha256};
-use media_storage::{BlobStore, SizeHint, StorageError, disk::DiskStore};
+use media_database::{
+    Database,
+    blob_repository::BlobRepository,
+    entities::blob::{self, BlobStatus},
+};
+use media_domain::{
+    blob::{BlobKey, BlobOwner, Checkpoint, ResumeLocation, ResumePoint, StagedBlob},
+    ids::{BlobId, WorkerId},
+    job::{Failure, FailureCode},
+    media::Sha256,
+};
+use media_ingest::collector::collect;
 use media_ingest::{Expectation, Ingest, IngestError};
+use media_storage::{BlobStore, SizeHint, StorageError, disk::DiskStore};
 use sea_orm::EntityTrait as _;
 use tempfile::TempDir;
 
-use crate::ledgers::{KNOWN, LEASE, Repositories, import_to, new_media, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{KNOWN, LEASE, Repositories, import_to, new_media, path},
+};
 
 /// When what was given up is removed for good.
 const SECOND_LOOK: Duration = Duration::from_mins(3);
@@ -44,7 +57,7 @@ fn of_upload(id: BlobId) -> StagedBlob {
         key: BlobKey::of(id),
         owner: BlobOwner::Upload,
         project: None,
-        charged: 0,
+        reserved: 0,
     }
 }
 
@@ -57,11 +70,11 @@ fn anything() -> Expectation {
 }
 
 async fn stored(
-    ledgers: &Repositories,
+    repositories: &Repositories,
     store: &Arc<dyn BlobStore>,
     owner: BlobOwner,
 ) -> media_domain::blob::StoredBlob {
-    let mut ingest = Ingest::open(&ledgers.blobs, store, (owner, None), anything(), None)
+    let mut ingest = Ingest::open(&repositories.blobs, store, (owner, None), anything(), None)
         .await
         .unwrap();
     ingest.write(Bytes::from_static(b"some")).await.unwrap();
@@ -77,106 +90,116 @@ async fn exists(store: &Arc<dyn BlobStore>, id: media_domain::ids::BlobId) -> bo
 }
 
 async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
-    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
-    let first = stored(&ledgers, &store, BlobOwner::Upload).await;
-    ledgers
+    let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
+    let first = stored(&repositories, &store, BlobOwner::Upload).await;
+    repositories
         .medias
         .publish(new_media(path("r"), first.blob_id))
         .await
         .unwrap();
-    ledgers.clock.advance(Duration::from_hours(1));
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
+    repositories.clock.advance(Duration::from_hours(1));
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 0);
     assert!(exists(&store, first.blob_id).await);
 
-    let second = stored(&ledgers, &store, BlobOwner::Upload).await;
-    ledgers
+    let second = stored(&repositories, &store, BlobOwner::Upload).await;
+    repositories
         .medias
         .publish(new_media(path("r"), second.blob_id))
         .await
         .unwrap();
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
     assert!(!exists(&store, first.blob_id).await);
     assert!(exists(&store, second.blob_id).await);
 
-    assert!(ledgers.delete("r").await);
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert!(repositories.delete("r").await);
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
     assert!(!exists(&store, second.blob_id).await);
     assert_eq!(blobs(&database).await, 0);
 }
 
 async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Database) {
-    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
-    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
-    let claimed = ledgers
+    let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
+    repositories
+        .jobs
+        .create(import_to(&path("r")))
+        .await
+        .unwrap();
+    let claimed = repositories
         .jobs
         .claim(WorkerId::generate(), &KNOWN)
         .await
         .unwrap()
         .unwrap();
-    let sealed = stored(&ledgers, &store, BlobOwner::Attempt(claimed.lease)).await;
-    ledgers.clock.advance(LEASE * 2);
-    ledgers.blobs.collect(&store).await.unwrap();
+    let sealed = stored(&repositories, &store, BlobOwner::Attempt(claimed.lease)).await;
+    repositories.clock.advance(LEASE * 2);
+    collect(&repositories.blobs, &store).await.unwrap();
     assert!(
         exists(&store, sealed.blob_id).await,
         "nobody took the job back yet"
     );
 
-    ledgers.jobs.rescue_expired().await.unwrap();
+    repositories.jobs.rescue_expired().await.unwrap();
     assert_eq!(
-        ledgers.blobs.collect(&store).await.unwrap(),
+        collect(&repositories.blobs, &store).await.unwrap(),
         0,
         "its writer may be frozen"
     );
-    ledgers.clock.advance(LEASE);
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    repositories.clock.advance(LEASE);
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
     assert!(!exists(&store, sealed.blob_id).await);
 }
 
 async fn what_was_given_up_is_looked_for_once_more(database: Database) {
-    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
-    let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
-    let given_up = ledgers.blobs.abandon(&of_upload(sealed.blob_id)).await;
+    let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
+    let sealed = stored(&repositories, &store, BlobOwner::Upload).await;
+    let given_up = repositories.blobs.abandon(&of_upload(sealed.blob_id)).await;
     assert!(given_up.unwrap());
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
     assert!(!exists(&store, sealed.blob_id).await);
 
     // A request that was under way in the store comes through after all.
     let key = BlobKey::of(sealed.blob_id);
     let size_hint = SizeHint {
         announced: None,
-        most: 4,
+        max: 4,
     };
     let mut late = store.create(&key, size_hint).await.unwrap();
     late.write(Bytes::from_static(b"late")).await.unwrap();
     late.finish().await.unwrap();
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0, "not yet");
-    ledgers.clock.advance(SECOND_LOOK);
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    assert_eq!(
+        collect(&repositories.blobs, &store).await.unwrap(),
+        0,
+        "not yet"
+    );
+    repositories.clock.advance(SECOND_LOOK);
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
     assert!(!exists(&store, sealed.blob_id).await);
     assert_eq!(blobs(&database).await, 0);
 }
 
 async fn an_upload_keeps_its_blob_for_as_long_as_it_renews(database: Database) {
-    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
-    let sealed = stored(&ledgers, &store, BlobOwner::Upload).await;
+    let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
+    let sealed = stored(&repositories, &store, BlobOwner::Upload).await;
     for _ in 0..10 {
-        ledgers.clock.advance(BlobRepository::renew_every());
-        assert!(ledgers.blobs.renew(sealed.blob_id).await.unwrap());
-        assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 0);
+        repositories.clock.advance(BlobRepository::renew_every());
+        assert!(repositories.blobs.renew(sealed.blob_id).await.unwrap());
+        assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 0);
     }
-    ledgers.clock.advance(BlobRepository::renew_every() * 5);
-    ledgers.blobs.collect(&store).await.unwrap();
-    let lost = ledgers
+    repositories
+        .clock
+        .advance(BlobRepository::renew_every() * 5);
+    collect(&repositories.blobs, &store).await.unwrap();
+    let lost = repositories
         .medias
         .publish(new_media(path("r"), sealed.blob_id))
         .await;
     assert!(lost.is_err(), "given up, it cannot come to life");
-    ledgers.clock.advance(LEASE);
-    assert_eq!(ledgers.blobs.collect(&store).await.unwrap(), 1);
+    repositories.clock.advance(LEASE);
+    assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
 }
 
 async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) {
-    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
+    let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
     let digest = "a6b46dd0d1ae5e86cbc8f37e75ceeb6760230c1ca4ffbcb0c97b96dd7d9c464b";
     let digest = Sha256::from_hex(digest).unwrap();
     let wrong = Sha256::from_bytes([0; 32]);
@@ -220,7 +243,7 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
     ];
     for (expectation, kept) in cases {
         let ingest = Ingest::open(
-            &ledgers.blobs,
+            &repositories.blobs,
             &store,
             (BlobOwner::Upload, None),
             expectation,
@@ -242,10 +265,10 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
             assert_ne!(actual, wrong);
         }
     }
-    ledgers.clock.advance(Duration::from_hours(1));
-    ledgers.blobs.collect(&store).await.unwrap();
-    ledgers.clock.advance(SECOND_LOOK);
-    ledgers.blobs.collect(&store).await.unwrap();
+    repositories.clock.advance(Duration::from_hours(1));
+    collect(&repositories.blobs, &store).await.unwrap();
+    repositories.clock.advance(SECOND_LOOK);
+    collect(&repositories.blobs, &store).await.unwrap();
     assert_eq!(blobs(&database).await, 0);
 }
 
@@ -254,7 +277,7 @@ fn checkpoint() -> Checkpoint {
     Checkpoint {
         prefix: ResumePoint {
             bytes: 3,
-            kept: ResumeLocation::Disk,
+            location: ResumeLocation::Disk,
         },
         sha256_state: String::new(),
         origin: serde_json::json!({ "validator": "v" }),
@@ -262,11 +285,15 @@ fn checkpoint() -> Checkpoint {
 }
 
 async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database: Database) {
-    let (ledgers, (_directory, store)) = (Repositories::open(&database), store().await);
-    let blobs = &ledgers.blobs;
-    ledgers.jobs.create(import_to(&path("r"))).await.unwrap();
+    let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
+    let blobs = &repositories.blobs;
+    repositories
+        .jobs
+        .create(import_to(&path("r")))
+        .await
+        .unwrap();
     let claim = async || {
-        let claimed = ledgers.jobs.claim(WorkerId::generate(), &KNOWN).await;
+        let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
         claimed.unwrap().unwrap().lease
     };
     let first = claim().await;
@@ -274,9 +301,9 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
     let left = blobs.stage(BlobOwner::Attempt(first), None).await.unwrap();
     assert!(blobs.save_checkpoint(&left, &checkpoint()).await.unwrap());
     blobs.abandon_attempt(first).await.unwrap();
-    ledgers.jobs.release(first).await.unwrap();
-    ledgers.clock.advance(Duration::from_hours(1));
-    blobs.collect(&store).await.unwrap();
+    repositories.jobs.release(first).await.unwrap();
+    repositories.clock.advance(Duration::from_hours(1));
+    collect(&blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Staged)
@@ -287,7 +314,11 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
     );
 
     let second = claim().await;
-    let (taken, found) = blobs.resume_checkpoint(second).await.unwrap().expect("it was left");
+    let (taken, found) = blobs
+        .resume_checkpoint(second)
+        .await
+        .unwrap()
+        .expect("it was left");
     assert_eq!((taken.id, found), (left.id, checkpoint()));
     // The past attempt has no say in it any more.
     assert!(!blobs.save_checkpoint(&left, &checkpoint()).await.unwrap());
@@ -296,17 +327,17 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
     blobs.abandon_stale(&left).await.unwrap();
     assert!(blobs.resume_checkpoint(first).await.unwrap().is_none());
     assert!(blobs.touch(&taken).await.unwrap());
-    ledgers.clock.advance(Duration::from_hours(1));
-    ledgers.jobs.heartbeat(&[]).await.unwrap();
-    blobs.collect(&store).await.unwrap();
+    repositories.clock.advance(Duration::from_hours(1));
+    repositories.jobs.heartbeat(&[]).await.unwrap();
+    collect(&blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Staged)
     );
 
     let gone = Failure::new(FailureCode::OriginGone, "it was removed");
-    ledgers.jobs.fail(second, gone).await.unwrap();
-    blobs.collect(&store).await.unwrap();
+    repositories.jobs.fail(second, gone).await.unwrap();
+    collect(&blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Garbage)

@@ -4,13 +4,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use media_domain::{permissions::{ProjectSelector, Denied, MediaReadScope, ReadScope}, blob::BlobOwner, caller::{Caller, Principal, Role, Scope, Creator}, ids::{BlobId, WorkerId}, job::{Failure, FailureCode, Priority, Signal, Unicity}, media::WritePrecondition};
-use media_database::{Database, blob_repository::BlobRepository, entities::media, job_repository::{Created, JobRepository, JobError, NewJob, SlotUse}, media_repository::{DeleteError, Found, NewMedia, PublishError}};
-use media_storage::{BlobStore, disk::DiskStore};
+use media_database::{
+    Database,
+    blob_repository::BlobRepository,
+    entities::media,
+    job_repository::{Created, JobError, JobRepository, NewJob, SlotUse},
+    media_repository::{DeleteError, Found, NewMedia, PublishError},
+};
+use media_domain::{
+    blob::BlobOwner,
+    caller::{Caller, Creator, Principal, Role, Scope},
+    ids::{BlobId, WorkerId},
+    job::{Failure, FailureCode, Priority, Signal, Unicity},
+    media::WritePrecondition,
+    permissions::{Denied, MediaReadScope, ProjectSelector, ReadScope},
+};
+use media_ingest::collector::collect;
 use media_ingest::{Expectation, Ingest, IngestError};
+use media_storage::{BlobStore, disk::DiskStore};
 use tempfile::TempDir;
 
-use crate::ledgers::{KNOWN, Repositories, import_to, new_media, on_every_database, path};
+use media_testkit::{
+    on_every_database,
+    repositories::{KNOWN, Repositories, import_to, new_media, path},
+};
 
 on_every_database!(
     names_are_each_projects_own,
@@ -31,7 +48,7 @@ const LIMIT: u64 = 1_000_000;
 fn creator(project: &str, role: Role, name: &str) -> Creator {
     Creator {
         created_by: Some(name.to_owned()),
-        created_role: Some(role.as_str().to_owned()),
+        created_role: Some(role),
         project_id: Some(project.to_owned()),
     }
 }
@@ -47,35 +64,40 @@ fn caller(projects: &[&str], role: Role, name: &str) -> Caller {
 }
 
 async fn publish(
-    ledgers: &Repositories,
+    repositories: &Repositories,
     creator: &Creator,
     public: bool,
 ) -> Result<media::Model, PublishError> {
     let project = creator.project_id.as_deref();
-    let staged = ledgers.blobs.stage(BlobOwner::Upload, project).await;
+    let staged = repositories.blobs.stage(BlobOwner::Upload, project).await;
     let media = NewMedia {
         creator: creator.clone(),
         public,
         ..new_media(path("r"), staged.unwrap().id)
     };
-    ledgers.medias.publish(media).await
+    repositories.medias.publish(media).await
 }
 
 async fn names_are_each_projects_own(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let of = |project: &str| creator(project, Role::Service, "s");
-    let a = publish(&ledgers, &of("a"), false).await.unwrap();
-    let b = publish(&ledgers, &of("b"), true).await.unwrap();
-    let c = publish(&ledgers, &of("c"), true).await.unwrap();
-    let none = publish(&ledgers, &Creator::default(), false).await.unwrap();
-    assert_eq!(publish(&ledgers, &of("a"), false).await.unwrap().id, a.id);
+    let a = publish(&repositories, &of("a"), false).await.unwrap();
+    let b = publish(&repositories, &of("b"), true).await.unwrap();
+    let c = publish(&repositories, &of("c"), true).await.unwrap();
+    let none = publish(&repositories, &Creator::default(), false)
+        .await
+        .unwrap();
+    assert_eq!(
+        publish(&repositories, &of("a"), false).await.unwrap().id,
+        a.id
+    );
 
     let one = |media: &media::Model| Some(media.id);
     let seen = |caller: Caller, belonging: ProjectSelector| {
-        let ledgers = &ledgers;
+        let repositories = &repositories;
         async move {
             let sight = caller.media_read_scope();
-            match ledgers
+            match repositories
                 .medias
                 .find(&path("r"), &sight, &belonging)
                 .await
@@ -105,7 +127,7 @@ async fn names_are_each_projects_own(database: Database) {
     assert_eq!(seen(admin(), to("a")).await, one(&a));
     assert_eq!(seen(admin(), ProjectSelector::Unassigned).await, one(&none));
     let sight = admin().media_read_scope();
-    let found = ledgers
+    let found = repositories
         .medias
         .find(&path("r"), &sight, &ProjectSelector::Any)
         .await;
@@ -113,32 +135,32 @@ async fn names_are_each_projects_own(database: Database) {
 
     let ids = vec![a.id, b.id, c.id];
     let sight = user(&["a", "c"]).read_scope().unwrap();
-    let found = ledgers.medias.find_all(ids, &sight).await.unwrap();
+    let found = repositories.medias.find_all(ids, &sight).await.unwrap();
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|media| media.id != b.id));
 }
 
 async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let (me, you) = (
         creator("a", Role::User, "me"),
         creator("a", Role::User, "you"),
     );
-    let mine = publish(&ledgers, &me, false).await.unwrap();
-    let refused = publish(&ledgers, &you, false).await;
+    let mine = publish(&repositories, &me, false).await.unwrap();
+    let refused = publish(&repositories, &you, false).await;
     assert!(
         matches!(refused, Err(PublishError::Denied(Denied::NotOwn))),
         "{refused:?}"
     );
     assert!(
-        ledgers
+        repositories
             .medias
             .check_write(&path("r"), &you, &WritePrecondition::default())
             .await
             .is_err()
     );
     assert!(
-        ledgers
+        repositories
             .medias
             .check_write(&path("r"), &me, &WritePrecondition::default())
             .await
@@ -146,8 +168,8 @@ async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
     );
 
     let delete = |caller: Caller| {
-        let (ledgers, reach) = (&ledgers, caller.write_scope().unwrap());
-        async move { ledgers.medias.delete(mine.id, &reach).await }
+        let (repositories, reach) = (&repositories, caller.write_scope().unwrap());
+        async move { repositories.medias.delete(mine.id, &reach).await }
     };
     let refused = delete(caller(&["a"], Role::User, "you")).await;
     assert!(
@@ -164,9 +186,9 @@ fn job(project: &str, resource: &str) -> NewJob {
 }
 
 async fn a_unicity_is_held_within_a_project(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let new = |project| job(project, "r").unicity(Some(Unicity::new("one").unwrap()));
-    let create = |project| ledgers.jobs.create(new(project));
+    let create = |project| repositories.jobs.create(new(project));
     let Created::New(first) = create("a").await.unwrap() else {
         panic!("nothing was there");
     };
@@ -174,13 +196,13 @@ async fn a_unicity_is_held_within_a_project(database: Database) {
     assert_eq!(create("a").await.unwrap(), Created::Existing(first));
 }
 
-fn max_unfinished_jobs(ledgers: &Repositories, most: u32) -> JobRepository {
-    ledgers.jobs.clone().max_unfinished_jobs(Some(most))
+fn max_unfinished_jobs(repositories: &Repositories, most: u32) -> JobRepository {
+    repositories.jobs.clone().max_unfinished_jobs(Some(most))
 }
 
 async fn open_jobs_never_exceed_what_a_project_may_have(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let jobs = max_unfinished_jobs(&ledgers, 5);
+    let repositories = Repositories::open(&database);
+    let jobs = max_unfinished_jobs(&repositories, 5);
     let entering = (0..20).map(|_| jobs.create(job("a", "r")));
     let created = join_all(entering).await;
     let refused = created
@@ -205,8 +227,8 @@ async fn open_jobs_never_exceed_what_a_project_may_have(database: Database) {
 }
 
 async fn a_job_that_is_open_again_needs_room(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let jobs = max_unfinished_jobs(&ledgers, 1);
+    let repositories = Repositories::open(&database);
+    let jobs = max_unfinished_jobs(&repositories, 1);
     let unicity = || Some(Unicity::new("one").unwrap());
     let Created::New(first) = jobs.create(job("a", "r")).await.unwrap() else {
         panic!("nothing was there");
@@ -226,11 +248,11 @@ async fn a_job_that_is_open_again_needs_room(database: Database) {
     assert!(matches!(again, Created::Existing(_)));
 }
 
-/// A ledger of blobs with a limit, and where the bytes are.
-async fn limited(ledgers: &Repositories) -> (TempDir, BlobRepository, Arc<dyn BlobStore>) {
+/// A repository of blobs with a limit, and where the bytes are.
+async fn limited(repositories: &Repositories) -> (TempDir, BlobRepository, Arc<dyn BlobStore>) {
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
-    let blobs = ledgers.blobs.clone().max_stored_bytes(Some(LIMIT));
+    let blobs = repositories.blobs.clone().max_stored_bytes(Some(LIMIT));
     (directory, blobs, Arc::new(store))
 }
 
@@ -260,8 +282,8 @@ async fn write(
 }
 
 async fn no_number_of_writers_stores_more_than_a_project_may(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let (_directory, blobs, store) = limited(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    let (_directory, blobs, store) = limited(&repositories).await;
     let writers = (0..60).map(|_| write(&blobs, &store, 70_000));
     let written = join_all(writers).await;
     let kept = written.iter().filter(|result| result.is_ok()).count();
@@ -292,8 +314,8 @@ async fn no_number_of_writers_stores_more_than_a_project_may(database: Database)
 }
 
 async fn what_is_announced_and_cannot_fit_is_refused_before_its_first_byte(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let (_directory, blobs, store) = limited(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    let (_directory, blobs, store) = limited(&repositories).await;
     let open = |size| {
         let owner = (BlobOwner::Upload, Some("a"));
         Ingest::open(&blobs, &store, owner, anything(), Some(size))
@@ -317,8 +339,8 @@ async fn what_is_announced_and_cannot_fit_is_refused_before_its_first_byte(datab
 }
 
 async fn small_ones_that_fit_together_do_not_keep_each_other_out(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let (_directory, blobs, store) = limited(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    let (_directory, blobs, store) = limited(&repositories).await;
     let owner = (BlobOwner::Upload, Some("a"));
     // Twelve of 70,000 bytes, all half done at the same time.
     let mut intakes = Vec::new();
@@ -337,47 +359,57 @@ async fn small_ones_that_fit_together_do_not_keep_each_other_out(database: Datab
 }
 
 async fn who_was_public_first_stays_at_a_path_that_the_public_knows(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let of = |project: &str| creator(project, Role::Service, "s");
     let seen = async |caller: Caller| {
         let (path, sight) = (path("r"), caller.media_read_scope());
-        let found = ledgers.medias.find(&path, &sight, &ProjectSelector::Any);
+        let found = repositories
+            .medias
+            .find(&path, &sight, &ProjectSelector::Any);
         match found.await.unwrap() {
             Found::One(media) => media.project_id.unwrap(),
             other => panic!("{other:?}"),
         }
     };
     // ResumeLocation in private before anybody else was there, and published after.
-    publish(&ledgers, &of("b"), false).await.unwrap();
-    ledgers.clock.advance(std::time::Duration::from_secs(1));
-    publish(&ledgers, &of("a"), true).await.unwrap();
-    ledgers.clock.advance(std::time::Duration::from_secs(1));
-    publish(&ledgers, &of("b"), true).await.unwrap();
+    publish(&repositories, &of("b"), false).await.unwrap();
+    repositories
+        .clock
+        .advance(std::time::Duration::from_secs(1));
+    publish(&repositories, &of("a"), true).await.unwrap();
+    repositories
+        .clock
+        .advance(std::time::Duration::from_secs(1));
+    publish(&repositories, &of("b"), true).await.unwrap();
     assert_eq!(seen(Caller::Anonymous).await, "a");
     assert_eq!(seen(caller(&["b"], Role::User, "u")).await, "b");
     // Whoever goes on publishing keeps its place, whoever stops loses it.
-    ledgers.clock.advance(std::time::Duration::from_secs(1));
-    publish(&ledgers, &of("a"), true).await.unwrap();
+    repositories
+        .clock
+        .advance(std::time::Duration::from_secs(1));
+    publish(&repositories, &of("a"), true).await.unwrap();
     assert_eq!(seen(Caller::Anonymous).await, "a");
-    publish(&ledgers, &of("a"), false).await.unwrap();
+    publish(&repositories, &of("a"), false).await.unwrap();
     assert_eq!(seen(Caller::Anonymous).await, "b");
-    ledgers.clock.advance(std::time::Duration::from_secs(1));
-    publish(&ledgers, &of("a"), true).await.unwrap();
+    repositories
+        .clock
+        .advance(std::time::Duration::from_secs(1));
+    publish(&repositories, &of("a"), true).await.unwrap();
     assert_eq!(seen(Caller::Anonymous).await, "b");
 }
 
 async fn bytes_count_until_nothing_needs_them(database: Database) {
-    let ledgers = Repositories::open(&database);
-    let (_directory, blobs, store) = limited(&ledgers).await;
+    let repositories = Repositories::open(&database);
+    let (_directory, blobs, store) = limited(&repositories).await;
     let of_a = creator("a", Role::Service, "s");
     let keep = |size| {
-        let (ledgers, blobs, store, of_a) = (&ledgers, &blobs, &store, &of_a);
+        let (repositories, blobs, store, of_a) = (&repositories, &blobs, &store, &of_a);
         async move {
             let media = NewMedia {
                 creator: of_a.clone(),
                 ..new_media(path("r"), write(blobs, store, size).await.unwrap())
             };
-            ledgers.medias.publish(media).await.unwrap()
+            repositories.medias.publish(media).await.unwrap()
         }
     };
     keep(400_000).await;
@@ -390,7 +422,7 @@ async fn bytes_count_until_nothing_needs_them(database: Database) {
     );
     assert_eq!(blobs.stored_bytes("b").await.unwrap(), 0);
     let reach = Caller::Unrestricted.write_scope().unwrap();
-    assert!(ledgers.medias.delete(media.id, &reach).await.unwrap());
+    assert!(repositories.medias.delete(media.id, &reach).await.unwrap());
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 0);
 
     // A writer that is gone gives its bytes back when the collector finds out, and once only.
@@ -398,17 +430,21 @@ async fn bytes_count_until_nothing_needs_them(database: Database) {
     let ingest = Ingest::open(&blobs, &store, owner, anything(), Some(300_000)).await;
     drop(ingest.unwrap());
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 300_000);
-    ledgers.clock.advance(std::time::Duration::from_hours(1));
+    repositories
+        .clock
+        .advance(std::time::Duration::from_hours(1));
     for _ in 0..3 {
-        blobs.collect(&store).await.unwrap();
-        ledgers.clock.advance(std::time::Duration::from_hours(1));
+        collect(&blobs, &store).await.unwrap();
+        repositories
+            .clock
+            .advance(std::time::Duration::from_hours(1));
     }
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 0);
     let nobody = MediaReadScope {
         projects: ReadScope::Projects(Vec::new()),
         public: true,
     };
-    let found = ledgers
+    let found = repositories
         .medias
         .find(&path("r"), &nobody, &ProjectSelector::Any)
         .await;
@@ -416,17 +452,17 @@ async fn bytes_count_until_nothing_needs_them(database: Database) {
 }
 
 async fn claims_are_fair_by_project_and_exact_by_priority_within_one(database: Database) {
-    let ledgers = Repositories::open(&database);
+    let repositories = Repositories::open(&database);
     let enter = async |project: &str, name: &str, priority: i64| {
         let job = import_to(&path(name))
             .with_creator(creator(project, Role::Service, "s"))
             .priority(Priority::new(priority).unwrap());
-        ledgers.jobs.create(job).await.unwrap();
+        repositories.jobs.create(job).await.unwrap();
     };
     for n in 0..40 {
         enter("many", &format!("m{n}"), 100).await;
     }
-    let claims = ledgers.jobs.claims(WorkerId::generate(), &KNOWN);
+    let claims = repositories.jobs.claims(WorkerId::generate(), &KNOWN);
     let any = SlotUse::AnyProject;
     let claim = async |slot_use| {
         let claimed = claims.next(slot_use).await.unwrap()?;

@@ -1,7 +1,8 @@
 //! Checks of settings: from text to values, with all mistakes collected.
 
 use std::{
-    fmt, net::SocketAddr, ops::RangeInclusive, path::Path, path::PathBuf, str::FromStr, time::Duration,
+    fmt, net::SocketAddr, ops::RangeInclusive, path::Path, path::PathBuf, str::FromStr,
+    time::Duration,
 };
 
 use bytesize::ByteSize;

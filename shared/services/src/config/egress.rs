@@ -156,36 +156,37 @@ impl FromStr for HostSuffix {
 
 impl EgressSettings {
     pub(super) fn check(&self, checker: &mut Checker) -> Option<EgressConfig> {
-    const NETWORK: &str = "a network such as 10.1.0.0/16";
-    const HOST: &str = "a host such as example.org";
-    let allow = checker.record("MEDIA_EGRESS_ALLOW", list(&self.egress_allow, NETWORK));
-    let deny = checker.record("MEDIA_EGRESS_DENY", list(&self.egress_deny, NETWORK));
-    let nat64 = checker.record("MEDIA_EGRESS_NAT64", nat64(&self.egress_nat64));
-    let ports = checker.record(
-        "MEDIA_EGRESS_PORTS",
-        list(&self.egress_ports, "a port number"),
-    );
-    let allow_hosts = if self.egress_allow_hosts.trim() == "*" {
-        Some(HostList::Any)
-    } else {
-        let listed = list(&self.egress_allow_hosts, HOST).map(HostList::Only);
-        checker.record("MEDIA_EGRESS_ALLOW_HOSTS", listed)
-    };
-    let deny_hosts = checker.record(
-        "MEDIA_EGRESS_DENY_HOSTS",
-        list(&self.egress_deny_hosts, HOST),
-    );
-    let downgrade = checker.record("MEDIA_EGRESS_DOWNGRADE", parse_bool(&self.egress_downgrade));
-    Some(EgressConfig {
-        allow: allow?,
-        deny: deny?,
-        nat64: nat64?,
-        ports: ports?,
-        allow_hosts: allow_hosts?,
-        deny_hosts: deny_hosts?,
-        downgrade: downgrade?,
-    })
-}
+        const NETWORK: &str = "a network such as 10.1.0.0/16";
+        const HOST: &str = "a host such as example.org";
+        let allow = checker.record("MEDIA_EGRESS_ALLOW", list(&self.egress_allow, NETWORK));
+        let deny = checker.record("MEDIA_EGRESS_DENY", list(&self.egress_deny, NETWORK));
+        let nat64 = checker.record("MEDIA_EGRESS_NAT64", nat64(&self.egress_nat64));
+        let ports = checker.record(
+            "MEDIA_EGRESS_PORTS",
+            list(&self.egress_ports, "a port number"),
+        );
+        let allow_hosts = if self.egress_allow_hosts.trim() == "*" {
+            Some(HostList::Any)
+        } else {
+            let listed = list(&self.egress_allow_hosts, HOST).map(HostList::Only);
+            checker.record("MEDIA_EGRESS_ALLOW_HOSTS", listed)
+        };
+        let deny_hosts = checker.record(
+            "MEDIA_EGRESS_DENY_HOSTS",
+            list(&self.egress_deny_hosts, HOST),
+        );
+        let downgrade =
+            checker.record("MEDIA_EGRESS_DOWNGRADE", parse_bool(&self.egress_downgrade));
+        Some(EgressConfig {
+            allow: allow?,
+            deny: deny?,
+            nat64: nat64?,
+            ports: ports?,
+            allow_hosts: allow_hosts?,
+            deny_hosts: deny_hosts?,
+            downgrade: downgrade?,
+        })
+    }
 }
 
 /// Prefixes that an IPv4 address can follow (RFC 6052 §2.2).

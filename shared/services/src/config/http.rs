@@ -195,7 +195,11 @@ impl CorsOrigins {
 }
 
 impl HttpSettings {
-    pub(super) fn check_listen(&self, is_guarded: bool, checker: &mut Checker) -> Option<SocketAddr> {
+    pub(super) fn check_listen(
+        &self,
+        is_guarded: bool,
+        checker: &mut Checker,
+    ) -> Option<SocketAddr> {
         checker.record("MEDIA_LISTEN", listen(&self.listen, is_guarded))
     }
 

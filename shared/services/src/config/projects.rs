@@ -54,38 +54,37 @@ pub struct ProjectLimits {
 
 impl ProjectSettings {
     pub(super) fn check(&self, checker: &mut Checker) -> Option<ProjectLimits> {
-    let stored_bytes = checker.record(
-        "MEDIA_PROJECT_MAX_BYTES",
-        limit(&self.project_max_bytes, |text| {
-            let size = text.parse::<ByteSize>().ok()?.as_u64();
-            (1..=i64::MAX.unsigned_abs())
-                .contains(&size)
-                .then_some(size)
-        }),
-    );
-    let max_unfinished_jobs = checker.record(
-        "MEDIA_PROJECT_MAX_JOBS",
-        limit(&self.project_max_jobs, |text| {
-            text.parse()
+        let stored_bytes = checker.record(
+            "MEDIA_PROJECT_MAX_BYTES",
+            limit(&self.project_max_bytes, |text| {
+                let size = text.parse::<ByteSize>().ok()?.as_u64();
+                (1..=i64::MAX.unsigned_abs())
+                    .contains(&size)
+                    .then_some(size)
+            }),
+        );
+        let max_unfinished_jobs = checker.record(
+            "MEDIA_PROJECT_MAX_JOBS",
+            limit(&self.project_max_jobs, |text| {
+                text.parse()
+                    .ok()
+                    .filter(|jobs| (1..=10_000_000).contains(jobs))
+            }),
+        );
+        let user_max_priority = checker.record(
+            "MEDIA_USER_MAX_PRIORITY",
+            self.user_max_priority
+                .parse()
                 .ok()
-                .filter(|jobs| (1..=10_000_000).contains(jobs))
-        }),
-    );
-    let user_max_priority = checker.record(
-        "MEDIA_USER_MAX_PRIORITY",
-        self
-            .user_max_priority
-            .parse()
-            .ok()
-            .and_then(|number| Priority::new(number).ok())
-            .ok_or_else(|| PriorityError.to_string()),
-    );
-    Some(ProjectLimits {
-        stored_bytes: stored_bytes?,
-        max_unfinished_jobs: max_unfinished_jobs?,
-        user_max_priority: user_max_priority?,
-    })
-}
+                .and_then(|number| Priority::new(number).ok())
+                .ok_or_else(|| PriorityError.to_string()),
+        );
+        Some(ProjectLimits {
+            stored_bytes: stored_bytes?,
+            max_unfinished_jobs: max_unfinished_jobs?,
+            user_max_priority: user_max_priority?,
+        })
+    }
 }
 
 fn limit<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, String> {

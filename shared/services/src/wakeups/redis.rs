@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{MAX_WAITING, Wakeup, Notifier};
+use super::{MAX_WAITING, Notifier, Wakeup};
 use media_domain::secret::Secret;
 use media_telemetry::metrics::{BackgroundTask, metrics};
 use media_tls::TrustError;

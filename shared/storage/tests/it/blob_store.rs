@@ -3,11 +3,17 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use bytesize::ByteSize;
 use futures_util::TryStreamExt as _;
-use media_domain::{blob::{BlobKey, ResumeLocation, ResumePoint}, ids::BlobId, media::Sha256};
-use media_storage::{BlobStore, SizeHint, StorageError, S3Location, disk::DiskStore, s3::S3Store};
-use media_testkit::seaweed;
+use media_domain::{
+    blob::{BlobKey, ResumeLocation, ResumePoint},
+    ids::BlobId,
+    media::Sha256,
+};
+use media_storage::{BlobStore, SizeHint, StorageError, disk::DiskStore};
+use media_testkit::{
+    blob_stores::{anything, key, open_s3, read, unique_prefix, write},
+    seaweed,
+};
 use sha2::Digest as _;
 
 /// Makes a test of each function, once for every storage.
@@ -52,24 +58,6 @@ on_every_store!(
     deleting_is_idempotent_and_takes_partial_objects_too,
 );
 
-/// Room for three parts: many writers at once have to wait for each other.
-pub const BUFFER: ByteSize = ByteSize::mib(24);
-
-pub fn unique_prefix() -> String {
-    format!("{}/", media_testkit::service::unique("store"))
-}
-
-pub async fn open_s3(prefix: &str) -> S3Store {
-    let location = S3Location {
-        bucket: seaweed::BUCKET.to_owned(),
-        prefix: prefix.to_owned(),
-        path_style: None,
-        buffer: BUFFER,
-    };
-    let client = seaweed::shared().await.client();
-    S3Store::with_client(client, &location)
-}
-
 fn files_in(directory: &Path) -> usize {
     std::fs::read_dir(directory)
         .unwrap()
@@ -78,38 +66,10 @@ fn files_in(directory: &Path) -> usize {
         .sum()
 }
 
-pub fn key() -> BlobKey {
-    BlobKey::of(BlobId::generate())
-}
-
 fn pattern(size: usize) -> Vec<u8> {
     (0..size)
         .map(|n| u8::try_from(n * 7 % 251).unwrap())
         .collect()
-}
-
-pub fn anything() -> SizeHint {
-    SizeHint {
-        announced: None,
-        most: 1 << 30,
-    }
-}
-
-pub async fn write(store: &Arc<dyn BlobStore>, key: &BlobKey, bytes: &[u8], chunk: usize) {
-    let mut writer = store.create(key, anything()).await.unwrap();
-    for piece in bytes.chunks(chunk) {
-        writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
-    }
-    writer.finish().await.unwrap();
-}
-
-pub async fn read(
-    store: &Arc<dyn BlobStore>,
-    key: &BlobKey,
-    range: std::ops::Range<u64>,
-) -> Result<Vec<u8>, StorageError> {
-    let pieces: Vec<Bytes> = store.read(key, range).await?.try_collect().await?;
-    Ok(pieces.concat())
 }
 
 async fn what_was_written_is_read_back_in_any_range(store: Arc<dyn BlobStore>) {
@@ -260,7 +220,7 @@ async fn leave_behind(store: &Arc<dyn BlobStore>, key: &BlobKey) -> ResumePoint 
         writer.write(piece.clone()).await.unwrap();
     }
     media_testkit::wait_until("two parts are kept", Duration::from_secs(30), async || {
-        let kept = writer.keep().await.unwrap();
+        let kept = writer.checkpoint().await.unwrap();
         kept.filter(|prefix| prefix.bytes >= 16 << 20)
     })
     .await
@@ -269,7 +229,7 @@ async fn leave_behind(store: &Arc<dyn BlobStore>, key: &BlobKey) -> ResumePoint 
 fn large() -> SizeHint {
     SizeHint {
         announced: Some(25 << 20),
-        most: 1 << 30,
+        max: 1 << 30,
     }
 }
 
@@ -303,7 +263,7 @@ async fn what_is_not_as_it_was_is_not_gone_on_with(store: Arc<dyn BlobStore>) {
     let digest = sha256(&all[..usize::try_from(prefix.bytes).unwrap()]);
     let longer = ResumePoint {
         bytes: prefix.bytes + (8 << 20),
-        kept: prefix.kept.clone(),
+        location: prefix.location.clone(),
     };
     assert!(store.resume(&key, &longer, digest).await.unwrap().is_none());
     let other = BlobKey::of(BlobId::generate());
@@ -316,7 +276,7 @@ async fn what_is_not_as_it_was_is_not_gone_on_with(store: Arc<dyn BlobStore>) {
     );
     let elsewhere = ResumePoint {
         bytes: prefix.bytes,
-        kept: match prefix.kept {
+        location: match prefix.location {
             ResumeLocation::Disk => ResumeLocation::S3 {
                 upload: "u".to_owned(),
                 part_bytes: 8 << 20,
@@ -345,7 +305,7 @@ async fn a_file_that_another_still_writes_or_that_was_touched_is_not_gone_on_wit
         .write(Bytes::from_static(b"some bytes"))
         .await
         .unwrap();
-    let prefix = writer.keep().await.unwrap().unwrap();
+    let prefix = writer.checkpoint().await.unwrap().unwrap();
     let digest = sha256(b"some bytes");
     assert!(store.resume(&key, &prefix, digest).await.unwrap().is_none());
     drop(writer);
@@ -365,9 +325,11 @@ async fn what_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
     let store = DiskStore::open(directory.path().into()).await.unwrap();
     let size_hint = SizeHint {
         announced: Some(1 << 60),
-        most: 1 << 61,
+        max: 1 << 61,
     };
-    let refused = store.create(&BlobKey::of(BlobId::generate()), size_hint).await;
+    let refused = store
+        .create(&BlobKey::of(BlobId::generate()), size_hint)
+        .await;
     assert!(matches!(refused.err(), Some(StorageError::Full)));
     assert_eq!(files_in(directory.path()), 0);
 }

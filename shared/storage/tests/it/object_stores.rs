@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use media_storage::{BlobStore, S3Location, s3::S3Store};
 use media_domain::media::Sha256;
+use media_storage::{BlobStore, S3Location, s3::S3Store};
 use media_testkit::{
     bytes::pattern,
     seaweed::{self, BUCKET, Seaweed},
@@ -12,7 +12,7 @@ use media_testkit::{
     wait_until,
 };
 
-use crate::blob_store::{BUFFER, anything, key, read, unique_prefix, write};
+use media_testkit::blob_stores::{BUFFER, anything, key, read, unique_prefix, write};
 
 /// Three parts.
 const LARGE: usize = 20 * 1024 * 1024;
@@ -91,7 +91,7 @@ async fn where_parts_are_not_listed_an_upload_begins_anew() {
     writer.write(Bytes::from(bytes)).await.unwrap();
     let limit = Duration::from_secs(30);
     let kept = wait_until("a part has arrived", limit, async || {
-        writer.keep().await.unwrap()
+        writer.checkpoint().await.unwrap()
     })
     .await;
     drop(writer);

@@ -1,16 +1,17 @@
-//! The table of rules, over real HTTP: every operation, by every kind of caller.
+//! The table of permissions over HTTP: every operation by every kind of caller.
 
 use std::collections::BTreeSet;
 
+use media_testkit::service::{change_document, signal_document};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use super::world::{Target, Who, World, form, waiting};
+use super::fixture::{Fixture, Target, Who, form, waiting};
 
-/// What each caller gets, in the order of [`Who::ALL`].
+/// The expected status for each caller, in the order of [`Who::ALL`].
 type Statuses = [u16; 11];
 
-/// How an operation is tried on a target.
+/// An operation with its expected statuses.
 struct Row {
     operation: &'static str,
     method: Method,
@@ -26,14 +27,14 @@ enum Body {
     Form,
 }
 
-const NOTHING_BUT: Statuses = [401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200];
-/// Jobs, and media in lists.
-const LOOK: Statuses = [401, 200, 200, 200, 404, 404, 200, 200, 200, 403, 404];
-/// Media, one at a time.
-const LOOK_AT_MEDIA: Statuses = [404, 200, 200, 200, 404, 404, 200, 200, 200, 404, 404];
-const EVERYBODY: Statuses = [200; 11];
+const OWN_LIST: Statuses = [401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200];
+/// Reads of jobs and lists.
+const READ: Statuses = [401, 200, 200, 200, 404, 404, 200, 200, 200, 403, 404];
+/// Reads of single media.
+const READ_MEDIA: Statuses = [404, 200, 200, 200, 404, 404, 200, 200, 200, 404, 404];
+const PUBLIC: Statuses = [200; 11];
 
-/// What may be changed, and what the answer then is.
+/// Returns the statuses of a change, which is answered with `done` where it is allowed.
 const fn change(done: u16) -> Statuses {
     [401, done, 403, done, 404, 404, 403, done, 403, 403, 404]
 }
@@ -49,53 +50,53 @@ fn table() -> Vec<Row> {
     let info = |t: &Target| format!("/medias/info/{}", t.resource);
     let info_by_key = |t: &Target| format!("/medias/info/{}/k", t.resource);
     let links = |t: &Target| format!("/medias/files/{}/k/links", t.resource);
-    let new_job = |t: &Target| waiting(&t.resource, &json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
-    let job_change = |t: &Target| json!({ "data": { "type": "media:jobs", "id": t.job, "attributes": { "priority": 1 } } });
-    let cancel = |_: &Target| json!({ "data": { "type": "media:signals", "attributes": { "signal": "cancel" } } });
+    let new_job = |t: &Target| waiting(&t.resource, json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
+    let job_change = |t: &Target| change_document(&t.job, &json!({ "priority": 1 }));
+    let cancel = |_: &Target| signal_document("cancel");
     let keyless_links = |target: &Target| format!("/medias/files/{}/links", target.resource);
     let link = |_: &Target| json!({ "data": { "type": "media:links" } });
-    // Whoever belongs to several projects has to say which one is meant, and whoever to none is told so.
+    // A caller with several projects has to name one, and a caller without a project is refused.
     let create = |done| [401, done, done, done, done, done, 422, done, 403, 403, 403];
-    // A stranger's upload goes to its own project.
+    // An upload of a caller in another project goes to that project.
     let upload = [401, 200, 403, 200, 200, 200, 422, 200, 403, 403, 403];
     vec![
         row("createJob", Method::POST, |_| "/jobs".to_owned(), Body::Document(new_job), create(201), create(201)),
-        row("listJobs", Method::GET, |_| "/jobs".to_owned(), Body::None, NOTHING_BUT, NOTHING_BUT),
-        row("showJob", Method::GET, job, Body::None, LOOK, LOOK),
+        row("listJobs", Method::GET, |_| "/jobs".to_owned(), Body::None, OWN_LIST, OWN_LIST),
+        row("showJob", Method::GET, job, Body::None, READ, READ),
         row("changeJob", Method::PATCH, job, Body::Document(job_change), change(200), change(200)),
         row("deleteJob", Method::DELETE, job, Body::None, change(204), change(204)),
         row("signalJob", Method::POST, signal, Body::Document(cancel), change(200), change(200)),
-        row("listenToJob", Method::GET, events, Body::None, LOOK, LOOK),
-        row("listMedias", Method::GET, |_| "/medias".to_owned(), Body::None, NOTHING_BUT, NOTHING_BUT),
-        row("showMedia", Method::GET, info, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("showMediaByKey", Method::GET, info_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("downloadMedia", Method::GET, file, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("downloadMediaByKey", Method::GET, file_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("probeMedia", Method::HEAD, file, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("probeMediaByKey", Method::HEAD, file_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("listenToJob", Method::GET, events, Body::None, READ, READ),
+        row("listMedias", Method::GET, |_| "/medias".to_owned(), Body::None, OWN_LIST, OWN_LIST),
+        row("showMedia", Method::GET, info, Body::None, READ_MEDIA, PUBLIC),
+        row("showMediaByKey", Method::GET, info_by_key, Body::None, READ_MEDIA, PUBLIC),
+        row("downloadMedia", Method::GET, file, Body::None, READ_MEDIA, PUBLIC),
+        row("downloadMediaByKey", Method::GET, file_by_key, Body::None, READ_MEDIA, PUBLIC),
+        row("probeMedia", Method::HEAD, file, Body::None, READ_MEDIA, PUBLIC),
+        row("probeMediaByKey", Method::HEAD, file_by_key, Body::None, READ_MEDIA, PUBLIC),
         row("uploadMedia", Method::POST, file, Body::Form, upload, upload),
         row("uploadMediaByKey", Method::POST, file_by_key, Body::Form, upload, upload),
         row("deleteMedia", Method::DELETE, file, Body::None, change(204), change(204)),
         row("deleteMediaByKey", Method::DELETE, file_by_key, Body::None, change(204), change(204)),
-        // The same path, by what its body is.
-        row("uploadMediaByKey", Method::POST, keyless_links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
-        row("linkMediaByKey", Method::POST, links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
-        row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, EVERYBODY, EVERYBODY),
-        row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, EVERYBODY, EVERYBODY),
-        row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, FIGURES, FIGURES),
+        // The same path; the media type of the body selects the operation.
+        row("uploadMediaByKey", Method::POST, keyless_links, Body::Document(link), READ.map(made), READ.map(made)),
+        row("linkMediaByKey", Method::POST, links, Body::Document(link), READ.map(made), READ.map(made)),
+        row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, PUBLIC, PUBLIC),
+        row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, PUBLIC, PUBLIC),
+        row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, METRICS, METRICS),
     ]
 }
 
-/// The figures of all projects together.
-const FIGURES: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 403, 403];
+/// The metrics cover all projects.
+const METRICS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 403, 403];
 
 fn made(status: u16) -> u16 {
     if status == 200 { 201 } else { status }
 }
 
 impl Row {
-    async fn ask(&self, world: &World, who: Who, target: &Target) -> Response {
-        let request = world.ask(who, self.method.clone(), &(self.path)(target));
+    async fn ask(&self, fixture: &Fixture, who: Who, target: &Target) -> Response {
+        let request = fixture.ask(who, self.method.clone(), &(self.path)(target));
         let request = match &self.body {
             Body::None => request,
             Body::Document(document) => request.json(&document(target)),
@@ -105,24 +106,24 @@ impl Row {
     }
 }
 
-/// What of a target can change.
-async fn state(world: &World, target: &Target) -> (Value, Value) {
+/// Returns the parts of a target that an operation can change.
+async fn state(fixture: &Fixture, target: &Target) -> (Value, Value) {
     let job = format!("/jobs/{}", target.job);
     let media = format!("/medias?filter[id]={}", target.media);
-    let job = world.document(Who::Admin, &job).await;
-    (job, world.document(Who::Admin, &media).await)
+    let job = fixture.document(Who::Admin, &job).await;
+    (job, fixture.document(Who::Admin, &media).await)
 }
 
 #[tokio::test]
-async fn every_caller_may_what_the_table_says_and_no_more() {
-    let world = World::new().await;
+async fn every_caller_may_do_exactly_what_the_table_says() {
+    let fixture = Fixture::new().await;
     let mut wrong = Vec::new();
     for row in table() {
         for (public, expected) in [(false, row.on_private), (true, row.on_public)] {
             for (who, expected) in Who::ALL.into_iter().zip(expected) {
-                let target = world.target(public).await;
-                let before = state(&world, &target).await;
-                let answer = row.ask(&world, who, &target).await;
+                let target = fixture.target(public).await;
+                let before = state(&fixture, &target).await;
+                let answer = row.ask(&fixture, who, &target).await;
                 let status = answer.status().as_u16();
                 if status != expected {
                     let place = if public { "public" } else { "private" };
@@ -134,7 +135,7 @@ async fn every_caller_may_what_the_table_says_and_no_more() {
                 if matches!(status, 401 | 403 | 404) {
                     let kind = answer.headers()["content-type"].clone();
                     assert_eq!(kind, "application/vnd.api+json", "{}", row.operation);
-                    let after = state(&world, &target).await;
+                    let after = state(&fixture, &target).await;
                     assert_eq!(after, before, "{} by {who:?}", row.operation);
                 }
             }
@@ -144,9 +145,9 @@ async fn every_caller_may_what_the_table_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_row() {
-    let world = World::new().await;
-    let document = world.document(Who::Anonymous, "/openapi.json").await;
+async fn every_operation_is_in_the_table() {
+    let fixture = Fixture::new().await;
+    let document = fixture.document(Who::Anonymous, "/openapi.json").await;
     let operations: BTreeSet<&str> = document["paths"]
         .as_object()
         .unwrap()

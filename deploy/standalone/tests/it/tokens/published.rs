@@ -1,4 +1,4 @@
-//! Tokens that are signed with keys of a server: types of keys, rotation, and a server that fails.
+//! Tokens signed with published keys: key types, rotation, and failures of the key server.
 
 use std::time::{Duration, Instant};
 
@@ -6,25 +6,26 @@ use futures_util::future::join_all;
 use media_testkit::{
     service::{Installation, Service},
     tokens::{
-        Answer, KeyServer, RSA_PUBLIC_PEM, TokenKey, claims, hs256_token, secret_token, token,
+        Answer, KeyServer, RSA_PUBLIC_PEM, TokenKey, claims, hs256_token, merged, secret_token,
+        token,
     },
     wait_until,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{ask, assert_accepted, assert_refused, merged};
-use crate::MEDIA;
+use super::{ask, assert_accepted, assert_refused};
+use crate::fixture::MEDIA;
 
-/// Longer than a fetch may take, and than the service waits between two.
+/// Longer than a fetch of the keys and the pause between two fetches.
 const LIMIT: Duration = Duration::from_mins(1);
 
-fn believing(server: &KeyServer) -> Installation {
+fn trusting(server: &KeyServer) -> Installation {
     Installation::new(MEDIA).with("MEDIA_JWKS_URL", &server.url())
 }
 
 async fn until_accepted(service: &Service, token: &str) {
-    wait_until("the token is believed", LIMIT, async || {
+    wait_until("the token is accepted", LIMIT, async || {
         (ask(service, token).await.status() == StatusCode::OK).then_some(())
     })
     .await;
@@ -39,7 +40,7 @@ async fn keys_are_used_with_the_algorithms_that_are_allowed() {
     );
     let es384 = TokenKey::es384("es384");
     let server = KeyServer::with_keys(&[&rsa, &ec, &ed, &es384]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     let ann = claims("ann");
     for key in [&rsa, &ec, &ed] {
@@ -49,7 +50,7 @@ async fn keys_are_used_with_the_algorithms_that_are_allowed() {
     assert_refused(&service, &ps256, "algorithm", "PS256").await;
     assert_refused(&service, &es384.token(&ann), "unknown key", "ES384").await;
 
-    let installation = believing(&server).with("MEDIA_JWT_ALGORITHMS", "PS256,ES384");
+    let installation = trusting(&server).with("MEDIA_JWT_ALGORITHMS", "PS256,ES384");
     let service = installation.serve().await;
     assert_accepted(&service, &ps256).await;
     assert_accepted(&service, &es384.token(&ann)).await;
@@ -58,7 +59,7 @@ async fn keys_are_used_with_the_algorithms_that_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_key_signs_nothing_that_it_is_not_for() {
+async fn a_key_verifies_only_what_it_is_intended_for() {
     let (rsa, ec) = (TokenKey::rsa("rsa"), TokenKey::es256("ec"));
     let public = rsa.jwk();
     let jwk = |id: &str, more| merged(merged(public.clone(), json!({ "kid": id })), more);
@@ -74,7 +75,7 @@ async fn a_key_signs_nothing_that_it_is_not_for() {
         json!("nonsense"),
     ]))
     .await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     let ann = claims("ann");
     let signed = |header: Value| rsa.token_with(&header, &ann);
@@ -191,7 +192,7 @@ async fn keys_change_without_a_restart() {
         TokenKey::es256("third"),
     );
     let server = KeyServer::with_keys(&[&first]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     assert_accepted(&service, &first.token(&ann)).await;
     assert_eq!(server.requests(), 1);
@@ -201,16 +202,16 @@ async fn keys_change_without_a_restart() {
     assert_accepted(&service, &first.token(&ann)).await;
     assert_eq!(server.requests(), 2);
 
-    // The next unknown key is looked for as soon as that is allowed again.
+    // The next unknown key is fetched after the pause between two fetches.
     server.publish(&[&third]);
     until_accepted(&service, &third.token(&ann)).await;
     assert_refused(&service, &first.token(&ann), "unknown key", "withdrawn").await;
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_keys_is_one_question() {
+async fn a_flood_of_unknown_keys_causes_one_fetch() {
     let server = KeyServer::with_keys(&[&TokenKey::es256("known")]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     let started = Instant::now();
     let unknown: Vec<String> = (0..50)
@@ -223,7 +224,7 @@ async fn a_flood_of_unknown_keys_is_one_question() {
     for token in &unknown {
         assert_refused(&service, token, "unknown key", "unknown").await;
     }
-    // One at the start, one for the first, and one more for each time that it is allowed again.
+    // One fetch at start, one for the first unknown key, and one after each pause.
     let most = 2 + started.elapsed().as_secs() / 10;
     assert!(server.requests() as u64 <= most, "{}", server.requests());
 }
@@ -241,7 +242,7 @@ async fn keys_are_kept_while_their_server_fails() {
         Answer::Silence,
     ] {
         let server = KeyServer::with_keys(&[&known]).await;
-        let installation = believing(&server);
+        let installation = trusting(&server);
         let service = installation.serve().await;
         server.answer(failure.clone());
         assert_refused(&service, &unknown.token(&ann), "unknown key", "unknown").await;
@@ -250,7 +251,7 @@ async fn keys_are_kept_while_their_server_fails() {
         assert!(service.stop().await.success(), "{failure:?}");
     }
     let mut server = KeyServer::with_keys(&[&known]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     server.stop().await;
     assert_refused(&service, &unknown.token(&ann), "unknown key", "unknown").await;
@@ -258,7 +259,7 @@ async fn keys_are_kept_while_their_server_fails() {
 }
 
 #[tokio::test]
-async fn without_keys_from_the_start_tokens_wait_for_them() {
+async fn tokens_are_accepted_once_keys_could_be_fetched() {
     let key = TokenKey::es256("key");
     let token = key.token(&claims("ann"));
     let elsewhere = KeyServer::with_keys(&[&key]).await;
@@ -269,7 +270,7 @@ async fn without_keys_from_the_start_tokens_wait_for_them() {
         Answer::Redirect(elsewhere.url()),
     ] {
         let server = KeyServer::start(failure.clone()).await;
-        let installation = believing(&server).with("RUST_LOG", "debug").logging();
+        let installation = trusting(&server).with("RUST_LOG", "debug").logging();
         let service = installation.serve().await;
         let answer = ask(&service, &token).await;
         assert_eq!(
@@ -280,7 +281,7 @@ async fn without_keys_from_the_start_tokens_wait_for_them() {
         assert_eq!(answer.headers()["retry-after"], "1");
         let document: Value = answer.json().await.unwrap();
         assert_eq!(document["errors"][0]["code"], "unavailable", "{failure:?}");
-        // Who needs no token is served.
+        // Requests that need no token are served.
         assert_eq!(service.get("/medias/files/a").await.status(), 404);
         assert_eq!(service.get("/jobs").await.status(), 401);
 
@@ -295,7 +296,7 @@ async fn without_keys_from_the_start_tokens_wait_for_them() {
 
     let mut server = KeyServer::with_keys(&[&key]).await;
     server.stop().await;
-    let installation = believing(&server).with("RUST_LOG", "debug").logging();
+    let installation = trusting(&server).with("RUST_LOG", "debug").logging();
     let service = installation.serve().await;
     assert_eq!(ask(&service, &token).await.status(), 503);
     server.resume().await;

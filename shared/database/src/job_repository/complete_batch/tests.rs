@@ -10,7 +10,11 @@ use media_domain::{
 };
 
 use super::*;
-use crate::{DatabaseUrl, blob_repository::BlobRepository, job_repository::{JobRepository, NewJob}};
+use crate::{
+    DatabaseUrl,
+    blob_repository::BlobRepository,
+    job_repository::{JobRepository, NewJob},
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
