@@ -1,21 +1,13 @@
-//! The schema and how it came to be: one set of migrations for SQLite and PostgreSQL.
+//! The schema: one set of migrations for SQLite and PostgreSQL, and the program `media-migrate`.
+//!
+//! This crate depends on no other of the workspace.
 
 pub mod exit;
 pub mod file_lock;
 pub mod integrity;
 pub mod private_files;
 
-mod m20261123_000001_create_tables;
-mod m20261124_000001_checkpoints_and_metadata;
-mod m20261124_000002_origins;
-mod m20261124_000004_projects;
-mod m20261124_000005_traces;
-mod m20261126_000006_origin_guests;
-mod m20261126_000007_public_since;
-mod m20261126_000008_lists_by_id;
-mod m20261127_000009_whole_microseconds;
-mod m20261127_000010_charset;
-mod m20261127_000012_fair_claims;
+mod m20261130_000001_baseline;
 
 use sea_orm_migration::{
     prelude::*,
@@ -25,25 +17,13 @@ use sea_orm_migration::{
     },
 };
 
-/// The migrations in their order.
+/// The migrations, in order.
 pub struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m20261123_000001_create_tables::Migration),
-            Box::new(m20261124_000001_checkpoints_and_metadata::Migration),
-            Box::new(m20261124_000002_origins::Migration),
-            Box::new(m20261124_000004_projects::Migration),
-            Box::new(m20261124_000005_traces::Migration),
-            Box::new(m20261126_000006_origin_guests::Migration),
-            Box::new(m20261126_000007_public_since::Migration),
-            Box::new(m20261126_000008_lists_by_id::Migration),
-            Box::new(m20261127_000009_whole_microseconds::Migration),
-            Box::new(m20261127_000010_charset::Migration),
-            Box::new(m20261127_000012_fair_claims::Migration),
-        ]
+        vec![Box::new(m20261130_000001_baseline::Migration)]
     }
 }
 
@@ -73,7 +53,7 @@ pub(crate) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTrans
     database.begin_with_options(options).await
 }
 
-/// Why a program cannot run on a schema.
+/// A schema that a program cannot use.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// It lacks migrations.
