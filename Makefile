@@ -39,8 +39,9 @@ compile:
 	cargo check-all
 
 # Builds the documentation of all crates; warnings are errors.
+# Bare URLs are allowed: comments of settings are also the texts of `--help`, which know no markup.
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings -A rustdoc::bare_urls" cargo doc --workspace --no-deps --locked
 
 # Runs every test, against real servers.
 test: install
