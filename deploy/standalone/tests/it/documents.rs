@@ -1,4 +1,6 @@
-//! Content negotiation, and the OpenAPI document compared with the reference.
+//! Content negotiation, the OpenAPI document against the user's reference, and the page on configuration.
+
+use std::collections::BTreeMap;
 
 use media_testkit::service::{FAR_FUTURE, Installation, import};
 use reqwest::{StatusCode, header};
@@ -275,4 +277,52 @@ async fn the_document_matches_its_snapshot() {
         "the OpenAPI document differs from {}",
         snapshot.display()
     );
+}
+
+/// The settings that a program's `--help` lists, with their defaults.
+fn settings(help: &str) -> BTreeMap<String, String> {
+    let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    help.split("[env: ")
+        .skip(1)
+        .map(|setting| {
+            let name: String = setting.chars().take_while(|c| is_name(*c)).collect();
+            let default = setting
+                .split_once("[default: ")
+                .and_then(|(_, rest)| rest.split(']').next());
+            let default = default
+                .map(|text| text.trim_matches('"'))
+                .unwrap_or_default();
+            (name, default.to_owned())
+        })
+        .collect()
+}
+
+/// The settings in the tables of the page on configuration, with their defaults.
+fn documented_settings() -> BTreeMap<String, String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    page.lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let name = cells.next()?.trim_end_matches('`');
+            let default = match cells.next()? {
+                "none" => "",
+                default => default.trim_matches('`'),
+            };
+            Some((name.to_owned(), default.to_owned()))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_page_on_configuration_has_every_setting_and_its_default() {
+    let installation = Installation::new(MEDIA);
+    let output = installation
+        .command(&["serve", "--help"])
+        .output()
+        .await
+        .unwrap();
+    let settings = settings(&String::from_utf8(output.stdout).unwrap());
+    assert!(settings.len() > 50, "{} settings", settings.len());
+    assert_eq!(documented_settings(), settings);
 }
