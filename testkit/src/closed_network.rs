@@ -8,7 +8,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::scratch;
+use crate::tempdir;
 
 /// An address of the public internet, where an origin of the test's can listen.
 pub const PUBLIC_V4: &str = "93.184.215.14";
@@ -86,7 +86,7 @@ fn name_of<T>(body: &T) -> &'static str {
 }
 
 async fn run_inside(test: &str) {
-    let etc = scratch::directory();
+    let etc = tempdir::create();
     for (file, content) in ETC {
         std::fs::write(etc.path().join(file), content).unwrap();
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::{pgbouncer::PgBouncer, postgres::Postgres, scratch};
+use crate::{pgbouncer::PgBouncer, postgres::Postgres, tempdir};
 
 /// Connections to PostgreSQL that each test may open.
 const CONNECTIONS: u32 = 8;
@@ -62,7 +62,7 @@ async fn run_on(path: &Path, sql: &str) {
 
 /// A new SQLite database.
 pub async fn sqlite() -> TestDatabase {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let url = DatabaseUrl::Sqlite {
         path: directory.path().join("media.db"),
     };

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Launch, Supervised},
-    scratch, wait_until,
+    tempdir, wait_until,
 };
 
 /// A running nginx that serves a directory of its own.
@@ -27,7 +27,7 @@ impl Nginx {
     /// one connection alone (503 to others), and `/named/…` with a
     /// `Content-Disposition`.
     pub async fn start() -> Self {
-        let directory = scratch::directory();
+        let directory = tempdir::create();
         std::fs::create_dir(directory.path().join("files")).unwrap();
         // nginx's workers run as another user when it is started by root.
         let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);

@@ -8,7 +8,7 @@ use crate::{
     free_port,
     postgres::{AS_POSTGRES, Postgres, is_root, run},
     process::{Launch, Supervised},
-    scratch,
+    tempdir,
 };
 
 /// Connections to each database: fewer than clients have, so that transactions of one client change between them.
@@ -26,7 +26,7 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// Starts one that gives each transaction a connection to the server, whichever is free.
     pub fn start(server: &Postgres) -> Self {
-        let directory = scratch::directory();
+        let directory = tempdir::create();
         let port = free_port();
         let configuration = directory.path().join("pgbouncer.ini");
         let text = format!(

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Launch, Supervised},
-    scratch,
+    tempdir,
 };
 
 /// A PostgreSQL server with data of its own, which can be stopped and started again.
@@ -81,7 +81,7 @@ impl Postgres {
 
     /// A server whose data directory is empty.
     fn new(durable: bool) -> Self {
-        let data = scratch::directory();
+        let data = tempdir::create();
         let directory = data.path().join("data");
         std::fs::create_dir(&directory).unwrap();
         // It refuses a directory that others can read.

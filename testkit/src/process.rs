@@ -41,7 +41,7 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// How to start a server.
 #[derive(Debug)]
-pub(crate) struct Launch {
+pub struct Launch {
     program: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
@@ -53,7 +53,7 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// A program, its output dropped, ended by SIGTERM.
-    pub(crate) fn new(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+    pub fn new(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
         Self {
             program: program.as_ref().into(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
@@ -66,18 +66,18 @@ impl Launch {
     }
 
     /// Sets a variable.
-    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Hands down nothing of this process's environment but `PATH`.
-    pub(crate) fn bare(self) -> Self {
+    pub fn bare(self) -> Self {
         Self { bare: true, ..self }
     }
 
     /// Where it runs.
-    pub(crate) fn directory(self, directory: &Path) -> Self {
+    pub fn directory(self, directory: &Path) -> Self {
         Self {
             directory: Some(directory.into()),
             ..self
@@ -85,7 +85,7 @@ impl Launch {
     }
 
     /// Appends its output to a file.
-    pub(crate) fn log(self, path: &Path) -> Self {
+    pub fn log(self, path: &Path) -> Self {
         Self {
             log: Some(path.into()),
             ..self
@@ -93,12 +93,12 @@ impl Launch {
     }
 
     /// The signal that ends it, such as `-INT`.
-    pub(crate) fn ended_by(self, stop: &'static str) -> Self {
+    pub fn ended_by(self, stop: &'static str) -> Self {
         Self { stop, ..self }
     }
 
     /// Starts it.
-    pub(crate) fn start(self) -> Supervised {
+    pub fn start(self) -> Supervised {
         assert!(
             self.program.exists(),
             "{} is missing; `make install` installs it",

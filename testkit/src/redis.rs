@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Launch, Supervised},
-    scratch, wait_until,
+    tempdir, wait_until,
 };
 
 /// A Redis that can be stopped and started again on the same port.
@@ -29,7 +29,7 @@ impl Redis {
     pub async fn start_with(options: &[&str]) -> Self {
         let mut redis = Self {
             port: free_port(),
-            directory: scratch::directory(),
+            directory: tempdir::create(),
             options: options.iter().map(ToString::to_string).collect(),
             process: None,
         };

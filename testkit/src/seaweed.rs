@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::{
     http_client,
     process::{Launch, Supervised},
-    scratch, wait_until,
+    tempdir, wait_until,
 };
 
 /// The bucket that every server has.
@@ -39,7 +39,7 @@ impl Seaweed {
     pub async fn start() -> Self {
         let mut seaweed = Self {
             ports: [(); 5].map(|()| port_with_twin()),
-            directory: scratch::directory(),
+            directory: tempdir::create(),
             process: None,
         };
         seaweed.start_again().await;

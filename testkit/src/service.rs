@@ -13,10 +13,15 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::{http_client, scratch, wait_until};
+use crate::{http_client, tempdir, wait_until};
+
+/// The time of a job that stays scheduled for as long as a test runs.
+pub const FAR_FUTURE: &str = "2100-01-01T00:00:00Z";
 
 /// How long a job of a test may take.
 const JOB_LIMIT: Duration = Duration::from_mins(1);
+/// The longest wait for a number of files in storage; the collector runs every five seconds.
+const COLLECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a service keeps its data, and how it is configured.
 pub struct Installation {
@@ -41,7 +46,7 @@ impl Installation {
     pub fn new(program: &str) -> Self {
         let installation = Self {
             program: PathBuf::from(program),
-            directory: Arc::new(scratch::directory()),
+            directory: Arc::new(tempdir::create()),
             variables: Vec::new(),
             logging: false,
         };
@@ -157,6 +162,15 @@ impl Installation {
         }
         files
     }
+
+    /// Waits until storage holds this number of files, partial ones included.
+    pub async fn wait_for_stored_files(&self, count: usize) {
+        let condition = format!("{count} files are stored");
+        wait_until(&condition, COLLECT_LIMIT, async || {
+            (self.stored_files().len() == count).then_some(())
+        })
+        .await;
+    }
 }
 
 impl Service {
@@ -199,6 +213,21 @@ impl Service {
             statuses.contains(&status).then_some(job)
         })
         .await
+    }
+
+    /// Waits until a job has received bytes, and returns it.
+    pub async fn wait_for_bytes(&self, id: &str) -> Value {
+        wait_until("the job has received bytes", JOB_LIMIT, async || {
+            let job = self.job(id).await;
+            (job["attributes"]["bytes_done"].as_u64().unwrap() > 0).then_some(job)
+        })
+        .await
+    }
+
+    /// Sends a signal to a job.
+    pub async fn signal(&self, id: &str, signal: &str) -> Response {
+        let path = format!("/jobs/{id}/signal");
+        self.post(&path, &signal_document(signal)).await
     }
 
     /// Imports without retries and waits for the end.
@@ -263,6 +292,16 @@ pub fn import(arguments: &Value, attributes: Value) -> Value {
         all.extend(more);
     }
     json!({ "data": { "type": "media:jobs", "attributes": all } })
+}
+
+/// Returns a document that signals a job.
+pub fn signal_document(signal: &str) -> Value {
+    json!({ "data": { "type": "media:signals", "attributes": { "signal": signal } } })
+}
+
+/// Returns a document that changes attributes of a job.
+pub fn change_document(job: &str, attributes: &Value) -> Value {
+    json!({ "data": { "type": "media:jobs", "id": job, "attributes": attributes } })
 }
 
 /// A name that no other test uses.

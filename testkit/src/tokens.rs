@@ -29,6 +29,11 @@ const RSA_KEY: &[u8] = include_bytes!("../keys/rsa.der");
 /// The public half of the RSA key, as programs keep such a half in files.
 pub const RSA_PUBLIC_PEM: &str = include_str!("../keys/rsa.pub.pem");
 
+/// The secret that tokens are signed with in tests.
+pub const SECRET: &str = "a secret that only the tests know";
+/// The key that links are signed with in tests.
+pub const SIGNING_KEY: &str = "a key that signs the tests' links";
+
 /// A key that tokens are signed with, and its name.
 pub struct TokenKey {
     id: String,
@@ -140,6 +145,27 @@ fn curve(algorithm: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
 /// Claims of a user that are good for an hour.
 pub fn claims(subject: &str) -> Value {
     json!({ "sub": subject, "exp": seconds_from_now(3600) })
+}
+
+/// Returns [`claims`] with further claims, which replace those of the same name.
+pub fn claims_with(subject: &str, more: Value) -> Value {
+    merged(claims(subject), more)
+}
+
+/// Adds the members of an object to another; those of the same name are replaced.
+pub fn merged(mut all: Value, more: Value) -> Value {
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+        all.extend(more);
+    }
+    all
+}
+
+/// Returns a token of the role `user` in a project, signed with [`SECRET`].
+pub fn project_token(subject: &str, project: &str) -> String {
+    secret_token(
+        SECRET,
+        &claims_with(subject, json!({ "project_id": project })),
+    )
 }
 
 /// A time as tokens say it.

@@ -17,7 +17,10 @@ use tokio_rustls::{
     },
 };
 
-use super::{Origin, Server, misbehave, until_closed};
+use super::{
+    faulty_origin::{FaultyOrigin, answer},
+    server::{Server, until_closed},
+};
 use crate::closed_network;
 
 /// How an origin speaks TLS.
@@ -77,36 +80,30 @@ impl Authority {
         self.file.path()
     }
 
-    /// Starts an origin that knows the paths of [`Origin::url`].
-    pub async fn origin(&self, tls: Tls) -> Origin {
+    /// Starts an origin that knows the paths of [`FaultyOrigin::url`].
+    pub async fn origin(&self, tls: Tls) -> FaultyOrigin {
         let server = if tls == Tls::Silent {
             Server::start(until_closed).await
         } else {
             let acceptor = TlsAcceptor::from(Arc::new(self.server_config(tls, "127.0.0.1")));
             Server::start(move |stream| {
                 let handshake = acceptor.accept(stream);
-                async { misbehave::answer(handshake.await?).await }
+                async { answer(handshake.await?).await }
             })
             .await
         };
-        Origin {
-            server,
-            scheme: "https",
-        }
+        FaultyOrigin::over_https(server)
     }
 
     /// Starts one for a name, on an address of a closed network.
-    pub fn origin_at(&self, address: SocketAddr, name: &str) -> Origin {
+    pub fn origin_at(&self, address: SocketAddr, name: &str) -> FaultyOrigin {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, name)));
         let listener = closed_network::listen(address);
         let server = Server::accept_from(listener, move |stream| {
             let handshake = acceptor.accept(stream);
-            async { misbehave::answer(handshake.await?).await }
+            async { answer(handshake.await?).await }
         });
-        Origin {
-            server,
-            scheme: "https",
-        }
+        FaultyOrigin::over_https(server)
     }
 
     /// Starts a server that speaks TLS and passes everything on to a server that does not, on a port of this machine.

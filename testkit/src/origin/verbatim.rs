@@ -8,7 +8,10 @@ use std::{
 
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use super::{Request, Server, until_closed};
+use super::{
+    request::Request,
+    server::{Server, until_closed},
+};
 
 /// A running origin that sends what it is told to, whatever that is.
 pub struct VerbatimOrigin {

@@ -1,4 +1,4 @@
-//! What is deployed: manifests, compose and images, held against the programs.
+//! The query that scales workers, and the images.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,19 +6,18 @@ use std::{
 };
 
 use media_testkit::{databases, programs};
-use media_worker::egress::networks;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
-use serde_json::json;
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Checks manifests and compose; `make install` puts Python and what it needs there.
-fn check(argument: impl AsRef<Path>) -> Command {
+/// Returns the command that prints the SQL by which workers are scaled; `make install` installs its Python.
+fn print_query() -> Command {
     let mut command = Command::new(here().join("../target/clients/python/bin/python"));
-    command.arg(here().join("tests/deploy/check.py"));
-    command.arg(argument.as_ref());
+    command
+        .arg(here().join("tests/deploy/check.py"))
+        .arg("query");
     command
 }
 
@@ -38,29 +37,6 @@ fn output(mut command: Command) -> String {
         output.status
     );
     stdout
-}
-
-#[test]
-fn what_is_deployed_fits_the_programs() {
-    let v4 = networks::V4
-        .iter()
-        .map(|(first, prefix, _)| format!("{first}/{prefix}"));
-    let v6 = networks::V6
-        .iter()
-        .map(|(first, prefix, _)| format!("{first}/{prefix}"));
-    // The gate refuses 6to4 apart from its tables.
-    let special: Vec<String> = v4.chain(v6).chain(["2002::/16".to_owned()]).collect();
-    let facts = json!({
-        "programs": built(),
-        "stop": {
-            "media-api": media_api::STOP_LIMIT.as_secs_f64(),
-            "media-worker": media_worker::STOP_LIMIT.as_secs_f64(),
-        },
-        "special": special,
-    });
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), facts.to_string()).unwrap();
-    output(check(file.path()));
 }
 
 /// How many jobs of each status [`fill`] enters.
@@ -89,7 +65,7 @@ async fn ask(database: &DatabaseConnection, sql: &str) -> i64 {
 
 #[tokio::test]
 async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
-    let query = output(check("query"));
+    let query = output(print_query());
     let test = databases::postgres().await;
     let database = &test.database.direct_connection().await.unwrap();
     assert_eq!(ask(database, &query).await, 0);

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use media_testkit::{
+    cluster::{Cluster, Program},
     postgres::Postgres,
-    production::{Production, Program},
     service::import,
     switch::Switch,
     wait_until,
@@ -47,17 +47,17 @@ async fn post(api: &Program, url: &str, key: usize) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_job_is_lost() {
-    let production = Production::start().await;
-    let primary = &production.postgres;
+    let cluster = Cluster::start().await;
+    let primary = &cluster.postgres;
     let switch = Switch::start(primary.port()).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", switch.port());
     let standby = Postgres::start_standby_of(primary);
     let (primary_database, standby_database) = (connect(primary).await, connect(&standby).await);
-    production.origin.add("file", b"bytes");
-    let origin = production.origin.url("file");
-    let production = production.with("DATABASE_URL", &url);
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
+    cluster.origin.add("file", b"bytes");
+    let origin = cluster.origin.url("file");
+    let cluster = cluster.with("DATABASE_URL", &url);
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
 
     let mut acknowledged = Vec::new();
     for key in 0..40 {

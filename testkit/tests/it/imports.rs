@@ -2,8 +2,8 @@
 
 use media_testkit::{
     bytes::pattern,
-    production::{PREFIX, Production},
-    tokens::{claims, secret_token},
+    cluster::{Cluster, PREFIX},
+    tokens::{SECRET, SIGNING_KEY, project_token},
 };
 use reqwest::{
     StatusCode, header,
@@ -16,19 +16,19 @@ const LARGE: usize = 20 * 1024 * 1024 + 77;
 
 #[tokio::test]
 async fn small_and_large_imports_are_served_back_byte_for_byte() {
-    let production = Production::start().await;
-    let api = production.api("api").await;
+    let cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
     let _workers = (
-        production.worker("worker-1").await,
-        production.worker("worker-2").await,
+        cluster.worker("worker-1").await,
+        cluster.worker("worker-2").await,
     );
     let sizes = [0, 1, 1000, 300_000, LARGE];
     for size in sizes {
-        production.origin.add(&size.to_string(), &pattern(size));
+        cluster.origin.add(&size.to_string(), &pattern(size));
     }
     let mut jobs = Vec::new();
     for size in sizes {
-        let url = production.origin.url(&size.to_string());
+        let url = cluster.origin.url(&size.to_string());
         jobs.push(api.import(&url, &format!("of-{size}")).await);
     }
     for (size, job) in sizes.into_iter().zip(jobs) {
@@ -37,22 +37,18 @@ async fn small_and_large_imports_are_served_back_byte_for_byte() {
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(answer.bytes().await.unwrap() == pattern(size), "{size}");
     }
-    let stored = production.seaweed.objects(PREFIX).await;
+    let stored = cluster.seaweed.objects(PREFIX).await;
     assert_eq!(stored.len(), sizes.len());
-    assert_eq!(production.seaweed.open_uploads(PREFIX).await.len(), 0);
+    assert_eq!(cluster.seaweed.open_uploads(PREFIX).await.len(), 0);
 }
 
 #[tokio::test]
 async fn downloads_are_redirected_to_storage_where_that_is_configured() {
-    let production = Production::start()
-        .await
-        .with("MEDIA_DOWNLOAD_REDIRECT", "1m");
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
-    production.origin.add("a name.txt", b"some plain text");
-    let job = api
-        .import(&production.origin.url("a%20name.txt"), "r")
-        .await;
+    let cluster = Cluster::start().await.with("MEDIA_DOWNLOAD_REDIRECT", "1m");
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
+    cluster.origin.add("a name.txt", b"some plain text");
+    let job = api.import(&cluster.origin.url("a%20name.txt"), "r").await;
     api.wait_for(&job, "succeeded").await;
 
     let answer = api.get("/medias/files/r").await;
@@ -85,17 +81,14 @@ async fn downloads_are_redirected_to_storage_where_that_is_configured() {
 /// Who has a link needs no token, neither here nor at the storage.
 #[tokio::test]
 async fn signed_links_lead_to_storage_where_that_is_configured() {
-    const SECRET: &str = "a secret that only the tests know";
-    let production = Production::start()
+    let cluster = Cluster::start()
         .await
         .with("MEDIA_DOWNLOAD_REDIRECT", "1m")
         .with("MEDIA_JWT_SECRET", SECRET)
-        .with("MEDIA_URL_SIGNING_KEY", "a key that signs the tests' links");
-    let api = production.api("api").await;
+        .with("MEDIA_URL_SIGNING_KEY", SIGNING_KEY);
+    let api = cluster.api("api").await;
     let http = media_testkit::http_client();
-    let mut claims = claims("owner");
-    claims["project_id"] = json!("a");
-    let token = secret_token(SECRET, &claims);
+    let token = project_token("owner", "a");
     let file = Part::bytes(b"some plain text".to_vec()).file_name("a.txt");
     let upload = http.post(api.url("/medias/files/r/k")).bearer_auth(&token);
     let upload = upload.multipart(Form::new().part("media", file));
@@ -125,32 +118,32 @@ async fn signed_links_lead_to_storage_where_that_is_configured() {
 }
 
 #[tokio::test]
-async fn the_figures_of_the_queue_are_shown_by_both_programs() {
-    let production = Production::start().await;
-    let api = production.api("api").await;
+async fn the_metrics_of_the_queue_are_shown_by_both_programs() {
+    let cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
     for _ in 0..3 {
-        api.import(&production.origin.url("none"), "r").await;
+        api.import(&cluster.origin.url("none"), "r").await;
     }
-    let figures = api.get("/metrics").await.text().await.unwrap();
+    let metrics = api.get("/metrics").await.text().await.unwrap();
     assert!(
-        figures.contains("\nmedia_jobs_pending{class=\"media:import\"} 3\n"),
-        "{figures}"
+        metrics.contains("\nmedia_jobs_pending{class=\"media:import\"} 3\n"),
+        "{metrics}"
     );
     assert!(
-        figures.contains("\nmedia_jobs_running{class=\"media:import\"} 0\n"),
-        "{figures}"
+        metrics.contains("\nmedia_jobs_running{class=\"media:import\"} 0\n"),
+        "{metrics}"
     );
-    let worker = production.worker("worker").await;
-    let figures = worker.get("/metrics").await.text().await.unwrap();
-    assert!(figures.contains("\nmedia_jobs_oldest_pending_seconds{class="));
+    let worker = cluster.worker("worker").await;
+    let metrics = worker.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("\nmedia_jobs_oldest_pending_seconds{class="));
 }
 
 /// One job holds a unicity, however many ask for it at once.
 #[tokio::test]
 async fn fifty_clients_that_post_one_unicity_get_one_job() {
-    let production = Production::start().await;
-    let apis = [production.api("api-1").await, production.api("api-2").await];
-    let arguments = json!({ "url": production.origin.url("none"), "resource": "r" });
+    let cluster = Cluster::start().await;
+    let apis = [cluster.api("api-1").await, cluster.api("api-2").await];
+    let arguments = json!({ "url": cluster.origin.url("none"), "resource": "r" });
     let attributes = json!({ "unicity": "only one" });
     let document = media_testkit::service::import(&arguments, attributes);
     let posts = (0..50).map(|n| apis[n % 2].try_post("/jobs", &document));

@@ -5,7 +5,6 @@
 
 mod deploy;
 mod failover;
-mod faults;
 mod imports;
 mod monitoring;
 mod object_stores;
@@ -17,8 +16,7 @@ mod scaling;
 mod schema;
 mod secret_files;
 mod shutdown;
-mod soak;
 mod sqlite_file;
 mod start_failures;
-mod tickets;
 mod traces;
+mod wakeups;

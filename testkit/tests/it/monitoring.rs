@@ -1,8 +1,8 @@
-//! The dashboard and the alerts name figures that there are.
+//! The dashboard and the alerts name metrics that there are.
 
 use std::{collections::BTreeSet, path::Path};
 
-use media_testkit::production::Production;
+use media_testkit::cluster::Cluster;
 
 /// What Prometheus itself knows of what it scrapes.
 const OF_PROMETHEUS: &str = "up";
@@ -12,7 +12,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(path.join(file)).unwrap()
 }
 
-/// The names of figures in a text: whatever begins as one does.
+/// The names of metrics in a text: whatever begins as one does.
 fn named(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| {
@@ -45,12 +45,9 @@ fn there_are(exposition: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_dashboard_and_the_alerts_name_figures_that_there_are() {
-    let production = Production::start().await;
-    let (api, worker) = (
-        production.api("api").await,
-        production.worker("worker").await,
-    );
+async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
+    let cluster = Cluster::start().await;
+    let (api, worker) = (cluster.api("api").await, cluster.worker("worker").await);
     let mut there = BTreeSet::new();
     for program in [&api, &worker] {
         there.extend(there_are(

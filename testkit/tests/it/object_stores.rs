@@ -2,7 +2,7 @@
 
 use media_testkit::{
     bytes::pattern,
-    production::Production,
+    cluster::Cluster,
     store_proxy::{Quirk, StoreProxy},
 };
 
@@ -10,20 +10,20 @@ const REFUSAL: Quirk = Quirk::NoChecksums(400, "InvalidArgument");
 
 /// Imports a small and a large file through a proxy that refuses CRC-32. Gives the number of refusals and the log.
 async fn import_through(setting: Option<&str>) -> (usize, String) {
-    let production = Production::start().await;
-    let proxy = StoreProxy::start(&production.seaweed.endpoint(), REFUSAL).await;
-    let mut production = production.with("AWS_ENDPOINT_URL_S3", &proxy.endpoint());
+    let cluster = Cluster::start().await;
+    let proxy = StoreProxy::start(&cluster.seaweed.endpoint(), REFUSAL).await;
+    let mut cluster = cluster.with("AWS_ENDPOINT_URL_S3", &proxy.endpoint());
     if let Some(setting) = setting {
-        production = production.with("AWS_REQUEST_CHECKSUM_CALCULATION", setting);
+        cluster = cluster.with("AWS_REQUEST_CHECKSUM_CALCULATION", setting);
     }
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
     for (name, size) in [("small", 20_000), ("large", 20 << 20)] {
-        production.origin.add(name, &pattern(size));
-        let id = api.import(&production.origin.url(name), name).await;
+        cluster.origin.add(name, &pattern(size));
+        let id = api.import(&cluster.origin.url(name), name).await;
         api.wait_for(&id, "succeeded").await;
     }
-    let log = std::fs::read_to_string(production.logs().join("worker.log")).unwrap();
+    let log = std::fs::read_to_string(cluster.logs().join("worker.log")).unwrap();
     (proxy.refused(), log)
 }
 

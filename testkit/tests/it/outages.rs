@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use media_testkit::{bytes::pattern, figures::Figures, production::Production, wait_until};
+use media_testkit::{bytes::pattern, cluster::Cluster, metrics::Metrics, wait_until};
 use reqwest::{StatusCode, header};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
-    let mut production = Production::start().await;
-    let api = production.api("api").await;
-    let worker = production.worker("worker").await;
-    production.origin.add("file", b"bytes");
-    let url = production.origin.url("file");
+    let mut cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
+    let worker = cluster.worker("worker").await;
+    cluster.origin.add("file", b"bytes");
+    let url = cluster.origin.url("file");
     let first = api.import(&url, "before").await;
     api.wait_for(&first, "succeeded").await;
 
-    production.postgres.stop();
+    cluster.postgres.stop();
     api.wait_until_ready(false).await;
     worker.wait_until_ready(false).await;
     let document =
@@ -32,12 +32,12 @@ async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
     }
     assert_eq!(api.get("/livez").await.status(), StatusCode::OK);
-    let figures = api.get("/metrics").await;
-    assert_eq!(figures.status(), StatusCode::OK);
-    let figures = Figures::read(&figures.text().await.unwrap());
-    assert_eq!(figures.of("media_database_up", &[]), Some(0.0));
+    let metrics = api.get("/metrics").await;
+    assert_eq!(metrics.status(), StatusCode::OK);
+    let metrics = Metrics::read(&metrics.text().await.unwrap());
+    assert_eq!(metrics.value("media_database_up", &[]), Some(0.0));
 
-    production.postgres.start_again();
+    cluster.postgres.start_again();
     api.ready().await;
     worker.ready().await;
     let second = api.import(&url, "after").await;
@@ -46,44 +46,44 @@ async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
 
 #[tokio::test]
 async fn without_redis_jobs_are_taken_and_run_all_the_same() {
-    let mut production = Production::start().await;
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
-    production.origin.add("file", b"bytes");
-    let url = production.origin.url("file");
+    let mut cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
+    cluster.origin.add("file", b"bytes");
+    let url = cluster.origin.url("file");
 
-    production.redis.kill();
+    cluster.redis.kill();
     let job = api.import(&url, "meanwhile").await;
     api.wait_for(&job, "succeeded").await;
     assert_eq!(api.get("/readyz").await.status(), StatusCode::OK);
 
     // Back, and empty: the worker finds its way to it, and tickets are taken again.
-    production.redis.start_again().await;
+    cluster.redis.start_again().await;
     wait_until("tickets are taken", Duration::from_mins(1), async || {
         let job = api.import(&url, "after").await;
         api.wait_for(&job, "succeeded").await;
-        taken_through_redis(&production).then_some(())
+        taken_through_redis(&cluster).then_some(())
     })
     .await;
 
-    let before = production.redis.commands_done();
-    production.redis.ask(&["FLUSHALL"]).unwrap();
+    let before = cluster.redis.commands_done();
+    cluster.redis.ask(&["FLUSHALL"]).unwrap();
     wait_until(
         "the worker is there again",
         Duration::from_mins(1),
         async || {
             let job = api.import(&url, "flushed").await;
             api.wait_for(&job, "succeeded").await;
-            taken_through_redis(&production).then_some(())
+            taken_through_redis(&cluster).then_some(())
         },
     )
     .await;
-    assert!(production.redis.commands_done() > before);
+    assert!(cluster.redis.commands_done() > before);
 }
 
 /// Whether a worker is registered and no ticket waits.
-fn taken_through_redis(production: &Production) -> bool {
-    let ask = |command: &[&str]| production.redis.ask(command).unwrap();
+fn taken_through_redis(cluster: &Cluster) -> bool {
+    let ask = |command: &[&str]| cluster.redis.ask(command).unwrap();
     ask(&["ZCARD", "media-tickets-v1:workers"]) != "0"
         && ask(&["ZCARD", "media-tickets-v1:scheduled"]) == "0"
         && ask(&["LLEN", "media-tickets-v1:active"]) == "0"
@@ -91,16 +91,16 @@ fn taken_through_redis(production: &Production) -> bool {
 
 #[tokio::test]
 async fn without_the_object_store_jobs_wait_for_it() {
-    let mut production = Production::start().await;
-    let api = production.api("api").await;
-    let worker = production.worker("worker").await;
-    production.origin.add("file", b"bytes");
+    let mut cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
+    let worker = cluster.worker("worker").await;
+    cluster.origin.add("file", b"bytes");
 
-    production.seaweed.stop();
+    cluster.seaweed.stop();
     api.wait_until_ready(false).await;
     worker.wait_until_ready(false).await;
     // It has no second attempt, and needs none: the outage spends none.
-    let arguments = json!({ "url": production.origin.url("file"), "resource": "r" });
+    let arguments = json!({ "url": cluster.origin.url("file"), "resource": "r" });
     let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
     wait_until(
         "an import was handed back",
@@ -112,7 +112,7 @@ async fn without_the_object_store_jobs_wait_for_it() {
     )
     .await;
 
-    production.seaweed.start_again().await;
+    cluster.seaweed.start_again().await;
     let job = api.wait_for(&job, "succeeded").await;
     assert_eq!(job["retry_count"], 0);
     let answer = api.get("/medias/files/r").await;
@@ -123,25 +123,21 @@ async fn without_the_object_store_jobs_wait_for_it() {
 #[tokio::test]
 async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     const LEASE: Duration = Duration::from_secs(5);
-    let mut production = Production::start().await.with("MEDIA_LEASE", "5s");
-    let api = production.api("api").await;
+    let mut cluster = Cluster::start().await.with("MEDIA_LEASE", "5s");
+    let api = cluster.api("api").await;
     let _workers = (
-        production.worker("worker-1").await,
-        production.worker("worker-2").await,
+        cluster.worker("worker-1").await,
+        cluster.worker("worker-2").await,
     );
-    production.origin.add("file", &pattern(60_000_000));
-    let arguments = json!({ "url": production.origin.url("slow/file"), "resource": "r" });
+    cluster.origin.add("file", &pattern(60_000_000));
+    let arguments = json!({ "url": cluster.origin.url("slow/file"), "resource": "r" });
     let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
     // Both workers have watched for longer than a lease.
-    wait_until("some of it has come", Duration::from_mins(1), async || {
-        let done = api.job(&job).await["bytes_done"].as_u64();
-        (done > Some(24_000_000)).then_some(())
-    })
-    .await;
-    production.postgres.stop();
+    api.wait_for_bytes(&job, 24_000_000).await;
+    cluster.postgres.stop();
     // No condition tells that a lease is over while nobody can be asked.
     tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
-    production.postgres.start_again();
+    cluster.postgres.start_again();
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 0);
 }
@@ -149,10 +145,10 @@ async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
 /// A primary that was demoted answers like that, on connections that were opened before.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_makes_the_programs_unready() {
-    let production = Production::start().await;
-    let api = production.api("api").await;
-    let worker = production.worker("worker").await;
-    let database = sea_orm::Database::connect(production.database_url())
+    let cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
+    let worker = cluster.worker("worker").await;
+    let database = sea_orm::Database::connect(cluster.database_url())
         .await
         .unwrap();
     let set = async |value: &str| {
@@ -165,7 +161,7 @@ async fn a_database_that_takes_no_writes_makes_the_programs_unready() {
     api.wait_until_ready(false).await;
     worker.wait_until_ready(false).await;
     let document = media_testkit::service::import(
-        &json!({ "url": production.origin.url("file"), "resource": "r" }),
+        &json!({ "url": cluster.origin.url("file"), "resource": "r" }),
         json!({}),
     );
     let refused = api.try_post("/jobs", &document).await.unwrap();

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use media_testkit::{
+    cluster::Cluster,
     http_client,
     origin::Authority,
-    production::Production,
     service::import,
     tokens::{KeyServer, TokenKey, claims},
     trace_collector::TraceCollector,
@@ -27,16 +27,14 @@ async fn import_through_tls(variable: &str) {
         KeyServer::with_keys(&[&key]).await,
         TraceCollector::start().await,
     );
-    let production = Production::start().await;
+    let cluster = Cluster::start().await;
     let keys_front = authority.front(port_of(&keys.url())).await;
     let traces = authority.front(port_of(&collector.endpoint())).await;
-    let store = authority
-        .front(port_of(&production.seaweed.endpoint()))
-        .await;
-    let redis = authority.front(production.redis.port()).await;
-    let origin = authority.front(port_of(&production.origin.url(""))).await;
-    production.origin.add("file", b"bytes");
-    let production = production
+    let store = authority.front(port_of(&cluster.seaweed.endpoint())).await;
+    let redis = authority.front(cluster.redis.port()).await;
+    let origin = authority.front(port_of(&cluster.origin.url(""))).await;
+    cluster.origin.add("file", b"bytes");
+    let cluster = cluster
         .with(variable, authority.file().to_str().unwrap())
         .with(
             "MEDIA_JWKS_URL",
@@ -52,8 +50,8 @@ async fn import_through_tls(variable: &str) {
             &format!("https://{}", store.address()),
         )
         .with("REDIS_URL", &format!("rediss://{}", redis.address()));
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
 
     let mut admin = claims("ann");
     admin["role"] = json!("admin");
@@ -85,7 +83,7 @@ async fn import_through_tls(variable: &str) {
             .then_some(())
     })
     .await;
-    let tickets = production.redis.ask(&["KEYS", "media-tickets-v1*"]);
+    let tickets = cluster.redis.ask(&["KEYS", "media-tickets-v1*"]);
     assert!(
         tickets.is_some_and(|keys| !keys.is_empty()),
         "{variable}: Redis"

@@ -1,18 +1,18 @@
 //! Redis servers as operators have them: with users, with several databases, with mistakes.
 
-use media_testkit::{production::Production, redis::Redis};
+use media_testkit::{cluster::Cluster, redis::Redis};
 
-/// The variables of a production with another Redis URL.
-async fn import_with(production: &Production) {
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
-    production.origin.add("file", b"bytes");
-    let id = api.import(&production.origin.url("file"), "r").await;
+/// The variables of a cluster with another Redis URL.
+async fn import_with(cluster: &Cluster) {
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
+    cluster.origin.add("file", b"bytes");
+    let id = api.import(&cluster.origin.url("file"), "r").await;
     api.wait_for(&id, "succeeded").await;
 }
 
-fn log(production: &Production, program: &str) -> String {
-    std::fs::read_to_string(production.logs().join(format!("{program}.log"))).unwrap()
+fn log(cluster: &Cluster, program: &str) -> String {
+    std::fs::read_to_string(cluster.logs().join(format!("{program}.log"))).unwrap()
 }
 
 #[tokio::test]
@@ -29,9 +29,9 @@ async fn a_user_with_a_password_and_a_database_of_its_own() {
     ])
     .await;
     let url = format!("redis://media:pass-word@127.0.0.1:{}/3", redis.port());
-    let production = Production::start().await.with("REDIS_URL", &url);
-    import_with(&production).await;
-    assert!(!log(&production, "api").contains("cannot be used"));
+    let cluster = Cluster::start().await.with("REDIS_URL", &url);
+    import_with(&cluster).await;
+    assert!(!log(&cluster, "api").contains("cannot be used"));
     let keys = redis.ask(&["-n", "3", "DBSIZE"]).unwrap();
     assert_ne!(keys, "0");
     assert_eq!(redis.ask(&["-n", "0", "DBSIZE"]).unwrap(), "0");
@@ -42,31 +42,31 @@ async fn a_wrong_password_is_told_and_jobs_are_found_all_the_same() {
     let redis =
         Redis::start_with(&["--user", "media", "on", ">pass-word", "~*", "&*", "+@all"]).await;
     let url = format!("redis://media:wrong@127.0.0.1:{}", redis.port());
-    let production = Production::start().await.with("REDIS_URL", &url);
-    import_with(&production).await;
-    let log = log(&production, "api");
+    let cluster = Cluster::start().await.with("REDIS_URL", &url);
+    import_with(&cluster).await;
+    let log = log(&cluster, "api");
     assert!(log.contains("check the user and the password"), "{log}");
     assert!(!log.contains("wrong@"), "{log}");
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_told_and_jobs_are_found_all_the_same() {
-    let production = Production::start().await;
+    let cluster = Cluster::start().await;
     let authority = media_testkit::origin::Authority::generate();
-    let front = authority.front(production.redis.port()).await;
-    let production = production.with("REDIS_URL", &format!("rediss://{}", front.address()));
-    import_with(&production).await;
-    let log = log(&production, "api");
+    let front = authority.front(cluster.redis.port()).await;
+    let cluster = cluster.with("REDIS_URL", &format!("rediss://{}", front.address()));
+    import_with(&cluster).await;
+    let log = log(&cluster, "api");
     assert!(log.contains("certificate is not trusted"), "{log}");
 }
 
 #[tokio::test]
 async fn a_cluster_is_refused_with_a_sentence() {
     let redis = Redis::start_with(&["--cluster-enabled", "yes"]).await;
-    let production = Production::start().await.with("REDIS_URL", &redis.url());
+    let cluster = Cluster::start().await.with("REDIS_URL", &redis.url());
     let output = std::process::Command::new(media_testkit::programs::path("media-api"))
         .env_clear()
-        .envs(production.variables())
+        .envs(cluster.variables())
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

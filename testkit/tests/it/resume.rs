@@ -1,12 +1,9 @@
 //! What one worker has fetched, another one goes on from, on another machine for all it knows.
 
-use std::time::Duration;
-
 use media_testkit::{
+    cluster::{Cluster, PREFIX, Program},
     integrity::assert_whole,
     origin::{Content, RangedOrigin},
-    production::{PREFIX, Production, Program},
-    wait_until,
 };
 
 /// Five parts of an upload.
@@ -19,25 +16,22 @@ const CONTENT: Content = Content::Generated {
 };
 
 /// One connection at a time, so that it is known where it was.
-async fn production() -> Production {
-    Production::start()
+async fn cluster() -> Cluster {
+    Cluster::start()
         .await
         .with("MEDIA_LEASE", "5s")
         .with("MEDIA_FETCH_CONNECTIONS", "1")
 }
 
 /// Has a worker import a file, and kills it when nearly everything has come. Says which job that was.
-async fn kill_late(production: &Production, api: &Program, origin: &RangedOrigin) -> String {
+async fn kill_late(cluster: &Cluster, api: &Program, origin: &RangedOrigin) -> String {
     let url = origin.add("file", CONTENT);
     let most = SIZE - (1 << 20);
     origin.hold_after(most, 6 << 20);
-    let worker = production.worker("worker-1").await;
+    let worker = cluster.worker("worker-1").await;
     let job = api.import(&url, "r").await;
     // A checkpoint comes at least every two seconds, of the parts that are there by then.
-    wait_until("most has come", Duration::from_mins(1), async || {
-        (origin.body_bytes() >= most).then_some(())
-    })
-    .await;
+    origin.wait_for_body_bytes(most).await;
     worker.kill();
     origin.let_go();
     job
@@ -45,10 +39,10 @@ async fn kill_late(production: &Production, api: &Program, origin: &RangedOrigin
 
 #[tokio::test]
 async fn another_worker_goes_on_where_a_killed_one_was() {
-    let production = production().await;
-    let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
-    let job = kill_late(&production, &api, &origin).await;
-    let _worker = production.worker("worker-2").await;
+    let cluster = cluster().await;
+    let (api, origin) = (cluster.api("api").await, RangedOrigin::start().await);
+    let job = kill_late(&cluster, &api, &origin).await;
+    let _worker = cluster.worker("worker-2").await;
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 1, "{done}");
     let rest = origin.requests().last().cloned().unwrap();
@@ -58,22 +52,22 @@ async fn another_worker_goes_on_where_a_killed_one_was() {
     assert_eq!(info["data"]["attributes"]["sha256"], CONTENT.sha256());
     let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
     assert!(bytes[..] == CONTENT.read(0..SIZE));
-    assert_whole(&production.database_url()).await;
-    let open = production.seaweed.open_uploads(PREFIX).await;
+    assert_whole(&cluster.database_url()).await;
+    let open = cluster.seaweed.open_uploads(PREFIX).await;
     assert_eq!(open, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn parts_that_storage_has_lost_are_fetched_anew() {
-    let production = production().await;
-    let (api, origin) = (production.api("api").await, RangedOrigin::start().await);
-    let job = kill_late(&production, &api, &origin).await;
-    production.seaweed.abort_uploads(PREFIX).await;
-    let _worker = production.worker("worker-2").await;
+    let cluster = cluster().await;
+    let (api, origin) = (cluster.api("api").await, RangedOrigin::start().await);
+    let job = kill_late(&cluster, &api, &origin).await;
+    cluster.seaweed.abort_uploads(PREFIX).await;
+    let _worker = cluster.worker("worker-2").await;
     api.wait_for(&job, "succeeded").await;
     let last = origin.requests().last().cloned().unwrap();
     assert_eq!((last.status, last.sent), (200, SIZE), "{last:?}");
     let bytes = api.get("/medias/files/r").await.bytes().await.unwrap();
     assert!(bytes[..] == CONTENT.read(0..SIZE));
-    assert_whole(&production.database_url()).await;
+    assert_whole(&cluster.database_url()).await;
 }

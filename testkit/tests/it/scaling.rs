@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use media_testkit::{bytes::pattern, integrity::assert_whole, production::Production, wait_until};
+use media_testkit::{bytes::pattern, cluster::Cluster, integrity::assert_whole, wait_until};
 use serde_json::{Value, json};
 
 const JOBS: usize = 300;
@@ -11,11 +11,11 @@ const LIMIT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn three_workers_that_come_and_go_under_load_lose_nothing() {
-    let production = Production::start().await.with("MEDIA_SHUTDOWN_GRACE", "2s");
-    production.origin.add("file", &pattern(300_000));
-    let url = production.origin.url("slow/file");
-    let api = production.api("api").await;
-    let first = production.worker("worker-1").await;
+    let cluster = Cluster::start().await.with("MEDIA_SHUTDOWN_GRACE", "2s");
+    cluster.origin.add("file", &pattern(300_000));
+    let url = cluster.origin.url("slow/file");
+    let api = cluster.api("api").await;
+    let first = cluster.worker("worker-1").await;
     let post = stream::iter(0..JOBS).for_each_concurrent(8, async |number| {
         let arguments = json!({ "url": url, "resource": "r", "key": number.to_string() });
         api.enter(&arguments, json!({ "max_retries": 0 })).await;
@@ -31,15 +31,15 @@ async fn three_workers_that_come_and_go_under_load_lose_nothing() {
     };
     let scale = async {
         until(20).await;
-        let second = production.worker("worker-2").await;
-        let third = production.worker("worker-3").await;
+        let second = cluster.worker("worker-2").await;
+        let third = cluster.worker("worker-3").await;
         until(100).await;
         // Two go in the middle of their imports, the first of all among them.
         for worker in [first, third] {
             tokio::task::spawn_blocking(|| worker.stop()).await.unwrap();
         }
         until(200).await;
-        (second, production.worker("worker-4").await)
+        (second, cluster.worker("worker-4").await)
     };
     let ((), _left) = tokio::join!(post, scale);
     until(JOBS).await;
@@ -57,5 +57,5 @@ async fn three_workers_that_come_and_go_under_load_lose_nothing() {
         .await
         .unwrap();
     assert_eq!(kept["meta"]["count"], JOBS);
-    assert_whole(&production.database_url()).await;
+    assert_whole(&cluster.database_url()).await;
 }

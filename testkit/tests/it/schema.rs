@@ -2,16 +2,16 @@
 
 use std::process::Command;
 
-use media_testkit::{production::Production, programs};
+use media_testkit::{cluster::Cluster, programs};
 
 #[tokio::test]
 async fn the_programs_refuse_a_schema_that_is_not_theirs() {
-    let production = Production::start().await;
-    assert!(production.migrate("status").status.success());
-    assert!(production.migrate("down").status.success());
+    let cluster = Cluster::start().await;
+    assert!(cluster.migrate("status").status.success());
+    assert!(cluster.migrate("down").status.success());
     for program in ["media-api", "media-worker"] {
         let output = Command::new(programs::path(program))
-            .envs(production.variables())
+            .envs(cluster.variables())
             .env("MEDIA_LISTEN", "127.0.0.1:0")
             .env_remove("AWS_CA_BUNDLE")
             .output()
@@ -20,19 +20,19 @@ async fn the_programs_refuse_a_schema_that_is_not_theirs() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("media-migrate up"), "{program}: {said}");
     }
-    assert!(production.migrate("up").status.success());
-    production.api("api").await;
+    assert!(cluster.migrate("up").status.success());
+    cluster.api("api").await;
 }
 
 #[tokio::test]
 async fn the_programs_refuse_a_bucket_that_refuses_them() {
-    let production = Production::start().await;
+    let cluster = Cluster::start().await;
     for (variable, value) in [
         ("AWS_SECRET_ACCESS_KEY", "another"),
         ("MEDIA_STORAGE_URL", "s3://no-such-bucket"),
     ] {
         let output = Command::new(programs::path("media-api"))
-            .envs(production.variables())
+            .envs(cluster.variables())
             .env("MEDIA_LISTEN", "127.0.0.1:0")
             .env(variable, value)
             .env_remove("AWS_CA_BUNDLE")

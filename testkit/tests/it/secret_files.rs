@@ -3,9 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use media_testkit::{
-    http_client,
-    production::{Production, Program},
-    programs, scratch,
+    cluster::{Cluster, Program},
+    http_client, programs, tempdir,
     tokens::{claims, secret_token},
     wait_until,
 };
@@ -30,13 +29,13 @@ fn replace(path: &Path, text: &str) {
 
 #[tokio::test]
 async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let file = directory.path().join("secret");
     replace(&file, &format!("{OLD}\n"));
-    let production = Production::start()
+    let cluster = Cluster::start()
         .await
         .with("MEDIA_JWT_SECRET_FILE", file.to_str().unwrap());
-    let api = production.api("api").await;
+    let api = cluster.api("api").await;
     assert_eq!(status(&api, OLD).await, StatusCode::OK);
     // A mistake changes nothing.
     replace(&file, "short");
@@ -47,7 +46,7 @@ async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
     .await;
     assert_eq!(status(&api, OLD).await, StatusCode::UNAUTHORIZED);
     replace(&file, "short");
-    let log = production.logs().join("api.log");
+    let log = cluster.logs().join("api.log");
     wait_until("the mistake is told", LIMIT, async || {
         let log = std::fs::read_to_string(&log).unwrap();
         log.contains("stays as it was").then_some(())
@@ -58,11 +57,11 @@ async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
 
 #[tokio::test]
 async fn a_new_password_of_the_database_is_used_by_the_next_connection() {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let file = directory.path().join("url");
-    let production = Production::start().await;
-    let url = |password: &str| production.postgres.url_of("media", password);
-    production.postgres.require_password("media", "first");
+    let cluster = Cluster::start().await;
+    let url = |password: &str| cluster.postgres.url_of("media", password);
+    cluster.postgres.require_password("media", "first");
     replace(&file, &url("first"));
     let migrated = std::process::Command::new(programs::path("media-migrate"))
         .arg("status")
@@ -70,13 +69,13 @@ async fn a_new_password_of_the_database_is_used_by_the_next_connection() {
         .output()
         .unwrap();
     assert!(migrated.status.success(), "{migrated:?}");
-    let production = production
+    let cluster = cluster
         .without("DATABASE_URL")
         .with("DATABASE_URL_FILE", file.to_str().unwrap());
-    let api = production.api("api").await;
-    production.postgres.require_password("media", "second");
-    replace(&file, &production.postgres.url_of("media", "second"));
-    production.postgres.cut_connections();
+    let api = cluster.api("api").await;
+    cluster.postgres.require_password("media", "second");
+    replace(&file, &cluster.postgres.url_of("media", "second"));
+    cluster.postgres.cut_connections();
     wait_until("the new password is used", LIMIT, async || {
         let answer = api.try_get("/readyz").await.ok()?;
         answer.status().is_success().then_some(())
@@ -86,7 +85,7 @@ async fn a_new_password_of_the_database_is_used_by_the_next_connection() {
 
 #[test]
 fn mistakes_with_files_are_told() {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let (empty, missing) = (
         directory.path().join("empty"),
         directory.path().join("missing"),

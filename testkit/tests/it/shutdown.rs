@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media_testkit::{bytes::pattern, integrity::assert_whole, production::Production, wait_until};
+use media_testkit::{bytes::pattern, cluster::Cluster, integrity::assert_whole, wait_until};
 use reqwest::StatusCode;
 
 /// Five seconds at the 4 MB/s of `/slow/`.
@@ -10,40 +10,32 @@ const SLOW: usize = 20_000_000;
 
 #[tokio::test]
 async fn a_worker_hands_back_what_it_cannot_end_and_spends_no_attempt() {
-    let production = Production::start()
-        .await
-        .with("MEDIA_SHUTDOWN_GRACE", "100ms");
-    let api = production.api("api").await;
-    let first = production.worker("worker-1").await;
-    production.origin.add("file", &pattern(SLOW));
-    let job = api.import(&production.origin.url("slow/file"), "r").await;
-    wait_until("bytes have come", Duration::from_secs(30), async || {
-        let done = api.job(&job).await["bytes_done"].as_u64();
-        (done > Some(0)).then_some(())
-    })
-    .await;
+    let cluster = Cluster::start().await.with("MEDIA_SHUTDOWN_GRACE", "100ms");
+    let api = cluster.api("api").await;
+    let first = cluster.worker("worker-1").await;
+    cluster.origin.add("file", &pattern(SLOW));
+    let job = api.import(&cluster.origin.url("slow/file"), "r").await;
+    api.wait_for_bytes(&job, 0).await;
     first.stop();
     let handed_back = api.job(&job).await;
     assert_eq!(handed_back["status"], "pending");
     assert_eq!(handed_back["retry_count"], 0);
 
-    let _second = production.worker("worker-2").await;
+    let _second = cluster.worker("worker-2").await;
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 0);
     let answer = api.get("/medias/files/r").await;
     assert!(answer.bytes().await.unwrap() == pattern(SLOW));
-    assert_whole(&production.database_url()).await;
+    assert_whole(&cluster.database_url()).await;
 }
 
 #[tokio::test]
 async fn a_worker_ends_what_it_can_within_the_grace() {
-    let production = Production::start()
-        .await
-        .with("MEDIA_SHUTDOWN_GRACE", "30s");
-    let api = production.api("api").await;
-    let worker = production.worker("worker").await;
-    production.origin.add("file", &pattern(SLOW / 4));
-    let job = api.import(&production.origin.url("slow/file"), "r").await;
+    let cluster = Cluster::start().await.with("MEDIA_SHUTDOWN_GRACE", "30s");
+    let api = cluster.api("api").await;
+    let worker = cluster.worker("worker").await;
+    cluster.origin.add("file", &pattern(SLOW / 4));
+    let job = api.import(&cluster.origin.url("slow/file"), "r").await;
     api.wait_for(&job, "running").await;
     worker.stop();
     assert_eq!(api.job(&job).await["status"], "succeeded");
@@ -51,11 +43,11 @@ async fn a_worker_ends_what_it_can_within_the_grace() {
 
 #[tokio::test]
 async fn an_api_ends_the_downloads_under_way() {
-    let production = Production::start().await;
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
-    production.origin.add("file", &pattern(SLOW));
-    let job = api.import(&production.origin.url("file"), "r").await;
+    let cluster = Cluster::start().await;
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
+    cluster.origin.add("file", &pattern(SLOW));
+    let job = api.import(&cluster.origin.url("file"), "r").await;
     api.wait_for(&job, "succeeded").await;
 
     let mut download = api.get("/medias/files/r").await;

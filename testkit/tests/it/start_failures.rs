@@ -3,11 +3,11 @@
 use std::{net::TcpListener, process::Command};
 
 use media_testkit::{
-    faults::file_faults::{Area, Calls, FileError, FileFaults},
+    cluster::Cluster,
+    file_faults::{Area, Calls, FileError, FileFaults},
     pgbouncer::PgBouncer,
     postgres::Postgres,
-    production::Production,
-    programs, scratch,
+    programs, tempdir,
 };
 
 /// What a program said on its way out, and its exit code.
@@ -17,7 +17,7 @@ struct Ended {
 }
 
 fn start(program: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let output = Command::new(programs::path(program))
         .args(arguments)
         .current_dir(directory.path())
@@ -143,8 +143,8 @@ fn a_database_of_another_name_and_a_missing_schema_are_told() {
 
 #[tokio::test]
 async fn a_bucket_or_key_that_is_wrong_is_told() {
-    let production = Production::start().await;
-    let variables = production.variables();
+    let cluster = Cluster::start().await;
+    let variables = cluster.variables();
     for (name, value) in [
         ("MEDIA_STORAGE_URL", "s3://no-such-bucket"),
         ("AWS_SECRET_ACCESS_KEY", "another"),
@@ -161,7 +161,7 @@ async fn a_bucket_or_key_that_is_wrong_is_told() {
 
 #[test]
 fn a_directory_that_cannot_be_made_is_told() {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let file = directory.path().join("file");
     std::fs::write(&file, b"").unwrap();
     let url = format!("sqlite://{}", file.join("media.db").display());
@@ -171,7 +171,7 @@ fn a_directory_that_cannot_be_made_is_told() {
 
 #[test]
 fn a_full_disk_is_told() {
-    let directory = scratch::directory();
+    let directory = tempdir::create();
     let database = directory.path().join("media.db");
     let files = FileFaults::prepare(directory.path(), &database, &directory.path().join("blobs"));
     files.begin(Area::Database, FileError::NoSpace, Calls::ALL, 10_000);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media_testkit::{
-    bytes::pattern, production::Production, trace_collector::TraceCollector, wait_until,
+    bytes::pattern, cluster::Cluster, trace_collector::TraceCollector, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -13,15 +13,15 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 #[tokio::test]
 async fn one_trace_goes_from_the_request_to_the_stored_bytes() {
     let collector = TraceCollector::start().await;
-    let production = Production::start()
+    let cluster = Cluster::start()
         .await
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
         // At once, not every five seconds.
         .with("OTEL_BSP_SCHEDULE_DELAY", "100");
-    let api = production.api("api").await;
-    let _worker = production.worker("worker").await;
-    production.origin.add("file", &pattern(12 << 20));
-    let arguments = serde_json::json!({ "url": production.origin.url("file"), "resource": "r" });
+    let api = cluster.api("api").await;
+    let _worker = cluster.worker("worker").await;
+    cluster.origin.add("file", &pattern(12 << 20));
+    let arguments = serde_json::json!({ "url": cluster.origin.url("file"), "resource": "r" });
     let document = media_testkit::service::import(&arguments, serde_json::json!({}));
     let request = media_testkit::http_client()
         .post(api.url("/jobs"))
@@ -62,7 +62,7 @@ async fn one_trace_goes_from_the_request_to_the_stored_bytes() {
     eprintln!("{}", collector.tree(TRACE));
 
     // The lines of log say which trace they are about.
-    let log = std::fs::read_to_string(production.logs().join("worker.log")).unwrap();
+    let log = std::fs::read_to_string(cluster.logs().join("worker.log")).unwrap();
     let line = log
         .lines()
         .find(|line| line.contains("\"imported\""))

@@ -6,7 +6,7 @@ use media_testkit::service::{Installation, Service, import};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// No bad request may take longer.
 const LIMIT: Duration = Duration::from_secs(10);

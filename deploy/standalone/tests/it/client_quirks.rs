@@ -4,7 +4,7 @@ use media_testkit::service::{Installation, Service, import};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 async fn post(service: &Service, path: &str, content_type: &str, body: &[u8]) -> Response {
     let request = service.http.post(service.url(path));

@@ -8,7 +8,7 @@ use std::{
 
 use media_testkit::{databases::fill_with_medias, service::Installation};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// How many examples the checker tries for each operation; `SCHEMATHESIS_EXAMPLES` asks for more.
 const EXAMPLES: &str = "8";

@@ -2,10 +2,12 @@
 
 use std::{process::Output, time::Duration};
 
-use media_testkit::{free_port, nginx::Nginx, origin::Origin, service::Installation, wait_until};
+use media_testkit::{
+    free_port, nginx::Nginx, origin::FaultyOrigin, service::Installation, wait_until,
+};
 use serde_json::Value;
 
-use crate::{MEDIA, file};
+use crate::fixture::{MEDIA, file};
 
 fn records(output: &Output) -> Vec<Value> {
     serde_json::Deserializer::from_slice(&output.stdout)
@@ -16,7 +18,7 @@ fn records(output: &Output) -> Vec<Value> {
 
 #[tokio::test]
 async fn import_prints_the_records_and_its_exit_code_tells_whether_all_succeeded() {
-    let (nginx, origin) = (Nginx::start().await, Origin::start().await);
+    let (nginx, origin) = (Nginx::start().await, FaultyOrigin::start().await);
     let installation = Installation::new(MEDIA);
     nginx.add("swirl.png", &file("swirl.png"));
     nginx.add("sunrise.jpg", &file("sunrise.jpg"));

@@ -4,11 +4,10 @@ use media_testkit::service::{Installation, Service};
 use reqwest::{
     Method, StatusCode,
     header::{ETAG, IF_MATCH, IF_NONE_MATCH},
-    multipart::{Form, Part},
 };
 use serde_json::Value;
 
-use crate::MEDIA;
+use crate::fixture::{MEDIA, upload_form};
 
 const PATH: &str = "/medias/files/r/k";
 
@@ -24,8 +23,7 @@ async fn send(
         request = request.header(name, value);
     }
     if let Some(bytes) = bytes {
-        let part = Part::bytes(bytes.to_vec()).file_name("file");
-        request = request.multipart(Form::new().part("media", part));
+        request = request.multipart(upload_form("file", bytes));
     }
     let answer = request.send().await.unwrap();
     let status = answer.status();

@@ -10,7 +10,7 @@ use media_testkit::{nginx::Nginx, service::Installation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// As few files as make a corpus.
 const MIN_FILES: usize = 60;

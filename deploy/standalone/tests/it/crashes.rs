@@ -3,38 +3,18 @@
 use std::time::Duration;
 
 use media_testkit::{
-    bytes::{same_bytes, write_large},
-    integrity::assert_file_whole,
-    nginx::Nginx,
-    service::{Installation, Service},
+    bytes::same_bytes, integrity::assert_file_whole, nginx::Nginx, service::Installation,
     wait_until,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::MEDIA;
-
-async fn begin(service: &Service, nginx: &Nginx) -> Value {
-    write_large(&nginx.path("large"), 12);
-    let arguments = json!({ "url": nginx.url("slow/large"), "resource": "large" });
-    let job = service.enter(&arguments, json!({})).await;
-    let id = job["id"].as_str().unwrap();
-    wait_until("bytes have come", Duration::from_secs(20), async || {
-        let job = service.job(id).await;
-        (job["attributes"]["bytes_done"].as_u64().unwrap() > 0).then_some(job)
-    })
-    .await
-}
+use crate::fixture::{MEDIA, begin_slow_import};
 
 async fn finish(installation: &Installation, nginx: &Nginx, id: &str) -> Value {
     let service = installation.serve().await;
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
-    wait_until(
-        "only the media's bytes are left",
-        Duration::from_secs(30),
-        async || (installation.stored_files().len() == 1).then_some(()),
-    )
-    .await;
+    installation.wait_for_stored_files(1).await;
     assert!(same_bytes(
         &installation.stored_files()[0],
         &nginx.path("large")
@@ -48,11 +28,11 @@ async fn a_killed_import_is_rescued_and_succeeds() {
     let nginx = Nginx::start().await;
     let installation = Installation::new(MEDIA).with("MEDIA_LEASE", "5s");
     let service = installation.serve().await;
-    let job = begin(&service, &nginx).await;
+    let id = begin_slow_import(&service, &nginx, 12).await;
     service.kill().await;
     assert_eq!(installation.stored_files().len(), 1, "half a file is there");
 
-    let job = finish(&installation, &nginx, job["id"].as_str().unwrap()).await;
+    let job = finish(&installation, &nginx, &id).await;
     assert_eq!(job["attributes"]["retry_count"], 1);
 }
 
@@ -63,7 +43,7 @@ async fn a_stopped_service_hands_its_imports_back_without_spending_an_attempt() 
         .with("MEDIA_LEASE", "5s")
         .with("MEDIA_SHUTDOWN_GRACE", "100ms");
     let service = installation.serve().await;
-    let job = begin(&service, &nginx).await;
+    let id = begin_slow_import(&service, &nginx, 12).await;
     assert!(service.stop().await.success());
     assert_eq!(
         installation.stored_files().len(),
@@ -71,7 +51,7 @@ async fn a_stopped_service_hands_its_imports_back_without_spending_an_attempt() 
         "nothing half done stays behind"
     );
 
-    let job = finish(&installation, &nginx, job["id"].as_str().unwrap()).await;
+    let job = finish(&installation, &nginx, &id).await;
     assert_eq!(job["attributes"]["retry_count"], 0);
 }
 
@@ -80,8 +60,8 @@ async fn deleting_a_running_job_stops_it_within_two_seconds() {
     let nginx = Nginx::start().await;
     let installation = Installation::new(MEDIA).with("MEDIA_LEASE", "5s");
     let service = installation.serve().await;
-    let job = begin(&service, &nginx).await;
-    let path = service.url(&format!("/jobs/{}", job["id"].as_str().unwrap()));
+    let id = begin_slow_import(&service, &nginx, 12).await;
+    let path = service.url(&format!("/jobs/{id}"));
     let deleted = service.http.delete(path).send().await.unwrap();
     assert_eq!(deleted.status(), 204);
     wait_until(

@@ -1,10 +1,10 @@
 //! Content negotiation, and the OpenAPI document against the user's reference.
 
-use media_testkit::service::{Installation, import};
+use media_testkit::service::{FAR_FUTURE, Installation, import};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::MEDIA;
+use crate::fixture::{MEDIA, upload_form};
 
 #[tokio::test]
 async fn content_is_negotiated_as_json_api_has_it() {
@@ -36,7 +36,7 @@ async fn content_is_negotiated_as_json_api_has_it() {
     }
     let document = import(
         &json!({ "url": "http://origin.test/", "resource": "r" }),
-        json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
+        json!({ "scheduled_at": FAR_FUTURE }),
     )
     .to_string();
     for (content_type, status) in [
@@ -79,10 +79,7 @@ async fn pages_of_other_sites_are_kept_out() {
         rebound.send().await.unwrap().status(),
         StatusCode::FORBIDDEN
     );
-    let form = reqwest::multipart::Form::new().part(
-        "media",
-        reqwest::multipart::Part::bytes(b"x".to_vec()).file_name("x"),
-    );
+    let form = upload_form("x", b"x");
     let forged = service
         .http
         .post(service.url("/medias/files/r"))

@@ -2,32 +2,14 @@
 
 use media_testkit::service::{Installation, Service};
 use reqwest::{
-    Method, Response, StatusCode,
+    Method, StatusCode,
     header::{self, HeaderMap},
-    multipart::{Form, Part},
 };
 
-use crate::{MEDIA, file};
-
-async fn upload(service: &Service, path: &str, name: &str, bytes: Vec<u8>) {
-    let form = Form::new().part("media", Part::bytes(bytes).file_name(name.to_owned()));
-    let request = service
-        .http
-        .post(service.url(&format!("/medias/files/{path}")));
-    let answer = request.multipart(form).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
-}
-
-async fn ask(service: &Service, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
-    let mut request = service.http.request(method, service.url(path));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.send().await.unwrap()
-}
+use crate::fixture::{MEDIA, file, send, upload};
 
 async fn get(service: &Service, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
-    let answer = ask(service, Method::GET, "/medias/files/digits", headers).await;
+    let answer = send(service, Method::GET, "/medias/files/digits", headers).await;
     let (status, headers) = (answer.status(), answer.headers().clone());
     (status, headers, answer.bytes().await.unwrap().to_vec())
 }
@@ -36,7 +18,7 @@ async fn get(service: &Service, headers: &[(&str, &str)]) -> (StatusCode, Header
 async fn ranges_are_served_as_rfc_9110_has_them() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
-    upload(&service, "digits", "digits.txt", b"0123456789".to_vec()).await;
+    upload(&service, "digits", "digits.txt", b"0123456789").await;
     for (range, expected) in [
         ("bytes=0-3", Some(("bytes 0-3/10", "0123"))),
         ("bytes=4-", Some(("bytes 4-9/10", "456789"))),
@@ -73,7 +55,7 @@ async fn ranges_are_served_as_rfc_9110_has_them() {
 async fn conditions_are_kept_as_rfc_9110_has_them() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
-    upload(&service, "digits", "digits.txt", b"0123456789".to_vec()).await;
+    upload(&service, "digits", "digits.txt", b"0123456789").await;
     let (_, headers, _) = get(&service, &[]).await;
     let etag = headers[header::ETAG].to_str().unwrap().to_owned();
     let modified = headers[header::LAST_MODIFIED].to_str().unwrap().to_owned();
@@ -132,8 +114,8 @@ async fn conditions_are_kept_as_rfc_9110_has_them() {
 async fn headers_alone_come_by_head_and_by_preference() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
-    upload(&service, "digits", "digits.txt", b"0123456789".to_vec()).await;
-    let head = ask(
+    upload(&service, "digits", "digits.txt", b"0123456789").await;
+    let head = send(
         &service,
         Method::HEAD,
         "/medias/files/digits",
@@ -150,12 +132,12 @@ async fn headers_alone_come_by_head_and_by_preference() {
 
     let minimal = [("prefer", "respond-async, return=minimal")];
     for path in ["/medias/files/digits", "/medias/info/digits"] {
-        let answer = ask(&service, Method::GET, path, &minimal).await;
+        let answer = send(&service, Method::GET, path, &minimal).await;
         assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{path}");
         assert_eq!(answer.headers()["preference-applied"], "return=minimal");
         assert!(answer.headers().contains_key(header::ETAG), "{path}");
     }
-    let info = ask(&service, Method::GET, "/medias/info/digits", &minimal).await;
+    let info = send(&service, Method::GET, "/medias/info/digits", &minimal).await;
     assert_eq!(info.headers()["x-media-size"], "10");
     assert_eq!(info.headers()["x-media-filename"], "digits.txt");
 }
@@ -165,19 +147,13 @@ async fn a_browser_runs_nothing_that_it_downloads() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let html = b"<!DOCTYPE html><script>alert(1)</script>".to_vec();
-    upload(&service, "html", "page.html", html).await;
-    upload(&service, "svg", "circle.svg", file("circle.svg")).await;
-    upload(&service, "pdf", "page.pdf", file("page.pdf")).await;
+    upload(&service, "html", "page.html", &html).await;
+    upload(&service, "svg", "circle.svg", &file("circle.svg")).await;
+    upload(&service, "pdf", "page.pdf", &file("page.pdf")).await;
     let xhtml = "<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'/>";
-    upload(&service, "xhtml", "page.xhtml", xhtml.into()).await;
-    upload(
-        &service,
-        "xml",
-        "feed.xml",
-        b"<?xml version='1.0'?><rss/>".to_vec(),
-    )
-    .await;
-    upload(&service, "png", "naïve \"name\".png", file("swirl.png")).await;
+    upload(&service, "xhtml", "page.xhtml", xhtml.as_bytes()).await;
+    upload(&service, "xml", "feed.xml", b"<?xml version='1.0'?><rss/>").await;
+    upload(&service, "png", "naïve \"name\".png", &file("swirl.png")).await;
     for (path, inline) in [
         ("html", false),
         ("svg", false),
@@ -187,7 +163,7 @@ async fn a_browser_runs_nothing_that_it_downloads() {
         ("png", true),
     ] {
         let path = format!("/medias/files/{path}?disposition=inline");
-        let answer = ask(&service, Method::GET, &path, &[]).await;
+        let answer = send(&service, Method::GET, &path, &[]).await;
         let disposition = answer.headers()[header::CONTENT_DISPOSITION]
             .to_str()
             .unwrap();
@@ -208,7 +184,7 @@ async fn a_browser_runs_nothing_that_it_downloads() {
         let name = stored.file_name().unwrap().to_str().unwrap();
         assert!(name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
     }
-    let answer = ask(&service, Method::GET, "/medias/files/png", &[]).await;
+    let answer = send(&service, Method::GET, "/medias/files/png", &[]).await;
     let disposition = answer.headers()[header::CONTENT_DISPOSITION]
         .to_str()
         .unwrap();
@@ -223,9 +199,9 @@ async fn a_browser_runs_nothing_that_it_downloads() {
 async fn a_pdf_is_shown_in_a_sandbox_where_that_is_wanted() {
     let installation = Installation::new(MEDIA).with("MEDIA_INLINE_PDF", "true");
     let service = installation.serve().await;
-    upload(&service, "pdf", "page.pdf", file("page.pdf")).await;
+    upload(&service, "pdf", "page.pdf", &file("page.pdf")).await;
     for (query, expected) in [("?disposition=inline", "inline;"), ("", "attachment;")] {
-        let answer = ask(
+        let answer = send(
             &service,
             Method::GET,
             &format!("/medias/files/pdf{query}"),

@@ -1,5 +1,5 @@
 //! The worker reaches the public internet only, whatever URLs, names and origins say. Each test runs
-//! in a closed network where every address leads to a decoy, and the decoys have the last word: an
+//! in a closed network where every address leads to a honeypot, and the honeypots have the last word: an
 //! import that failed may still have knocked.
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,14 +11,14 @@ use media_testkit::{
 };
 use serde_json::json;
 
-use addresses::{BEYOND_DECOYS, NETWORKS, SPELLINGS};
-use world::{World, at, name_of_network};
+use addresses::{BEYOND_HONEYPOTS, NETWORKS, SPELLINGS};
+use fixture::{Fixture, at, name_of_network};
 
 mod addresses;
+mod fixture;
 mod names;
 mod redirects;
 mod secrets;
-mod world;
 
 /// URLs of public origins, which one may take for others.
 const PUBLIC_URLS: [&str; 8] = [
@@ -32,7 +32,7 @@ const PUBLIC_URLS: [&str; 8] = [
     "http://[2606:2800:21f:cb07::14]/echo",
 ];
 
-/// How little patience is enough where decoys are dialled: they never answer.
+/// How little patience is enough where honeypots are dialled: they never answer.
 const IMPATIENT: [(&str, &str); 2] = [
     ("MEDIA_CONNECT_TIMEOUT", "1s"),
     ("MEDIA_RESPONSE_TIMEOUT", "1s"),
@@ -67,8 +67,8 @@ fn code_of(url: &str) -> &'static str {
     }
 }
 
-/// All URLs that name a forbidden address and that a decoy waits for, and which decoy.
-fn urls_of_decoys() -> impl Iterator<Item = (String, IpAddr)> {
+/// All URLs that name a forbidden address and that a honeypot waits for, and which honeypot.
+fn urls_of_honeypots() -> impl Iterator<Item = (String, IpAddr)> {
     let spelled = SPELLINGS.map(|(url, address)| (url.to_owned(), address));
     let plain = NETWORKS.map(|address| (url_of(address, 80), address));
     let named = NETWORKS.iter().enumerate().map(|(n, address)| {
@@ -82,30 +82,30 @@ fn urls_of_decoys() -> impl Iterator<Item = (String, IpAddr)> {
         .map(|(url, address)| (url, address.parse::<IpAddr>().unwrap().to_canonical()))
 }
 
-/// What the other tests rest on: nothing but the gate stands between these URLs and the decoys.
+/// What the other tests rest on: nothing but the gate stands between these URLs and the honeypots.
 #[tokio::test]
-async fn through_an_open_gate_every_url_reaches_its_decoy() {
+async fn through_an_open_gate_every_url_reaches_its_honeypot() {
     closed_network::run(async {
         let [connect, response] = IMPATIENT;
         // Services of clouds have to be listed by themselves.
-        let alone = urls_of_decoys().map(|(_, address)| IpNet::from(address).to_string());
+        let alone = urls_of_honeypots().map(|(_, address)| IpNet::from(address).to_string());
         let open: Vec<_> = ["0.0.0.0/0".to_owned(), "::/0".to_owned()]
             .into_iter()
             .chain(alone)
             .collect();
         let open = open.join(",");
         let open = ("MEDIA_EGRESS_ALLOW", open.as_str());
-        let world = World::start(&[open, connect, response]).await;
-        let imports = urls_of_decoys().map(|(url, address)| {
-            let world = &world;
+        let fixture = Fixture::start(&[open, connect, response]).await;
+        let imports = urls_of_honeypots().map(|(url, address)| {
+            let fixture = &fixture;
             async move {
-                let job = world.import(&url).await;
+                let job = fixture.import(&url).await;
                 assert_eq!(job["attributes"]["status"], "failed", "{url}: {job}");
                 address
             }
         });
         let mut expected = futures_util::future::join_all(imports).await;
-        let dialled = world.decoys.dialled();
+        let dialled = fixture.honeypots.dialled();
         let mut dialled: Vec<_> = dialled.iter().map(SocketAddr::ip).collect();
         expected.sort_unstable();
         dialled.sort_unstable();
@@ -117,8 +117,8 @@ async fn through_an_open_gate_every_url_reaches_its_decoy() {
 #[tokio::test]
 async fn no_spelling_of_a_forbidden_address_is_dialled() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
-        world
+        let fixture = Fixture::start(&[]).await;
+        fixture
             .all_refused(&blocked(SPELLINGS.map(|(url, _)| url)))
             .await;
     })
@@ -128,15 +128,15 @@ async fn no_spelling_of_a_forbidden_address_is_dialled() {
 #[tokio::test]
 async fn no_network_inside_is_dialled() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         for port in [80, 6379] {
-            let all = NETWORKS.iter().chain(&BEYOND_DECOYS);
+            let all = NETWORKS.iter().chain(&BEYOND_HONEYPOTS);
             let urls = all.map(|address| url_of(address, port));
-            world.all_refused(&blocked(urls)).await;
+            fixture.all_refused(&blocked(urls)).await;
         }
         // On the public internet, but a port where no web server is.
         let ports = [22, 5432, 6379].map(|port| url_of(PUBLIC_V4, port));
-        world.all_refused(&blocked(ports)).await;
+        fixture.all_refused(&blocked(ports)).await;
     })
     .await;
 }
@@ -144,7 +144,7 @@ async fn no_network_inside_is_dialled() {
 #[tokio::test]
 async fn what_is_no_url_of_the_web_is_refused_at_the_door() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         for url in [
             "file:///etc/passwd",
             "gopher://127.0.0.1:6379/_FLUSHALL",
@@ -165,7 +165,7 @@ async fn what_is_no_url_of_the_web_is_refused_at_the_door() {
         ] {
             let arguments = json!({ "url": url, "resource": unique("egress") });
             let document = import(&arguments, json!({}));
-            let answer = world.service.post("/jobs", &document).await;
+            let answer = fixture.service.post("/jobs", &document).await;
             assert_eq!(answer.status(), 422, "{url:?}");
         }
     })
@@ -175,16 +175,19 @@ async fn what_is_no_url_of_the_web_is_refused_at_the_door() {
 #[tokio::test]
 async fn what_only_looks_forbidden_or_like_a_redirect_is_imported() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         for url in PUBLIC_URLS {
-            assert!(world.imported(url).await.starts_with("GET /echo"), "{url}");
+            assert!(
+                fixture.imported(url).await.starts_with("GET /echo"),
+                "{url}"
+            );
         }
-        let hints = world
+        let hints = fixture
             .imported("http://public.test/hints?http://10.0.0.5/")
             .await;
         assert_eq!(hints, "told");
         // Alternatives that the answer before has named.
-        world.imported("http://public.test/echo").await;
+        fixture.imported("http://public.test/echo").await;
     })
     .await;
 }
@@ -200,20 +203,23 @@ async fn a_proxy_from_the_environment_is_not_used() {
             ("ALL_PROXY", "socks5://10.0.0.5:8080"),
             ("all_proxy", "socks5://10.0.0.5:8080"),
         ];
-        let world = World::start(&proxies).await;
+        let fixture = Fixture::start(&proxies).await;
         for url in [
             "http://public.test/echo",
             "https://public.test/echo",
             "http://public-v6.test/echo",
         ] {
-            assert!(world.imported(url).await.starts_with("GET /echo"), "{url}");
+            assert!(
+                fixture.imported(url).await.starts_with("GET /echo"),
+                "{url}"
+            );
         }
         let urls = [
             "http://127.0.0.1/",
             "https://127.0.0.1/",
             "http://inside.test/",
         ];
-        world.all_refused(&blocked(urls)).await;
+        fixture.all_refused(&blocked(urls)).await;
     })
     .await;
 }
@@ -223,9 +229,9 @@ async fn only_what_the_operator_lists_is_dialled_beside_the_public_internet() {
     closed_network::run(async {
         let [connect, response] = IMPATIENT;
         let listed = ("MEDIA_EGRESS_ALLOW", "127.0.0.1/32");
-        let world = World::start(&[listed, connect, response]).await;
-        world.imported("http://public.test/echo").await;
-        world.decoys.assert_untouched();
+        let fixture = Fixture::start(&[listed, connect, response]).await;
+        fixture.imported("http://public.test/echo").await;
+        fixture.honeypots.assert_untouched();
         for (url, port) in [
             ("http://127.0.0.1/", 80),
             ("http://127.0.0.1:6379/", 6379),
@@ -233,12 +239,16 @@ async fn only_what_the_operator_lists_is_dialled_beside_the_public_internet() {
             ("http://localhost/", 80),
             ("http://public.test/redirect?http://127.0.0.1:9200/", 9200),
         ] {
-            let job = world.import(url).await;
+            let job = fixture.import(url).await;
             assert_eq!(
                 job["attributes"]["error"], "response_timeout",
                 "{url}: {job}"
             );
-            assert_eq!(world.decoys.dialled(), [at("127.0.0.1", port)], "{url}");
+            assert_eq!(
+                fixture.honeypots.dialled(),
+                [at("127.0.0.1", port)],
+                "{url}"
+            );
         }
         let urls = [
             "http://127.0.0.2/",
@@ -249,7 +259,7 @@ async fn only_what_the_operator_lists_is_dialled_beside_the_public_internet() {
             "http://inside.test/",
             "http://public.test/redirect?http://10.0.0.5/",
         ];
-        world.all_refused(&blocked(urls)).await;
+        fixture.all_refused(&blocked(urls)).await;
     })
     .await;
 }

@@ -2,12 +2,12 @@
 
 use media_testkit::{
     nginx::Nginx,
-    origin::{Authority, Origin, Tls},
+    origin::{Authority, FaultyOrigin, Tls},
     service::Installation,
 };
 use serde_json::json;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 #[tokio::test]
 async fn lists_of_networks_and_hosts_are_kept_to() {
@@ -67,7 +67,7 @@ async fn lists_of_networks_and_hosts_are_kept_to() {
 
 #[tokio::test]
 async fn a_redirect_from_https_to_http_is_followed_where_that_is_allowed_alone() {
-    let (plain, authority) = (Origin::start().await, Authority::generate());
+    let (plain, authority) = (FaultyOrigin::start().await, Authority::generate());
     let secure = authority.origin(Tls::Good).await;
     let url = secure.url(&format!("redirect?{}", plain.url("status/200")));
     for (allowed, expected) in [("false", "failed"), ("true", "succeeded")] {

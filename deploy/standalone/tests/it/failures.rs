@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use media_testkit::{
-    origin::{Authority, Content, Origin, RangedOrigin, Tls},
+    origin::{Authority, Content, FaultyOrigin, RangedOrigin, Tls},
     service::Installation,
     wait_until,
 };
 use serde_json::json;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// What the paths of the misbehaving origin come to.
 const FAILURES: [(&str, &str); 46] = [
@@ -71,7 +71,7 @@ const FAILURES: [(&str, &str); 46] = [
 #[tokio::test]
 async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
     let (origin, healthy, authority) = (
-        Origin::start().await,
+        FaultyOrigin::start().await,
         RangedOrigin::start().await,
         Authority::generate(),
     );
@@ -144,17 +144,12 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
     assert_eq!(service.media("healthy").await["sha256"], content.sha256());
     assert_eq!(healthy.requests().len(), 1, "{:?}", healthy.requests());
 
-    wait_until(
-        "only the healthy one is left",
-        Duration::from_secs(30),
-        async || (installation.stored_files().len() == 1).then_some(()),
-    )
-    .await;
+    installation.wait_for_stored_files(1).await;
     wait_until(
         "no connection is left",
         Duration::from_secs(30),
         async || {
-            let open: usize = secure.iter().map(Origin::open).sum();
+            let open: usize = secure.iter().map(FaultyOrigin::open).sum();
             (open + origin.open() == 0).then_some(())
         },
     )
@@ -163,7 +158,7 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
 
 #[tokio::test]
 async fn what_is_odd_but_whole_is_kept() {
-    let (origin, authority) = (Origin::start().await, Authority::generate());
+    let (origin, authority) = (FaultyOrigin::start().await, Authority::generate());
     let secure = authority.origin(Tls::Good).await;
     let installation =
         Installation::new(MEDIA).with("SSL_CERT_FILE", authority.file().to_str().unwrap());
@@ -187,7 +182,7 @@ async fn what_is_odd_but_whole_is_kept() {
 #[tokio::test]
 async fn a_body_that_breaks_is_never_kept() {
     let (origin, installation) = (
-        Origin::start().await,
+        FaultyOrigin::start().await,
         Installation::new(MEDIA)
             .with("MEDIA_STALL_TIMEOUT", "1s")
             .with("MEDIA_LEASE", "5s"),
@@ -213,15 +208,12 @@ async fn a_body_that_breaks_is_never_kept() {
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
         .await;
     assert_eq!(job["attributes"]["error"], "too_large", "{job}");
-    wait_until("nothing is left", Duration::from_secs(30), async || {
-        installation.stored_files().is_empty().then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(0).await;
 }
 
 #[tokio::test]
 async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
-    let (origin, installation) = (Origin::start().await, Installation::new(MEDIA));
+    let (origin, installation) = (FaultyOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let arguments = |path: &str| json!({ "url": origin.url(path), "resource": "retry", "key": path.replace('/', "-") });
 
@@ -257,7 +249,7 @@ async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
 /// With the time for an answer that services have: it must not be over before the bytes are read that are too many.
 #[tokio::test]
 async fn interim_answers_without_end_are_invalid() {
-    let origin = Origin::start().await;
+    let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for path in ["flood/100", "flood/103"] {

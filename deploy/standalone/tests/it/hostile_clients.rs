@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use media_testkit::{
-    service::{Installation, Service},
-    tokens::{claims, secret_token},
+    service::{FAR_FUTURE, Installation, Service},
+    tokens::project_token,
     wait_until,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -15,37 +15,26 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::MEDIA;
+use crate::fixture::{error_code, with_authentication};
 
 mod connections;
 
-const SECRET: &str = "a secret that only the tests know";
 /// How long a service that is under attack may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const UPLOAD_START: &str =
     "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\nbytes";
 
-fn token(subject: &str) -> String {
-    let mut all = claims(subject);
-    all["project_id"] = json!(subject);
-    secret_token(SECRET, &all)
-}
-
 fn guarded(limits: &[(&str, &str)]) -> Installation {
-    let installation = Installation::new(MEDIA).with("MEDIA_JWT_SECRET", SECRET);
     limits
         .iter()
-        .fold(installation, |i, (name, value)| i.with(name, value))
+        .fold(with_authentication(), |i, (name, value)| {
+            i.with(name, value)
+        })
 }
 
 async fn send(request: RequestBuilder, subject: &str) -> Response {
-    let answer = request.bearer_auth(token(subject)).send();
+    let answer = request.bearer_auth(project_token(subject, subject)).send();
     timeout(ANSWER_LIMIT, answer).await.unwrap().unwrap()
-}
-
-async fn code(answer: Response) -> Value {
-    let document: Value = answer.json().await.unwrap();
-    document["errors"][0]["code"].clone()
 }
 
 async fn connect(service: &Service) -> TcpStream {
@@ -59,7 +48,7 @@ async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream
     let head = format!(
         "POST /medias/files/r/{subject} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n{body}",
-        token(subject)
+        project_token(subject, subject)
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
@@ -67,14 +56,11 @@ async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream
 
 /// Waits until so many uploads are in progress.
 async fn uploads_begun(installation: &Installation, count: usize) {
-    wait_until("the uploads are in progress", ANSWER_LIMIT, async || {
-        (installation.stored_files().len() == count).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(count).await;
 }
 
 async fn enter_job(service: &Service, subject: &str, arguments: &Value) -> String {
-    let later = json!({ "scheduled_at": "2100-01-01T00:00:00Z" });
+    let later = json!({ "scheduled_at": FAR_FUTURE });
     let document = media_testkit::service::import(arguments, later);
     let answer = send(
         service.http.post(service.url("/jobs")).json(&document),
@@ -114,7 +100,7 @@ async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
     let refused = listen(&service, "ann", &ann).await;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(code(refused).await, "too_many_at_once");
+    assert_eq!(error_code(refused).await, "too_many_at_once");
     assert_eq!(listen(&service, "bob", &bob).await.status(), StatusCode::OK);
     drop(streams);
     wait_until(
@@ -176,10 +162,7 @@ async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
     };
     timeout(ANSWER_LIMIT, trickle).await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
-    wait_until("the upload is gone", ANSWER_LIMIT, async || {
-        installation.stored_files().is_empty().then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(0).await;
 }
 
 #[tokio::test]

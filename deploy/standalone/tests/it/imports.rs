@@ -2,13 +2,13 @@
 
 use media_testkit::{
     nginx::Nginx,
-    origin::Origin,
+    origin::FaultyOrigin,
     service::{Installation, unique},
 };
 use reqwest::{StatusCode, header};
 use serde_json::json;
 
-use crate::{MEDIA, file};
+use crate::fixture::{MEDIA, file};
 
 const FILES: [(&str, &str); 10] = [
     ("sunrise.jpg", "image/jpeg"),
@@ -143,17 +143,12 @@ async fn an_import_to_the_same_place_replaces_what_was_there() {
         .await
         .unwrap();
     assert_eq!(bytes, "second one");
-    media_testkit::wait_until(
-        "the old bytes go",
-        std::time::Duration::from_secs(20),
-        async || (installation.stored_files().len() == 1).then_some(()),
-    )
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
 async fn custom_headers_reach_the_first_origin_only_and_are_never_shown() {
-    let (origin, other) = (Origin::start().await, Origin::start().await);
+    let (origin, other) = (FaultyOrigin::start().await, FaultyOrigin::start().await);
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for (url, resource, expected) in [

@@ -4,52 +4,37 @@ use std::{net::SocketAddr, time::Duration};
 
 use media_shared::open_files;
 use media_testkit::{
-    service::{Installation, Service},
-    tokens::{claims, secret_token},
+    service::{FAR_FUTURE, Installation, Service},
+    tokens::project_token,
     wait_until,
 };
-use reqwest::{Response, StatusCode};
-use serde_json::{Value, json};
+use reqwest::StatusCode;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::MEDIA;
+use crate::fixture::{MEDIA, error_code, with_authentication};
 
-const SECRET: &str = "a secret that only the tests know";
 /// How long a service that is beset may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 fn address(service: &Service) -> SocketAddr {
     let url = service.url("");
     url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-async fn error_code(answer: Response) -> Value {
-    let kind = answer.headers()["content-type"].to_str().unwrap();
-    assert_eq!(kind, "application/vnd.api+json");
-    let document: Value = answer.json().await.unwrap();
-    document["errors"][0]["code"].clone()
-}
-
 #[tokio::test]
 async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() {
-    let installation = Installation::new(MEDIA)
-        .with("MEDIA_JWT_SECRET", SECRET)
-        .with("MEDIA_RATE_LIMIT", "1");
+    let installation = with_authentication().with("MEDIA_RATE_LIMIT", "1");
     let service = installation.serve().await;
-    let of = |subject: &str, project: &str| {
-        let mut all = claims(subject);
-        all["project_id"] = json!(project);
-        secret_token(SECRET, &all)
-    };
     let ask = async |token: &str| {
         let request = service.http.get(service.url("/jobs")).bearer_auth(token);
         request.send().await.unwrap()
     };
-    let ann = of("ann", "a");
+    let ann = project_token("ann", "a");
     let mut refused = None;
     for _ in 0..40 {
         let answer = ask(&ann).await;
@@ -75,7 +60,10 @@ async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() 
     assert!((1..=2).contains(&wait), "{wait}");
     assert_eq!(error_code(refused).await, "rate_limited");
     // Somebody else by the same name, and somebody without one.
-    assert_eq!(ask(&of("ann", "b")).await.status(), StatusCode::OK);
+    assert_eq!(
+        ask(&project_token("ann", "b")).await.status(),
+        StatusCode::OK
+    );
     let anonymous = service.get("/medias/info/nothing").await;
     assert_eq!(anonymous.status(), StatusCode::NOT_FOUND);
     for _ in 0..40 {
@@ -91,8 +79,7 @@ async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() 
 
 #[tokio::test]
 async fn callers_behind_a_proxy_that_is_believed_are_told_apart() {
-    let installation = Installation::new(MEDIA)
-        .with("MEDIA_JWT_SECRET", SECRET)
+    let installation = with_authentication()
         .with("MEDIA_TRUSTED_PROXIES", "127.0.0.0/8")
         .with("MEDIA_RATE_LIMIT", "1");
     let service = installation.serve().await;
@@ -130,7 +117,7 @@ async fn a_head_that_is_too_large_is_refused() {
         // It may be refused before all of it is sent.
         let _ = stream.write_all(head.as_bytes()).await;
         let mut answer = [0; 12];
-        let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        let read = timeout(ANSWER_LIMIT, stream.read_exact(&mut answer)).await;
         if read.unwrap().is_ok() {
             assert_eq!(&answer, b"HTTP/1.1 431");
         }
@@ -167,10 +154,10 @@ async fn ten_thousand_idle_connections_and_slow_heads_keep_nobody_out() {
     let service = Installation::new(MEDIA).serve().await;
     let open = beset(&service, 10_000).await;
     for path in ["/livez", "/jobs", "/medias"] {
-        let answer = timeout(PATIENCE, service.get(path)).await;
+        let answer = timeout(ANSWER_LIMIT, service.get(path)).await;
         assert_eq!(answer.unwrap().status(), StatusCode::OK, "{path}");
     }
-    wait_until("most of them are closed", PATIENCE, async || {
+    wait_until("most of them are closed", ANSWER_LIMIT, async || {
         (still_open(&open) <= 4096).then_some(())
     })
     .await;
@@ -183,14 +170,14 @@ async fn requests_under_way_do_not_give_way_to_connections_that_ask_for_nothing(
     let job = service
         .enter(
             &json!({ "url": "http://origin.test/", "resource": "r" }),
-            json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
+            json!({ "scheduled_at": FAR_FUTURE }),
         )
         .await;
     let path = format!("/jobs/{}/events", job["id"].as_str().unwrap());
     let mut events = service.get(&path).await;
     assert!(events.chunk().await.unwrap().is_some());
     let open = beset(&service, 100).await;
-    wait_until("most of them are closed", PATIENCE, async || {
+    wait_until("most of them are closed", ANSWER_LIMIT, async || {
         (still_open(&open) < 16).then_some(())
     })
     .await;
@@ -202,7 +189,7 @@ async fn requests_under_way_do_not_give_way_to_connections_that_ask_for_nothing(
         StatusCode::NO_CONTENT
     );
     // The stream is still there, and hears of it.
-    let heard = timeout(PATIENCE, async {
+    let heard = timeout(ANSWER_LIMIT, async {
         let mut heard = String::new();
         while let Some(chunk) = events.chunk().await.unwrap() {
             heard.push_str(&String::from_utf8_lossy(&chunk));

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 
 use media_testkit::{
     nginx::Nginx,
-    service::{Installation, Service},
+    service::{FAR_FUTURE, Installation, Service},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// Asks for a list; the query is written plainly and encoded here.
 async fn list(service: &Service, path: &str, query: &[(&str, &str)]) -> (StatusCode, Value) {
@@ -41,7 +41,7 @@ async fn fill(service: &Service, nginx: &Nginx) -> Vec<Value> {
         nginx.add(name, bytes.as_bytes());
         jobs.push(service.import(&nginx.url(name), "list", Some(name)).await);
     }
-    let later = json!({ "unicity": "later, please", "scheduled_at": "2100-01-01T00:00:00Z", "priority": 5 });
+    let later = json!({ "unicity": "later, please", "scheduled_at": FAR_FUTURE, "priority": 5 });
     let arguments = json!({ "url": nginx.url("a.txt"), "resource": "later" });
     jobs.push(service.enter(&arguments, later).await);
     jobs
@@ -279,7 +279,7 @@ async fn following_links_neither_repeats_nor_skips_while_rows_come_and_go() {
     let service = installation.serve().await;
     let enter = async |n: usize| {
         let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
-        let attributes = json!({ "scheduled_at": "2100-01-01T00:00:00Z", "priority": n % 3 });
+        let attributes = json!({ "scheduled_at": FAR_FUTURE, "priority": n % 3 });
         service.enter(&arguments, attributes).await["id"]
             .as_str()
             .unwrap()
@@ -363,7 +363,7 @@ async fn a_list_of_a_hundred_thousand_is_followed_to_its_end_while_it_changes() 
         service
             .enter(
                 &arguments,
-                json!({ "scheduled_at": "2100-01-01T00:00:00Z", "priority": pages % 3 }),
+                json!({ "scheduled_at": FAR_FUTURE, "priority": pages % 3 }),
             )
             .await;
         let gone = service.url(&format!("/jobs/{}", id(pages * 1000 % JOBS)));

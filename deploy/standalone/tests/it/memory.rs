@@ -11,7 +11,7 @@ use reqwest::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// What moving a gibibyte may add to the idle size.
 const ALLOWED: u64 = 64 << 20;

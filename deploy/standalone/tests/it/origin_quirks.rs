@@ -10,7 +10,7 @@ use media_testkit::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::{MEDIA, file};
+use crate::fixture::{MEDIA, file};
 
 /// Imports a URL to a key and returns the attributes of what is kept there.
 async fn imported(service: &Service, url: &str, key: &str) -> Value {

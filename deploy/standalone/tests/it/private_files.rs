@@ -7,7 +7,7 @@ use std::{
 
 use media_testkit::{nginx::Nginx, service::Installation};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// All files and directories below a directory.
 fn all_below(directory: &Path) -> Vec<PathBuf> {

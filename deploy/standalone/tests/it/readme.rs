@@ -2,10 +2,10 @@
 
 use std::process::Stdio;
 
-use media_testkit::service::Installation;
+use media_testkit::{service::Installation, tokens::SIGNING_KEY};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// A command of the README, and what it says the command prints; `…` stands for anything.
 struct Transcript {
@@ -53,8 +53,7 @@ async fn the_readme_says_what_happens() {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
     let transcripts = transcripts(&std::fs::read_to_string(readme).unwrap());
     assert!(transcripts.len() > 20, "{} transcripts", transcripts.len());
-    let key = "a key that signs the tests' links";
-    let installation = Installation::new(MEDIA).with("MEDIA_URL_SIGNING_KEY", key);
+    let installation = Installation::new(MEDIA).with("MEDIA_URL_SIGNING_KEY", SIGNING_KEY);
     let service = installation.serve().await;
     let commands: Vec<&str> = transcripts.iter().map(|t| t.command.as_str()).collect();
     let script = commands.join(&format!("\nprintf '%s' '{MARK}'\n"));

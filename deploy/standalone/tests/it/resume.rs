@@ -8,7 +8,7 @@ use media_testkit::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::{MEDIA, signals::signal};
+use crate::fixture::MEDIA;
 
 /// Sixteen mebibytes.
 const SIZE: u64 = 16 << 20;
@@ -74,10 +74,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
     cut(&origin);
     let entered = json!({ "url": url, "resource": "r" });
     let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
-    wait_until("bytes have come", Duration::from_secs(30), async || {
-        (origin.body_bytes() > 0).then_some(())
-    })
-    .await;
+    origin.wait_for_body_bytes(1).await;
     origin.add("changes", content(2));
     origin.script(|script| script.hold_after = None);
     let job = service
@@ -99,10 +96,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
         assert_eq!(service.media("r").await["sha256"], content(3).sha256());
     }
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
@@ -119,12 +113,7 @@ async fn a_killed_service_goes_on_where_it_was() {
         .await;
     let id = entered["id"].as_str().unwrap();
     // Past the first checkpoint, two seconds on.
-    wait_until(
-        "three quarters have come",
-        Duration::from_secs(30),
-        async || (origin.body_bytes() >= MOST).then_some(()),
-    )
-    .await;
+    origin.wait_for_body_bytes(MOST).await;
     service.kill().await;
 
     origin.let_go();
@@ -135,10 +124,7 @@ async fn a_killed_service_goes_on_where_it_was() {
     let rest = &origin.requests()[1];
     assert_eq!(rest.status, 206, "{rest:?}");
     assert!(rest.sent < MOST, "{rest:?}");
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
@@ -159,7 +145,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
             (seen.last()?.sent >= MOST).then_some(())
         })
         .await;
-        signal(&service, id, "pause").await;
+        service.signal(id, "pause").await;
         service.wait_for(id, &["paused"]).await;
         if touched {
             let partial = installation
@@ -171,17 +157,14 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
             std::os::unix::fs::FileExt::write_all_at(&file, b"touched", 100).unwrap();
         }
         origin.let_go();
-        signal(&service, id, "resume").await;
+        service.signal(id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
         assert_eq!(service.media("r").await["sha256"], content(1).sha256());
         let last = origin.requests().last().cloned().unwrap();
         assert_eq!(last.status, if touched { 200 } else { 206 }, "{last:?}");
     }
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
@@ -194,11 +177,8 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
         let entered = json!({ "url": url, "resource": "r" });
         let entered = service.enter(&entered, json!({})).await;
         let id = entered["id"].as_str().unwrap();
-        wait_until("most has come", Duration::from_secs(30), async || {
-            (origin.body_bytes() >= MOST).then_some(())
-        })
-        .await;
-        signal(&service, id, "pause").await;
+        origin.wait_for_body_bytes(MOST).await;
+        service.signal(id, "pause").await;
         service.wait_for(id, &["paused"]).await;
         // Meanwhile the origin says that they are others, or gives no parts any more.
         if forgets {
@@ -208,7 +188,7 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
         }
         origin.let_go();
         let before = origin.requests().len();
-        signal(&service, id, "resume").await;
+        service.signal(id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
         assert_eq!(service.media("r").await["sha256"], content(1).sha256());
@@ -218,9 +198,6 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
             after.iter().any(|seen| seen.if_range.is_some()),
             "{after:?}"
         );
-        wait_until("one object is left", Duration::from_secs(30), async || {
-            (installation.stored_files().len() == 1).then_some(())
-        })
-        .await;
+        installation.wait_for_stored_files(1).await;
     }
 }

@@ -1,12 +1,12 @@
 //! What is told of an import that fails: where and why, and none of the secrets that it was given.
 
 use media_testkit::{
-    origin::{Origin, VerbatimOrigin},
+    origin::{FaultyOrigin, VerbatimOrigin},
     service::Installation,
 };
 use serde_json::json;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 const SECRETS: [&str; 4] = [
     "s3cr3t-user",
@@ -17,7 +17,7 @@ const SECRETS: [&str; 4] = [
 
 #[tokio::test]
 async fn no_secret_of_an_import_is_written_down_or_shown() {
-    let origin = Origin::start().await;
+    let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA)
         .with("RUST_LOG", "debug,hyper=info,h2=info")
         .with("MEDIA_LOG_FORMAT", "json")
@@ -87,8 +87,7 @@ async fn a_failed_import_is_retried_with_its_secrets_after_a_restart() {
     origin.add_file("/file", "", b"bytes");
 
     let service = installation.serve().await;
-    let retry = json!({ "data": { "type": "media:signals", "attributes": { "signal": "retry" } } });
-    let answer = service.post(&format!("/jobs/{id}/signal"), &retry).await;
+    let answer = service.signal(id, "retry").await;
     assert_eq!(answer.status(), 200);
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");

@@ -3,53 +3,33 @@
 use std::time::Duration;
 
 use media_testkit::{
-    bytes::{same_bytes, write_large},
+    bytes::same_bytes,
     nginx::Nginx,
-    service::{Installation, Service},
+    service::{FAR_FUTURE, Installation, Service, change_document},
     wait_until,
 };
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::MEDIA;
-
-pub(crate) async fn signal(service: &Service, id: &str, signal: &str) -> Response {
-    let document =
-        json!({ "data": { "type": "media:signals", "attributes": { "signal": signal } } });
-    service.post(&format!("/jobs/{id}/signal"), &document).await
-}
+use crate::fixture::{MEDIA, begin_slow_import};
 
 async fn change(service: &Service, id: &str, attributes: Value) -> Response {
-    let document = json!({ "data": { "type": "media:jobs", "id": id, "attributes": attributes } });
+    let document = change_document(id, &attributes);
     let request = service.http.patch(service.url(&format!("/jobs/{id}")));
     request.json(&document).send().await.unwrap()
-}
-
-/// Starts an import of so many mebibytes, at four a second.
-async fn running(service: &Service, nginx: &Nginx, mebibytes: u64) -> String {
-    write_large(&nginx.path("large"), mebibytes);
-    let arguments = json!({ "url": nginx.url("slow/large"), "resource": "large" });
-    let job = service.enter(&arguments, json!({})).await;
-    let id = job["id"].as_str().unwrap().to_owned();
-    wait_until("bytes have come", Duration::from_secs(20), async || {
-        let job = service.job(&id).await;
-        (job["attributes"]["bytes_done"].as_u64().unwrap() > 0).then_some(())
-    })
-    .await;
-    id
 }
 
 #[tokio::test]
 async fn a_running_import_obeys_within_two_seconds_and_leaves_nothing() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
-    let id = running(&service, &nginx, 12).await;
+    let id = begin_slow_import(&service, &nginx, 12).await;
     for (sent, status) in [("pause", "paused"), ("cancel", "cancelled")] {
         if service.job(&id).await["attributes"]["status"] != "running" {
             // Resumed below.
             service.wait_for(&id, &["running"]).await;
         }
-        let answer = signal(&service, &id, sent).await;
+        let answer = service.signal(&id, sent).await;
         assert_eq!(answer.status(), StatusCode::ACCEPTED);
         wait_until(status, Duration::from_secs(2), async || {
             (service.job(&id).await["attributes"]["status"] == status).then_some(())
@@ -57,16 +37,10 @@ async fn a_running_import_obeys_within_two_seconds_and_leaves_nothing() {
         .await;
         assert!(installation.stored_files().is_empty(), "{status}");
         if sent == "pause" {
-            assert_eq!(
-                signal(&service, &id, "resume").await.status(),
-                StatusCode::OK
-            );
+            assert_eq!(service.signal(&id, "resume").await.status(), StatusCode::OK);
         }
     }
-    assert_eq!(
-        signal(&service, &id, "retry").await.status(),
-        StatusCode::OK
-    );
+    assert_eq!(service.signal(&id, "retry").await.status(), StatusCode::OK);
     let job = service.wait_for(&id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert!(same_bytes(
@@ -84,7 +58,7 @@ async fn signals_and_changes_that_the_status_does_not_allow_are_conflicts() {
     let done = done["id"].as_str().unwrap();
     for name in ["cancel", "pause", "resume", "retry"] {
         assert_eq!(
-            signal(&service, done, name).await.status(),
+            service.signal(done, name).await.status(),
             StatusCode::CONFLICT,
             "{name}"
         );
@@ -97,7 +71,7 @@ async fn signals_and_changes_that_the_status_does_not_allow_are_conflicts() {
     );
     let nobody = "00000000-0000-0000-0000-000000000000";
     assert_eq!(
-        signal(&service, nobody, "cancel").await.status(),
+        service.signal(nobody, "cancel").await.status(),
         StatusCode::NOT_FOUND
     );
     assert_eq!(
@@ -107,18 +81,15 @@ async fn signals_and_changes_that_the_status_does_not_allow_are_conflicts() {
 
     let arguments = json!({ "url": nginx.url("file"), "resource": "later" });
     let job = service
-        .enter(
-            &arguments,
-            json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
-        )
+        .enter(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
         .await;
     let id = job["id"].as_str().unwrap();
     assert_eq!(
-        signal(&service, id, "resume").await.status(),
+        service.signal(id, "resume").await.status(),
         StatusCode::CONFLICT
     );
     assert_eq!(
-        signal(&service, id, "dance").await.status(),
+        service.signal(id, "dance").await.status(),
         StatusCode::UNPROCESSABLE_ENTITY
     );
     for attributes in [
@@ -129,7 +100,7 @@ async fn signals_and_changes_that_the_status_does_not_allow_are_conflicts() {
         let refused = change(&service, id, attributes).await;
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
-    let other = json!({ "data": { "type": "media:jobs", "id": nobody, "attributes": {} } });
+    let other = change_document(nobody, &json!({}));
     let refused = service
         .http
         .patch(service.url(&format!("/jobs/{id}")))
@@ -175,7 +146,7 @@ async fn listen(service: &Service, id: &str, last_event: Option<&str>) -> String
 async fn listeners_hear_of_progress_and_then_of_the_end() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
-    let id = running(&service, &nginx, 24).await;
+    let id = begin_slow_import(&service, &nginx, 24).await;
     let listeners = (0..20).map(|_| listen(&service, &id, None));
     for heard in futures_util::future::join_all(listeners).await {
         assert!(heard.matches("event: progress").count() >= 2, "{heard}");
@@ -211,10 +182,7 @@ async fn a_listener_that_comes_back_hears_nothing_twice_and_of_deletion() {
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let job = service
-        .enter(
-            &arguments,
-            json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
-        )
+        .enter(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
         .await;
     let id = job["id"].as_str().unwrap();
     let mut first = service.get(&format!("/jobs/{id}/events")).await;
@@ -250,10 +218,7 @@ async fn an_open_stream_does_not_hold_up_the_shutdown() {
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let job = service
-        .enter(
-            &arguments,
-            json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
-        )
+        .enter(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
         .await;
     let mut stream = service
         .get(&format!("/jobs/{}/events", job["id"].as_str().unwrap()))

@@ -8,7 +8,7 @@ use media_testkit::{
 };
 use serde_json::json;
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// Twenty-four mebibytes, at one each second on a connection.
 const SIZE: u64 = 24 << 20;

@@ -1,22 +1,16 @@
 //! Tokens: who is let in with which, and what everybody else is told.
 
 use media_testkit::{
-    service::{Installation, Service},
-    tokens::{claims, hs256_token, seconds_from_now, secret_token, token},
+    service::Service,
+    tokens::{SECRET, claims, claims_with, hs256_token, seconds_from_now, secret_token, token},
 };
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::MEDIA;
+use crate::fixture::with_authentication;
 
 mod published;
 mod settings;
-
-const SECRET: &str = "a secret that only the tests know";
-
-fn guarded() -> Installation {
-    Installation::new(MEDIA).with("MEDIA_JWT_SECRET", SECRET)
-}
 
 /// Asks for the jobs, with a token.
 async fn ask(service: &Service, token: &str) -> Response {
@@ -65,21 +59,9 @@ async fn assert_needs_token(answer: Response, what: &str) {
     assert_eq!(document["errors"][0]["code"], "unauthenticated", "{what}");
 }
 
-/// Claims, with others in their place or beside them.
-fn with(more: Value) -> Value {
-    merged(claims("ann"), more)
-}
-
-fn merged(mut all: Value, more: Value) -> Value {
-    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
-        all.extend(more);
-    }
-    all
-}
-
 #[tokio::test]
 async fn good_tokens_are_believed() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
     for good in [
         json!({}),
@@ -91,7 +73,7 @@ async fn good_tokens_are_believed() {
         json!({ "exp": seconds_from_now(-10) }),
         json!({ "nbf": seconds_from_now(10) }),
     ] {
-        assert_accepted(&service, &secret_token(SECRET, &with(good))).await;
+        assert_accepted(&service, &secret_token(SECRET, &claims_with("ann", good))).await;
     }
     let good = secret_token(SECRET, &claims("ann"));
     for scheme in ["bearer", "BEARER", "Bearer "] {
@@ -107,7 +89,7 @@ async fn good_tokens_are_believed() {
 
 #[tokio::test]
 async fn without_a_token_only_what_is_open_answers() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
     for (method, path) in [
         (Method::GET, "/jobs"),
@@ -138,7 +120,7 @@ async fn without_a_token_only_what_is_open_answers() {
 
 #[tokio::test]
 async fn a_token_is_looked_for_in_one_place_alone() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
     let good = secret_token(SECRET, &claims("ann"));
     let path = format!("/jobs?access_token={good}");
@@ -158,7 +140,7 @@ async fn a_token_is_looked_for_in_one_place_alone() {
 
 #[tokio::test]
 async fn forged_and_broken_tokens_are_refused() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
     let good = secret_token(SECRET, &claims("ann"));
     let none = |_: &[u8]| Vec::new();
@@ -249,7 +231,10 @@ async fn forged_and_broken_tokens_are_refused() {
             "two subjects",
         ),
         (
-            secret_token(SECRET, &with(json!({ "x": "y".repeat(8192) }))),
+            secret_token(
+                SECRET,
+                &claims_with("ann", json!({ "x": "y".repeat(8192) })),
+            ),
             "8192",
             "oversized",
         ),
@@ -271,7 +256,7 @@ async fn forged_and_broken_tokens_are_refused() {
 
 #[tokio::test]
 async fn claims_that_do_not_hold_are_refused() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
     let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
     for (more, why) in [
@@ -298,7 +283,7 @@ async fn claims_that_do_not_hold_are_refused() {
         (json!({ "project_id": many }), "project_id"),
         (json!({ "scope": ["media:read"] }), "scope"),
     ] {
-        let wrong = secret_token(SECRET, &with(more.clone()));
+        let wrong = secret_token(SECRET, &claims_with("ann", more.clone()));
         assert_refused(&service, &wrong, why, &more.to_string()).await;
     }
     let endless = secret_token(SECRET, &json!({ "sub": "ann" }));
@@ -307,14 +292,22 @@ async fn claims_that_do_not_hold_are_refused() {
 
 #[tokio::test]
 async fn audience_and_issuer_are_asked_for_where_they_are_set() {
-    let installation = guarded()
+    let installation = with_authentication()
         .with("MEDIA_JWT_AUDIENCE", "media")
         .with("MEDIA_JWT_ISSUER", "https://login.test/");
     let service = installation.serve().await;
     let good = json!({ "aud": "media", "iss": "https://login.test/" });
-    assert_accepted(&service, &secret_token(SECRET, &with(good.clone()))).await;
+    assert_accepted(
+        &service,
+        &secret_token(SECRET, &claims_with("ann", good.clone())),
+    )
+    .await;
     let several = json!({ "aud": ["mail", "media"], "iss": "https://login.test/" });
-    assert_accepted(&service, &secret_token(SECRET, &with(several))).await;
+    assert_accepted(
+        &service,
+        &secret_token(SECRET, &claims_with("ann", several)),
+    )
+    .await;
     for (claim, wrong) in [
         ("aud", json!("mail")),
         ("aud", json!("Media")),
@@ -326,7 +319,7 @@ async fn audience_and_issuer_are_asked_for_where_they_are_set() {
         ("iss", json!("https://evil.test/")),
         ("iss", json!(null)),
     ] {
-        let mut claims = with(good.clone());
+        let mut claims = claims_with("ann", good.clone());
         claims[claim] = wrong.clone();
         let forged = secret_token(SECRET, &claims);
         assert_refused(&service, &forged, claim, &format!("{claim}: {wrong}")).await;

@@ -1,11 +1,9 @@
 //! What bytes are, whether that is wanted, and what they say of themselves.
 
-use std::time::Duration;
-
-use media_testkit::{nginx::Nginx, service::Installation, wait_until};
+use media_testkit::{nginx::Nginx, service::Installation};
 use serde_json::{Value, json};
 
-use crate::MEDIA;
+use crate::fixture::MEDIA;
 
 /// The head of a picture of 640 by 480, which is all that anybody looks at.
 const PNG: &[u8] =
@@ -44,10 +42,7 @@ async fn only_what_the_client_accepts_is_kept() {
     let media = service.media("r").await;
     assert_eq!(media["mime_type"], "image/png");
     assert_eq!(media["metadata"], json!({ "width": 640, "height": 480 }));
-    wait_until("one object is left", Duration::from_secs(30), async || {
-        (installation.stored_files().len() == 1).then_some(())
-    })
-    .await;
+    installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Signed links: good for one media, for a while, for whoever has them.
 
-use media_testkit::wait_until;
+use media_testkit::{tokens::SIGNING_KEY, wait_until};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::{SIGNING_KEY, Target, Who, World, installation};
+use super::fixture::{Fixture, Target, Who, installation};
 
-async fn link(world: &World, who: Who, path: &str, attributes: Value) -> String {
+async fn link(fixture: &Fixture, who: Who, path: &str, attributes: Value) -> String {
     let document = json!({ "data": { "type": "media:links", "attributes": attributes } });
-    let answer = world
+    let answer = fixture
         .post(who, &format!("/medias/files/{path}/links"), &document)
         .await;
     assert_eq!(answer.status(), StatusCode::CREATED);
@@ -33,12 +33,12 @@ fn by_key(target: &Target) -> String {
 
 #[tokio::test]
 async fn a_link_is_good_for_one_media_whoever_follows_it() {
-    let world = World::new().await;
-    let target = world.target(false).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
     for path in [target.resource.clone(), by_key(&target)] {
-        let url = link(&world, Who::Colleague, &path, json!({})).await;
+        let url = link(&fixture, Who::Colleague, &path, json!({})).await;
         for who in [Who::Anonymous, Who::Stranger, Who::Homeless, Who::Owner] {
-            let answer = world.get(who, &url).await;
+            let answer = fixture.get(who, &url).await;
             assert_eq!(answer.status(), StatusCode::OK, "{who:?}");
             let headers = answer.headers();
             assert_eq!(headers["cache-control"], "private, no-cache");
@@ -46,9 +46,9 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
             assert!(said.starts_with("attachment"), "{said}");
             assert!(!answer.bytes().await.unwrap().is_empty());
         }
-        let head = world.ask(Who::Anonymous, Method::HEAD, &url).send().await;
+        let head = fixture.ask(Who::Anonymous, Method::HEAD, &url).send().await;
         assert_eq!(head.unwrap().status(), StatusCode::OK);
-        let part = world
+        let part = fixture
             .ask(Who::Anonymous, Method::GET, &url)
             .header("range", "bytes=1-3");
         let part = part.send().await.unwrap();
@@ -56,12 +56,12 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
         assert_eq!(part.bytes().await.unwrap(), "PNG");
         // It is good for looking alone, and for the bytes alone.
         for method in [Method::DELETE, Method::POST] {
-            let answer = world.ask(Who::Anonymous, method, &url).send().await;
+            let answer = fixture.ask(Who::Anonymous, method, &url).send().await;
             assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED);
         }
         let info = url.replace("/medias/files/", "/medias/info/");
         assert!(
-            world
+            fixture
                 .get(Who::Anonymous, &info)
                 .await
                 .status()
@@ -69,13 +69,13 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
         );
     }
     let url = link(
-        &world,
+        &fixture,
         Who::Owner,
         &by_key(&target),
         json!({ "disposition": "inline" }),
     )
     .await;
-    let answer = world.get(Who::Anonymous, &url).await;
+    let answer = fixture.get(Who::Anonymous, &url).await;
     let said = answer.headers()["content-disposition"]
         .to_str()
         .unwrap()
@@ -85,10 +85,10 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
 
 #[tokio::test]
 async fn nothing_of_a_link_can_be_changed() {
-    let world = World::new().await;
-    let (target, other) = (world.target(false).await, world.target(false).await);
+    let fixture = Fixture::new().await;
+    let (target, other) = (fixture.target(false).await, fixture.target(false).await);
     let url = link(
-        &world,
+        &fixture,
         Who::Owner,
         &by_key(&target),
         json!({ "expires_in": 100 }),
@@ -96,47 +96,47 @@ async fn nothing_of_a_link_can_be_changed() {
     .await;
     let query = url.split_once('?').unwrap().1;
     refused(
-        world
+        fixture
             .get(Who::Anonymous, &format!("{url}&disposition=inline"))
             .await,
         "invalid_link",
     )
     .await;
     refused(
-        world
+        fixture
             .get(Who::Anonymous, &url.replace("expires=1", "expires=2"))
             .await,
         "invalid_link",
     )
     .await;
     refused(
-        world
+        fixture
             .get(Who::Anonymous, &url.replace(&target.media, &other.media))
             .await,
         "invalid_link",
     )
     .await;
     let alone = format!("/medias/files/{}?signature=x", by_key(&target));
-    refused(world.get(Who::Anonymous, &alone).await, "invalid_link").await;
+    refused(fixture.get(Who::Anonymous, &alone).await, "invalid_link").await;
     // It leads nowhere else.
     let elsewhere = format!("/medias/files/{}?{query}", by_key(&other));
     assert_eq!(
-        world.get(Who::Anonymous, &elsewhere).await.status(),
+        fixture.get(Who::Anonymous, &elsewhere).await.status(),
         StatusCode::NOT_FOUND
     );
     let unsigned = format!("/medias/files/{}?media={}", by_key(&target), target.media);
     assert_eq!(
-        world.get(Who::Owner, &unsigned).await.status(),
+        fixture.get(Who::Owner, &unsigned).await.status(),
         StatusCode::BAD_REQUEST
     );
 }
 
 #[tokio::test]
 async fn a_link_ends_with_its_time_and_with_its_media() {
-    let world = World::new().await;
-    let target = world.target(false).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
     let short = link(
-        &world,
+        &fixture,
         Who::Owner,
         &by_key(&target),
         json!({ "expires_in": 1 }),
@@ -144,42 +144,42 @@ async fn a_link_ends_with_its_time_and_with_its_media() {
     .await;
     let limit = std::time::Duration::from_secs(10);
     wait_until("the link has expired", limit, async || {
-        let answer = world.get(Who::Anonymous, &short).await;
+        let answer = fixture.get(Who::Anonymous, &short).await;
         (answer.status() == StatusCode::FORBIDDEN).then_some(())
     })
     .await;
-    refused(world.get(Who::Anonymous, &short).await, "link_expired").await;
+    refused(fixture.get(Who::Anonymous, &short).await, "link_expired").await;
 
-    let url = link(&world, Who::Owner, &by_key(&target), json!({})).await;
+    let url = link(&fixture, Who::Owner, &by_key(&target), json!({})).await;
     let path = format!("/medias/files/{}", by_key(&target));
-    let deleted = world
+    let deleted = fixture
         .ask(Who::Owner, Method::DELETE, &path)
         .send()
         .await
         .unwrap();
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert_eq!(
-        world.get(Who::Anonymous, &url).await.status(),
+        fixture.get(Who::Anonymous, &url).await.status(),
         StatusCode::NOT_FOUND
     );
     // What is put there afterwards is another media.
     assert_eq!(
-        world
+        fixture
             .upload(Who::Owner, &by_key(&target), false)
             .await
             .status(),
         StatusCode::OK
     );
     assert_eq!(
-        world.get(Who::Anonymous, &url).await.status(),
+        fixture.get(Who::Anonymous, &url).await.status(),
         StatusCode::NOT_FOUND
     );
 }
 
 #[tokio::test]
 async fn what_cannot_be_a_link_is_refused_and_a_key_may_be_called_links() {
-    let world = World::new().await;
-    let target = world.target(false).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
     let path = format!("/medias/files/{}/links", by_key(&target));
     for (attributes, status) in [
         (json!({ "expires_in": 0 }), 422),
@@ -190,51 +190,57 @@ async fn what_cannot_be_a_link_is_refused_and_a_key_may_be_called_links() {
         (json!({ "for": "ever" }), 422),
     ] {
         let document = json!({ "data": { "type": "media:links", "attributes": attributes } });
-        let answer = world.post(Who::Owner, &path, &document).await;
+        let answer = fixture.post(Who::Owner, &path, &document).await;
         assert_eq!(answer.status(), status, "{document}");
     }
     let named = format!("{}/links", target.resource);
     assert_eq!(
-        world.upload(Who::Owner, &named, false).await.status(),
+        fixture.upload(Who::Owner, &named, false).await.status(),
         StatusCode::OK
     );
-    let answer = world
+    let answer = fixture
         .get(Who::Owner, &format!("/medias/files/{named}"))
         .await;
     assert_eq!(answer.status(), StatusCode::OK);
     // And it can be linked to.
-    let url = link(&world, Who::Owner, &named, json!({})).await;
+    let url = link(&fixture, Who::Owner, &named, json!({})).await;
     assert!(url.starts_with(&format!("/medias/files/{named}?")), "{url}");
 }
 
 #[tokio::test]
 async fn links_outlive_a_change_of_keys_as_long_as_the_old_one_is_named() {
     const OTHER: &str = "another key that signs the tests' links";
-    let world = World::new().await;
-    let target = world.target(false).await;
-    let old = link(&world, Who::Owner, &by_key(&target), json!({})).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
+    let old = link(&fixture, Who::Owner, &by_key(&target), json!({})).await;
     let both = format!("{OTHER},{SIGNING_KEY}");
-    let world = world.restarted_with("MEDIA_URL_SIGNING_KEY", &both).await;
-    let new = link(&world, Who::Owner, &by_key(&target), json!({})).await;
+    let fixture = fixture.restarted_with("MEDIA_URL_SIGNING_KEY", &both).await;
+    let new = link(&fixture, Who::Owner, &by_key(&target), json!({})).await;
     for url in [&old, &new] {
-        let answer = world.get(Who::Anonymous, url).await;
+        let answer = fixture.get(Who::Anonymous, url).await;
         assert_eq!(answer.status(), StatusCode::OK);
     }
-    let world = world.restarted_with("MEDIA_URL_SIGNING_KEY", OTHER).await;
-    refused(world.get(Who::Anonymous, &old).await, "invalid_link").await;
-    let answer = world.get(Who::Anonymous, &new).await;
+    let fixture = fixture.restarted_with("MEDIA_URL_SIGNING_KEY", OTHER).await;
+    refused(fixture.get(Who::Anonymous, &old).await, "invalid_link").await;
+    let answer = fixture.get(Who::Anonymous, &new).await;
     assert_eq!(answer.status(), StatusCode::OK);
     // Without a key there are no links.
-    let world = world.restarted_with("MEDIA_URL_SIGNING_KEY", "").await;
-    assert!(!world.get(Who::Anonymous, &new).await.status().is_success());
+    let fixture = fixture.restarted_with("MEDIA_URL_SIGNING_KEY", "").await;
+    assert!(
+        !fixture
+            .get(Who::Anonymous, &new)
+            .await
+            .status()
+            .is_success()
+    );
 }
 
 #[tokio::test]
 async fn links_begin_with_the_public_url() {
     let first = installation().with("MEDIA_PUBLIC_URL", "https://media.example.org/");
-    let world = World::of(first).await;
-    let target = world.target(false).await;
-    let url = link(&world, Who::Owner, &by_key(&target), json!({})).await;
+    let fixture = Fixture::of(first).await;
+    let target = fixture.target(false).await;
+    let url = link(&fixture, Who::Owner, &by_key(&target), json!({})).await;
     assert!(
         url.starts_with("https://media.example.org/medias/files/"),
         "{url}"

@@ -2,29 +2,32 @@
 
 use std::time::Duration;
 
-use media_testkit::origin::{Content, RangedOrigin};
+use media_testkit::{
+    origin::{Content, RangedOrigin},
+    service::{FAR_FUTURE, change_document},
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::{Who, World, installation};
+use super::fixture::{Fixture, Who, installation};
 
-async fn ids(world: &World, who: Who, path: &str) -> Vec<Value> {
-    let document = world.document(who, path).await;
+async fn ids(fixture: &Fixture, who: Who, path: &str) -> Vec<Value> {
+    let document = fixture.document(who, path).await;
     let items = document["data"].as_array().unwrap().clone();
     items.into_iter().map(|item| item["id"].clone()).collect()
 }
 
-async fn count(world: &World, who: Who, list: &str) -> u64 {
+async fn count(fixture: &Fixture, who: Who, list: &str) -> u64 {
     let path = format!("{list}?count=true&page[size]=1");
-    world.document(who, &path).await["meta"]["count"]
+    fixture.document(who, &path).await["meta"]["count"]
         .as_u64()
         .unwrap()
 }
 
 #[tokio::test]
 async fn lists_counts_and_filters_know_ones_own_things_alone() {
-    let world = World::new().await;
-    let target = world.target(true).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(true).await;
     let (job, media) = (json!(target.job), json!(target.media));
     for who in [
         Who::Owner,
@@ -34,12 +37,12 @@ async fn lists_counts_and_filters_know_ones_own_things_alone() {
         Who::Admin,
         Who::Reader,
     ] {
-        assert!(ids(&world, who, "/jobs").await.contains(&job), "{who:?}");
+        assert!(ids(&fixture, who, "/jobs").await.contains(&job), "{who:?}");
         assert!(
-            ids(&world, who, "/medias").await.contains(&media),
+            ids(&fixture, who, "/medias").await.contains(&media),
             "{who:?}"
         );
-        assert_eq!(count(&world, who, "/medias").await, 2, "{who:?}");
+        assert_eq!(count(&fixture, who, "/medias").await, 2, "{who:?}");
     }
     for who in [Who::Stranger, Who::Foreign, Who::Homeless] {
         for path in [
@@ -54,19 +57,19 @@ async fn lists_counts_and_filters_know_ones_own_things_alone() {
             "/jobs?sort=-created_at&page[number]=1".to_owned(),
         ] {
             assert_eq!(
-                ids(&world, who, &path).await,
+                ids(&fixture, who, &path).await,
                 Vec::<Value>::new(),
                 "{who:?} {path}"
             );
         }
-        assert_eq!(count(&world, who, "/jobs").await, 0, "{who:?}");
-        assert_eq!(count(&world, who, "/medias").await, 0, "{who:?}");
+        assert_eq!(count(&fixture, who, "/jobs").await, 0, "{who:?}");
+        assert_eq!(count(&fixture, who, "/medias").await, 0, "{who:?}");
     }
 }
 
 #[tokio::test]
 async fn pages_of_several_projects_are_one_list() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let mut entered = Vec::new();
     for (number, who) in [Who::Owner, Who::Stranger, Who::Service, Who::Foreign]
         .iter()
@@ -74,7 +77,7 @@ async fn pages_of_several_projects_are_one_list() {
         .take(12)
         .enumerate()
     {
-        let answer = world
+        let answer = fixture
             .enter(
                 *who,
                 &format!("r{number}"),
@@ -89,12 +92,12 @@ async fn pages_of_several_projects_are_one_list() {
         ("priority", false),
         ("-scheduled_at", false),
     ] {
-        let whole = ids(&world, Who::Both, &format!("/jobs?sort={sort}")).await;
+        let whole = ids(&fixture, Who::Both, &format!("/jobs?sort={sort}")).await;
         assert_eq!(whole.len(), 12, "{sort}");
         let mut followed = Vec::new();
         let mut next = Some(format!("/jobs?sort={sort}&page[size]=5"));
         while let Some(path) = next {
-            let page = world.document(Who::Both, &path).await;
+            let page = fixture.document(Who::Both, &path).await;
             followed.extend(
                 page["data"]
                     .as_array()
@@ -107,7 +110,7 @@ async fn pages_of_several_projects_are_one_list() {
         assert_eq!(followed, whole, "{sort}");
         if number {
             let second = ids(
-                &world,
+                &fixture,
                 Who::Both,
                 &format!("/jobs?sort={sort}&page[size]=5&page[number]=2"),
             )
@@ -115,13 +118,13 @@ async fn pages_of_several_projects_are_one_list() {
             assert_eq!(second, whole[5..10], "{sort}");
         }
     }
-    assert_eq!(ids(&world, Who::Both, "/jobs").await, entered);
+    assert_eq!(ids(&fixture, Who::Both, "/jobs").await, entered);
 }
 
 #[tokio::test]
 async fn what_is_another_projects_is_as_if_it_were_not_there() {
-    let world = World::new().await;
-    let target = world.target(false).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
     let nothing = uuid::Uuid::now_v7();
     let (look, all) = (&[Method::GET][..], &[Method::GET, Method::DELETE][..]);
     for (there, nowhere, methods) in [
@@ -143,7 +146,11 @@ async fn what_is_another_projects_is_as_if_it_were_not_there() {
     ] {
         let text = async |method: &Method, path: &str| {
             let method = method.clone();
-            let answer = world.ask(Who::Foreign, method, path).send().await.unwrap();
+            let answer = fixture
+                .ask(Who::Foreign, method, path)
+                .send()
+                .await
+                .unwrap();
             let status = answer.status();
             let mut document: Value = answer.json().await.unwrap();
             // Each answer has its own.
@@ -160,16 +167,16 @@ async fn what_is_another_projects_is_as_if_it_were_not_there() {
 
 #[tokio::test]
 async fn names_and_unicities_are_each_projects_own() {
-    let world = World::new().await;
-    let target = world.target(false).await;
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
     let path = format!("{}/k", target.resource);
     assert_eq!(
-        world.upload(Who::Foreign, &path, true).await.status(),
+        fixture.upload(Who::Foreign, &path, true).await.status(),
         StatusCode::OK
     );
     let info = format!("/medias/info/{path}");
     let project = async |who, path: &str| {
-        let document = world.document(who, path).await;
+        let document = fixture.document(who, path).await;
         document["data"]["attributes"]["project_id"].clone()
     };
     assert_eq!(project(Who::Owner, &info).await, "a");
@@ -182,20 +189,20 @@ async fn names_and_unicities_are_each_projects_own() {
     );
     // Whoever sees both has to say which one.
     for who in [Who::Both, Who::Admin] {
-        let answer = world.get(who, &info).await;
+        let answer = fixture.get(who, &info).await;
         assert_eq!(answer.status(), StatusCode::CONFLICT);
         let document: Value = answer.json().await.unwrap();
         assert_eq!(document["errors"][0]["source"]["parameter"], "project_id");
         assert_eq!(project(who, &format!("{info}?project_id=a")).await, "a");
     }
     let file = format!("/medias/files/{path}");
-    let ambiguous = world
+    let ambiguous = fixture
         .ask(Who::Admin, Method::DELETE, &file)
         .send()
         .await
         .unwrap();
     assert_eq!(ambiguous.status(), StatusCode::CONFLICT);
-    let deleted = world.ask(Who::Admin, Method::DELETE, &format!("{file}?project_id=b"));
+    let deleted = fixture.ask(Who::Admin, Method::DELETE, &format!("{file}?project_id=b"));
     assert_eq!(
         deleted.send().await.unwrap().status(),
         StatusCode::NO_CONTENT
@@ -204,7 +211,7 @@ async fn names_and_unicities_are_each_projects_own() {
 
     let unicity = || json!({ "unicity": "one" });
     let enter = async |who| {
-        let answer = world.enter(who, "r", unicity()).await;
+        let answer = fixture.enter(who, "r", unicity()).await;
         let status = answer.status();
         (
             status,
@@ -222,11 +229,11 @@ async fn names_and_unicities_are_each_projects_own() {
     assert_eq!(first["attributes"]["project_id"], "a");
     assert_eq!(first["attributes"]["created_by"], "owner");
     assert_eq!(first["attributes"]["created_role"], "user");
-    let several = world
+    let several = fixture
         .enter(Who::Both, "r", json!({ "project_id": "a" }))
         .await;
     assert_eq!(several.status(), StatusCode::CREATED);
-    let foreign = world
+    let foreign = fixture
         .enter(Who::Owner, "r", json!({ "project_id": "b" }))
         .await;
     assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
@@ -234,8 +241,8 @@ async fn names_and_unicities_are_each_projects_own() {
 
 #[tokio::test]
 async fn an_import_replaces_what_its_user_may_replace() {
-    let world = World::new().await;
-    let (origin, target) = (RangedOrigin::start().await, world.target(false).await);
+    let fixture = Fixture::new().await;
+    let (origin, target) = (RangedOrigin::start().await, fixture.target(false).await);
     let content = Content::Generated {
         size: 1000,
         seed: 1,
@@ -244,7 +251,7 @@ async fn an_import_replaces_what_its_user_may_replace() {
     let arguments = |key: &str| json!({ "url": url, "resource": target.resource, "key": key });
     let import = async |who, key: &str| {
         let document = media_testkit::service::import(&arguments(key), json!({ "max_retries": 0 }));
-        world.post(who, "/jobs", &document).await
+        fixture.post(who, "/jobs", &document).await
     };
     // Known at once.
     assert_eq!(
@@ -256,11 +263,9 @@ async fn an_import_replaces_what_its_user_may_replace() {
         StatusCode::CREATED
     );
     // Known at the end: somebody has come before.
-    let document = media_testkit::service::import(
-        &arguments("late"),
-        json!({ "scheduled_at": "2100-01-01T00:00:00Z" }),
-    );
-    let late: Value = world
+    let document =
+        media_testkit::service::import(&arguments("late"), json!({ "scheduled_at": FAR_FUTURE }));
+    let late: Value = fixture
         .post(Who::Colleague, "/jobs", &document)
         .await
         .json()
@@ -269,16 +274,16 @@ async fn an_import_replaces_what_its_user_may_replace() {
     let id = late["data"]["id"].as_str().unwrap().to_owned();
     let path = format!("{}/late", target.resource);
     assert_eq!(
-        world.upload(Who::Owner, &path, false).await.status(),
+        fixture.upload(Who::Owner, &path, false).await.status(),
         StatusCode::OK
     );
-    let now = json!({ "data": { "type": "media:jobs", "id": id, "attributes": { "scheduled_at": null } } });
-    let changed = world
+    let now = change_document(&id, &json!({ "scheduled_at": null }));
+    let changed = fixture
         .ask(Who::Colleague, Method::PATCH, &format!("/jobs/{id}"))
         .json(&now);
     assert_eq!(changed.send().await.unwrap().status(), StatusCode::OK);
     let job = media_testkit::wait_until("the job ends", Duration::from_secs(30), async || {
-        let job = world
+        let job = fixture
             .document(Who::Colleague, &format!("/jobs/{id}?include=media"))
             .await;
         (job["data"]["attributes"]["finished_at"] != Value::Null).then_some(job)
@@ -288,7 +293,7 @@ async fn an_import_replaces_what_its_user_may_replace() {
         job["data"]["attributes"]["error"], "overwrite_denied",
         "{job}"
     );
-    let kept = world
+    let kept = fixture
         .document(Who::Owner, &format!("/medias/info/{path}"))
         .await;
     assert_eq!(kept["data"]["attributes"]["created_by"], "owner");
@@ -299,12 +304,12 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
     const SIZE: usize = 50_000;
     const FIT: usize = 20;
     let limit = (SIZE * FIT + SIZE / 2).to_string();
-    let world = World::of(installation().with("MEDIA_PROJECT_MAX_BYTES", &limit)).await;
+    let fixture = Fixture::of(installation().with("MEDIA_PROJECT_MAX_BYTES", &limit)).await;
     let bytes: &'static [u8] = vec![7; SIZE].leak();
     let uploads = (0..200).map(|number| {
         let path = format!("/medias/files/quota/{number}");
-        let request = world.ask(Who::Service, Method::POST, &path);
-        request.multipart(super::world::form(bytes, false)).send()
+        let request = fixture.ask(Who::Service, Method::POST, &path);
+        request.multipart(super::fixture::form(bytes, false)).send()
     });
     let mut kept = 0;
     for answer in futures_util::future::join_all(uploads).await {
@@ -322,13 +327,13 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
         }
     }
     assert!((1..=FIT).contains(&kept), "{kept} of {FIT} fit");
-    assert_eq!(count(&world, Who::Service, "/medias").await, kept as u64);
+    assert_eq!(count(&fixture, Who::Service, "/medias").await, kept as u64);
     // What was refused holds nothing: the rest fits, one after the other, and then no more.
     let upload = async |name: usize| {
         let path = format!("/medias/files/quota/more-{name}");
-        let request = world.ask(Who::Owner, Method::POST, &path);
+        let request = fixture.ask(Who::Owner, Method::POST, &path);
         let answer = request
-            .multipart(super::world::form(bytes, false))
+            .multipart(super::fixture::form(bytes, false))
             .send()
             .await;
         answer.unwrap().status()
@@ -338,14 +343,14 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
     }
     assert_eq!(upload(FIT).await, StatusCode::INSUFFICIENT_STORAGE);
     // Another project has its own.
-    let request = world.ask(Who::Foreign, Method::POST, "/medias/files/quota/0");
+    let request = fixture.ask(Who::Foreign, Method::POST, "/medias/files/quota/0");
     let answer = request
-        .multipart(super::world::form(bytes, false))
+        .multipart(super::fixture::form(bytes, false))
         .send()
         .await;
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
     // Room that is made can be used.
-    let deleted = world.ask(
+    let deleted = fixture.ask(
         Who::Service,
         Method::DELETE,
         &format!("/medias/files/quota/more-{kept}"),
@@ -361,11 +366,11 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
     let url = origin.add("picture.png", Content::Generated { size, seed: 1 });
     let arguments = json!({ "url": url, "resource": "imported" });
     let document = media_testkit::service::import(&arguments, json!({ "max_retries": 3 }));
-    let entered = world.post(Who::Owner, "/jobs", &document).await;
+    let entered = fixture.post(Who::Owner, "/jobs", &document).await;
     let job: Value = entered.json().await.unwrap();
     let path = format!("/jobs/{}", job["data"]["id"].as_str().unwrap());
     media_testkit::wait_until("the import ends", Duration::from_secs(30), async || {
-        let job = world.document(Who::Owner, &path).await;
+        let job = fixture.document(Who::Owner, &path).await;
         let attributes = &job["data"]["attributes"];
         (attributes["finished_at"] != Value::Null)
             .then(|| assert_eq!(attributes["error"], "quota_exceeded", "{job}"))
@@ -375,8 +380,8 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
 
 #[tokio::test]
 async fn a_project_has_so_many_open_jobs() {
-    let world = World::of(installation().with("MEDIA_PROJECT_MAX_JOBS", "10")).await;
-    let enters = (0..30).map(|_| world.enter(Who::Service, "r", json!({})));
+    let fixture = Fixture::of(installation().with("MEDIA_PROJECT_MAX_JOBS", "10")).await;
+    let enters = (0..30).map(|_| fixture.enter(Who::Service, "r", json!({})));
     let answers = futures_util::future::join_all(enters).await;
     let entered = answers.iter().filter(|a| a.status() == StatusCode::CREATED);
     assert_eq!(entered.count(), 10);
@@ -389,7 +394,7 @@ async fn a_project_has_so_many_open_jobs() {
     let document: Value = refused.json().await.unwrap();
     assert_eq!(document["errors"][0]["code"], "too_many_jobs");
     assert_eq!(
-        world.enter(Who::Foreign, "r", json!({})).await.status(),
+        fixture.enter(Who::Foreign, "r", json!({})).await.status(),
         StatusCode::CREATED
     );
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use media_testkit::service::{change_document, signal_document};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use super::world::{Target, Who, World, form, waiting};
+use super::fixture::{Fixture, Target, Who, form, waiting};
 
 /// What each caller gets, in the order of [`Who::ALL`].
 type Statuses = [u16; 11];
@@ -49,9 +50,9 @@ fn table() -> Vec<Row> {
     let info = |t: &Target| format!("/medias/info/{}", t.resource);
     let info_by_key = |t: &Target| format!("/medias/info/{}/k", t.resource);
     let links = |t: &Target| format!("/medias/files/{}/k/links", t.resource);
-    let new_job = |t: &Target| waiting(&t.resource, &json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
-    let job_change = |t: &Target| json!({ "data": { "type": "media:jobs", "id": t.job, "attributes": { "priority": 1 } } });
-    let cancel = |_: &Target| json!({ "data": { "type": "media:signals", "attributes": { "signal": "cancel" } } });
+    let new_job = |t: &Target| waiting(&t.resource, json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
+    let job_change = |t: &Target| change_document(&t.job, &json!({ "priority": 1 }));
+    let cancel = |_: &Target| signal_document("cancel");
     let keyless_links = |target: &Target| format!("/medias/files/{}/links", target.resource);
     let link = |_: &Target| json!({ "data": { "type": "media:links" } });
     // Whoever belongs to several projects has to say which one is meant, and whoever to none is told so.
@@ -82,20 +83,20 @@ fn table() -> Vec<Row> {
         row("linkMediaByKey", Method::POST, links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
         row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, EVERYBODY, EVERYBODY),
         row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, EVERYBODY, EVERYBODY),
-        row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, FIGURES, FIGURES),
+        row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, METRICS, METRICS),
     ]
 }
 
-/// The figures of all projects together.
-const FIGURES: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 403, 403];
+/// The metrics of all projects together.
+const METRICS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 403, 403];
 
 fn made(status: u16) -> u16 {
     if status == 200 { 201 } else { status }
 }
 
 impl Row {
-    async fn ask(&self, world: &World, who: Who, target: &Target) -> Response {
-        let request = world.ask(who, self.method.clone(), &(self.path)(target));
+    async fn ask(&self, fixture: &Fixture, who: Who, target: &Target) -> Response {
+        let request = fixture.ask(who, self.method.clone(), &(self.path)(target));
         let request = match &self.body {
             Body::None => request,
             Body::Document(document) => request.json(&document(target)),
@@ -106,23 +107,23 @@ impl Row {
 }
 
 /// What of a target can change.
-async fn state(world: &World, target: &Target) -> (Value, Value) {
+async fn state(fixture: &Fixture, target: &Target) -> (Value, Value) {
     let job = format!("/jobs/{}", target.job);
     let media = format!("/medias?filter[id]={}", target.media);
-    let job = world.document(Who::Admin, &job).await;
-    (job, world.document(Who::Admin, &media).await)
+    let job = fixture.document(Who::Admin, &job).await;
+    (job, fixture.document(Who::Admin, &media).await)
 }
 
 #[tokio::test]
 async fn every_caller_may_what_the_table_says_and_no_more() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let mut wrong = Vec::new();
     for row in table() {
         for (public, expected) in [(false, row.on_private), (true, row.on_public)] {
             for (who, expected) in Who::ALL.into_iter().zip(expected) {
-                let target = world.target(public).await;
-                let before = state(&world, &target).await;
-                let answer = row.ask(&world, who, &target).await;
+                let target = fixture.target(public).await;
+                let before = state(&fixture, &target).await;
+                let answer = row.ask(&fixture, who, &target).await;
                 let status = answer.status().as_u16();
                 if status != expected {
                     let place = if public { "public" } else { "private" };
@@ -134,7 +135,7 @@ async fn every_caller_may_what_the_table_says_and_no_more() {
                 if matches!(status, 401 | 403 | 404) {
                     let kind = answer.headers()["content-type"].clone();
                     assert_eq!(kind, "application/vnd.api+json", "{}", row.operation);
-                    let after = state(&world, &target).await;
+                    let after = state(&fixture, &target).await;
                     assert_eq!(after, before, "{} by {who:?}", row.operation);
                 }
             }
@@ -145,8 +146,8 @@ async fn every_caller_may_what_the_table_says_and_no_more() {
 
 #[tokio::test]
 async fn every_operation_has_a_row() {
-    let world = World::new().await;
-    let document = world.document(Who::Anonymous, "/openapi.json").await;
+    let fixture = Fixture::new().await;
+    let document = fixture.document(Who::Anonymous, "/openapi.json").await;
     let operations: BTreeSet<&str> = document["paths"]
         .as_object()
         .unwrap()

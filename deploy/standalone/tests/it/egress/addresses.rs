@@ -110,8 +110,8 @@ pub(super) const NETWORKS: [&str; 44] = [
     "4000::1",
 ];
 
-/// Forbidden addresses that TCP cannot dial, so that there is no decoy to reach.
-pub(super) const BEYOND_DECOYS: [&str; 6] = [
+/// Forbidden addresses that TCP cannot dial, so that there is no honeypot to reach.
+pub(super) const BEYOND_HONEYPOTS: [&str; 6] = [
     "224.0.0.1",
     "239.255.255.250",
     "255.255.255.255",

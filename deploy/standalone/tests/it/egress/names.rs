@@ -5,15 +5,15 @@ use media_testkit::closed_network::{self, UNREACHABLE_V4};
 use super::{
     addresses::NETWORKS,
     blocked,
-    world::{World, name_of_network},
+    fixture::{Fixture, name_of_network},
 };
 
 #[tokio::test]
 async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_told() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         let urls = (0..NETWORKS.len()).map(|n| format!("http://{}/", name_of_network(n)));
-        let details = world.all_refused(&blocked(urls)).await;
+        let details = fixture.all_refused(&blocked(urls)).await;
         for (detail, address) in details.iter().zip(NETWORKS) {
             assert!(!detail.contains(address), "{detail}");
         }
@@ -33,7 +33,7 @@ async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_told() {
             "http://app.localhost/",
             "http://public.test:6379/",
         ];
-        world.all_refused(&blocked(urls)).await;
+        fixture.all_refused(&blocked(urls)).await;
     })
     .await;
 }
@@ -41,19 +41,19 @@ async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_told() {
 #[tokio::test]
 async fn of_a_name_with_addresses_on_both_sides_only_the_public_one_is_dialled() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         for name in [
             "inside-first",
             "inside-last",
             "inside-in-v6",
             "inside-in-v4",
         ] {
-            let seen = world.imported(&format!("http://{name}.test/echo")).await;
+            let seen = fixture.imported(&format!("http://{name}.test/echo")).await;
             assert!(seen.contains(&format!("{name}.test")), "{seen}");
         }
         // Not even where the public one cannot be reached.
         for name in ["unreachable", "inside-or-unreachable"] {
-            let job = world.import(&format!("http://{name}.test/")).await;
+            let job = fixture.import(&format!("http://{name}.test/")).await;
             assert_eq!(job["attributes"]["error"], "connect_failed", "{job}");
             let detail = job["attributes"]["error_detail"].as_str().unwrap();
             for address in [UNREACHABLE_V4, "10.0.0.5", "fd00:ec2::254"] {
@@ -67,20 +67,20 @@ async fn of_a_name_with_addresses_on_both_sides_only_the_public_one_is_dialled()
 #[tokio::test]
 async fn a_name_that_turns_inward_is_looked_up_once_for_each_connection() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         // What is judged is what is dialled: no second answer in between.
-        world.imported("http://turns-inward.test/echo").await;
-        assert_eq!(world.names.lookups("turns-inward.test"), 1);
+        fixture.imported("http://turns-inward.test/echo").await;
+        assert_eq!(fixture.names.lookups("turns-inward.test"), 1);
         let url = "http://turns-inward.test/echo";
-        world.refused(url, "dns_failed").await;
-        assert_eq!(world.names.lookups("turns-inward.test"), 2);
+        fixture.refused(url, "dns_failed").await;
+        assert_eq!(fixture.names.lookups("turns-inward.test"), 2);
 
         let url = "http://turns-inward-on-redirect.test/hops/1?/echo";
-        world.refused(url, "dns_failed").await;
+        fixture.refused(url, "dns_failed").await;
 
         let url = "http://turns-outward.test/echo";
-        world.refused(url, "dns_failed").await;
-        world.imported(url).await;
+        fixture.refused(url, "dns_failed").await;
+        fixture.imported(url).await;
     })
     .await;
 }

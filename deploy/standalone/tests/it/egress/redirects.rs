@@ -2,7 +2,7 @@
 
 use media_testkit::closed_network::{self, PUBLIC_V6};
 
-use super::{blocked, world::World};
+use super::{blocked, fixture::Fixture};
 
 /// A URL of the public origin, which redirects to another.
 fn redirect_to(url: &str) -> String {
@@ -12,10 +12,10 @@ fn redirect_to(url: &str) -> String {
 #[tokio::test]
 async fn no_redirect_leads_inside() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         let statuses = [301, 302, 303, 307, 308]
             .map(|status| format!("http://public.test/redirect/{status}?http://10.0.0.5/"));
-        world.all_refused(&blocked(statuses)).await;
+        fixture.all_refused(&blocked(statuses)).await;
 
         let targets = [
             "http://127.0.0.1/",
@@ -43,9 +43,11 @@ async fn no_redirect_leads_inside() {
             "http://public-v6.test/redirect?http://10.0.0.5/",
             "https://public.test/redirect?https://10.0.0.5/",
         ];
-        world.all_refused(&blocked(targets.map(redirect_to))).await;
+        fixture
+            .all_refused(&blocked(targets.map(redirect_to)))
+            .await;
         let from_v6 = format!("http://[{PUBLIC_V6}]/redirect?http://127.0.0.1/");
-        world.all_refused(&blocked([from_v6])).await;
+        fixture.all_refused(&blocked([from_v6])).await;
     })
     .await;
 }
@@ -53,7 +55,7 @@ async fn no_redirect_leads_inside() {
 #[tokio::test]
 async fn at_most_ten_redirects_are_followed() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         let cases = [
             (
                 "http://public.test/hops/9?http://10.0.0.5/",
@@ -65,10 +67,10 @@ async fn at_most_ten_redirects_are_followed() {
             ),
             ("http://public.test/loop", "bad_redirect"),
         ];
-        world
+        fixture
             .all_refused(&cases.map(|(url, code)| (url.to_owned(), code)))
             .await;
-        world.imported("http://public.test/hops/9?/echo").await;
+        fixture.imported("http://public.test/hops/9?/echo").await;
     })
     .await;
 }
@@ -76,7 +78,7 @@ async fn at_most_ten_redirects_are_followed() {
 #[tokio::test]
 async fn no_redirect_leads_to_another_protocol_or_to_nonsense() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         let cases = [
             ("file:///etc/passwd", "unsupported_scheme"),
             ("FILE:/etc/passwd", "unsupported_scheme"),
@@ -104,7 +106,7 @@ async fn no_redirect_leads_to_another_protocol_or_to_nonsense() {
             ),
         ];
         let cases = cases.map(|(target, code)| (redirect_to(target), code));
-        world.all_refused(&cases).await;
+        fixture.all_refused(&cases).await;
     })
     .await;
 }

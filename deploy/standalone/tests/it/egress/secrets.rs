@@ -6,7 +6,7 @@ use media_testkit::{
 };
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::fixture::Fixture;
 
 /// Checks what an origin was sent: the headers that the import was entered with, or none of them.
 fn assert_secrets(seen: &str, expected: bool, url: &str) {
@@ -23,7 +23,7 @@ fn assert_secrets(seen: &str, expected: bool, url: &str) {
 #[tokio::test]
 async fn secrets_go_to_the_first_origin_alone() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         for (url, expected) in [
             ("http://public.test/echo", true),
             ("http://public.test/redirect?/echo", true),
@@ -45,7 +45,7 @@ async fn secrets_go_to_the_first_origin_alone() {
         ] {
             let headers = json!({ "X-Secret": "s3cr3t", "Cookie": "mine=s3cr3t" });
             let arguments = json!({ "url": url, "resource": unique("egress"), "headers": headers });
-            assert_secrets(&world.imported_with(&arguments).await, expected, url);
+            assert_secrets(&fixture.imported_with(&arguments).await, expected, url);
         }
     })
     .await;
@@ -54,7 +54,7 @@ async fn secrets_go_to_the_first_origin_alone() {
 #[tokio::test]
 async fn credentials_in_a_url_go_to_its_host_alone() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         // `user:s3cr3t` in Basic (RFC 7617).
         let credentials = "authorization: Basic dXNlcjpzM2NyM3Q=";
         for (path, expected) in [
@@ -64,7 +64,7 @@ async fn credentials_in_a_url_go_to_its_host_alone() {
             ("redirect?http://public.test:8080/echo", false),
         ] {
             let url = format!("http://user:s3cr3t@public.test/{path}");
-            let seen = world.imported(&url).await;
+            let seen = fixture.imported(&url).await;
             assert_eq!(seen.contains(credentials), expected, "{url}: {seen}");
             let any = seen.to_ascii_lowercase().contains("authorization");
             assert_eq!(any, expected, "{url}: {seen}");
@@ -76,10 +76,10 @@ async fn credentials_in_a_url_go_to_its_host_alone() {
 #[tokio::test]
 async fn what_the_caller_sends_the_service_goes_to_no_origin() {
     closed_network::run(async {
-        let world = World::start(&[]).await;
+        let fixture = Fixture::start(&[]).await;
         let resource = unique("egress");
         let arguments = json!({ "url": "http://public.test/echo", "resource": resource });
-        let request = world.service.http.post(world.service.url("/jobs"));
+        let request = fixture.service.http.post(fixture.service.url("/jobs"));
         let answer = request
             .header("cookie", "caller=s3cr3t")
             .header("x-forwarded-for", "10.0.0.5")
@@ -90,7 +90,10 @@ async fn what_the_caller_sends_the_service_goes_to_no_origin() {
             .unwrap();
         assert_eq!(answer.status(), 201);
         let document: Value = answer.json().await.unwrap();
-        let seen = world.finished(&document["data"]).await.to_ascii_lowercase();
+        let seen = fixture
+            .finished(&document["data"])
+            .await
+            .to_ascii_lowercase();
         for header in ["cookie", "x-forwarded-for", "referer", "caller"] {
             assert!(!seen.contains(header), "{header}: {seen}");
         }

@@ -23,7 +23,7 @@ async fn enter_long_jobs(service: &Service, subject: &str) {
         "url": format!("http://origin.test/{}", "u".repeat(8000)),
         "resource": "r",
     });
-    let later = json!({ "scheduled_at": "2100-01-01T00:00:00Z" });
+    let later = json!({ "scheduled_at": FAR_FUTURE });
     let document = media_testkit::service::import(&arguments, later);
     for _ in 0..600 {
         // A slow disk makes the service ask for patience.
@@ -38,7 +38,7 @@ async fn enter_long_jobs(service: &Service, subject: &str) {
 async fn ask_for_jobs(stream: &mut TcpStream, subject: &str) {
     let head = format!(
         "GET /jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
-        token(subject)
+        project_token(subject, subject)
     );
     stream.write_all(head.as_bytes()).await.unwrap();
 }
@@ -110,7 +110,7 @@ async fn half_of_the_connections_may_be_event_streams() {
     let refused = streams.pop().unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(code(refused).await, "unavailable");
+    assert_eq!(error_code(refused).await, "unavailable");
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn lists_that_are_not_read_take_a_share_of_the_memory_and_end() {
     let refused = service
         .http
         .get(service.url("/jobs"))
-        .bearer_auth(token("ann"));
+        .bearer_auth(project_token("ann", "ann"));
     let refused = timeout(CLOSE_LIMIT, refused.send()).await.unwrap().unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(code(refused).await, "unavailable");
+    assert_eq!(error_code(refused).await, "unavailable");
     let other = send(service.http.get(service.url("/jobs")), "bob").await;
     assert_eq!(other.status(), StatusCode::OK);
 
@@ -143,7 +143,7 @@ async fn lists_that_are_not_read_take_a_share_of_the_memory_and_end() {
         let list = service
             .http
             .get(service.url("/jobs"))
-            .bearer_auth(token("ann"));
+            .bearer_auth(project_token("ann", "ann"));
         (list.send().await.ok()?.status() == StatusCode::OK).then_some(())
     })
     .await;

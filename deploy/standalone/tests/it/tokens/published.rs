@@ -6,15 +6,16 @@ use futures_util::future::join_all;
 use media_testkit::{
     service::{Installation, Service},
     tokens::{
-        Answer, KeyServer, RSA_PUBLIC_PEM, TokenKey, claims, hs256_token, secret_token, token,
+        Answer, KeyServer, RSA_PUBLIC_PEM, TokenKey, claims, hs256_token, merged, secret_token,
+        token,
     },
     wait_until,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{ask, assert_accepted, assert_refused, merged};
-use crate::MEDIA;
+use super::{ask, assert_accepted, assert_refused};
+use crate::fixture::MEDIA;
 
 /// Longer than a fetch may take, and than the service waits between two.
 const LIMIT: Duration = Duration::from_mins(1);

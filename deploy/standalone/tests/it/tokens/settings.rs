@@ -1,18 +1,18 @@
 //! What the settings do: where the service listens, what it says of itself, and what it keeps quiet.
 
 use media_testkit::{
-    origin::Origin,
+    origin::FaultyOrigin,
     service::Installation,
-    tokens::{claims, secret_token},
+    tokens::{SECRET, claims, claims_with, secret_token},
 };
 use serde_json::{Value, json};
 
-use super::{SECRET, assert_accepted, assert_refused, guarded, with};
-use crate::MEDIA;
+use super::{assert_accepted, assert_refused};
+use crate::fixture::{MEDIA, with_authentication};
 
 #[tokio::test]
 async fn the_network_is_listened_to_with_authentication_alone() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve_at("0.0.0.0:0").await;
     assert_accepted(&service, &secret_token(SECRET, &claims("ann"))).await;
     assert!(service.stop().await.success());
@@ -52,12 +52,12 @@ async fn the_network_is_listened_to_with_authentication_alone() {
 #[tokio::test]
 async fn secrets_and_tokens_are_not_written_down() {
     let keys = "the first key that signs links now,another key that signed links before";
-    let installation = guarded()
+    let installation = with_authentication()
         .with("MEDIA_URL_SIGNING_KEY", keys)
         .with("RUST_LOG", "debug")
         .logging();
     let service = installation.serve().await;
-    let good = secret_token(SECRET, &with(json!({ "sub": "s3cr3t" })));
+    let good = secret_token(SECRET, &claims_with("ann", json!({ "sub": "s3cr3t" })));
     let bad = secret_token("another", &claims("ann"));
     assert_accepted(&service, &good).await;
     assert_refused(&service, &bad, "signature", "another secret").await;
@@ -86,7 +86,7 @@ async fn without_authentication_the_log_says_so() {
 
 #[tokio::test]
 async fn the_description_says_who_may_use_what() {
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
     let document: Value = service.get("/openapi.json").await.json().await.unwrap();
     let scheme = &document["components"]["securitySchemes"]["token"];
@@ -118,11 +118,11 @@ async fn the_description_says_who_may_use_what() {
 
 #[tokio::test]
 async fn the_command_shows_its_token_to_the_service() {
-    let origin = Origin::start().await;
+    let origin = FaultyOrigin::start().await;
     let url = origin.url("echo");
-    let installation = guarded();
+    let installation = with_authentication();
     let service = installation.serve().await;
-    let good = secret_token(SECRET, &with(json!({ "role": "admin" })));
+    let good = secret_token(SECRET, &claims_with("ann", json!({ "role": "admin" })));
     let with_token = async |token: &str| {
         let mut command = installation.command(&["import", &url, "--key", "k"]);
         command.env("MEDIA_TOKEN", token).output().await.unwrap()

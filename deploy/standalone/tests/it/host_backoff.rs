@@ -1,0 +1,105 @@
+//! An origin that asks to be left alone is, by all imports.
+
+use std::time::Duration;
+
+use media_testkit::{
+    origin::{Content, FaultyOrigin, RangedOrigin, http_date},
+    service::Installation,
+};
+use serde_json::json;
+
+use crate::fixture::MEDIA;
+
+#[tokio::test]
+async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_attempt() {
+    let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let url = origin.add("file", Content::Bytes([1; 1000].into()));
+    origin.script(|script| script.busy = [(429, "4".to_owned())].into());
+    let arguments = |key: &str| json!({ "url": url, "resource": "r", "key": key });
+
+    let first = service.enter(&arguments("first"), json!({})).await;
+    let first = first["id"].as_str().unwrap();
+    let refused = service.wait_for(first, &["scheduled"]).await;
+    assert_eq!(refused["attributes"]["error"], "origin_busy", "{refused}");
+    assert_eq!(refused["attributes"]["retry_count"], 1, "{refused}");
+
+    // These have no attempt to lose.
+    let attributes = || json!({ "max_retries": 0 });
+    let second = service.enter(&arguments("second"), attributes()).await;
+    let third = service.enter(&arguments("third"), attributes()).await;
+    let others = [second, third].map(|job| job["id"].as_str().unwrap().to_owned());
+    for id in &others {
+        let waiting = service
+            .wait_for(id, &["scheduled", "succeeded", "failed"])
+            .await;
+        assert_eq!(waiting["attributes"]["status"], "scheduled", "{waiting}");
+        assert_eq!(waiting["attributes"]["error"], "origin_busy", "{waiting}");
+    }
+    for id in others.iter().map(String::as_str).chain([first]) {
+        let job = service.wait_for(id, &["succeeded", "failed"]).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+        assert_eq!(
+            job["attributes"]["retry_count"],
+            u8::from(id == first),
+            "{job}"
+        );
+    }
+    let requests = origin.requests();
+    assert_eq!(requests.len(), 4, "{requests:?}");
+    for later in &requests[1..] {
+        let pause = later.began - requests[0].began;
+        assert!(
+            pause >= Duration::from_millis(3900),
+            "{pause:?}: {requests:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_date_and_a_503_are_understood_as_well() {
+    let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let url = origin.add("file", Content::Bytes([1; 1000].into()));
+    let date = http_date(chrono::Utc::now() + chrono::TimeDelta::seconds(5));
+    origin.script(|script| script.busy = [(503, date)].into());
+    let arguments = |key: &str| json!({ "url": url, "resource": "r", "key": key });
+    let first = service.enter(&arguments("first"), json!({})).await;
+    let first = first["id"].as_str().unwrap();
+    let refused = service.wait_for(first, &["scheduled"]).await;
+    assert_eq!(refused["attributes"]["error"], "origin_error", "{refused}");
+    // The whole host is left alone.
+    let second = service
+        .enter(&arguments("second"), json!({ "max_retries": 0 }))
+        .await;
+    let second = second["id"].as_str().unwrap();
+    for id in [first, second] {
+        let job = service.wait_for(id, &["succeeded", "failed"]).await;
+        assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
+    }
+    let requests = origin.requests();
+    assert_eq!(requests.len(), 3, "{requests:?}");
+    for later in &requests[1..] {
+        // A date has whole seconds.
+        let pause = later.began - requests[0].began;
+        assert!(
+            pause >= Duration::from_millis(3500),
+            "{pause:?}: {requests:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_origin_is_told_who_asks_and_where_to_write_to() {
+    let origin = FaultyOrigin::start().await;
+    let installation = Installation::new(MEDIA).with("MEDIA_CONTACT", "ops@example.test");
+    let service = installation.serve().await;
+    service.import(&origin.url("echo"), "r", None).await;
+    let request = service.get("/medias/files/r").await.text().await.unwrap();
+    let expected = concat!(
+        "user-agent: media-importer/",
+        env!("CARGO_PKG_VERSION"),
+        " (+ops@example.test)"
+    );
+    assert!(request.contains(expected), "{request}");
+}

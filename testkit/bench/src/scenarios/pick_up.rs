@@ -1,0 +1,55 @@
+//! How long a new job waits for an idle worker.
+
+use std::time::Duration;
+
+use media_testkit::nginx::Nginx;
+
+use crate::{
+    api::Api,
+    environment::{Environment, Standalone, TwoPrograms, new_keys},
+    measurement::{Measurement, Run, Side, Target, Unit},
+    queue::pickup_wait,
+};
+
+/// With Redis between two programs; and within one.
+pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
+    let apart = TwoPrograms::start().await;
+    let origin = &apart.cluster.origin;
+    let with_redis = waits(environment, &apart.api, origin).await;
+    let (nginx, whole) = (Nginx::start().await, Standalone::start().await);
+    let within_one = waits(environment, &whole.api, &nginx).await;
+    let measurement = |name: &str, side, most| Measurement {
+        name: format!("an idle worker takes a job, {name}: p99"),
+        unit: Unit::Milliseconds,
+        ours: side,
+        baseline: None,
+        targets: vec![Target::AtMost(most)],
+        note: "",
+    };
+    let apart = Side::new("media-api and media-worker", apart.idle, with_redis);
+    let whole = Side::new("media", whole.idle, within_one);
+    vec![
+        measurement("Redis", apart, 50.0),
+        measurement("standalone", whole, 20.0),
+    ]
+}
+
+async fn waits(environment: &Environment, api: &Api, nginx: &Nginx) -> Vec<Run> {
+    nginx.add("tiny", b"tiny");
+    let url = nginx.url("tiny");
+    let jobs = environment.quick_or(50, 200);
+    let run = async || {
+        for number in 0..jobs {
+            api.import(&url, &new_keys(1), 1).await;
+            // At no fixed distance from the worker's own rhythm.
+            tokio::time::sleep(Duration::from_millis(number % 23)).await;
+        }
+        let newest = api.newest_jobs(usize::try_from(jobs).unwrap()).await;
+        let waits: Vec<Duration> = newest
+            .iter()
+            .map(|job| pickup_wait(&job["attributes"]))
+            .collect();
+        Run::waited(&waits, None)
+    };
+    environment.repeat(run).await
+}

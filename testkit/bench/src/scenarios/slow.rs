@@ -1,0 +1,66 @@
+//! An origin that gives each connection 4 MiB/s, beside aria2c with eight connections, and curl with its
+//! one.
+
+use std::time::Instant;
+
+use media_testkit::{bytes::write_large, nginx::Nginx};
+
+use crate::{
+    baseline::{aria2c, curl},
+    environment::{Environment, Standalone, WorkDirectory, new_keys, size_name},
+    measure::{self, Watch},
+    measurement::{Measurement, Run, Side, Target, Unit},
+};
+
+/// Half of a large file, but not less than aria2c needs for its eight connections.
+pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
+    let (nginx, media, directory) = (
+        Nginx::start().await,
+        Standalone::start().await,
+        WorkDirectory::new(),
+    );
+    let environment = environment.in_few_runs();
+    let size = (environment.size / 2).max(160 << 20);
+    write_large(&nginx.path("large"), size >> 20);
+    let url = nginx.url("limited/large");
+    let ours = async || {
+        let keys = new_keys(1);
+        directory.settle().await;
+        let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
+        media.api.import(&url, &keys, 1).await;
+        let run = Run::moved(size, started.elapsed(), watch.end());
+        media.clear(&environment, &keys).await;
+        run
+    };
+    let theirs = async || {
+        directory.settle().await;
+        let mut command = aria2c(&["-x8", "-s8"], &url, &directory.file("theirs"));
+        let (took, cost) = measure::run(&mut command).await;
+        directory.clear();
+        Run::moved(size, took, cost)
+    };
+    let (ours, theirs) = environment.alternate_cold(ours, theirs).await;
+    // Its rate is that of a connection, from the first byte to the last.
+    let slice = environment.quick_or(16 << 20, 64 << 20);
+    let range = format!("0-{}", slice - 1);
+    let mut command = curl(&["--range", &range, "--output", "/dev/null", &url]);
+    let (took, cost) = measure::run(&mut command).await;
+    let one = vec![Run::moved(slice, took, cost)];
+    let measurement = |name, runs, target, note| Measurement {
+        name: format!("{} at 4 MiB/s a connection", size_name(size)),
+        unit: Unit::MegabytesPerSecond,
+        ours: Side::new("media", media.idle, ours.clone()),
+        baseline: Some(Side::new(name, 0, runs)),
+        targets: vec![Target::Ratio(target)],
+        note,
+    };
+    vec![
+        measurement("aria2c -x8 -s8", theirs, 1.0, ""),
+        measurement(
+            "curl",
+            one,
+            6.0,
+            "curl ran once, and over the first 64 MiB alone (16 MiB if quick): its rate does not change",
+        ),
+    ]
+}

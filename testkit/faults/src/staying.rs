@@ -1,0 +1,325 @@
+//! Clients that stay until they are answered, and remember what was acknowledged: at the end it must hold,
+//! byte for byte. An operation without an acknowledgement leaves its item open between what was and what was
+//! asked for; such an item is left alone from then on, since the operation may still take effect.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use media_testkit::service::{FAR_FUTURE, import};
+use rand::{Rng as _, RngExt as _, rngs::StdRng};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::{Client, file_path, id_of, priority_document},
+    tally::Tally,
+};
+
+/// The longest pause between two of a client's requests.
+const MAX_PAUSE_MS: u64 = 60;
+/// How many places one client has in use.
+const PLACES: usize = 40;
+/// The largest upload.
+const MAX_SIZE: usize = 40_000;
+
+/// The contents that may be at a place: one of these, of which the last was asked for last.
+type Candidates = Vec<Option<Vec<u8>>>;
+
+/// A client that stays.
+pub(crate) struct Staying {
+    client: Client,
+    name: String,
+    url: String,
+    random: StdRng,
+    known: Known,
+}
+
+/// A client's knowledge of what was acknowledged.
+#[derive(Default)]
+pub(crate) struct Known {
+    places: BTreeMap<String, Candidates>,
+    /// The places in use.
+    in_use: Vec<String>,
+    jobs: Vec<KnownJob>,
+    /// Promises that were seen broken on the way.
+    broken: Vec<String>,
+    pub(crate) tally: Tally,
+}
+
+/// A job that waits for the far future, as it was acknowledged last.
+struct KnownJob {
+    id: String,
+    priority: i64,
+    status: &'static str,
+    is_deleted: bool,
+    /// Whether a change of it was not acknowledged.
+    is_open: bool,
+}
+
+impl Staying {
+    /// A client with a name of its own.
+    pub(crate) fn new(client: Client, name: String, url: String, random: StdRng) -> Self {
+        Self {
+            client,
+            name,
+            url,
+            random,
+            known: Known::default(),
+        }
+    }
+
+    /// Stores, replaces, reads and deletes media, creates, changes and deletes jobs until it is told to end.
+    pub(crate) async fn run(mut self, over: CancellationToken) -> Known {
+        while !over.is_cancelled() {
+            let api = self.random.random_range(0..2);
+            match self.random.random_range(0..10) {
+                0..4 => self.upload(api).await,
+                4 => self.delete(api).await,
+                5 => self.read(api).await,
+                6..8 => self.create_job(api).await,
+                8 => self.change_job(api).await,
+                _ => self.delete_job(api).await,
+            }
+            let pause = self.random.random_range(0..MAX_PAUSE_MS);
+            sleep(Duration::from_millis(pause)).await;
+        }
+        self.known
+    }
+
+    async fn upload(&mut self, api: usize) {
+        let is_new = self.known.in_use.len() < PLACES;
+        let place = if is_new {
+            let place = format!("{}/place-{}", self.name, self.known.places.len());
+            self.known.places.insert(place.clone(), vec![None]);
+            self.known.in_use.push(place.clone());
+            place
+        } else {
+            self.place()
+        };
+        let mut bytes = vec![0; self.random.random_range(0..MAX_SIZE)];
+        self.random.fill_bytes(&mut bytes);
+        let status = self.client.upload(api, &place, &bytes).await;
+        let kind = if is_new { "uploads" } else { "replacements" };
+        self.known.settle(&place, kind, Some(bytes), status);
+    }
+
+    async fn delete(&mut self, api: usize) {
+        if self.known.in_use.is_empty() {
+            return;
+        }
+        let place = self.place();
+        if self.known.places[&place] == [None] {
+            return;
+        }
+        let status = self.client.delete(api, &file_path(&place)).await;
+        if status == Some(StatusCode::NOT_FOUND) {
+            self.known
+                .broken
+                .push(format!("{place} is not there to be deleted"));
+        }
+        self.known
+            .settle(&place, "deletions of media", None, status);
+    }
+
+    async fn read(&mut self, api: usize) {
+        if self.known.in_use.is_empty() {
+            return;
+        }
+        let place = self.place();
+        if let Some(difference) = self.known.compare(&self.client, api, &place).await {
+            self.known
+                .broken
+                .push(format!("while the run goes on: {difference}"));
+        }
+        self.known.tally.add("reads");
+    }
+
+    async fn create_job(&mut self, api: usize) {
+        let key = format!("job-{}", self.known.jobs.len());
+        let priority = self.random.random_range(-20..20);
+        let document = import(
+            &json!({ "url": self.url, "resource": self.name, "key": key }),
+            json!({ "scheduled_at": FAR_FUTURE, "priority": priority }),
+        );
+        let id = id_of(self.client.post(api, "/jobs", &document).await);
+        self.known.count("new jobs", id.is_some());
+        self.known.jobs.extend(id.map(|id| KnownJob {
+            id,
+            priority,
+            status: "scheduled",
+            is_deleted: false,
+            is_open: false,
+        }));
+    }
+
+    async fn change_job(&mut self, api: usize) {
+        let priority = self.random.random_range(-20..20);
+        let signal = ["pause", "resume", "cancel", "priority"][self.random.random_range(0..4)];
+        let Some(index) = self.job() else { return };
+        let job = &mut self.known.jobs[index];
+        let (from, to) = match signal {
+            "pause" => ("scheduled", "paused"),
+            "resume" => ("paused", "scheduled"),
+            "cancel" => ("scheduled", "cancelled"),
+            _ => ("scheduled", "scheduled"),
+        };
+        if job.status != from {
+            return;
+        }
+        let status = if signal == "priority" {
+            let path = format!("/jobs/{}", job.id);
+            let document = priority_document(&job.id, priority);
+            let answer = self
+                .client
+                .send(api, Method::PATCH, &path, Some(&document))
+                .await;
+            answer.map(|(status, _)| status)
+        } else {
+            self.client.signal(api, &job.id, signal).await
+        };
+        let is_acknowledged = status.is_some_and(|status| status.is_success());
+        if is_acknowledged {
+            job.status = to;
+            if signal == "priority" {
+                job.priority = priority;
+            }
+        } else {
+            job.is_open = true;
+        }
+        if matches!(status, Some(StatusCode::NOT_FOUND | StatusCode::CONFLICT)) {
+            let refused = format!("the {from} job {} refuses {signal}: {status:?}", job.id);
+            self.known.broken.push(refused);
+        }
+        self.known.count("changes of jobs", is_acknowledged);
+    }
+
+    async fn delete_job(&mut self, api: usize) {
+        let Some(index) = self.job() else { return };
+        let job = &mut self.known.jobs[index];
+        let status = self.client.delete(api, &format!("/jobs/{}", job.id)).await;
+        let is_acknowledged = status.is_some_and(|status| status.is_success());
+        job.is_deleted = is_acknowledged;
+        job.is_open = !is_acknowledged;
+        if status == Some(StatusCode::NOT_FOUND) {
+            let lost = format!("the job {} is not there to be deleted", job.id);
+            self.known.broken.push(lost);
+        }
+        self.known.count("deletions of jobs", is_acknowledged);
+    }
+
+    fn place(&mut self) -> String {
+        let index = self.random.random_range(0..self.known.in_use.len());
+        self.known.in_use[index].clone()
+    }
+
+    /// A job that is there and can be changed.
+    fn job(&mut self) -> Option<usize> {
+        if self.known.jobs.is_empty() {
+            return None;
+        }
+        let index = self.random.random_range(0..self.known.jobs.len());
+        let job = &self.known.jobs[index];
+        (!job.is_deleted && !job.is_open).then_some(index)
+    }
+}
+
+impl Known {
+    fn count(&mut self, kind: &str, is_acknowledged: bool) {
+        self.tally.add(kind);
+        if !is_acknowledged {
+            self.tally.add("not acknowledged");
+        }
+    }
+
+    /// Notes the answer to an operation that makes a place hold this.
+    fn settle(
+        &mut self,
+        place: &str,
+        kind: &str,
+        content: Option<Vec<u8>>,
+        status: Option<StatusCode>,
+    ) {
+        let is_acknowledged = status.is_some_and(|status| status.is_success());
+        let candidates = self.places.get_mut(place).unwrap();
+        if is_acknowledged {
+            candidates.clear();
+        } else {
+            self.in_use.retain(|other| other != place);
+        }
+        candidates.push(content);
+        self.count(kind, is_acknowledged);
+    }
+
+    /// Says how a place differs from everything that may be there, if the service says what is.
+    async fn compare(&self, client: &Client, api: usize, place: &str) -> Option<String> {
+        let (status, bytes) = client.download(api, place).await?;
+        let found = match status {
+            StatusCode::OK => Some(bytes),
+            StatusCode::NOT_FOUND => None,
+            _ => return None,
+        };
+        let candidates = &self.places[place];
+        if candidates.contains(&found) {
+            return None;
+        }
+        let size = |content: &Option<Vec<u8>>| content.as_ref().map(Vec::len);
+        let expected: Vec<_> = candidates.iter().map(size).collect();
+        Some(format!(
+            "{place} holds {:?} bytes, acknowledged were {expected:?}",
+            size(&found)
+        ))
+    }
+
+    /// Reads back everything that was acknowledged. Says what does not hold.
+    pub(crate) async fn check(&self, client: &Client) -> Vec<String> {
+        let mut broken = self.broken.clone();
+        for place in self.places.keys() {
+            match client.download(0, place).await {
+                Some((StatusCode::OK | StatusCode::NOT_FOUND, _)) => {
+                    broken.extend(self.compare(client, 1, place).await);
+                }
+                other => {
+                    let status = other.map(|(status, _)| status);
+                    broken.push(format!("{place} cannot be read: {status:?}"));
+                }
+            }
+        }
+        for job in self.jobs.iter().filter(|job| !job.is_open) {
+            let path = format!("/jobs/{}", job.id);
+            let answer = client.send(0, Method::GET, &path, None).await;
+            broken.extend(job.compare(answer));
+        }
+        broken
+    }
+
+    /// How many places and jobs are known for certain.
+    pub(crate) fn certain(&self) -> usize {
+        let places = self.places.values().filter(|known| known.len() == 1);
+        places.count() + self.jobs.iter().filter(|job| !job.is_open).count()
+    }
+}
+
+impl KnownJob {
+    fn compare(&self, answer: Option<(StatusCode, Value)>) -> Option<String> {
+        let Some((status, document)) = answer else {
+            return Some(format!("the job {} cannot be read", self.id));
+        };
+        let attributes = &document["data"]["attributes"];
+        let holds = if self.is_deleted {
+            status == StatusCode::NOT_FOUND
+        } else {
+            status == StatusCode::OK
+                && attributes["status"] == self.status
+                && attributes["priority"] == self.priority
+        };
+        let (id, expected, priority) = (&self.id, self.status, self.priority);
+        let deleted = if self.is_deleted { ", deleted" } else { "" };
+        (!holds).then(|| {
+            format!(
+                "the job {id} is answered {status} {attributes}, acknowledged was {expected} with \
+                 priority {priority}{deleted}"
+            )
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! Where the service is, and the callers' tokens and addresses.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use media_testkit::{cluster::Program, tokens::SECRET};
+use tokio::{
+    io,
+    net::{TcpSocket, TcpStream},
+};
+
+/// The variables of the programs.
+pub(crate) fn variables() -> [(&'static str, &'static str); 1] {
+    [("MEDIA_JWT_SECRET", SECRET)]
+}
+
+/// The API that is attacked.
+#[derive(Clone)]
+pub(crate) struct Target {
+    address: SocketAddr,
+}
+
+impl Target {
+    pub(crate) fn new(api: &Program) -> Self {
+        let address = api.url("").replace("http://", "");
+        Self {
+            address: address.parse().unwrap(),
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Connects from one of the addresses of this machine.
+    pub(crate) async fn connect(&self, from: Ipv4Addr) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        socket.connect(self.address).await
+    }
+}
