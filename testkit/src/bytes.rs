@@ -1,4 +1,4 @@
-//! Bytes to import and upload.
+//! Byte patterns for imports and uploads.
 
 use std::{
     fs::File,
@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// Bytes that do not repeat themselves at any size a buffer could have: xorshift64 (Marsaglia, 2003).
+/// A generator of bytes without a period that any buffer could hide: xorshift64 (Marsaglia, 2003).
 struct Noise(u64);
 
 impl Noise {
@@ -24,14 +24,14 @@ impl Noise {
     }
 }
 
-/// So many bytes; the same ones each time.
+/// Returns this number of pseudo-random bytes; the same ones each time.
 pub fn pattern(size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     Noise::new().fill(&mut bytes);
     bytes
 }
 
-/// Writes a file of so many MiB.
+/// Writes a file of pseudo-random bytes; the same ones each time.
 pub fn write_large(path: &Path, mebibytes: u64) {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
     let mut noise = Noise::new();

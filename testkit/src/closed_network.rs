@@ -1,5 +1,5 @@
-//! A network of a test's own, in which every address is this machine: what is dialled there, by
-//! whatever mistake, reaches nobody.
+//! A network namespace for one test, in which every address leads to this machine. A connection attempt there
+//! reaches no other host, whatever address it goes to.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -10,30 +10,30 @@ use tokio::{
 
 use crate::tempdir;
 
-/// An address of the public internet, where an origin of the test's can listen.
+/// A public IPv4 address on which an origin of the test can listen.
 pub const PUBLIC_V4: &str = "93.184.215.14";
-/// Another one.
+/// Another public IPv4 address.
 pub const OTHER_V4: &str = "93.184.215.16";
-/// One that cannot be reached.
+/// A public IPv4 address that cannot be reached.
 pub const UNREACHABLE_V4: &str = "93.184.215.15";
-/// One of the newer internet.
+/// A public IPv6 address.
 pub const PUBLIC_V6: &str = "2606:2800:21f:cb07::14";
 
-/// Set where a test runs inside.
+/// The variable that is set inside the namespace.
 const INSIDE: &str = "MEDIA_CLOSED_NETWORK";
 
-/// How many connections may wait to be accepted.
+/// The length of the accept queue of a listener.
 const BACKLOG: u32 = 1024;
 
-/// How names are resolved inside: by a server of the test's alone.
+/// The files of `/etc` that make the C library ask the name server of the test and nothing else.
 const ETC: [(&str, &str); 3] = [
     ("hosts", ""),
     ("nsswitch.conf", "hosts: dns\n"),
     ("resolv.conf", "nameserver 127.0.0.1\n"),
 ];
 
-/// Sets the namespaces up, then becomes the test. The first argument is where the files of [`ETC`]
-/// are.
+/// Sets up the namespaces, then executes the test. The first argument is the directory with the files of
+/// [`ETC`].
 const SET_UP: &str = r#"
 etc=$1
 shift
@@ -53,8 +53,8 @@ done
 exec "$@"
 "#;
 
-/// Runs a test's body in a closed network: the test's program starts once more in there, for this
-/// test alone. Works for root and, where the kernel lets users make namespaces, for anyone.
+/// Runs the body of a test in a closed network: it starts the test program again inside, for this test alone.
+/// Works for root and, where the kernel allows user namespaces, for every user.
 pub async fn run(body: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
         assert_closed().await;
@@ -64,8 +64,8 @@ pub async fn run(body: impl Future<Output = ()>) {
     }
 }
 
-/// Listens on an address, also where another listens on all addresses; whoever dials this one then
-/// comes here.
+/// Listens on one address, even if another socket listens on all addresses. Connections to this address are
+/// then accepted here.
 pub fn listen(address: SocketAddr) -> TcpListener {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -77,7 +77,7 @@ pub fn listen(address: SocketAddr) -> TcpListener {
     socket.listen(BACKLOG).unwrap()
 }
 
-/// The name of the test that a body is written in, as the test's program lists it.
+/// Returns the name of the test that contains a body, as the test program lists it.
 fn name_of<T>(body: &T) -> &'static str {
     let path = std::any::type_name_of_val(body);
     let (_, path) = path.split_once("::").expect("a crate's name comes first");
@@ -94,7 +94,7 @@ async fn run_inside(test: &str) {
     let [stdout, stderr] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(
-        // A name that no test has is a success of no test.
+        // A filter that matches no test ends with success as well.
         output.status.success() && stdout.contains("1 passed"),
         "{test} in the closed network: {}\n{stdout}\n{stderr}",
         output.status
@@ -116,7 +116,7 @@ fn command(etc: &Path, test: &str) -> Command {
     command
 }
 
-/// Panics where there is a way out: the variable alone proves nothing.
+/// Panics unless loopback is the only interface; the variable alone proves nothing.
 async fn assert_closed() {
     let mut command = Command::new("ip");
     command.args(["-oneline", "link", "show", "up"]);

@@ -1,5 +1,5 @@
-//! The cluster parts, and the programs on them: PostgreSQL, Redis, SeaweedFS, an nginx to import
-//! from, any number of `media-api` and `media-worker`.
+//! The dependencies of a production cluster and the programs on them: PostgreSQL, Redis, SeaweedFS, nginx as
+//! the origin, and any number of `media-api` and `media-worker`.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -20,20 +20,16 @@ use crate::{
     tempdir, wait_until,
 };
 
-/// How long a program may take to be ready.
+/// The longest time until a program is ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// Below which all objects are.
+/// The prefix of all object keys.
 pub const PREFIX: &str = "imports/";
 
-/// The parts, with nothing in them but the schema.
+/// The dependencies, empty except for the schema.
 pub struct Cluster {
-    /// The tables.
     pub postgres: Postgres,
-    /// The tickets.
     pub redis: Redis,
-    /// The bytes.
     pub seaweed: Seaweed,
-    /// Where to import from.
     pub origin: Nginx,
     directory: TempDir,
     variables: Vec<(String, String)>,
@@ -41,7 +37,6 @@ pub struct Cluster {
     pooler: Option<PgBouncer>,
 }
 
-/// A running program.
 pub struct Program {
     name: String,
     process: Supervised,
@@ -50,12 +45,12 @@ pub struct Program {
 }
 
 impl Cluster {
-    /// Starts the parts. What is tested is the service, not the disk: nothing waits for that.
+    /// Starts the dependencies. PostgreSQL does not wait for the disk.
     pub async fn start() -> Self {
         Self::start_on(Postgres::start()).await
     }
 
-    /// Starts the parts, with tables as durable as in production.
+    /// Starts the dependencies, with a PostgreSQL that is as durable as in production.
     pub async fn start_durable() -> Self {
         Self::start_on(Postgres::start_durable()).await
     }
@@ -85,14 +80,14 @@ impl Cluster {
         self
     }
 
-    /// Leaves out a variable of the programs that are started from now on.
+    /// Removes a variable of the programs that are started from now on.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.left_out.push(name.to_owned());
         self
     }
 
-    /// Has programs that are started from now on reach the database through PgBouncer in transaction mode.
+    /// Makes the programs that are started from now on use PgBouncer in transaction mode.
     #[must_use]
     pub fn behind_pgbouncer(mut self) -> Self {
         let pooler = PgBouncer::start(&self.postgres);
@@ -102,12 +97,11 @@ impl Cluster {
             .with("MEDIA_DATABASE_POOLER", "transaction")
     }
 
-    /// The database's URL.
     pub fn database_url(&self) -> String {
         self.postgres.url("postgres")
     }
 
-    /// Runs `media-migrate`.
+    /// Runs `media-migrate` with a command.
     pub fn migrate(&self, command: &str) -> std::process::Output {
         Command::new(programs::path("media-migrate"))
             .arg(command)
@@ -116,7 +110,7 @@ impl Cluster {
             .unwrap()
     }
 
-    /// What a program is configured by.
+    /// Returns the environment of the programs.
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut variables = vec![
             ("DATABASE_URL".to_owned(), self.database_url()),
@@ -135,7 +129,7 @@ impl Cluster {
         variables
     }
 
-    /// Where the programs write their logs: in `$TESTKIT_LOGS` if that is set, where they stay.
+    /// Returns the directory of the programs' logs: `$TESTKIT_LOGS`, which is kept, or a temporary one.
     pub fn logs(&self) -> PathBuf {
         let kept = std::env::var_os("TESTKIT_LOGS").map(PathBuf::from);
         kept.unwrap_or_else(|| self.directory.path().into())
@@ -155,7 +149,7 @@ impl Cluster {
         program
     }
 
-    /// Starts an API at an address.
+    /// Starts an API that listens on an address.
     pub fn launch_api(&self, name: &str, address: &str) -> Program {
         self.launch("media-api", "MEDIA_LISTEN", name, address)
     }
@@ -179,7 +173,7 @@ impl Cluster {
 }
 
 impl Program {
-    /// A program that was started and serves at an address.
+    /// Wraps a process that serves at an address.
     pub fn new(name: &str, process: Supervised, address: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -189,37 +183,34 @@ impl Program {
         }
     }
 
-    /// What it was called.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Its process.
     pub fn process(&self) -> &Supervised {
         &self.process
     }
 
-    /// Asks for a path; fails if it does not answer.
+    /// Requests a path; fails if there is no response.
     pub async fn try_get(&self, path: &str) -> reqwest::Result<Response> {
         self.http.get(self.url(path)).send().await
     }
 
-    /// Asks for a path.
+    /// Requests a path.
     pub async fn get(&self, path: &str) -> Response {
         self.try_get(path).await.unwrap()
     }
 
-    /// Posts a document; fails if there is no answer.
+    /// Posts a document; fails if there is no response.
     pub async fn try_post(&self, path: &str, document: &Value) -> reqwest::Result<Response> {
         self.http.post(self.url(path)).json(document).send().await
     }
 
-    /// Enters an import; says its id.
+    /// Creates an import and returns its id.
     pub async fn enter(&self, arguments: &Value, attributes: Value) -> String {
         let answer = self.try_post("/jobs", &import(arguments, attributes)).await;
         let answer = answer.unwrap();
@@ -229,19 +220,19 @@ impl Program {
         document["data"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Enters an import of a URL to a resource.
+    /// Creates an import of a URL to a resource and returns its id.
     pub async fn import(&self, url: &str, resource: &str) -> String {
         self.enter(&json!({ "url": url, "resource": resource }), json!({}))
             .await
     }
 
-    /// The attributes of a job, as they are now.
+    /// Returns the current attributes of a job.
     pub async fn job(&self, id: &str) -> Value {
         let document: Value = self.get(&format!("/jobs/{id}")).await.json().await.unwrap();
         document["data"]["attributes"].clone()
     }
 
-    /// Waits until a job is in this status.
+    /// Waits until a job has this status and returns its attributes.
     pub async fn wait_for(&self, id: &str, status: &str) -> Value {
         let what = format!("the job is {status}");
         wait_until(&what, Duration::from_mins(2), async || {
@@ -261,7 +252,7 @@ impl Program {
         .await;
     }
 
-    /// Waits until it says that it is ready, or that it is not.
+    /// Waits until `/readyz` reports that the program is ready, or that it is not.
     pub async fn wait_until_ready(&self, ready: bool) {
         let what = format!("{} says that it is ready: {ready}", self.name);
         wait_until(&what, START_LIMIT, async || {
@@ -272,17 +263,17 @@ impl Program {
         .await;
     }
 
-    /// Waits until it is ready.
+    /// Waits until the program is ready.
     pub async fn ready(&self) {
         self.wait_until_ready(true).await;
     }
 
-    /// Asks it to end; waits until it has.
+    /// Sends SIGTERM and waits until the program has ended.
     pub fn stop(self) {
         self.process.stop();
     }
 
-    /// Ends it without warning.
+    /// Sends SIGKILL and waits until the program has ended.
     pub fn kill(self) {
         self.process.kill();
     }

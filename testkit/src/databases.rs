@@ -1,4 +1,4 @@
-//! Databases for tests: each its own, with the schema in place.
+//! Databases for tests, each with the schema in place and used by one test alone.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -13,21 +13,19 @@ use uuid::Uuid;
 
 use crate::{pgbouncer::PgBouncer, postgres::Postgres, tempdir};
 
-/// Connections to PostgreSQL that each test may open.
+/// The size of the connection pool of each test.
 const CONNECTIONS: u32 = 8;
 
-/// A database, and what has to live as long as it does.
+/// A database, with the resources that must live as long as it does.
 pub struct TestDatabase {
-    /// Connected.
     pub database: Database,
-    /// Where it is.
     pub url: DatabaseUrl,
-    /// Where the server is, if a pooler stands before it.
+    /// The URL of the server itself if `url` leads to a pooler.
     server_url: Option<String>,
     _directory: Option<TempDir>,
 }
 
-/// Enters many scheduled jobs into the SQLite database of a service, faster than it would take them.
+/// Inserts scheduled jobs into the SQLite database of a service, which is faster than posting them.
 pub async fn fill_with_jobs(path: &Path, count: usize) {
     let sql = format!(
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
@@ -40,7 +38,7 @@ pub async fn fill_with_jobs(path: &Path, count: usize) {
     run_on(path, &sql).await;
 }
 
-/// Enters many media, of the resource `many`, into the SQLite database of a service.
+/// Inserts media of the resource `many` into the SQLite database of a service.
 pub async fn fill_with_medias(path: &Path, count: usize) {
     let sql = format!(
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
@@ -60,7 +58,7 @@ async fn run_on(path: &Path, sql: &str) {
     database.close().await.unwrap();
 }
 
-/// A new SQLite database.
+/// Creates an SQLite database.
 pub async fn sqlite() -> TestDatabase {
     let directory = tempdir::create();
     let url = DatabaseUrl::Sqlite {
@@ -78,19 +76,19 @@ pub async fn sqlite() -> TestDatabase {
     }
 }
 
-/// The PostgreSQL server that all tests of this process share.
+/// Returns the PostgreSQL server that all tests of this process share.
 fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     SERVER.get_or_init(Postgres::start)
 }
 
-/// A new database on a PostgreSQL server that all tests of this process share.
+/// Creates a database on the PostgreSQL server that all tests of this process share.
 pub async fn postgres() -> TestDatabase {
     let url = server().url(&new_postgres_database().await);
     TestDatabase::on_postgres(&url, Pooler::None).await
 }
 
-/// A new database on the same server, reached through PgBouncer in transaction mode.
+/// Creates a database on the same server and connects through PgBouncer in transaction mode.
 pub async fn pgbouncer() -> TestDatabase {
     static POOLER: OnceLock<PgBouncer> = OnceLock::new();
     let name = new_postgres_database().await;
@@ -100,12 +98,12 @@ pub async fn pgbouncer() -> TestDatabase {
     test
 }
 
-/// Makes a database with the schema on the shared server. Gives its name.
+/// Creates a database with the schema on the shared server and returns its name.
 async fn new_postgres_database() -> String {
     static TEMPLATE: Mutex<bool> = Mutex::const_new(false);
     let server = server();
     let name = format!("test_{}", Uuid::now_v7().simple());
-    // One at a time: a template cannot be copied while anybody is connected to it.
+    // A template cannot be copied while a connection to it is open.
     let mut migrated = TEMPLATE.lock().await;
     let admin = sea_orm::Database::connect(server.url("postgres"))
         .await
@@ -145,7 +143,7 @@ impl TestDatabase {
         }
     }
 
-    /// A connection to the database itself, beside a pooler if there is one. To be closed by the caller.
+    /// Returns a connection to the server itself, past the pooler if there is one. The caller must close it.
     pub async fn direct_connection(&self) -> DatabaseConnection {
         match &self.server_url {
             Some(url) => sea_orm::Database::connect(url).await.unwrap(),

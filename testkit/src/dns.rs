@@ -1,4 +1,4 @@
-//! A name server of the tests' own, which answers by a script.
+//! A name server with scripted answers.
 
 use std::{
     collections::HashMap,
@@ -12,32 +12,32 @@ use simple_dns::{
 };
 use tokio::{net::UdpSocket, task::JoinHandle};
 
-/// Where libc asks when `resolv.conf` names this machine.
+/// The address that the C library asks when `resolv.conf` names this machine.
 const ADDRESS: &str = "127.0.0.1:53";
-/// The longest message over UDP (RFC 1035 §2.3.4).
-const LONGEST_MESSAGE: usize = 512;
-/// No answer may be kept (RFC 1035 §3.2.1).
+/// The largest message over UDP (RFC 1035 §2.3.4), in bytes.
+const MAX_MESSAGE_BYTES: usize = 512;
+/// Forbids caching (RFC 1035 §3.2.1).
 const TTL: u32 = 0;
 
-/// What a name leads to.
+/// The addresses of a name.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// These addresses, of either family.
+    /// These addresses, IPv4 and IPv6 mixed.
     Addresses(Vec<IpAddr>),
-    /// Other addresses at each lookup; from the last ones on, always those.
+    /// One list of addresses per lookup, in order; the last one is repeated.
     InTurn(Vec<Vec<IpAddr>>),
-    /// Whatever another name leads to.
+    /// The addresses of another name.
     Alias(String),
 }
 
-/// A running name server. Names beside its own do not exist.
+/// A running name server. Every other name is answered with NXDOMAIN.
 pub struct NameServer {
     zone: Arc<Zone>,
     answering: JoinHandle<()>,
 }
 
 impl NameServer {
-    /// Starts a name server for these names, written in lower case.
+    /// Starts a name server for these names, which must be in lower case.
     pub async fn start(names: HashMap<String, Answer>) -> Self {
         let socket = UdpSocket::bind(ADDRESS).await.unwrap();
         let zone = Arc::new(Zone {
@@ -48,7 +48,7 @@ impl NameServer {
         Self { zone, answering }
     }
 
-    /// How often a name was looked up: a lookup asks for the addresses of each family once.
+    /// Returns how often a name was looked up. A lookup asks for IPv4 and IPv6 addresses once each.
     pub fn lookups(&self, name: &str) -> usize {
         [TYPE::A, TYPE::AAAA]
             .map(|kind| self.zone.queries_so_far(name, kind.into()))
@@ -65,7 +65,7 @@ impl Drop for NameServer {
 }
 
 async fn answer_all(socket: UdpSocket, zone: Arc<Zone>) {
-    let mut message = [0; LONGEST_MESSAGE];
+    let mut message = [0; MAX_MESSAGE_BYTES];
     loop {
         let (length, client) = socket.recv_from(&mut message).await.unwrap();
         let reply = zone.reply(&message[..length]);
@@ -73,7 +73,7 @@ async fn answer_all(socket: UdpSocket, zone: Arc<Zone>) {
     }
 }
 
-/// All names, and how often each was asked for.
+/// All names, with the number of queries for each.
 struct Zone {
     names: HashMap<String, Answer>,
     queries: Mutex<HashMap<(String, u16), usize>>,
@@ -92,7 +92,7 @@ impl Zone {
         packet.build_bytes_vec().unwrap()
     }
 
-    /// The records of a name that answer a question, or nothing if there is no such name.
+    /// Returns the records of a name that answer a question, or `None` if the name does not exist.
     fn records(&self, name: &str, kind: QTYPE) -> Option<Vec<ResourceRecord<'static>>> {
         let turn = self.count_query(name, kind);
         let addresses = match self.names.get(name)? {
@@ -111,7 +111,7 @@ impl Zone {
         Some(records.filter(|record| record.match_qtype(kind)).collect())
     }
 
-    /// Counts a query; says how many there were before.
+    /// Counts a query and returns the number of earlier ones.
     fn count_query(&self, name: &str, kind: QTYPE) -> usize {
         let mut queries = self.queries.lock().unwrap();
         let count = queries.entry((name.to_owned(), kind.into())).or_default();

@@ -1,5 +1,5 @@
-//! Calls on files that fail: EIO and ENOSPC from writing, syncing, truncating, renaming and opening the
-//! files of the database or of the blobs, by a small library that is loaded into the program
+//! Failing file operations: EIO and ENOSPC from writing, syncing, truncating, renaming and opening the files
+//! of the database or of the blobs. A small library that is loaded into the program injects them
 //! (`testkit/native/failing_files.c`).
 
 use std::{
@@ -13,34 +13,33 @@ use std::{
 const CALLS: [&str; 6] = ["write", "pwrite", "sync", "truncate", "rename", "open"];
 /// The areas that the library counts, in its order.
 const AREAS: [&str; 2] = ["database", "blobs"];
-/// The words before the counts: errno, the calls that may fail, and the chance of each area.
+/// The number of words before the counts: errno, the calls that may fail, and the probability for each area.
 const HEADER_WORDS: usize = 2 + AREAS.len();
 const WORDS: usize = HEADER_WORDS + AREAS.len() * CALLS.len();
 
-/// Which files' calls fail.
+/// The files whose operations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// The database and its companions.
+    /// The database with its journal files.
     Database,
     /// The stored blobs.
     Blobs,
 }
 
-/// How they fail.
+/// The error of a failing operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileError {
-    /// The disk fails: EIO.
+    /// EIO, as from a broken disk.
     Io,
-    /// The disk is full: ENOSPC.
+    /// ENOSPC, as from a full disk.
     NoSpace,
 }
 
-/// The calls that may fail, as bits.
+/// The set of calls that may fail, as bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calls(u32);
 
 impl Calls {
-    /// All of them.
     pub const ALL: Self = Self((1 << CALLS.len()) - 1);
     /// `write`, `writev` and `pwrite`.
     pub const WRITES: Self = Self(0b11);
@@ -67,7 +66,7 @@ pub struct FileFaults {
 }
 
 impl FileFaults {
-    /// Compiles the library into a directory. Its calls fail on nothing until [`FileFaults::begin`].
+    /// Compiles the library into a directory. No call fails before [`FileFaults::begin`].
     pub fn prepare(directory: &Path, database: &Path, blobs: &Path) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("native/failing_files.c");
         let library = directory.join("failing_files.so");
@@ -96,7 +95,7 @@ impl FileFaults {
         }
     }
 
-    /// The variables of a program whose calls are to fail.
+    /// Returns the environment that loads the library into a program.
     pub fn variables(&self) -> [(&'static str, String); 4] {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         [
@@ -107,7 +106,7 @@ impl FileFaults {
         ]
     }
 
-    /// From now on these calls on an area fail, this many of 10,000.
+    /// Makes calls on an area fail, with a probability in 1/10,000.
     pub fn begin(&self, area: Area, error: FileError, calls: Calls, chance: u32) {
         let (database, blobs) = match area {
             Area::Database => (chance, 0),
@@ -116,7 +115,7 @@ impl FileFaults {
         self.set([error.errno(), calls.0, database, blobs]);
     }
 
-    /// No call fails any more.
+    /// Stops injecting failures.
     pub fn end(&self) {
         self.set([0; HEADER_WORDS]);
     }
@@ -126,7 +125,7 @@ impl FileFaults {
         self.control.write_all_at(&bytes, 0).unwrap();
     }
 
-    /// How many calls on an area have failed so far.
+    /// Returns the number of calls on an area that have failed so far.
     pub fn failed(&self, area: Area) -> u32 {
         let index = match area {
             Area::Database => 0,
@@ -135,7 +134,7 @@ impl FileFaults {
         self.counts()[index].iter().sum()
     }
 
-    /// How many calls have failed so far, by area and call.
+    /// Returns the number of calls that have failed so far, by call and area.
     pub fn failed_calls(&self) -> Vec<(String, usize)> {
         let mut failed = Vec::new();
         for (area, counts) in AREAS.into_iter().zip(self.counts()) {

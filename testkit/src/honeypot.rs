@@ -1,24 +1,23 @@
-//! Listeners where nobody may ever come.
+//! Listeners that detect connections to forbidden addresses.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::closed_network;
 
-/// The ports that may be used on the public internet, and some of servers that stand inside.
+/// The ports that imports may use on the public internet, and ports of common internal servers.
 const PORTS: [u16; 8] = [22, 80, 443, 5432, 6379, 8080, 8443, 9200];
 
-/// Listeners on every address of this machine, but for those with a listener of their own. In a
-/// closed network that is every address there is. They take connections and never say a word. A
-/// test that ends while they know of one that it did not ask for has failed.
+/// Listeners on every address of this machine that has no listener of its own; in a closed network that is
+/// every address. They accept connections and send nothing. Dropping them panics if there was a connection
+/// that the test has not asked for with [`Honeypots::dialled`].
 pub struct Honeypots {
     listeners: Vec<TcpListener>,
 }
 
 impl Honeypots {
-    /// Starts to listen.
     pub fn listen() -> Self {
         let listeners = PORTS.map(|port| {
-            // Takes IPv4 as well.
+            // Accepts IPv4 as well.
             let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             closed_network::listen(everywhere).into_std().unwrap()
         });
@@ -27,10 +26,10 @@ impl Honeypots {
         }
     }
 
-    /// The addresses that were dialled since this was last asked, sorted. A connection is among
-    /// them as soon as its client knows of it, and even if that has gone.
+    /// Returns the addresses that were dialled since the last call, sorted. A connection is included as soon
+    /// as its client knows that it is established, even if the client has closed it since.
     pub fn dialled(&self) -> Vec<SocketAddr> {
-        // The kernel takes connections by itself and keeps them for who accepts; no listener waits.
+        // The kernel establishes connections by itself and queues them, so `accept` never has to wait.
         let waiting = self
             .listeners
             .iter()
@@ -43,7 +42,7 @@ impl Honeypots {
         dialled
     }
 
-    /// Panics if anyone came.
+    /// Panics if there was a connection.
     pub fn assert_untouched(&self) {
         assert_eq!(self.dialled(), [], "forbidden addresses were dialled");
     }

@@ -1,11 +1,11 @@
-//! The promises between the tables that hold after every test that kills or cuts something.
+//! The invariants between the tables, which hold after every crash.
 
 use std::path::Path;
 
 use media_migrations::integrity;
 
-/// Panics if promises between the tables do not hold: a project's usage that is not the sum of its blobs, a
-/// media without a blob, a live blob without a media.
+/// Panics if an invariant is violated: the usage of a project differs from the sum of its blobs, a media has
+/// no blob, or a live blob has no media.
 pub async fn assert_whole(database_url: &str) {
     let database = sea_orm::Database::connect(database_url).await.unwrap();
     let violations = integrity::find_violations(&database).await.unwrap();
@@ -13,7 +13,7 @@ pub async fn assert_whole(database_url: &str) {
     assert!(violations.is_empty(), "{violations:?}");
 }
 
-/// The same for an SQLite file.
+/// Does the same for an SQLite file.
 pub async fn assert_file_whole(path: &Path) {
     assert_whole(&format!("sqlite://{}", path.display())).await;
 }

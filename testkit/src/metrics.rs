@@ -1,14 +1,14 @@
-//! What `/metrics` says.
+//! The metrics of a program.
 
 use std::{collections::BTreeMap, fmt};
 
-/// The metrics of a program, at one time.
+/// A snapshot of `/metrics`.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    /// Reads the format of OpenMetrics, as far as this service writes it: no label has a quote or a
-    /// comma in it.
+    /// Parses OpenMetrics text, restricted to what this service writes: no label value contains a quote or a
+    /// comma.
     pub fn read(exposition: &str) -> Self {
         let mut lines = exposition.lines().collect::<Vec<_>>();
         assert_eq!(lines.pop(), Some("# EOF"), "{exposition}");
@@ -16,7 +16,7 @@ impl Metrics {
         Self(metrics.map(read_line).collect())
     }
 
-    /// The figure with a name and these labels, in any order.
+    /// Returns the sample with this name and these labels, which may be in any order.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = labels
             .iter()
@@ -24,7 +24,7 @@ impl Metrics {
         self.0.get(&key(name, labels.collect())).copied()
     }
 
-    /// The sum of the metrics with a name, whatever their labels.
+    /// Returns the sum of all samples with a name.
     pub fn sum(&self, name: &str) -> f64 {
         self.0
             .iter()
@@ -33,7 +33,7 @@ impl Metrics {
             .sum()
     }
 
-    /// The names, each once.
+    /// Returns the names of all samples, each once.
     pub fn names(&self) -> Vec<String> {
         let names = self.0.keys().filter_map(|key| key.split('{').next());
         let mut names: Vec<String> = names.map(ToOwned::to_owned).collect();
@@ -51,7 +51,7 @@ impl fmt::Display for Metrics {
 }
 
 fn read_line(line: &str) -> (String, f64) {
-    let (series, value) = line.rsplit_once(' ').expect("a figure has a value");
+    let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
     let value = value.parse().expect("a value is a number");
     match series.split_once('{') {
         Some((name, labels)) => {

@@ -13,23 +13,22 @@ use crate::{
     tempdir, wait_until,
 };
 
-/// A running nginx that serves a directory of its own.
+/// A running nginx that serves a directory.
 pub struct Nginx {
-    // Ends before its data goes.
+    // Dropped before the directory is removed.
     process: Option<Supervised>,
     port: u16,
     directory: TempDir,
 }
 
 impl Nginx {
-    /// Starts nginx. `/…` serves files at full speed, `/slow/…` the same at 4 MB/s,
-    /// `/limited/…` at 4 MB/s for each connection and in parts, `/alone/…` the same but to
-    /// one connection alone (503 to others), and `/named/…` with a
-    /// `Content-Disposition`.
+    /// Starts nginx. It serves each file below `/` at full speed, below `/slow/` at 4 MB/s without ranges,
+    /// below `/limited/` at 4 MB/s per connection with ranges, below `/alone/` the same but to one connection
+    /// at a time (others get 503), and below `/named/` with a `Content-Disposition`.
     pub async fn start() -> Self {
         let directory = tempdir::create();
         std::fs::create_dir(directory.path().join("files")).unwrap();
-        // nginx's workers run as another user when it is started by root.
+        // If root starts nginx, its workers run as another user.
         let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
         std::fs::set_permissions(directory.path(), open).unwrap();
         let port = free_port();
@@ -44,7 +43,7 @@ impl Nginx {
         nginx
     }
 
-    /// Starts it after a stop.
+    /// Starts nginx again after [`Nginx::stop`].
     pub async fn start_again(&mut self) {
         let configuration = self.directory.path().join("nginx.conf");
         let arguments = [
@@ -62,27 +61,25 @@ impl Nginx {
         .await;
     }
 
-    /// Ends it, transfers under way included.
+    /// Stops nginx and cuts running transfers.
     pub fn stop(&mut self) {
         self.process = None;
     }
 
-    /// Its process. Panics while it is stopped.
+    /// Returns the process id. Panics if nginx is stopped.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("nginx runs").pid()
     }
 
-    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
-    /// Where a file that is served lies.
+    /// Returns the path of a served file.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join("files").join(name)
     }
 
-    /// Adds a file.
     pub fn add(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).unwrap();
     }

@@ -11,20 +11,22 @@ use crate::{
     tempdir,
 };
 
-/// Connections to each database: fewer than clients have, so that transactions of one client change between them.
+/// The number of connections to each database: fewer than clients have, so that the transactions of one
+/// client run on different connections.
 const POOL_SIZE: u32 = 4;
+/// The longest time until PgBouncer accepts connections.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running PgBouncer.
 pub struct PgBouncer {
-    // Ends before its data goes.
+    // Dropped before the directory is removed.
     _process: Supervised,
     port: u16,
     _directory: TempDir,
 }
 
 impl PgBouncer {
-    /// Starts one that gives each transaction a connection to the server, whichever is free.
+    /// Starts a PgBouncer that assigns a server connection for each transaction.
     pub fn start(server: &Postgres) -> Self {
         let directory = tempdir::create();
         let port = free_port();
@@ -44,7 +46,7 @@ impl PgBouncer {
              server_round_robin = 1\n",
             server = server.port()
         );
-        // `any` logs in as one user, whatever name the client gives.
+        // `any` logs in as this user, whatever name the client gives.
         let text = text.replace("port=", "user=postgres port=");
         std::fs::write(&configuration, text).unwrap();
         let program = "/usr/sbin/pgbouncer";
@@ -78,7 +80,7 @@ impl PgBouncer {
         }
     }
 
-    /// For `DATABASE_URL`.
+    /// Returns the value for `DATABASE_URL`.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }

@@ -1,4 +1,4 @@
-//! A PostgreSQL server with data of its own.
+//! A PostgreSQL server with a data directory of its own.
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -15,7 +15,7 @@ use crate::{
     tempdir,
 };
 
-/// A PostgreSQL server with data of its own, which can be stopped and started again.
+/// A PostgreSQL server, which can be stopped and started again with the same data.
 pub struct Postgres {
     port: u16,
     programs: PathBuf,
@@ -25,7 +25,7 @@ pub struct Postgres {
     _data: TempDir,
 }
 
-/// Becomes the user `postgres` if the tests run as root, which the server refuses.
+/// The arguments of `setpriv` that switch to the user `postgres`; the server refuses to run as root.
 pub(crate) const AS_POSTGRES: [&str; 4] = [
     "--reuid=postgres",
     "--regid=postgres",
@@ -34,13 +34,12 @@ pub(crate) const AS_POSTGRES: [&str; 4] = [
 ];
 
 impl Postgres {
-    /// Starts it, with no database but its own. What is tested is the service, not the disk: nothing
-    /// waits for that.
+    /// Starts a server without fsync.
     pub fn start() -> Self {
         Self::start_as(false)
     }
 
-    /// Starts one that is as durable as in production.
+    /// Starts a server that is as durable as in production.
     pub fn start_durable() -> Self {
         Self::start_as(true)
     }
@@ -56,7 +55,7 @@ impl Postgres {
         server
     }
 
-    /// Starts a standby that follows a server.
+    /// Starts a standby that replicates a server.
     pub fn start_standby_of(primary: &Self) -> Self {
         let mut standby = Self::new(primary.durable);
         let port = primary.port.to_string();
@@ -69,7 +68,7 @@ impl Postgres {
             &port,
             "-U",
             "postgres",
-            // Writes what a standby needs to follow.
+            // Writes the configuration of a standby.
             "-R",
             "--checkpoint=fast",
             "--no-sync",
@@ -79,12 +78,12 @@ impl Postgres {
         standby
     }
 
-    /// A server whose data directory is empty.
+    /// Prepares a server with an empty data directory.
     fn new(durable: bool) -> Self {
         let data = tempdir::create();
         let directory = data.path().join("data");
         std::fs::create_dir(&directory).unwrap();
-        // It refuses a directory that others can read.
+        // PostgreSQL refuses a directory that others can read.
         let private = <std::fs::Permissions as PermissionsExt>::from_mode(0o700);
         std::fs::set_permissions(&directory, private).unwrap();
         if is_root() {
@@ -102,7 +101,7 @@ impl Postgres {
         }
     }
 
-    /// Runs one of PostgreSQL's programs, as its user.
+    /// Runs one of PostgreSQL's programs as its user.
     fn run_program(&self, program: &str, arguments: &[&str]) {
         let program = self.programs.join(program);
         if is_root() {
@@ -113,12 +112,12 @@ impl Postgres {
         }
     }
 
-    /// Makes a standby a primary.
+    /// Promotes a standby to primary.
     pub fn promote(&self) {
         self.run_program("pg_ctl", &["promote", "-w", "-D", &self.directory]);
     }
 
-    /// Starts it after a stop, with what it held.
+    /// Starts the server again after [`Postgres::stop`], with its data.
     pub fn start_again(&mut self) {
         let program = self.programs.join("postgres");
         self.process = Some(start_postgres(
@@ -130,7 +129,7 @@ impl Postgres {
         self.wait();
     }
 
-    /// Ends it: connections are cut off at once, as when a machine is restarted.
+    /// Stops the server and cuts all connections, as in a restart of the machine.
     pub fn stop(&mut self) {
         self.process = None;
     }
@@ -150,7 +149,7 @@ impl Postgres {
         }
     }
 
-    /// Makes a user who may do all and needs a password over the network; gives one that is there another.
+    /// Creates a superuser who needs a password over the network, or changes the password of an existing one.
     pub fn require_password(&self, user: &str, password: &str) {
         self.run_sql(&format!(
             "DO $$ BEGIN CREATE ROLE {user} SUPERUSER LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -165,7 +164,7 @@ impl Postgres {
         self.run_sql("SELECT pg_reload_conf()");
     }
 
-    /// Ends all connections but its own.
+    /// Terminates all connections except the one that does so.
     pub fn cut_connections(&self) {
         self.run_sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
@@ -177,7 +176,7 @@ impl Postgres {
         run(Command::new(self.programs.join("psql")).args(["-q", &url, "-c", sql]));
     }
 
-    /// For `DATABASE_URL`, as a user with a password.
+    /// Returns the value for `DATABASE_URL` of a user with a password.
     pub fn url_of(&self, user: &str, password: &str) -> String {
         format!(
             "postgres://{user}:{password}@127.0.0.1:{}/postgres",
@@ -185,12 +184,11 @@ impl Postgres {
         )
     }
 
-    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// For `DATABASE_URL`.
+    /// Returns the value for `DATABASE_URL`.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
@@ -234,7 +232,7 @@ fn start_postgres(program: &Path, data: &str, port: u16, durable: bool) -> Super
     .start()
 }
 
-/// The programs of the newest PostgreSQL that is installed, where Debian puts them.
+/// Returns the directory of the programs of the newest installed PostgreSQL, as Debian installs them.
 fn newest_postgres() -> PathBuf {
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .expect("PostgreSQL is missing; `make install` installs it")

@@ -1,4 +1,4 @@
-//! Servers that end with the tests, however those end.
+//! Servers that end with the test process, however that ends.
 
 use std::{
     fs::File,
@@ -8,17 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A server under a shell that ends it as soon as the test's end of a pipe is closed, which even
-/// `kill -9` of the test does.
+/// A server under a shell that ends it when the test's end of a pipe is closed, which happens even if the
+/// test is killed.
 #[derive(Debug)]
 pub struct Supervised {
     shell: Child,
     pid: u32,
 }
 
-/// Starts the server, says its process id, waits for the pipe to close, then ends the server: a frozen
-/// one is woken, so that it can end, and one that does not is killed, as there may be no test left that
-/// would do it.
+/// Starts the server, prints its process id, waits until the pipe is closed, and ends the server. A frozen
+/// server is resumed so that it can end; one that does not end is killed, as no test may be left to do so.
 const SUPERVISOR: &str = r#"
 exec 3>&1 1>&2
 "$@" < /dev/null 3>&- & server=$!
@@ -36,10 +35,10 @@ kill -KILL "$server" 2>/dev/null
 wait "$server"
 "#;
 
-/// How long a server may take to end when it is asked to.
+/// The longest time from the signal to the end of a server.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// How to start a server.
+/// The way to start a server.
 #[derive(Debug)]
 pub struct Launch {
     program: PathBuf,
@@ -52,7 +51,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A program, its output dropped, ended by SIGTERM.
+    /// Prepares a program whose output is dropped and which SIGTERM ends.
     pub fn new(program: impl AsRef<Path>, arguments: &[&str]) -> Self {
         Self {
             program: program.as_ref().into(),
@@ -65,18 +64,17 @@ impl Launch {
         }
     }
 
-    /// Sets a variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Hands down nothing of this process's environment but `PATH`.
+    /// Removes all variables of this process from the environment except `PATH`.
     pub fn bare(self) -> Self {
         Self { bare: true, ..self }
     }
 
-    /// Where it runs.
+    /// Sets the working directory.
     pub fn directory(self, directory: &Path) -> Self {
         Self {
             directory: Some(directory.into()),
@@ -84,7 +82,7 @@ impl Launch {
         }
     }
 
-    /// Appends its output to a file.
+    /// Appends the output to a file.
     pub fn log(self, path: &Path) -> Self {
         Self {
             log: Some(path.into()),
@@ -92,12 +90,11 @@ impl Launch {
         }
     }
 
-    /// The signal that ends it, such as `-INT`.
+    /// Sets the signal that ends the program, such as `-INT`.
     pub fn ended_by(self, stop: &'static str) -> Self {
         Self { stop, ..self }
     }
 
-    /// Starts it.
     pub fn start(self) -> Supervised {
         assert!(
             self.program.exists(),
@@ -142,21 +139,19 @@ impl Launch {
 }
 
 impl Supervised {
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Sends it a signal, such as `-KILL`.
+    /// Sends a signal, such as `-KILL`.
     pub fn signal(&self, signal: &str) {
-        // Fails where the process has ended: then it needs no signal.
+        // Fails if the process has ended, when it needs no signal.
         let _ = Command::new("kill")
             .args([signal, &self.pid.to_string()])
             .stderr(Stdio::null())
             .status();
     }
 
-    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         // Until the shell waits for it, an ended process is a zombie.
         match std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
@@ -167,12 +162,12 @@ impl Supervised {
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends the signal that ends the program, and waits until it has ended.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// Ends it without warning, and waits until it has.
+    /// Sends SIGKILL and waits until the program has ended.
     pub fn kill(self) {
         self.signal("-KILL");
     }

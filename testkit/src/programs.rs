@@ -1,4 +1,4 @@
-//! The programs as they are built now.
+//! The programs of this workspace.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,8 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
-/// The path of a program of this workspace, built first if it is not up to date, in the profile of
-/// the caller; or as it lies in `$TESTKIT_PROGRAMS`, if that is set.
+/// Returns the path of a program. It is built first if it is not up to date, in the profile of the caller; if
+/// `$TESTKIT_PROGRAMS` names a directory, the program there is used as it is.
 pub fn path(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let directory = PROGRAMS.get_or_init(|| {
@@ -17,7 +17,7 @@ pub fn path(name: &str) -> PathBuf {
     directory.join(name)
 }
 
-/// Builds all programs; says where they are.
+/// Builds all programs and returns their directory.
 fn build() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     // target/<profile>/<program>, or target/<profile>/deps/<test>.
@@ -32,7 +32,7 @@ fn build() -> PathBuf {
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo tells the tests about their own package would make build scripts run again.
+    // The variables that cargo sets for the tests of this package would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let about_package = [

@@ -1,4 +1,4 @@
-//! A Redis server with data of its own.
+//! A Redis server with a data directory of its own.
 
 use std::{process::Command, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::{
     tempdir, wait_until,
 };
 
-/// A Redis that can be stopped and started again on the same port.
+/// A Redis server, which can be stopped and started again on the same port.
 pub struct Redis {
-    // Ends before its data goes.
+    // Dropped before the directory is removed.
     process: Option<Supervised>,
     port: u16,
     directory: TempDir,
@@ -20,12 +20,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts it, empty.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// Starts it with more options.
+    /// Starts a server with additional options.
     pub async fn start_with(options: &[&str]) -> Self {
         let mut redis = Self {
             port: free_port(),
@@ -37,17 +36,16 @@ impl Redis {
         redis
     }
 
-    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// For `REDIS_URL`.
+    /// Returns the value for `REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it after a stop; what it held is gone.
+    /// Starts the server again after [`Redis::kill`]; its data is lost.
     pub async fn start_again(&mut self) {
         let port = self.port.to_string();
         let directory = self.directory.path().to_str().unwrap();
@@ -70,14 +68,14 @@ impl Redis {
         .await;
     }
 
-    /// Ends it without warning.
+    /// Sends SIGKILL and waits until the server has ended.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill();
         }
     }
 
-    /// Its answer to a command, as `redis-cli` prints it; none if it does not answer.
+    /// Returns the reply to a command, as `redis-cli` prints it, or `None` if there is none.
     pub fn ask(&self, command: &[&str]) -> Option<String> {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
@@ -88,7 +86,7 @@ impl Redis {
         output.status.success().then_some(answer)
     }
 
-    /// The bytes that its data takes.
+    /// Returns the memory that the data uses, in bytes.
     pub fn memory(&self) -> u64 {
         let info = self.ask(&["INFO", "memory"]).expect("Redis answers");
         info.lines()
@@ -97,7 +95,7 @@ impl Redis {
             .expect("a figure")
     }
 
-    /// How many commands it has done, those of this question included.
+    /// Returns the number of commands processed, including the one that asks for it.
     pub fn commands_done(&self) -> u64 {
         let info = self.ask(&["INFO", "stats"]).expect("Redis answers");
         info.lines()

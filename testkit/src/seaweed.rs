@@ -19,23 +19,21 @@ use crate::{
     tempdir, wait_until,
 };
 
-/// The bucket that every server has.
+/// The bucket of every server.
 pub const BUCKET: &str = "media";
-/// Who may use it.
 pub const ACCESS_KEY: &str = "testkey";
-/// With this secret.
 pub const SECRET_KEY: &str = "testsecret";
 
-/// A SeaweedFS that can be stopped and started again with the same data.
+/// A SeaweedFS server, which can be stopped and started again with the same data.
 pub struct Seaweed {
-    // Ends before its data goes.
+    // Dropped before the directory is removed.
     process: Option<Supervised>,
     ports: [u16; 5],
     directory: TempDir,
 }
 
 impl Seaweed {
-    /// Starts it, with an empty bucket.
+    /// Starts a server with an empty bucket.
     pub async fn start() -> Self {
         let mut seaweed = Self {
             ports: [(); 5].map(|()| port_with_twin()),
@@ -46,12 +44,12 @@ impl Seaweed {
         seaweed
     }
 
-    /// Where S3 is.
+    /// Returns the URL of the S3 endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports[0])
     }
 
-    /// The variables by which the AWS SDK finds it.
+    /// Returns the variables by which the AWS SDK finds the server.
     pub fn variables(&self) -> [(&'static str, String); 4] {
         [
             ("AWS_ENDPOINT_URL_S3", self.endpoint()),
@@ -61,7 +59,7 @@ impl Seaweed {
         ]
     }
 
-    /// Starts it after a stop, with what it held.
+    /// Starts the server again after [`Seaweed::stop`], with its data.
     pub async fn start_again(&mut self) {
         let [s3, master, volume, filer, admin] = self.ports;
         let flags = [
@@ -93,19 +91,19 @@ impl Seaweed {
         );
         let client = self.client();
         wait_until("SeaweedFS serves", Duration::from_mins(1), async || {
-            // It answers before it has made its bucket.
+            // The server accepts requests before it has created the bucket.
             let listed = client.list_objects_v2().bucket(BUCKET).max_keys(1);
             listed.send().await.ok()
         })
         .await;
     }
 
-    /// A client of its own, whatever the environment says.
+    /// Returns a client that ignores the environment.
     pub fn client(&self) -> Client {
         Self::client_at(&self.endpoint())
     }
 
-    /// A client of a proxy in front of a server. It adds no checksums by itself.
+    /// Returns a client of an endpoint, such as a proxy in front of a server. It adds no checksums.
     pub fn client_at(endpoint: &str) -> Client {
         let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "testkit");
         let configuration = aws_sdk_s3::Config::builder()
@@ -120,7 +118,7 @@ impl Seaweed {
         Client::from_conf(configuration)
     }
 
-    /// The keys of all objects below a prefix, with their sizes.
+    /// Returns the keys of all objects with a prefix, and their sizes in bytes.
     pub async fn objects(&self, prefix: &str) -> Vec<(String, u64)> {
         let mut pages = self
             .client()
@@ -139,14 +137,13 @@ impl Seaweed {
         objects
     }
 
-    /// The bytes of an object.
     pub async fn object(&self, key: &str) -> Vec<u8> {
         let object = self.client().get_object().bucket(BUCKET).key(key);
         let body = object.send().await.unwrap().body;
         body.collect().await.unwrap().to_vec()
     }
 
-    /// The keys of all uploads below a prefix that were begun and neither completed nor aborted.
+    /// Returns the keys of all multipart uploads with a prefix that are neither completed nor aborted.
     pub async fn open_uploads(&self, prefix: &str) -> Vec<String> {
         let page = self
             .client()
@@ -162,7 +159,7 @@ impl Seaweed {
             .collect()
     }
 
-    /// Forgets the uploads below a prefix that were begun and not completed.
+    /// Aborts all multipart uploads with a prefix.
     pub async fn abort_uploads(&self, prefix: &str) {
         let client = self.client();
         let listed = client
@@ -181,14 +178,14 @@ impl Seaweed {
         }
     }
 
-    /// The keys of whatever is below a prefix: objects, and uploads under way.
+    /// Returns the keys of all objects and multipart uploads with a prefix.
     pub async fn leftovers(&self, prefix: &str) -> Vec<String> {
         let objects = self.objects(prefix).await.into_iter().map(|(key, _)| key);
         let uploads = self.open_uploads(prefix).await;
         objects.chain(uploads).collect()
     }
 
-    /// Gives the disk back what was deleted, which it does by itself only now and then.
+    /// Frees the disk space of deleted objects, which the server does rarely by itself.
     pub async fn vacuum(&self) {
         let master = format!("http://127.0.0.1:{}", self.ports[1]);
         let asked = http_client().get(format!("{master}/vol/vacuum?garbageThreshold=0.01"));
@@ -196,7 +193,7 @@ impl Seaweed {
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits until the server has ended.
     pub fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.stop();
@@ -204,7 +201,7 @@ impl Seaweed {
     }
 }
 
-/// The server that all tests of this process share; each takes a prefix of its own.
+/// Returns the server that all tests of this process share; each uses a prefix of its own.
 pub async fn shared() -> &'static Seaweed {
     static SERVER: OnceLock<Seaweed> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::const_new(());
@@ -215,7 +212,7 @@ pub async fn shared() -> &'static Seaweed {
     SERVER.get().expect("just started")
 }
 
-/// A free port whose twin is free, too: each part also listens 10,000 higher, for the others.
+/// Returns a free port whose gRPC port, which is 10,000 higher, is free as well.
 fn port_with_twin() -> u16 {
     const DISTANCE: u16 = 10_000;
     let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
@@ -227,7 +224,7 @@ fn port_with_twin() -> u16 {
     }
 }
 
-/// Where `make install` puts it.
+/// Returns the path where `make install` puts the program.
 fn program() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients/python/bin/weed")
 }

@@ -1,4 +1,4 @@
-//! The program as a user would start it.
+//! The program `media`, as a user starts it.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,12 +18,12 @@ use crate::{http_client, tempdir, wait_until};
 /// The time of a job that stays scheduled for as long as a test runs.
 pub const FAR_FUTURE: &str = "2100-01-01T00:00:00Z";
 
-/// How long a job of a test may take.
+/// The longest time that a job of a test may take.
 const JOB_LIMIT: Duration = Duration::from_mins(1);
 /// The longest wait for a number of files in storage; the collector runs every five seconds.
 const COLLECT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where a service keeps its data, and how it is configured.
+/// A data directory and the configuration of a service.
 pub struct Installation {
     program: PathBuf,
     directory: Arc<TempDir>,
@@ -31,18 +31,16 @@ pub struct Installation {
     logging: bool,
 }
 
-/// A running service.
 pub struct Service {
     child: Child,
     base: String,
-    /// Its data stays for as long as it runs, whatever becomes of the installation.
+    /// Keeps the data while the service runs, even if the installation is dropped.
     _directory: Arc<TempDir>,
-    /// Talks to it.
     pub http: Client,
 }
 
 impl Installation {
-    /// A new data directory for `program`, whose imports may reach this machine.
+    /// Creates a data directory for `program`, whose imports may reach loopback.
     pub fn new(program: &str) -> Self {
         let installation = Self {
             program: PathBuf::from(program),
@@ -60,14 +58,14 @@ impl Installation {
         self
     }
 
-    /// Keeps what the service logs, for [`Installation::log`].
+    /// Writes the log to a file, for [`Installation::log`].
     #[must_use]
     pub fn logging(self) -> Self {
         let logging = true;
         Self { logging, ..self }
     }
 
-    /// All that services have logged so far.
+    /// Returns everything that the services of this installation have logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap()
     }
@@ -86,12 +84,12 @@ impl Installation {
         }
     }
 
-    /// The directory that it runs in; its data is below, in `data`.
+    /// Returns the working directory; the data is in `data` below.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// A command of the program, with nothing of this process's environment.
+    /// Returns a command of the program, without the environment of this process.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -104,7 +102,7 @@ impl Installation {
         command
     }
 
-    /// The database of the service.
+    /// Returns the path of the SQLite database.
     pub fn database(&self) -> PathBuf {
         self.directory.path().join("data/media.db")
     }
@@ -117,7 +115,7 @@ impl Installation {
     /// Starts the service at an address and waits until it is ready.
     pub async fn serve_at(&self, address: &str) -> Service {
         let lock = self.directory.path().join("data/media.db.lock");
-        // What a killed service has left there is no news.
+        // A killed service leaves its address in this file.
         let _ = std::fs::remove_file(&lock);
         let mut child = self
             .command(&["serve", "--listen", address])
@@ -146,7 +144,7 @@ impl Installation {
         service
     }
 
-    /// All files in storage, partial ones too.
+    /// Returns all files in storage, partial ones included.
     pub fn stored_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut directories = vec![self.directory.path().join("data/blobs")];
@@ -174,23 +172,22 @@ impl Installation {
 }
 
 impl Service {
-    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Asks for a path.
+    /// Requests a path.
     pub async fn get(&self, path: &str) -> Response {
         self.http.get(self.url(path)).send().await.unwrap()
     }
 
-    /// Posts a document, whatever it is.
+    /// Posts a document.
     pub async fn post(&self, path: &str, document: &Value) -> Response {
         let request = self.http.post(self.url(path)).json(document);
         request.send().await.unwrap()
     }
 
-    /// Enters an import with these arguments, and attributes beside them.
+    /// Creates an import with these arguments and further attributes, and returns the job.
     pub async fn enter(&self, arguments: &Value, attributes: Value) -> Value {
         let answer = self.post("/jobs", &import(arguments, attributes)).await;
         let status = answer.status();
@@ -199,13 +196,13 @@ impl Service {
         document["data"].clone()
     }
 
-    /// The job, as it is now.
+    /// Returns a job in its current state.
     pub async fn job(&self, id: &str) -> Value {
         let document: Value = self.get(&format!("/jobs/{id}")).await.json().await.unwrap();
         document["data"].clone()
     }
 
-    /// Waits until the job is in one of these statuses.
+    /// Waits until a job has one of these statuses and returns it.
     pub async fn wait_for(&self, id: &str, statuses: &[&str]) -> Value {
         wait_until(&format!("the job is {statuses:?}"), JOB_LIMIT, async || {
             let job = self.job(id).await;
@@ -230,7 +227,7 @@ impl Service {
         self.post(&path, &signal_document(signal)).await
     }
 
-    /// Imports without retries and waits for the end.
+    /// Imports without retries, waits for the end, and returns the job.
     pub async fn import(&self, url: &str, resource: &str, key: Option<&str>) -> Value {
         let arguments = json!({ "url": url, "resource": resource, "key": key });
         let job = self.enter(&arguments, json!({ "max_retries": 0 })).await;
@@ -239,19 +236,19 @@ impl Service {
             .await
     }
 
-    /// The record of a media.
+    /// Returns the attributes of a media.
     pub async fn media(&self, path: &str) -> Value {
         let answer = self.get(&format!("/medias/info/{path}")).await;
         assert_eq!(answer.status(), StatusCode::OK);
         answer.json::<Value>().await.unwrap()["data"]["attributes"].clone()
     }
 
-    /// The most memory that the process ever held, in bytes.
+    /// Returns the peak memory of the process, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.memory("VmHWM:")
     }
 
-    /// The memory that the process holds, in bytes.
+    /// Returns the current memory of the process, in bytes.
     pub fn memory_now(&self) -> u64 {
         self.memory("VmRSS:")
     }
@@ -263,17 +260,16 @@ impl Service {
         kibibytes * 1024
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the service runs")
     }
 
-    /// Ends it without warning.
+    /// Sends SIGKILL and waits until the service has ended.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits until the service has ended.
     pub async fn stop(mut self) -> std::process::ExitStatus {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
@@ -285,7 +281,7 @@ impl Service {
     }
 }
 
-/// A document that asks for an import.
+/// Returns a document that requests an import.
 pub fn import(arguments: &Value, attributes: Value) -> Value {
     let mut all = json!({ "job_class": "media:import", "arguments": arguments });
     if let (Some(all), Value::Object(more)) = (all.as_object_mut(), attributes) {
@@ -304,7 +300,7 @@ pub fn change_document(job: &str, attributes: &Value) -> Value {
     json!({ "data": { "type": "media:jobs", "id": job, "attributes": attributes } })
 }
 
-/// A name that no other test uses.
+/// Returns a name that no other test uses.
 pub fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", Uuid::now_v7())
 }

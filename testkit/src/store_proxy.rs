@@ -1,4 +1,4 @@
-//! Object stores as they are: a proxy in front of SeaweedFS that does what one of them does.
+//! A proxy in front of SeaweedFS that imitates the deviations of other object stores from S3.
 
 use std::{
     collections::HashMap,
@@ -33,32 +33,31 @@ use crate::{
     seaweed::{BUCKET, Seaweed},
 };
 
-/// What entity tags begin with that are no MD5.
-const OPAQUE: &str = "opaque-";
-/// How long a connection stays open after a write, with a store that closes idle ones at once.
-const IDLE: Duration = Duration::from_millis(30);
+/// The prefix of entity tags that are no MD5.
+const OPAQUE_TAG_PREFIX: &str = "opaque-";
+/// The time from a write to the disconnect by a store that closes idle connections.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(30);
 
-/// A difference from S3.
+/// A deviation from S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quirk {
-    /// Headers of checksums that S3 did not have from its beginning are refused by this status and code: 400
-    /// `InvalidArgument` (Backblaze B2), 501 `NotImplemented` (older Cloudflare R2).
+    /// Refuses newer checksum headers with this status and code: 400 `InvalidArgument` (Backblaze B2), 501
+    /// `NotImplemented` (older Cloudflare R2).
     NoChecksums(u16, &'static str),
-    /// `ListMultipartUploads` is not implemented.
+    /// Does not implement `ListMultipartUploads`.
     NoListMultipartUploads,
-    /// `ListParts` is not implemented.
+    /// Does not implement `ListParts`.
     NoListParts,
-    /// Entity tags are no MD5 (encrypted buckets, erasure-coded stores).
+    /// Returns entity tags that are no MD5 (encrypted buckets, erasure-coded stores).
     OpaqueTags,
-    /// All parts of an object but the last must be of one size (Cloudflare R2).
+    /// Requires one size for all parts of an object except the last (Cloudflare R2).
     PartsOfOneSize,
-    /// Every third request is told to slow down.
+    /// Answers every third request with `SlowDown`.
     SlowDown,
-    /// Connections are closed as soon as they are idle, without a word.
+    /// Closes connections as soon as they are idle.
     ClosesIdleConnections,
 }
 
-/// A running proxy.
 pub struct StoreProxy {
     address: SocketAddr,
     state: Arc<State>,
@@ -71,7 +70,7 @@ struct State {
     http: reqwest::Client,
     requests: AtomicUsize,
     refused: AtomicUsize,
-    /// The sizes of the parts of each upload, by their numbers.
+    /// The sizes of the parts of each upload, by upload id and part number.
     parts: Mutex<HashMap<String, HashMap<u32, usize>>>,
 }
 
@@ -96,12 +95,11 @@ impl StoreProxy {
         }
     }
 
-    /// Where it is.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How many requests it has refused.
+    /// Returns the number of refused requests.
     pub fn refused(&self) -> usize {
         self.state.refused.load(Ordering::Relaxed)
     }
@@ -124,7 +122,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
             let answer = service_fn(move |request| {
                 let (state, told) = (Arc::clone(&state), Arc::clone(&told));
                 async move {
-                    // Bytes that break off are for the caller to ask for again; requests that write are repeated.
+                    // A caller continues an interrupted read by itself; requests that write are repeated.
                     let is_read = request.method() == Method::GET;
                     let answer = state.answer(request).await;
                     if !is_read {
@@ -139,7 +137,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
                     std::future::pending::<()>().await;
                 }
                 answered.notified().await;
-                sleep(IDLE).await;
+                sleep(IDLE_TIMEOUT).await;
             };
             tokio::select! {
                 _ = serve => {}
@@ -173,7 +171,7 @@ impl State {
             headers.remove(name);
         }
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        // With the Host of the proxy, which is part of what was signed.
+        // The header Host of the proxy is forwarded, because it is part of the signature.
         let forward = self
             .http
             .request(head.method.clone(), format!("{}{path}", self.target))
@@ -228,8 +226,8 @@ impl State {
         }
     }
 
-    /// Completes an upload whose parts the client knows by opaque tags. It is a request of the proxy's own, since the
-    /// body of the client's is signed.
+    /// Completes an upload whose parts the client knows by opaque tags. The proxy signs this request itself,
+    /// because the signature of the client covers its body.
     async fn complete(&self, path: &str, upload: &str, body: &Bytes) -> Response<Full<Bytes>> {
         let text = String::from_utf8_lossy(body);
         let between = |text: &str, name: &str| {
@@ -241,7 +239,7 @@ impl State {
             let tag = between(part, "ETag").unwrap_or_default();
             let tag: String = tag.replace("&quot;", "").replace('"', "");
             CompletedPart::builder()
-                .e_tag(tag.strip_prefix(OPAQUE).expect("an opaque tag"))
+                .e_tag(tag.strip_prefix(OPAQUE_TAG_PREFIX).expect("an opaque tag"))
                 .set_checksum_crc32(between(part, "ChecksumCRC32"))
                 .set_part_number(between(part, "PartNumber").and_then(|text| text.parse().ok()))
                 .build()
@@ -274,7 +272,7 @@ impl State {
         let mut body = answer.bytes().await.unwrap_or_default();
         if self.quirk == Quirk::OpaqueTags {
             if let Some(tag) = headers.get(ETAG).and_then(|tag| tag.to_str().ok()) {
-                let tag = format!("\"{OPAQUE}{}\"", tag.trim_matches('"'));
+                let tag = format!("\"{OPAQUE_TAG_PREFIX}{}\"", tag.trim_matches('"'));
                 headers.insert(ETAG, tag.parse().unwrap());
             }
             if headers
@@ -282,8 +280,10 @@ impl State {
                 .is_some_and(|kind| kind.as_bytes().ends_with(b"xml"))
             {
                 for quote in ["&#34;", "&quot;", "\""] {
-                    let (plain, opaque) =
-                        (format!("<ETag>{quote}"), format!("<ETag>{quote}{OPAQUE}"));
+                    let (plain, opaque) = (
+                        format!("<ETag>{quote}"),
+                        format!("<ETag>{quote}{OPAQUE_TAG_PREFIX}"),
+                    );
                     body = replaced(&body, &plain, &opaque);
                 }
             }
@@ -313,7 +313,7 @@ fn replaced(body: &Bytes, from: &str, to: &str) -> Bytes {
 
 fn error(status: u16, code: &str) -> Response<Full<Bytes>> {
     let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>the proxy says so</Message></Error>"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>refused by the proxy</Message></Error>"
     );
     Response::builder()
         .status(StatusCode::from_u16(status).unwrap())

@@ -1,4 +1,4 @@
-//! An address that leads to one server and later to another, as that of a database after a failover.
+//! An address that leads to one server and later to another, as the address of a database does in a failover.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Forwards connections to a port of this machine. Connections that are open stay where they are.
+/// Forwards new connections to a port of this machine. Open connections stay with their server.
 pub struct Switch {
     address: SocketAddr,
     target: Arc<AtomicU16>,
@@ -22,7 +22,7 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// Leads to a port.
+    /// Starts with a port as the target.
     pub async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -34,7 +34,7 @@ impl Switch {
                 let port = seen.load(Ordering::Relaxed);
                 connections.spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await {
-                        // Ends with either side.
+                        // Ends when either side closes.
                         let _ = copy_bidirectional(&mut client, &mut server).await;
                     }
                 });
@@ -47,12 +47,11 @@ impl Switch {
         }
     }
 
-    /// Leads new connections to another port.
+    /// Changes the target of new connections.
     pub fn lead_to(&self, port: u16) {
         self.target.store(port, Ordering::Relaxed);
     }
 
-    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.address.port()
     }

@@ -1,5 +1,5 @@
-//! Directories of the tests that are gone when the test process is, however it ended: servers that are
-//! shared by all tests of a process are never dropped, and a store reserves a gigabyte.
+//! Temporary directories that are removed when the test process has ended, however it ended. The servers that
+//! all tests of a process share are never dropped, and an object store reserves a gigabyte.
 
 use std::{
     fs::{self, Permissions},
@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Waits for the pipe to close, then removes the directory; servers within may take a while to end.
+/// Waits until the pipe is closed, then removes the directory; servers in it may need a while to end.
 const CLEANER: &str = r#"
 read -r _
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -20,7 +20,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 "#;
 
-/// Holds the directories of this process, and the shell that removes it.
+/// The parent directory of this process and the shell that removes it.
 static BASE: LazyLock<(PathBuf, Child)> = LazyLock::new(|| {
     let base = tempfile::Builder::new()
         .prefix("media-tests-")
@@ -39,7 +39,7 @@ static BASE: LazyLock<(PathBuf, Child)> = LazyLock::new(|| {
     (base, cleaner)
 });
 
-/// A new directory, gone when it is dropped, or else when the process has ended.
+/// Creates a directory, which is removed when it is dropped, or else when the process has ended.
 pub fn create() -> TempDir {
     fs::create_dir_all(base()).unwrap();
     tempfile::tempdir_in(base()).unwrap()

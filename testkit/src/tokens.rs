@@ -1,4 +1,4 @@
-//! Tokens of the tests' own, good and forged, and a server of the keys that they are signed with.
+//! Tokens for tests, valid and forged, and a server of public keys.
 
 use std::{
     fmt::Display,
@@ -24,9 +24,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A key for tests and for nothing else: ring makes none of its type.
+/// A key for tests only; ring cannot generate RSA keys.
 const RSA_KEY: &[u8] = include_bytes!("../keys/rsa.der");
-/// The public half of the RSA key, as programs keep such a half in files.
+/// The public RSA key in PEM, as programs keep it in files.
 pub const RSA_PUBLIC_PEM: &str = include_str!("../keys/rsa.pub.pem");
 
 /// The secret that tokens are signed with in tests.
@@ -34,7 +34,7 @@ pub const SECRET: &str = "a secret that only the tests know";
 /// The key that links are signed with in tests.
 pub const SIGNING_KEY: &str = "a key that signs the tests' links";
 
-/// A key that tokens are signed with, and its name.
+/// A key that signs tokens, with its id.
 pub struct TokenKey {
     id: String,
     pair: Pair,
@@ -47,28 +47,27 @@ enum Pair {
 }
 
 impl TokenKey {
-    /// The RSA key of the tests.
+    /// Returns the RSA key of the tests.
     pub fn rsa(id: &str) -> Self {
         let pair = Pair::Rsa(Box::new(RsaKeyPair::from_der(RSA_KEY).unwrap()));
         let id = id.to_owned();
         Self { id, pair }
     }
 
-    /// A new key on P-256.
+    /// Generates a key on P-256.
     pub fn es256(id: &str) -> Self {
         let pair = curve(&ECDSA_P256_SHA256_FIXED_SIGNING);
         let (id, pair) = (id.to_owned(), Pair::Curve(pair, "ES256", "P-256"));
         Self { id, pair }
     }
 
-    /// A new key on P-384.
+    /// Generates a key on P-384.
     pub fn es384(id: &str) -> Self {
         let pair = curve(&ECDSA_P384_SHA384_FIXED_SIGNING);
         let (id, pair) = (id.to_owned(), Pair::Curve(pair, "ES384", "P-384"));
         Self { id, pair }
     }
 
-    /// A new Ed25519 key.
     pub fn ed25519(id: &str) -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let pair = Pair::Edwards(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap());
@@ -76,7 +75,6 @@ impl TokenKey {
         Self { id, pair }
     }
 
-    /// What it is used with.
     pub fn algorithm(&self) -> &'static str {
         match &self.pair {
             Pair::Rsa(_) => "RS256",
@@ -85,7 +83,7 @@ impl TokenKey {
         }
     }
 
-    /// Its public half, as a JSON Web Key.
+    /// Returns the public key as a JSON Web Key.
     pub fn jwk(&self) -> Value {
         match &self.pair {
             Pair::Rsa(pair) => {
@@ -106,13 +104,14 @@ impl TokenKey {
         }
     }
 
-    /// A token with these claims.
+    /// Returns a token with these claims.
     pub fn token(&self, claims: &Value) -> String {
         let header = json!({ "typ": "JWT", "alg": self.algorithm(), "kid": self.id });
         self.token_with(&header, claims)
     }
 
-    /// A token with any header; `PS256` is signed as such, everything else as the key does.
+    /// Returns a token with any header. `PS256` is signed as such, everything else with the algorithm of the
+    /// key.
     pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         token(header, claims, |message| self.sign(header, message))
     }
@@ -142,7 +141,7 @@ fn curve(algorithm: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
     EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).unwrap()
 }
 
-/// Claims of a user that are good for an hour.
+/// Returns the claims of a user, valid for an hour.
 pub fn claims(subject: &str) -> Value {
     json!({ "sub": subject, "exp": seconds_from_now(3600) })
 }
@@ -168,13 +167,13 @@ pub fn project_token(subject: &str, project: &str) -> String {
     )
 }
 
-/// A time as tokens say it.
+/// Returns a time as in the claims `exp` and `nbf`.
 pub fn seconds_from_now(seconds: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(now.as_secs()).unwrap() + seconds
 }
 
-/// A token that is signed with a secret.
+/// Returns an HS256 token.
 pub fn secret_token(secret: &str, claims: &Value) -> String {
     hs256_token(
         secret.as_bytes(),
@@ -183,7 +182,7 @@ pub fn secret_token(secret: &str, claims: &Value) -> String {
     )
 }
 
-/// A token with any header that is signed as HS256 does.
+/// Returns a token with any header, signed with HS256.
 pub fn hs256_token(secret: &[u8], header: &impl Display, claims: &impl Display) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     token(header, claims, |message| {
@@ -191,7 +190,7 @@ pub fn hs256_token(secret: &[u8], header: &impl Display, claims: &impl Display) 
     })
 }
 
-/// A token with any header, any claims and any signature, JSON or not.
+/// Returns a token with any header, claims and signature, which need not be valid JSON.
 pub fn token(
     header: &impl Display,
     claims: &impl Display,
@@ -222,23 +221,22 @@ struct State {
     requests: usize,
 }
 
-/// What a server of keys answers.
+/// A response of a key server.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// A set of these.
+    /// A set of these keys.
     Keys(Vec<Value>),
-    /// Any status, and a body.
+    /// A status and a body.
     Body(u16, String),
     /// A redirect to a URL.
     Redirect(String),
-    /// A set that never ends.
+    /// A key set that never ends.
     Endless,
-    /// Nothing; the connection stays open.
+    /// No response; the connection stays open.
     Silence,
 }
 
 impl KeyServer {
-    /// Starts one.
     pub async fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -252,17 +250,17 @@ impl KeyServer {
         }
     }
 
-    /// Starts one with the public halves of keys.
+    /// Starts a server with the public halves of keys.
     pub async fn with_keys(keys: &[&TokenKey]) -> Self {
         Self::start(keys_of(keys)).await
     }
 
-    /// Where the keys are.
+    /// Returns the URL of the key set.
     pub fn url(&self) -> String {
         format!("http://{}/keys?private=s3cr3t", self.address)
     }
 
-    /// Changes the answer.
+    /// Changes the response.
     pub fn answer(&self, answer: Answer) {
         self.state.lock().unwrap().answer = answer;
     }
@@ -272,18 +270,18 @@ impl KeyServer {
         self.answer(keys_of(keys));
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests so far.
     pub fn requests(&self) -> usize {
         self.state.lock().unwrap().requests
     }
 
-    /// Takes no more connections.
+    /// Stops accepting connections.
     pub async fn stop(&mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
     }
 
-    /// Takes connections again, where it did.
+    /// Accepts connections again, at the same address.
     pub async fn resume(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.accepting = tokio::spawn(accept(listener, Arc::clone(&self.state)));

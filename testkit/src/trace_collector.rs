@@ -18,28 +18,26 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A part of a trace.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Which program it is of.
+    /// The name of the program.
     pub service: String,
-    /// The trace, in hexadecimal.
+    /// The trace id in hexadecimal.
     pub trace: String,
-    /// Its own identifier.
+    /// The span id in hexadecimal.
     pub id: String,
-    /// That of the span it is a part of; empty at the root.
+    /// The id of the parent span; empty at the root.
     pub parent: String,
-    /// What it is.
     pub name: String,
-    /// When it began, in nanoseconds since 1970.
+    /// The start, in nanoseconds since 1970.
     pub begun: u64,
-    /// How long it took, in nanoseconds.
+    /// The duration in nanoseconds.
     pub took: u64,
-    /// Its attributes, as text.
+    /// The attributes, as text.
     pub attributes: Vec<(String, String)>,
 }
 
-/// Keeps what it is sent.
+/// A collector that keeps all spans.
 pub struct TraceCollector {
     address: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
@@ -47,7 +45,6 @@ pub struct TraceCollector {
 }
 
 impl TraceCollector {
-    /// Starts one.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -60,18 +57,16 @@ impl TraceCollector {
         }
     }
 
-    /// What to give programs as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// Returns the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// All spans so far.
     pub fn spans(&self) -> Vec<Span> {
         self.spans.lock().unwrap().clone()
     }
 
-    /// A trace as text: each span beneath the one that it is a part of, in the order in which they
-    /// began.
+    /// Returns a trace as text: each span below its parent, in the order of their start.
     pub fn tree(&self, trace: &str) -> String {
         let mut spans = self.spans();
         spans.retain(|span| span.trace == trace);

@@ -1,8 +1,8 @@
-//! Waiting for a condition, never for a time.
+//! Waiting for a condition.
 
 use std::time::{Duration, Instant};
 
-/// Asks until there is an answer; panics when `limit` has passed without one.
+/// Polls until there is a value. Panics if there is none before `limit` has passed.
 pub async fn wait_until<T>(
     what: &str,
     limit: Duration,

@@ -1,4 +1,4 @@
-//! The API of a running service, as its client in a measurement has it.
+//! The client of the API in measurements.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,18 @@ use media_testkit::{
 use reqwest::Client;
 use serde_json::{Value, json};
 
-/// How often it is asked whether all jobs have ended.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long jobs may take.
-const LIMIT: Duration = Duration::from_mins(30);
+/// The interval of polls for unfinished jobs.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest time until all jobs have ended.
+const JOBS_LIMIT: Duration = Duration::from_mins(30);
 
-/// A client of a service.
 pub(crate) struct Api {
     base: String,
     http: Client,
 }
 
 impl Api {
-    /// Of the whole service in one process.
+    /// Returns a client of the whole service in one process.
     pub(crate) fn of_service(service: &Service) -> Self {
         Self {
             base: service.url(""),
@@ -31,7 +30,7 @@ impl Api {
         }
     }
 
-    /// Of `media-api`.
+    /// Returns a client of `media-api`.
     pub(crate) fn of_program(program: &Program) -> Self {
         Self {
             base: program.url(""),
@@ -39,12 +38,11 @@ impl Api {
         }
     }
 
-    /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Imports a URL once for each key, so many posts at once, and waits until all jobs have
+    /// Imports a URL once per key, with up to `at_once` concurrent posts, and waits until all jobs have
     /// succeeded.
     pub(crate) async fn import(&self, url: &str, keys: &[String], at_once: usize) {
         stream::iter(keys)
@@ -58,12 +56,12 @@ impl Api {
                 let _ = answer.bytes().await;
             })
             .await;
-        let end = Instant::now() + LIMIT;
-        // One status at a time, which an index answers; in the order that jobs go through them.
+        let end = Instant::now() + JOBS_LIMIT;
+        // One status per request, which an index answers; the order is that of a job's transitions.
         for status in ["scheduled", "pending", "running", "scheduled"] {
             while let Some(job) = self.any(status).await {
-                assert!(Instant::now() < end, "not within {LIMIT:?}: {job}");
-                tokio::time::sleep(LOOK).await;
+                assert!(Instant::now() < end, "not within {JOBS_LIMIT:?}: {job}");
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
         for status in ["failed", "cancelled", "paused", "pending", "running"] {
@@ -72,13 +70,13 @@ impl Api {
         }
     }
 
-    /// A job in this status.
+    /// Returns a job with this status, if there is one.
     async fn any(&self, status: &str) -> Option<Value> {
         let query = format!("filter[status]={status}&page[size]=1");
         self.jobs(&query).await.pop()
     }
 
-    /// The last so many jobs that were posted; at most 1000.
+    /// Returns the newest jobs, at most 1000.
     pub(crate) async fn newest_jobs(&self, count: usize) -> Vec<Value> {
         self.jobs(&format!("sort=-id&page[size]={count}")).await
     }
@@ -93,7 +91,7 @@ impl Api {
         }
     }
 
-    /// Deletes what was imported under these keys.
+    /// Deletes the media with these keys.
     pub(crate) async fn delete(&self, keys: &[String]) {
         for key in keys {
             let path = self.url(&format!("/medias/files/bench/{key}"));

@@ -1,5 +1,4 @@
-//! What a user would pick instead: rclone, aria2c and curl, as Debian has them and with the settings that
-//! they come with.
+//! The baselines: rclone, aria2c and curl, as Debian packages them, with their default settings.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -12,12 +11,13 @@ use media_testkit::{
 use reqwest::Client;
 use serde_json::json;
 
-/// rclone's name for the bucket.
+/// Returns rclone's name of a path in the bucket.
 pub(crate) fn bucket(below: &str) -> String {
     format!("weed:{BUCKET}/{below}")
 }
 
-/// What tells rclone of the bucket, and that it has no configuration beside.
+/// Returns the environment that configures a bucket for rclone and keeps it from reading its configuration
+/// file.
 fn rclone_variables(seaweed: Option<&Seaweed>) -> Vec<(String, String)> {
     let mut variables = vec![("RCLONE_CONFIG".to_owned(), "/dev/null".to_owned())];
     if let Some(seaweed) = seaweed {
@@ -34,7 +34,7 @@ fn rclone_variables(seaweed: Option<&Seaweed>) -> Vec<(String, String)> {
     variables
 }
 
-/// A command, with nothing of this process's environment but `PATH`.
+/// Returns a command whose environment contains `PATH` only.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -43,14 +43,14 @@ fn command(program: &str) -> Command {
     command
 }
 
-/// `rclone`, which may know of a bucket.
+/// Returns an `rclone` command, configured for the bucket of a server if there is one.
 pub(crate) fn rclone(arguments: &[&str], seaweed: Option<&Seaweed>) -> Command {
     let mut rclone = command("rclone");
     rclone.args(arguments).envs(rclone_variables(seaweed));
     rclone
 }
 
-/// `aria2c` of a URL into a file.
+/// Returns an `aria2c` command that downloads a URL into a file.
 pub(crate) fn aria2c(arguments: &[&str], url: &str, file: &Path) -> Command {
     let mut aria2c = command("aria2c");
     aria2c
@@ -64,7 +64,7 @@ pub(crate) fn aria2c(arguments: &[&str], url: &str, file: &Path) -> Command {
     aria2c
 }
 
-/// `curl`, which says nothing but errors, and fails where the server refuses.
+/// Returns a `curl` command that prints errors only and fails on HTTP errors.
 pub(crate) fn curl(arguments: &[&str]) -> Command {
     let mut curl = command("curl");
     curl.args(["--silent", "--show-error", "--fail"])
@@ -80,7 +80,6 @@ pub(crate) struct Rcd {
 }
 
 impl Rcd {
-    /// Starts it.
     pub(crate) async fn start(seaweed: Option<&Seaweed>) -> Self {
         let address = free_address();
         let arguments = ["rcd", "--rc-no-auth", "--rc-addr", &address];
@@ -102,7 +101,7 @@ impl Rcd {
         rcd
     }
 
-    /// Fetches a URL into a directory or bucket, under a name.
+    /// Copies a URL into a directory or bucket, under a name.
     pub(crate) async fn copy_url(&self, url: &str, into: &str, name: &str) {
         let answer = self
             .http
@@ -115,7 +114,6 @@ impl Rcd {
         assert!(status.is_success(), "{status}: {:?}", answer.text().await);
     }
 
-    /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }

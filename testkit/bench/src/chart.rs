@@ -1,4 +1,4 @@
-//! The ratios as a chart.
+//! The ratios as a bar chart.
 
 use std::fmt::Write as _;
 
@@ -8,20 +8,21 @@ use crate::{
 };
 
 const WIDTH: f64 = 900.0;
-/// Where the bars begin and end; the names stand before, the values behind.
-const BARS: (f64, f64) = (330.0, 820.0);
-const LINE: f64 = 26.0;
-/// The ratios at the two ends.
-const SCALE: (f64, f64) = (1.0 / 16.0, 64.0);
+/// The horizontal range of the bars; names are on their left, values on their right.
+const BAR_RANGE: (f64, f64) = (330.0, 820.0);
+/// The height of a bar with its margin.
+const LINE_HEIGHT: f64 = 26.0;
+/// The ratios at both ends of the axis.
+const RATIO_RANGE: (f64, f64) = (1.0 / 16.0, 64.0);
 
-/// A bar for each measurement that has a baseline, from 1 to the left or to the right, and a mark where a ratio
-/// was aimed at. The scale is logarithmic, so that twice and half are of one length.
+/// Draws a bar for each measurement with a baseline, from 1 to the left or right, and a mark for each target
+/// ratio. The scale is logarithmic, so that twice and half as fast are bars of one length.
 pub(crate) fn svg(measurements: &[Measurement]) -> String {
     let measurements: Vec<(&Measurement, f64)> = measurements
         .iter()
         .filter_map(|measurement| Some((measurement, measurement.ratio()?)))
         .collect();
-    let height = LINE * (measurements.len() as f64 + 2.0);
+    let height = LINE_HEIGHT * (measurements.len() as f64 + 2.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -38,12 +39,17 @@ pub(crate) fn svg(measurements: &[Measurement]) -> String {
         let x = place(tick);
         let _ = writeln!(
             svg,
-            "<line x1=\"{x:.1}\" y1=\"{LINE}\" x2=\"{x:.1}\" y2=\"{height}\" stroke=\"{colour}\"/>\
+            "<line x1=\"{x:.1}\" y1=\"{LINE_HEIGHT}\" x2=\"{x:.1}\" y2=\"{height}\" stroke=\"{colour}\"/>\
              <text x=\"{x:.1}\" y=\"16\" text-anchor=\"middle\">{tick} ×</text>"
         );
     }
     for (number, (measurement, ratio)) in measurements.into_iter().enumerate() {
-        bar(&mut svg, measurement, ratio, LINE * (number as f64 + 1.5));
+        bar(
+            &mut svg,
+            measurement,
+            ratio,
+            LINE_HEIGHT * (number as f64 + 1.5),
+        );
     }
     svg += "</svg>\n";
     svg
@@ -59,15 +65,15 @@ fn bar(svg: &mut String, measurement: &Measurement, ratio: f64, top: f64) {
     let colour = if missed { "indianred" } else { "seagreen" };
     let against = measurement.baseline.as_ref().map_or("", |side| &side.name);
     let (name, against) = (escape(&measurement.name), escape(against));
-    let (middle, height) = (top + LINE * 0.65, LINE - 6.0);
+    let (middle, height) = (top + LINE_HEIGHT * 0.65, LINE_HEIGHT - 6.0);
     let _ = writeln!(
         svg,
         "<text x=\"{:.1}\" y=\"{middle:.1}\" text-anchor=\"end\">{name}: {against}</text>\
          <rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>\
          <text x=\"{:.1}\" y=\"{middle:.1}\">{} ×</text>",
-        BARS.0 - 8.0,
+        BAR_RANGE.0 - 8.0,
         top + 3.0,
-        BARS.1 + 8.0,
+        BAR_RANGE.1 + 8.0,
         digits(ratio)
     );
     for target in &measurement.targets {
@@ -77,17 +83,17 @@ fn bar(svg: &mut String, measurement: &Measurement, ratio: f64, top: f64) {
                 svg,
                 "<line x1=\"{x:.1}\" y1=\"{top:.1}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"black\" \
                  stroke-width=\"2\" stroke-dasharray=\"3\"/>",
-                top + LINE
+                top + LINE_HEIGHT
             );
         }
     }
 }
 
-/// Where a ratio is.
+/// Returns the horizontal position of a ratio.
 fn place(ratio: f64) -> f64 {
-    let (least, most) = SCALE;
+    let (least, most) = RATIO_RANGE;
     let part = (ratio.clamp(least, most) / least).ln() / (most / least).ln();
-    BARS.0 + part * (BARS.1 - BARS.0)
+    BAR_RANGE.0 + part * (BAR_RANGE.1 - BAR_RANGE.0)
 }
 
 fn escape(text: &str) -> String {
@@ -100,15 +106,15 @@ mod tests {
     use crate::measurement::{Unit, tests::measurement};
 
     #[test]
-    fn twice_and_half_are_equally_far_from_one() {
+    fn twice_and_half_are_at_the_same_distance_from_one() {
         let (half, one, twice) = (place(0.5), place(1.0), place(2.0));
         assert!((one - half - (twice - one)).abs() < 1e-6);
-        assert!((place(1e9) - BARS.1).abs() < 1e-6);
-        assert!((place(0.0) - BARS.0).abs() < 1e-6);
+        assert!((place(1e9) - BAR_RANGE.1).abs() < 1e-6);
+        assert!((place(0.0) - BAR_RANGE.0).abs() < 1e-6);
     }
 
     #[test]
-    fn rows_with_a_yardstick_get_a_bar_of_their_verdict() {
+    fn a_measurement_with_a_baseline_gets_a_bar_coloured_by_its_targets() {
         let mut alone = measurement(Unit::Mebibytes, &[1.0], &[1.0]);
         alone.baseline = None;
         let measurements = [

@@ -1,5 +1,5 @@
-//! What users would pick instead and install from npm: Directus and Uppy Companion. They take minutes to
-//! install, so they are measured by a flag.
+//! The competitors that are installed from npm: Directus and Uppy Companion. Their installation takes
+//! minutes, so they are measured only on request.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -13,19 +13,19 @@ use reqwest::Client;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// How long they may take to start.
+/// The longest time until a competitor is ready.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// What Directus knows its client by.
+/// The token of Directus' client.
 const TOKEN: &str = "the-token-of-the-benchmark";
 
-/// Where `make install-competitors` puts them.
+/// Returns a path below the directory where `make install-competitors` installs them.
 fn installed(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../target/competitors")
         .join(path)
 }
 
-/// A command of theirs, which asks nothing of the outside.
+/// Returns a launch of an installed program with these variables only.
 fn launch(program: &str, arguments: &[&str], variables: &[(String, String)]) -> Launch {
     let launch = Launch::new(
         installed(&format!("node_modules/.bin/{program}")),
@@ -54,7 +54,7 @@ pub(crate) struct Directus {
 }
 
 impl Directus {
-    /// Sets it up and starts it.
+    /// Initializes the database and starts Directus.
     pub(crate) async fn start() -> Self {
         let directory = tempdir::create();
         let address = free_address();
@@ -75,7 +75,7 @@ impl Directus {
             ("ADMIN_TOKEN", TOKEN),
             ("TELEMETRY", "false"),
             ("LOG_LEVEL", "error"),
-            // Loopback, which it refuses otherwise.
+            // Directus blocks loopback by default.
             ("IMPORT_IP_DENY_LIST", ""),
         ]);
         let bootstrap = Command::new(installed("node_modules/.bin/directus"))
@@ -102,7 +102,6 @@ impl Directus {
         directus
     }
 
-    /// Imports a URL.
     pub(crate) async fn import(&self, url: &str) {
         let request = self.http.post(format!("{}/files/import", self.base));
         let request = request.bearer_auth(TOKEN).json(&json!({ "url": url }));
@@ -112,13 +111,12 @@ impl Directus {
         let _ = answer.bytes().await;
     }
 
-    /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 }
 
-/// Uppy Companion, to S3.
+/// Uppy Companion with S3.
 pub(crate) struct Companion {
     process: Supervised,
     base: String,
@@ -126,7 +124,6 @@ pub(crate) struct Companion {
 }
 
 impl Companion {
-    /// Starts it.
     pub(crate) async fn start(seaweed: &Seaweed) -> Self {
         let directory = tempdir::create();
         let address = free_address();
@@ -164,7 +161,7 @@ impl Companion {
         companion
     }
 
-    /// Imports a URL so many times, so many at once: a client of theirs, to be run.
+    /// Returns the command of a client that imports a URL `count` times, `at_once` at a time.
     pub(crate) fn client(&self, url: &str, count: usize, at_once: usize) -> Command {
         let mut client = Command::new("node");
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("competitors/companion.mjs");
@@ -176,7 +173,6 @@ impl Companion {
         client
     }
 
-    /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }

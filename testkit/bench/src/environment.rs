@@ -1,4 +1,4 @@
-//! How much is measured, and of which installations.
+//! The size of the measurements, and the installations under test.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,52 +14,52 @@ use tempfile::TempDir;
 
 use crate::{api::Api, measure, measurement::Run};
 
-/// How long the collector may take to remove what was deleted: it comes every five seconds.
+/// The longest time until the collector has removed deleted objects; it runs every five seconds.
 const COLLECT_LIMIT: Duration = Duration::from_mins(1);
 
-/// How much is measured.
+/// The size of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Environment {
-    /// How many runs of each side.
+    /// The number of runs of each side.
     pub(crate) runs: usize,
-    /// How many bytes a large file has.
+    /// The size of a large file in bytes.
     pub(crate) size: u64,
     /// Whether everything else is smaller, too.
     pub(crate) quick: bool,
-    /// Whether what comes from npm is measured, too.
+    /// Whether the competitors from npm are measured, too.
     pub(crate) competitors: bool,
 }
 
 impl Environment {
-    /// For what takes long: one run of each side if it has to be quick.
+    /// Returns the environment of scenarios that take long: with one run of each side in quick mode.
     pub(crate) fn in_few_runs(self) -> Self {
         let runs = self.quick_or(1, self.runs);
         Self { runs, ..self }
     }
 
-    /// One of two, by whether it has to be quick.
+    /// Selects a value by the mode.
     pub(crate) fn quick_or<T>(&self, quick: T, full: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// Whether what was imported stays until the end: where it is small and time is short, as the collector
-    /// comes every five seconds.
+    /// Whether imported media stay until the end. In quick mode they are small, and waiting for the collector
+    /// takes too long.
     fn is_kept(&self) -> bool {
         self.quick
     }
 
-    /// A large file, as the measurements call it.
+    /// Returns the size of a large file for the name of a measurement.
     pub(crate) fn large(&self) -> String {
         size_name(self.size)
     }
 
-    /// Adds a large file to an origin; returns its name.
+    /// Adds a large file to an origin and returns its name.
     pub(crate) fn add_large(&self, nginx: &Nginx) -> &'static str {
         write_large(&nginx.path("large"), self.size >> 20);
         "large"
     }
 
-    /// Runs one side that has no other, after one run that does not count.
+    /// Runs one side after a warm-up run that is not counted.
     pub(crate) async fn repeat(&self, mut ours: impl AsyncFnMut() -> Run) -> Vec<Run> {
         ours().await;
         let mut runs = Vec::new();
@@ -69,8 +69,7 @@ impl Environment {
         runs
     }
 
-    /// Runs both sides in turn, each first as often as the other, after one run of each that does not
-    /// count.
+    /// Runs both sides alternately after one warm-up run of each; each goes first equally often.
     pub(crate) async fn alternate(
         &self,
         mut ours: impl AsyncFnMut() -> Run,
@@ -81,7 +80,7 @@ impl Environment {
         self.alternate_cold(ours, theirs).await
     }
 
-    /// The same, for what a first run does not warm.
+    /// Runs both sides alternately without warm-up runs.
     pub(crate) async fn alternate_cold(
         &self,
         mut ours: impl AsyncFnMut() -> Run,
@@ -101,7 +100,7 @@ impl Environment {
     }
 }
 
-/// A number of bytes as people say it.
+/// Formats a size for people.
 pub(crate) fn size_name(bytes: u64) -> String {
     let mebibytes = bytes >> 20;
     if mebibytes.is_multiple_of(1024) {
@@ -111,37 +110,34 @@ pub(crate) fn size_name(bytes: u64) -> String {
     }
 }
 
-/// Keys that no other run has: so many.
+/// Returns keys that no other run uses.
 pub(crate) fn new_keys(count: usize) -> Vec<String> {
     let run = uuid::Uuid::now_v7().simple();
     (0..count).map(|number| format!("{run}-{number}")).collect()
 }
 
-/// A directory for what a baseline fetches.
+/// A directory for the files of a baseline.
 pub(crate) struct WorkDirectory(TempDir);
 
 impl WorkDirectory {
-    /// A new one.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &str {
         self.0.path().to_str().unwrap()
     }
 
-    /// A file there.
+    /// Returns the path of a file in the directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// Waits until the disk is idle.
+    /// Waits until the file system has written everything to the disk.
     pub(crate) async fn settle(&self) {
         measure::settle(self.0.path()).await;
     }
 
-    /// Removes all files.
     pub(crate) fn clear(&self) {
         for entry in std::fs::read_dir(self.0.path()).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
@@ -149,17 +145,17 @@ impl WorkDirectory {
     }
 }
 
-/// `media`: the whole service in one process, on disk and SQLite.
+/// `media`: the whole service in one process, on a directory and SQLite.
 pub(crate) struct Standalone {
     pub(crate) api: Api,
-    /// Its memory before it had done anything, in bytes.
+    /// The memory before the first request, in bytes.
     pub(crate) idle: u64,
     service: Service,
     installation: Installation,
 }
 
 impl Standalone {
-    /// Starts it, with nothing in it.
+    /// Starts an empty service.
     pub(crate) async fn start() -> Self {
         let program = programs::path("media");
         let installation = Installation::new(program.to_str().unwrap()).with("RUST_LOG", "error");
@@ -172,12 +168,11 @@ impl Standalone {
         }
     }
 
-    /// Its process.
     pub(crate) fn pids(&self) -> [u32; 1] {
         [self.service.pid()]
     }
 
-    /// Deletes what was imported under these keys, and waits until storage is empty.
+    /// Deletes the media with these keys, and waits until storage is empty.
     pub(crate) async fn clear(&self, environment: &Environment, keys: &[String]) {
         if environment.is_kept() {
             return;
@@ -190,19 +185,19 @@ impl Standalone {
     }
 }
 
-/// `media-api` and `media-worker` on PostgreSQL, as durable as in production, Redis and S3.
+/// `media-api` and `media-worker` on a durable PostgreSQL, Redis and S3.
 pub(crate) struct TwoPrograms {
     pub(crate) api: Api,
-    /// The memory of both before they had done anything, in bytes.
+    /// The memory of both before the first request, in bytes.
     pub(crate) idle: u64,
-    /// That of the worker alone.
+    /// The memory of the worker before the first request, in bytes.
     pub(crate) worker_idle: u64,
     pub(crate) cluster: Cluster,
     programs: [Program; 2],
 }
 
 impl TwoPrograms {
-    /// Starts them, with nothing in them.
+    /// Starts both programs on empty dependencies.
     pub(crate) async fn start() -> Self {
         let cluster = Cluster::start_durable().await.with("RUST_LOG", "error");
         let programs = [cluster.api("api").await, cluster.worker("worker").await];
@@ -216,7 +211,7 @@ impl TwoPrograms {
         }
     }
 
-    /// Deletes what was imported under these keys, and waits until the bucket has nothing of it.
+    /// Deletes the media with these keys, and waits until the bucket is empty.
     pub(crate) async fn clear(&self, environment: &Environment, keys: &[String]) {
         if environment.is_kept() {
             return;
@@ -229,12 +224,11 @@ impl TwoPrograms {
         .await;
     }
 
-    /// The worker's process.
+    /// Returns the process id of the worker.
     pub(crate) fn worker(&self) -> u32 {
         self.programs[1].process().pid()
     }
 
-    /// Their processes.
     pub(crate) fn pids(&self) -> [u32; 2] {
         [&self.programs[0], &self.programs[1]].map(|program| program.process().pid())
     }
@@ -245,7 +239,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn both_sides_are_first_equally_often() {
+    async fn both_sides_go_first_equally_often() {
         let order = std::cell::RefCell::new(String::new());
         let side = |name: char| {
             let order = &order;
@@ -269,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_called_by_their_names() {
+    fn sizes_are_formatted_in_binary_units() {
         assert_eq!(size_name(1 << 30), "1 GiB");
         assert_eq!(size_name(128 << 20), "128 MiB");
     }

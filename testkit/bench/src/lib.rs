@@ -42,65 +42,65 @@ pub use queue::{claims, pickup, redis_memory};
 use environment::Environment;
 use measurement::Measurement;
 
-/// A part of the table.
+/// A scenario of the benchmark, which yields one or more rows of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Part {
+pub enum Scenario {
     /// One large import to disk
     Disk,
     /// One large import to S3
     S3,
-    /// Sixteen large imports at once, to disk and to S3
+    /// Sixteen concurrent large imports, to disk and to S3
     AtOnce,
-    /// An origin that limits each connection
+    /// One import from an origin that limits the rate of each connection
     Slow,
-    /// A transfer that breaks five times
+    /// One import whose transfer is interrupted five times
     Cut,
-    /// Small imports, sixteen at once
+    /// Small imports, sixteen at a time
     Small,
-    /// How long a job waits for an idle worker
+    /// The latency from a new job to its start by an idle worker
     PickUp,
-    /// POST /jobs
+    /// Throughput and latency of POST /jobs
     Post,
     /// Downloads from disk
     Download,
     /// One large upload
     Upload,
-    /// GET /jobs, of few and many
+    /// GET /jobs on a large table and on a small one
     Lists,
-    /// Claims, of few and many
+    /// Claims on a large table and on a small one
     Claims,
-    /// What an idle worker costs
+    /// CPU time and statements of an idle worker
     Idle,
 }
 
-/// What to measure.
+/// The parameters of a benchmark.
 #[derive(Clone, Debug)]
 pub struct Benchmark {
-    /// Which parts of the table; all if there are none.
-    pub parts: Vec<Part>,
-    /// How many runs of each side.
+    /// The scenarios to measure; all if empty.
+    pub scenarios: Vec<Scenario>,
+    /// The number of runs of each side.
     pub runs: usize,
-    /// How many MiB a large file has.
+    /// The size of a large file in MiB.
     pub size: u64,
     /// Whether everything else is smaller, too.
     pub quick: bool,
-    /// Whether Directus and Companion are there to be measured as well.
+    /// Whether to measure Directus and Companion as well; they must be installed.
     pub competitors: bool,
-    /// Where the results go, and all data while it is needed: a directory on a real disk that any user
-    /// may enter.
+    /// The directory of the results, and of all data during the run. It must be on a real disk and accessible
+    /// to all users.
     pub directory: PathBuf,
 }
 
 impl Benchmark {
-    /// Measures, prints the table, and writes `results.json` and `ratios.svg` beside it. Returns whether
-    /// every part could be measured.
+    /// Runs the scenarios, prints the table, and writes `results.json` and `ratios.svg`. Returns whether all
+    /// scenarios succeeded.
     pub async fn run(self) -> bool {
         let directory = std::path::absolute(&self.directory).unwrap();
         let data = directory.join("data");
-        // What an interrupted run has left.
+        // An interrupted run leaves its data.
         let _ = std::fs::remove_dir_all(&data);
         std::fs::create_dir_all(&data).unwrap();
-        // The servers keep their data there as well.
+        // The servers create their directories there as well.
         tempfile::env::override_temp_dir(&data).expect("set once");
         let environment = Environment {
             runs: self.runs,
@@ -108,23 +108,23 @@ impl Benchmark {
             quick: self.quick,
             competitors: self.competitors,
         };
-        let parts = match self.parts.as_slice() {
-            [] => Part::value_variants(),
+        let scenarios = match self.scenarios.as_slice() {
+            [] => Scenario::value_variants(),
             chosen => chosen,
         };
         let machine = machine::describe();
         let (mut measurements, mut failed) = (Vec::new(), Vec::new());
-        for part in parts {
+        for scenario in scenarios {
             let started = Instant::now();
-            match AssertUnwindSafe(part.measure(&environment))
+            match AssertUnwindSafe(scenario.measure(&environment))
                 .catch_unwind()
                 .await
             {
                 Ok(measured) => measurements.extend(measured),
-                // The panic has said what.
-                Err(_) => failed.push(part),
+                // The panic has printed its message.
+                Err(_) => failed.push(scenario),
             }
-            eprintln!("{part:?}: {:.0?}", started.elapsed());
+            eprintln!("{scenario:?}: {:.0?}", started.elapsed());
             let document = json!({
                 "date": chrono::Utc::now(),
                 "machine": machine,
@@ -146,7 +146,7 @@ impl Benchmark {
     }
 }
 
-impl Part {
+impl Scenario {
     async fn measure(self, environment: &Environment) -> Vec<Measurement> {
         match self {
             Self::Disk => scenarios::imports::to_disk(environment).await,

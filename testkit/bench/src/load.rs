@@ -1,5 +1,4 @@
-//! Many requests of one kind, from a client that costs little itself: hyper on connections that are
-//! kept.
+//! A load generator that uses little CPU time itself: hyper on persistent connections.
 
 use std::{
     cell::Cell,
@@ -18,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// Requests to one server, in turn, as often as they are wanted.
+/// Requests to one server, sent round-robin.
 pub(crate) struct Load {
     address: String,
     requests: Vec<Request<Full<Bytes>>>,
@@ -26,12 +25,12 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// GET of each.
+    /// Returns a load of GET requests.
     pub(crate) fn get(urls: &[String]) -> Self {
         Self::new(&Method::GET, urls, &Bytes::new())
     }
 
-    /// POST of a document.
+    /// Returns a load of POST requests with one document.
     pub(crate) fn post(url: &str, document: &Value) -> Self {
         let body = document.to_string().into();
         Self::new(&Method::POST, &[url.to_owned()], &body)
@@ -56,8 +55,8 @@ impl Load {
         }
     }
 
-    /// On so many connections at once, one after the other on each, for so long. Returns how many, and
-    /// how long it took until the last was answered.
+    /// Sends requests on each connection one after the other, for `time`. Returns their number, and the time
+    /// until the last response.
     pub(crate) async fn as_fast_as_it_goes(
         &self,
         connections: usize,
@@ -74,8 +73,8 @@ impl Load {
         (done.get(), started.elapsed())
     }
 
-    /// So many a second, for so long, on so many connections; whatever the server does, none is sent
-    /// later. Returns how long each took from when it was due.
+    /// Sends `rate` requests per second for `time`, on schedule even if the server is slow. Returns the
+    /// latency of each request since it was due.
     pub(crate) async fn at_rate(
         &self,
         rate: f64,
@@ -103,7 +102,7 @@ impl Load {
         waits.into_inner()
     }
 
-    /// So many, one after the other. Returns how long each took.
+    /// Sends requests one after the other and returns the latency of each.
     pub(crate) async fn one_by_one(&self, count: usize) -> Vec<Duration> {
         let waits = Cell::new(Vec::new());
         self.on_each(1, async |mut sender| {
@@ -119,7 +118,7 @@ impl Load {
         waits.into_inner()
     }
 
-    /// Does the same on each of so many connections.
+    /// Runs `work` concurrently on this number of connections.
     async fn on_each(&self, connections: usize, work: impl AsyncFn(SendRequest<Full<Bytes>>)) {
         let work = &work;
         join_all((0..connections).map(|_| async move {

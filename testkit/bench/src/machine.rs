@@ -1,10 +1,10 @@
-//! Where and with what was measured.
+//! The description of the machine and of the measured software.
 
 use std::{fs, process::Command};
 
 use serde_json::{Map, Value, json};
 
-/// What tells how the yardsticks and servers are called to say their versions.
+/// The commands that print the versions of baselines and servers.
 const VERSIONS: [(&str, &[&str]); 7] = [
     ("rclone", &["rclone", "version"]),
     ("aria2c", &["aria2c", "--version"]),
@@ -15,7 +15,8 @@ const VERSIONS: [(&str, &[&str]); 7] = [
     ("seaweedfs", &["target/clients/python/bin/weed", "version"]),
 ];
 
-/// The machine, its load now, and the versions of what is measured; what cannot be told is null.
+/// Describes the machine, its current load and the versions of the measured software; unknown values are
+/// null.
 pub(crate) fn describe() -> Value {
     let versions: Map<String, Value> = VERSIONS
         .iter()
@@ -40,7 +41,7 @@ pub(crate) fn describe() -> Value {
 fn first_line(command: &[&str]) -> Option<String> {
     let (program, arguments) = command.split_first()?;
     let output = Command::new(program).args(arguments).output().ok()?;
-    // nginx says it on standard error.
+    // nginx prints its version to standard error.
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     said.lines().next().map(|line| line.trim().to_owned())

@@ -1,5 +1,4 @@
-//! `media-bench`: every value beside what a user would pick instead, in one run; and what the queue
-//! costs.
+//! `media-bench`: measures the service and its baselines in one run, and the queue alone.
 
 #![allow(clippy::print_stdout, reason = "its tables are what it is for")]
 
@@ -10,15 +9,15 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use media_bench::{Benchmark, Part};
+use media_bench::{Benchmark, Scenario};
 
-/// Measures the service beside what a user would pick instead: one table, `results.json` and
+/// Measures the service beside the tools that a user would choose instead: one table, `results.json` and
 /// `ratios.svg`.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    what: Option<What>,
+    command: Option<QueueCommand>,
     #[command(flatten)]
     table: Table,
 }
@@ -28,32 +27,32 @@ struct Table {
     /// Smaller sizes and fewer runs: under three minutes
     #[arg(long)]
     quick: bool,
-    /// Beside Directus and Uppy Companion, too; `make install-competitors` installs them
+    /// Also measure Directus and Uppy Companion; `make install-competitors` installs them
     #[arg(long)]
     competitors: bool,
-    /// How many runs of each side [default: 5, quick: 1]
+    /// The number of runs of each side [default: 5, quick: 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
-    /// How many MiB a large file has; 36 times as much must be free on the disk [default: 1024, quick: 64]
+    /// The size of a large file in MiB; 36 times as much must be free on the disk [default: 1024, quick: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..))]
     size: Option<u64>,
-    /// Which parts of the table, comma-separated; all by default
+    /// The scenarios to measure, comma-separated; all by default
     #[arg(long, value_delimiter = ',')]
-    only: Vec<Part>,
-    /// Where the results go, and all data while it is needed: on a real disk, where every user may enter
+    only: Vec<Scenario>,
+    /// The directory of the results, and of all data during the run: on a real disk, accessible to all users
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Claims a second, by workers and by what else the table holds
+enum QueueCommand {
+    /// Claims per second, by the number of workers and the content of the table
     Claims,
-    /// How long a new job waits for an idle worker, with Redis and without, and what idleness costs
+    /// Pick-up latency and cost of an idle worker, with and without Redis
     Pickup,
-    /// What Redis holds before and after many jobs
+    /// Memory of Redis before and after many jobs
     Redis {
-        /// How many jobs
+        /// The number of jobs
         #[arg(long, default_value_t = 100_000)]
         jobs: usize,
     },
@@ -62,13 +61,13 @@ enum What {
 #[tokio::main]
 async fn main() -> ExitCode {
     let started = Instant::now();
-    let Arguments { what, table } = Arguments::parse();
+    let Arguments { command, table } = Arguments::parse();
     let mut complete = true;
-    match what {
+    match command {
         None => complete = table.measure().await,
-        Some(What::Claims) => media_bench::claims().await,
-        Some(What::Pickup) => media_bench::pickup(Duration::from_secs(20)).await,
-        Some(What::Redis { jobs }) => media_bench::redis_memory(jobs).await,
+        Some(QueueCommand::Claims) => media_bench::claims().await,
+        Some(QueueCommand::Pickup) => media_bench::pickup(Duration::from_secs(20)).await,
+        Some(QueueCommand::Redis { jobs }) => media_bench::redis_memory(jobs).await,
     }
     println!("{:.0?} in all", started.elapsed());
     if complete {
@@ -84,7 +83,7 @@ impl Table {
         let benchmark = Benchmark {
             runs: usize::from(self.runs.unwrap_or(or(1, 5))),
             size: self.size.unwrap_or(u64::from(or(64, 1024))),
-            parts: self.only,
+            scenarios: self.only,
             quick: self.quick,
             competitors: self.competitors,
             directory: self.directory,

@@ -1,4 +1,4 @@
-//! What programs cost: memory and processor time of whole process trees, from `/proc`.
+//! Memory and CPU time of process trees, from `/proc`.
 
 use std::{
     collections::HashMap,
@@ -8,21 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// In which `/proc/PID/stat` counts; the kernel fixes it for programs (proc(5), `USER_HZ`).
+/// The unit of CPU times in `/proc/PID/stat`; the kernel fixes it for programs (proc(5), `USER_HZ`).
 const TICKS_PER_SECOND: u64 = 100;
-/// How often a command that runs is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+/// The interval at which a running command is sampled.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a run has cost.
+/// The cost of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// The most memory that the processes held, in bytes: the sum of what each held at most.
+    /// The sum of the peaks of all processes, in bytes.
     pub(crate) peak: u64,
-    /// The processor time that they used.
+    /// The CPU time of all processes.
     pub(crate) processor: Duration,
 }
 
-/// A look at programs while they work.
+/// A measurement in progress.
 #[derive(Debug)]
 pub(crate) struct Watch {
     programs: Vec<u32>,
@@ -30,7 +30,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch these processes and their children. Their peaks are forgotten.
+    /// Starts to measure these processes and their children, and resets their memory peaks.
     pub(crate) fn begin(programs: &[u32]) -> Self {
         for pid in with_children(programs) {
             // Resets VmHWM (proc(5)).
@@ -43,7 +43,7 @@ impl Watch {
         }
     }
 
-    /// What they have cost since then.
+    /// Returns the cost since the start.
     pub(crate) fn end(self) -> Cost {
         Cost {
             peak: memory(&self.programs, "VmHWM:"),
@@ -52,19 +52,18 @@ impl Watch {
     }
 }
 
-/// The memory that these processes and their children hold, in bytes.
+/// Returns the current memory of these processes and their children, in bytes.
 pub(crate) fn memory_now(programs: &[u32]) -> u64 {
     memory(programs, "VmRSS:")
 }
 
-/// The processor time that these processes and their children have used, ended ones that were waited
-/// for included.
+/// Returns the CPU time of these processes and their children, including ended ones that were waited for.
 pub(crate) fn processor_time(programs: &[u32]) -> Duration {
     let stats = with_children(programs).into_iter().filter_map(Stat::read);
     stats.map(|stat| stat.processor).sum()
 }
 
-/// Runs a command to its end, its output dropped. Panics if it fails.
+/// Runs a command to its end without its output. Panics if it fails.
 pub(crate) async fn run(command: &mut Command) -> (Duration, Cost) {
     let started = Instant::now();
     let mut child = command
@@ -75,12 +74,12 @@ pub(crate) async fn run(command: &mut Command) -> (Duration, Cost) {
         .unwrap_or_else(|error| panic!("{command:?}: {error}; `make install-bench` installs it"));
     let pid = child.id();
     let mut cost = Cost::default();
-    // Until it is waited for, an ended process still says what it has used.
+    // An ended process reports its CPU time until it is waited for.
     while let Some(stat) = Stat::read(pid).filter(|stat| stat.state != 'Z') {
-        // Of the command alone: to look for children costs more than some commands do.
+        // Only the command itself: listing its children costs more than some commands do.
         cost.peak = cost.peak.max(memory_of(pid, "VmHWM:").unwrap_or(0) * 1024);
         cost.processor = stat.processor;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(SAMPLE_INTERVAL).await;
     }
     let took = started.elapsed();
     cost.processor = Stat::read(pid).map_or(cost.processor, |stat| stat.processor);
@@ -92,8 +91,8 @@ pub(crate) async fn run(command: &mut Command) -> (Duration, Cost) {
     (took, cost)
 }
 
-/// Waits until the file system has on its disk what was written so far: nobody's measurement pays for
-/// what another one left to be written.
+/// Waits until the file system has written everything to the disk, so that no measurement includes the writes
+/// of an earlier one.
 pub(crate) async fn settle(directory: &Path) {
     let sync = tokio::process::Command::new("sync")
         .arg("--file-system")
@@ -114,14 +113,14 @@ fn memory(programs: &[u32], line: &str) -> u64 {
     kibibytes * 1024
 }
 
-/// In kibibytes.
+/// Returns a value in kibibytes.
 fn memory_of(pid: u32, line: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|l| l.strip_prefix(line))?;
     value.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// What `/proc/PID/stat` says.
+/// Fields of `/proc/PID/stat`.
 struct Stat {
     state: char,
     parent: u32,
@@ -134,7 +133,7 @@ impl Stat {
     }
 
     fn parse(stat: &str) -> Option<Self> {
-        // The name before it may hold anything.
+        // The program's name before it may contain any character.
         let (_, rest) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let ticks = |n: usize| fields.get(n)?.parse::<u64>().ok();
@@ -148,7 +147,7 @@ impl Stat {
     }
 }
 
-/// These processes, and all below them.
+/// Returns these processes and all their descendants.
 fn with_children(programs: &[u32]) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -172,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_is_understood_whatever_a_program_is_called() {
+    fn the_name_of_a_program_may_contain_any_character() {
         let stat = Stat::parse("7 (a ) b) S 3 7 7 0 -1 4194560 9 0 0 0 150 50 20 5 20 0").unwrap();
         assert_eq!((stat.state, stat.parent), ('S', 3));
         assert_eq!(stat.processor, Duration::from_millis(2250));

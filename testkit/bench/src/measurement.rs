@@ -1,30 +1,30 @@
-//! A measurement of the table: what was measured, of whom, and what was aimed at.
+//! One row of the table: the runs of the service and of its baseline, and the targets.
 
 use std::{fmt, time::Duration};
 
 use crate::measure::Cost;
 
-/// What a value counts.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Megabytes (10^6 bytes) a second.
+    /// Megabytes (10^6 bytes) per second.
     MegabytesPerSecond,
-    /// What is done in a second.
+    /// Operations per second.
     PerSecond,
-    /// Milliseconds of waiting.
+    /// Milliseconds of latency.
     Milliseconds,
-    /// Hundredths of a processor's time.
+    /// Percent of the time of one CPU core.
     PercentOfCore,
-    /// Statements to the database in a second.
+    /// Database statements per second.
     StatementsPerSecond,
     /// Mebibytes of memory.
     Mebibytes,
-    /// Bytes fetched for each byte of the file.
+    /// Bytes fetched per byte of the file.
     TimesItsSize,
 }
 
 impl Unit {
-    /// As the table has it.
+    /// Returns the symbol in the table.
     pub(crate) fn symbol(self) -> &'static str {
         match self {
             Self::MegabytesPerSecond => "MB/s",
@@ -37,23 +37,22 @@ impl Unit {
         }
     }
 
-    /// Whether a larger value is the better one.
+    /// Whether a larger value is better.
     fn more_is_better(self) -> bool {
         matches!(self, Self::MegabytesPerSecond | Self::PerSecond)
     }
 }
 
-/// One run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Run {
-    /// In the unit of the measurement.
+    /// The value in the unit of the measurement.
     pub(crate) value: f64,
-    /// None where it says nothing.
+    /// `None` if it was not measured.
     pub(crate) cost: Option<Cost>,
 }
 
 impl Run {
-    /// A run that moved so many bytes.
+    /// Returns a run whose value is a rate in MB/s.
     pub(crate) fn moved(bytes: u64, time: Duration, cost: Cost) -> Self {
         Self {
             value: bytes as f64 / 1e6 / time.as_secs_f64(),
@@ -61,7 +60,7 @@ impl Run {
         }
     }
 
-    /// A run that did so many things.
+    /// Returns a run whose value is a rate of operations per second.
     pub(crate) fn done(count: usize, time: Duration, cost: Cost) -> Self {
         Self {
             value: count as f64 / time.as_secs_f64(),
@@ -69,7 +68,7 @@ impl Run {
         }
     }
 
-    /// A run in which 99 of 100 waited no longer than the value.
+    /// Returns a run whose value is the 99th percentile of latencies, in milliseconds.
     pub(crate) fn waited(waits: &[Duration], cost: Option<Cost>) -> Self {
         let waits = Distribution::new(waits.iter().map(|wait| wait.as_secs_f64() * 1000.0));
         Self {
@@ -79,19 +78,19 @@ impl Run {
     }
 }
 
-/// All runs of a program.
+/// All runs of one program.
 #[derive(Clone, Debug)]
 pub(crate) struct Side {
-    /// What ran.
+    /// The name of the program.
     pub(crate) name: String,
-    /// The memory that it held before it had done anything, in bytes; 0 of a command.
+    /// The memory before the first operation, in bytes; 0 for a command.
     pub(crate) idle: u64,
-    /// At least one.
+    /// At least one run.
     pub(crate) runs: Vec<Run>,
 }
 
 impl Side {
-    /// The runs of a program that held so much memory before.
+    /// Creates a side. Panics if there are no runs.
     pub(crate) fn new(name: &str, idle: u64, runs: Vec<Run>) -> Self {
         assert!(!runs.is_empty(), "{name} was not run");
         Self {
@@ -101,7 +100,7 @@ impl Side {
         }
     }
 
-    /// The same runs, for the memory that each took above the idle size.
+    /// Returns the same runs with the memory above the idle size as their value.
     pub(crate) fn memory(&self) -> Self {
         let above = |run: &Run| Run {
             value: run
@@ -113,18 +112,17 @@ impl Side {
         Self::new(&self.name, self.idle, self.runs.iter().map(above).collect())
     }
 
-    /// The values.
     pub(crate) fn values(&self) -> Distribution {
         Distribution::new(self.runs.iter().map(|run| run.value))
     }
 
-    /// The median of the peaks, in mebibytes; none where nothing was watched.
+    /// Returns the median of the memory peaks in mebibytes, or `None` if none was measured.
     pub(crate) fn peak(&self) -> Option<f64> {
         let peak = |cost: Cost| cost.peak as f64 / f64::from(1 << 20);
         self.costs(peak)
     }
 
-    /// The median of the processor times, in seconds; none where nothing was watched.
+    /// Returns the median of the CPU times in seconds, or `None` if none was measured.
     pub(crate) fn processor(&self) -> Option<f64> {
         self.costs(|cost| cost.processor.as_secs_f64())
     }
@@ -135,19 +133,18 @@ impl Side {
     }
 }
 
-/// Distribution, in ascending order.
+/// Values in ascending order.
 #[derive(Clone, Debug)]
 pub(crate) struct Distribution(Vec<f64>);
 
 impl Distribution {
-    /// These.
     pub(crate) fn new(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         Self(values)
     }
 
-    /// The one in the middle, or the mean of the two that are. Panics if there is none.
+    /// Returns the median. Panics if there are no values.
     pub(crate) fn median(&self) -> f64 {
         let middle = self.0.len() / 2;
         if self.0.len().is_multiple_of(2) {
@@ -157,48 +154,46 @@ impl Distribution {
         }
     }
 
-    /// The smallest that so many percent do not exceed. Panics if there is none.
+    /// Returns the smallest value that `percent` percent of the values do not exceed. Panics if there are no
+    /// values.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         self.0[(self.0.len() * percent).div_ceil(100).saturating_sub(1)]
     }
 
-    /// The smallest and the largest. Panics if there is none.
+    /// Returns the smallest and the largest value. Panics if there are no values.
     pub(crate) fn spread(&self) -> (f64, f64) {
         (self.0[0], self.0[self.0.len() - 1])
     }
 }
 
-/// What a measurement targets at.
+/// A target of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Target {
-    /// At least so many times as good as the baseline.
+    /// At least this ratio to the baseline.
     Ratio(f64),
-    /// No larger value than this.
+    /// At most this value.
     AtMost(f64),
-    /// No smaller value than this.
+    /// At least this value.
     AtLeast(f64),
 }
 
-/// What was measured.
+/// A measurement with its name and targets.
 #[derive(Clone, Debug)]
 pub(crate) struct Measurement {
-    /// What of.
     pub(crate) name: String,
-    /// What the values count.
     pub(crate) unit: Unit,
     /// This project.
     pub(crate) ours: Side,
-    /// What a user would pick instead.
+    /// The tool that a user would choose instead.
     pub(crate) baseline: Option<Side>,
-    /// What is aimed at.
     pub(crate) targets: Vec<Target>,
-    /// What has to be known to read it.
+    /// A note that is printed below the table.
     pub(crate) note: &'static str,
 }
 
 impl Measurement {
-    /// How many times as good as the baseline, by the medians: above 1 is better, whatever the unit.
-    /// None without a baseline, and where a median is 0.
+    /// Returns the ratio of the medians of the service and the baseline: above 1 the service is better, in
+    /// every unit. Returns `None` without a baseline, and if a median is 0.
     pub(crate) fn ratio(&self) -> Option<f64> {
         let ours = self.ours.values().median();
         let theirs = self.baseline.as_ref()?.values().median();
@@ -210,7 +205,7 @@ impl Measurement {
         (worse > 0.0 && better > 0.0).then(|| better / worse)
     }
 
-    /// Whether an target is reached, by the medians.
+    /// Returns whether a target is reached, by the medians.
     pub(crate) fn reaches(&self, target: Target) -> bool {
         match target {
             Target::Ratio(least) => self.ratio().is_some_and(|ratio| ratio >= least),
@@ -234,7 +229,7 @@ impl fmt::Display for Target {
 pub(crate) mod tests {
     use super::*;
 
-    /// A measurement with a baseline; each run costs 32 MiB and 1.5 s.
+    /// Returns a measurement with a baseline; each run costs 32 MiB and 1.5 s.
     pub(crate) fn measurement(unit: Unit, ours: &[f64], theirs: &[f64]) -> Measurement {
         let cost = Cost {
             peak: 32 << 20,
@@ -258,7 +253,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn medians_stand_in_the_middle_of_whatever_order() {
+    fn the_median_does_not_depend_on_the_order() {
         let median = |values: &[f64]| Distribution::new(values.iter().copied()).median();
         assert_eq!(median(&[3.0, 1.0, 2.0]).to_string(), "2");
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]).to_string(), "3");
@@ -272,7 +267,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_ratio_above_one_is_better_whatever_is_counted() {
+    fn a_ratio_above_one_is_better_in_every_unit() {
         let ratio = |unit, ours, theirs| measurement(unit, &[ours], &[theirs]).ratio();
         assert_eq!(ratio(Unit::MegabytesPerSecond, 300.0, 150.0), Some(2.0));
         assert_eq!(ratio(Unit::Mebibytes, 50.0, 100.0), Some(2.0));
@@ -280,7 +275,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_aim_is_reached_or_not() {
+    fn a_target_is_reached_or_missed() {
         let measurement = measurement(Unit::Mebibytes, &[50.0], &[100.0]);
         for (target, reached) in [
             (Target::Ratio(2.0), true),
@@ -295,7 +290,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn memory_is_what_comes_on_top_of_idleness() {
+    fn memory_is_measured_above_the_idle_size() {
         let memory = measurement(Unit::MegabytesPerSecond, &[1.0], &[1.0])
             .ours
             .memory();

@@ -30,16 +30,16 @@ use serde_json::{Value, json};
 
 use crate::measure::processor_time;
 
-/// How many claims a worker has under way at once.
+/// The number of concurrent claims of each worker.
 const CLAIMERS: usize = 4;
-/// The connections of each worker.
+/// The size of the connection pool of each worker.
 const CONNECTIONS: u32 = 8;
-/// How many claims are measured.
+/// The number of measured claims.
 const CLAIMS: usize = 4000;
 const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
 
-/// Claims a second: by 1, 2 and 4 workers, then by what waits, and by what else the table holds.
-/// PostgreSQL is as durable as it is in production.
+/// Prints claims per second: by the number of workers, by the number of pending jobs, and by the other jobs
+/// in the table. PostgreSQL is as durable as in production.
 pub async fn claims() {
     let server = Postgres::start_durable();
     println!("{:<52} {:>10}", "table", "claims/s");
@@ -72,7 +72,7 @@ async fn measure_claims(server: &Postgres, name: &str, workers: usize, table: &[
     println!("{name:<52} {rate:>10.0}");
 }
 
-/// Makes a database, in place of one of the same name, with so many jobs of each status.
+/// Creates or replaces a database with this number of jobs of each status.
 pub(crate) async fn new_table(server: &Postgres, name: &str, table: &[(&str, usize)]) {
     let admin = sea_orm::Database::connect(server.url("postgres"))
         .await
@@ -89,7 +89,7 @@ pub(crate) async fn new_table(server: &Postgres, name: &str, table: &[(&str, usi
     for (status, count) in table {
         fill(&connection, status, *count).await;
     }
-    // What autovacuum has done long before such a table is that large.
+    // On a table that grew to this size over time, autovacuum would have run.
     for sql in ["VACUUM ANALYZE jobs", "CHECKPOINT"] {
         connection.execute_unprepared(sql).await.unwrap();
     }
@@ -97,7 +97,7 @@ pub(crate) async fn new_table(server: &Postgres, name: &str, table: &[(&str, usi
     database.close().await.unwrap();
 }
 
-/// How many jobs a second so many workers claim, until so many are claimed.
+/// Returns the number of claims per second of this number of workers, measured over `claims` claims.
 pub(crate) async fn claim_rate(
     server: &Postgres,
     name: &str,
@@ -132,8 +132,7 @@ async fn claim_rate_at(url: &DatabaseUrl, workers: usize, claims: usize) -> f64 
     rate
 }
 
-/// Claims one job after the other, as the slots of a worker do: claims that are wanted at the same time share a
-/// statement.
+/// Claims jobs one after the other, as the slots of a worker do. Concurrent claims share a statement.
 async fn claim(claims: Claims, left: Arc<AtomicUsize>) {
     let take = |left: usize| left.checked_sub(1);
     while left
@@ -164,7 +163,8 @@ async fn fill(database: &DatabaseConnection, status: &str, count: usize) {
         "scheduled" => ("NULL", "now() + interval '1 day'"),
         _ => ("NULL", "NULL"),
     };
-    // From an hour ago on, a thousand in a millisecond, in the order of their creation, as UUIDv7 has it.
+    // Creation times start an hour ago with a thousand jobs per millisecond; the ids are in the same order,
+    // as in UUIDv7.
     let sql = format!(
         "INSERT INTO jobs (id, job_class, priority, status, max_retries, scheduled_at, finished_at, \
            arguments_version, arguments, created_at, updated_at) \
@@ -178,7 +178,7 @@ async fn fill(database: &DatabaseConnection, status: &str, count: usize) {
     database.execute_unprepared(&sql).await.unwrap();
 }
 
-/// How long a job waits for an idle worker, and what an idle worker costs.
+/// Prints the pick-up latency of an idle worker, and its cost.
 pub async fn pickup(idle: Duration) {
     for redis in [true, false] {
         let cluster = Cluster::start().await;
@@ -203,7 +203,7 @@ async fn waits(api: &Program, cluster: &Cluster, redis: bool) -> String {
         let id = api.import(&url, "r").await;
         let job = api.wait_for(&id, "failed").await;
         waits.push(pickup_wait(&job));
-        // At no fixed distance from the worker's own rhythm.
+        // Avoids a fixed phase to the worker's polling interval.
         tokio::time::sleep(Duration::from_millis(number % 23)).await;
     }
     waits.sort_unstable();
@@ -216,7 +216,7 @@ async fn waits(api: &Program, cluster: &Cluster, redis: bool) -> String {
     )
 }
 
-/// How long a job waited until it was started, by its attributes.
+/// Returns the time between the creation and the start of a job.
 pub(crate) fn pickup_wait(job: &Value) -> Duration {
     let time = |name: &str| -> DateTime<Utc> { job[name].as_str().unwrap().parse().unwrap() };
     (time("started_at") - time("created_at"))
@@ -256,7 +256,7 @@ async fn transactions(database: &DatabaseConnection) -> i64 {
     row.try_get_by_index(1).unwrap()
 }
 
-/// What Redis holds before and after many jobs, posted and run.
+/// Prints the memory of Redis before, during and after many jobs.
 pub async fn redis_memory(jobs: usize) {
     let cluster = Cluster::start().await;
     let api = cluster.api("api").await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::measurement::{Measurement, Side};
 
-/// Every run of every measurement, in its unit; memory in bytes, processor time in seconds.
+/// Returns every run of every measurement in its unit; memory in bytes, CPU time in seconds.
 pub(crate) fn json(measurements: &[Measurement]) -> Value {
     measurements.iter().map(measurement).collect()
 }
@@ -50,7 +50,7 @@ mod tests {
     use crate::measurement::{Unit, tests::measurement};
 
     #[test]
-    fn every_run_is_kept() {
+    fn the_document_contains_every_run() {
         let measurements = [measurement(
             Unit::MegabytesPerSecond,
             &[3.0, 1.0, 2.0],

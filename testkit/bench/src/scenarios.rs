@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios of the benchmark.
 
 pub(crate) mod at_once;
 pub(crate) mod claims;

@@ -1,30 +1,30 @@
-//! The table, as text.
+//! The table as text.
 
 use std::fmt::Write as _;
 
 use crate::measurement::{Measurement, Side};
 
-/// The heads of the columns.
-const HEAD: [&str; 8] = [
+/// The headers of the columns, without the last one.
+const HEADERS: [&str; 8] = [
     "", "unit", "ours", "baseline", "theirs", "ratio", "peak MiB", "CPU s",
 ];
 
-/// All measurements: medians, the least and the most of several runs, and whether what was aimed at is
-/// reached. Memory and processor time are ours, then the baseline's; what a program held before it had
-/// done anything stands in brackets.
+/// Formats all measurements: medians, the smallest and the largest of several runs, and whether the targets
+/// are reached. Memory and CPU time are those of the service, then those of the baseline; the idle memory of
+/// a program is in parentheses.
 pub(crate) fn text(measurements: &[Measurement]) -> String {
-    let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
+    let mut lines = vec![HEADERS.map(str::to_owned).to_vec()];
     lines[0].push("target".to_owned());
     lines.extend(measurements.iter().map(cells));
     let width = |column: usize| {
         let widths = lines.iter().map(|line| line[column].chars().count());
         widths.max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..=HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..=HEADERS.len()).map(width).collect();
     let mut text = String::new();
     for line in &lines {
         let padded = line.iter().zip(&widths).map(|(cell, width)| {
-            // By characters, not by bytes.
+            // Padding by characters, not by bytes.
             format!("{cell}{}", " ".repeat(width - cell.chars().count()))
         });
         text += padded.collect::<Vec<_>>().join("  ").trim_end();
@@ -90,7 +90,7 @@ fn values(side: &Side) -> String {
     format!("{median} ({}–{})", digits(least), digits(most))
 }
 
-/// Three digits that say something.
+/// Formats a value with three significant digits.
 pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -107,7 +107,7 @@ mod tests {
     use crate::measurement::{Target, Unit, tests::measurement};
 
     #[test]
-    fn a_row_says_medians_spread_ratio_costs_and_aims() {
+    fn a_row_shows_medians_spread_ratio_costs_and_targets() {
         let mut measurement =
             measurement(Unit::MegabytesPerSecond, &[300.0, 280.0, 310.0], &[200.0]);
         measurement.targets.push(Target::Ratio(2.0));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn three_digits_say_enough() {
+    fn values_have_three_significant_digits() {
         for (value, text) in [
             (0.0, "0"),
             (0.0471, "0.047"),

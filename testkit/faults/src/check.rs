@@ -1,5 +1,5 @@
-//! The independent check: what the tables, the stored bytes and the origin's files say, read without any
-//! code of the service.
+//! The independent check of the tables, the stored bytes and the origin's files. It uses no code of the
+//! service.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -15,19 +15,19 @@ use crate::{
     interruptions::{Ending, Interrupted},
     origin::Origin,
     storage::Storage,
-    tables::{Job, Kept, Place},
+    tables::{Job, MediaKey, StoredMedia},
 };
 
-/// The content of the tables, to be compared with what clients were told.
+/// The content of the tables, to be compared with the answers that clients received.
 pub(crate) struct Expected<'a> {
     pub(crate) jobs: &'a HashMap<String, Job>,
-    pub(crate) kept: &'a HashMap<Place, Kept>,
+    pub(crate) kept: &'a HashMap<MediaKey, StoredMedia>,
     pub(crate) origin: &'a Arc<Origin>,
 }
 
 impl Expected<'_> {
-    /// Every job that was answered is there, has ended as it should, and has its one media if it succeeded,
-    /// written by its last attempt. One job holds a unicity.
+    /// Checks every acknowledged job: it exists, has ended as expected, and has exactly one media if it
+    /// succeeded, written by its last attempt. Also checks that one unicity has one job.
     pub(crate) fn check_posted(&self, posted: &AllPosted) -> Vec<String> {
         let mut broken = Vec::new();
         for asked in &posted.jobs {
@@ -49,14 +49,14 @@ impl Expected<'_> {
             let place = (asked.resource.clone(), None);
             broken.extend(self.check_media(job, &place, asked.file));
         }
-        let given: HashSet<&String> = posted.rivals.iter().collect();
+        let given: HashSet<&String> = posted.same_unicity.iter().collect();
         if given.len() > 1 {
             broken.push(format!("several jobs hold one unicity: {given:?}"));
         }
         broken
     }
 
-    /// Every import that was interrupted has ended as its clients were told.
+    /// Checks that every interrupted import has ended as its client was told.
     pub(crate) fn check_interrupted(&self, interrupted: &[Interrupted]) -> Vec<String> {
         let mut broken = Vec::new();
         for asked in interrupted {
@@ -85,8 +85,8 @@ impl Expected<'_> {
         broken
     }
 
-    /// A job has a media if it succeeded, made by its last attempt.
-    fn check_media(&self, job: &Job, place: &Place, file: usize) -> Option<String> {
+    /// Checks that a job has a media if and only if it succeeded, and that its last attempt wrote it.
+    fn check_media(&self, job: &Job, place: &MediaKey, file: usize) -> Option<String> {
         let media = self.kept.get(place);
         if media.is_some() != (job.status == "succeeded") {
             let there = media.map_or("not there", |_| "there");
@@ -100,8 +100,8 @@ impl Expected<'_> {
         self.check_bytes(place, file)
     }
 
-    /// An imported media has the bytes of its file.
-    fn check_bytes(&self, place: &Place, file: usize) -> Option<String> {
+    /// Checks that an imported media has the bytes of its file.
+    fn check_bytes(&self, place: &MediaKey, file: usize) -> Option<String> {
         let media = self.kept.get(place)?;
         let bytes = self.origin.bytes(file).unwrap_or_default();
         let is_same = media.sha256 == hex::encode(Sha256::digest(bytes));
@@ -117,11 +117,11 @@ pub(crate) struct Stored {
     pub(crate) broken: Vec<String>,
 }
 
-/// Checks that storage holds the bytes of every media as they were recorded, and nothing else but what was
-/// given up, which the collector will remove.
+/// Checks that storage holds the bytes of every media as recorded, and nothing else except abandoned objects,
+/// which the collector will delete.
 pub(crate) async fn check_storage(
     storage: &Storage<'_>,
-    kept: &HashMap<Place, Kept>,
+    kept: &HashMap<MediaKey, StoredMedia>,
     given_up: &HashSet<String>,
 ) -> Stored {
     let mut stored = Stored::default();
@@ -129,7 +129,7 @@ pub(crate) async fn check_storage(
         if !given_up.contains(&key) {
             stored
                 .broken
-                .push(format!("{key} was begun and nobody ends it"));
+                .push(format!("the incomplete object {key} belongs to no blob"));
         }
     }
     let objects = storage.objects().await;
@@ -148,15 +148,15 @@ pub(crate) async fn check_storage(
         if size != u64::try_from(media.size).ok() {
             let recorded = media.size;
             stored.broken.push(format!(
-                "{place:?} has {size:?} bytes, recorded are {recorded}"
+                "{place:?} has {size:?} bytes instead of {recorded}"
             ));
             continue;
         }
         let bytes = storage.bytes(key).await;
         if hex::encode(Sha256::digest(&bytes)) != media.sha256 {
-            stored
-                .broken
-                .push(format!("{place:?} has other bytes than were recorded"));
+            stored.broken.push(format!(
+                "the bytes of {place:?} do not match the recorded digest"
+            ));
         }
         stored.objects += 1;
         stored.bytes += bytes.len() as u64;
@@ -171,7 +171,7 @@ pub(crate) async fn check_storage(
     stored
 }
 
-/// How many jobs have each status.
+/// Counts jobs by status.
 pub(crate) fn statuses(jobs: &HashMap<String, Job>) -> BTreeMap<String, usize> {
     let mut statuses = BTreeMap::new();
     for job in jobs.values() {
@@ -180,7 +180,7 @@ pub(crate) fn statuses(jobs: &HashMap<String, Job>) -> BTreeMap<String, usize> {
     statuses
 }
 
-/// How many jobs were attempted how often.
+/// Counts jobs by their number of attempts.
 pub(crate) fn attempts(jobs: &HashMap<String, Job>) -> BTreeMap<i32, usize> {
     let mut attempts = BTreeMap::new();
     for job in jobs.values() {
@@ -189,7 +189,7 @@ pub(crate) fn attempts(jobs: &HashMap<String, Job>) -> BTreeMap<i32, usize> {
     attempts
 }
 
-/// Counts of events that leave no other trace than lines of the logs.
+/// Counts of events that only the logs show.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
     pub(crate) refused_writes: usize,
@@ -199,7 +199,7 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Counts in the logs of a directory.
+    /// Counts the events in the logs of a directory.
     pub(crate) fn read(directory: &Path) -> Self {
         let mut logs = Self::default();
         for entry in std::fs::read_dir(directory).unwrap() {

@@ -1,4 +1,4 @@
-//! How clients reach the service: with a token of one project, at any of its addresses.
+//! The HTTP client of the fault run: it has the token of one project and uses any address of the service.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -11,18 +11,16 @@ use media_testkit::{
 use reqwest::{Client as Http, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-/// The project that everything belongs to.
+/// The project of all jobs and media.
 const PROJECT: &str = "press";
-/// The most that the project may store: more than a run does. Bytes are counted while they come.
+/// The quota of the project. It exceeds the bytes of a run, but makes the service count bytes in progress.
 const PROJECT_MAX_BYTES: &str = "500GiB";
-/// How long the service has for an answer.
+/// The longest time until a complete response.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// Between the parts of an upload.
 const BOUNDARY: &str = "boundary-of-the-fault-run";
-/// The media type of documents.
 const JSON_API: &str = "application/vnd.api+json";
 
-/// The variables of a service whose clients these are.
+/// Returns the configuration of the service that these clients need.
 pub(crate) fn variables() -> [(&'static str, &'static str); 4] {
     [
         ("MEDIA_JWT_SECRET", SECRET),
@@ -32,7 +30,7 @@ pub(crate) fn variables() -> [(&'static str, &'static str); 4] {
     ]
 }
 
-/// A token for the metrics.
+/// Returns a token that may read the metrics.
 pub(crate) fn admin_token() -> String {
     token("operator", json!({ "role": "admin" }))
 }
@@ -41,7 +39,7 @@ fn token(subject: &str, more: Value) -> String {
     secret_token(SECRET, &claims_with(subject, more))
 }
 
-/// Sends requests. An answer that does not come, or not whole, is none.
+/// A client. Every method returns `None` if no complete response arrives.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: Http,
@@ -50,7 +48,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of the service at these addresses.
     pub(crate) fn new(addresses: &[String]) -> Self {
         Self {
             http: http_client(),
@@ -62,7 +59,6 @@ impl Client {
         }
     }
 
-    /// Where the service is.
     pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
     }
@@ -89,7 +85,6 @@ impl Client {
         Some((status, serde_json::from_slice(&body).ok()?))
     }
 
-    /// Posts a document.
     pub(crate) async fn post(
         &self,
         api: usize,
@@ -99,28 +94,26 @@ impl Client {
         self.send(api, Method::POST, path, Some(document)).await
     }
 
-    /// Signals a job.
     pub(crate) async fn signal(&self, api: usize, job: &str, signal: &str) -> Option<StatusCode> {
         let path = format!("/jobs/{job}/signal");
         let answer = self.post(api, &path, &signal_document(signal)).await;
         answer.map(|(status, _)| status)
     }
 
-    /// Lets a job start at once that waits for its time.
+    /// Makes a scheduled job due now.
     pub(crate) async fn start_now(&self, job: &str) {
         let document = change_document(job, &json!({ "scheduled_at": Utc::now() }));
         let path = format!("/jobs/{job}");
-        // It may have started meanwhile, which is as well.
+        // The job may have started in the meantime.
         let _ = self.send(0, Method::PATCH, &path, Some(&document)).await;
     }
 
-    /// Deletes what is at a path.
     pub(crate) async fn delete(&self, api: usize, path: &str) -> Option<StatusCode> {
         let request = self.request(api, Method::DELETE, path);
         Some(request.send().await.ok()?.status())
     }
 
-    /// Stores bytes at a place.
+    /// Uploads bytes to the path of a media.
     pub(crate) async fn upload(&self, api: usize, place: &str, bytes: &[u8]) -> Option<StatusCode> {
         let request = self.request(api, Method::POST, &file_path(place));
         let request = request
@@ -129,7 +122,7 @@ impl Client {
         Some(request.send().await.ok()?.status())
     }
 
-    /// The bytes at a place; only a whole answer counts.
+    /// Downloads the bytes of a media; an incomplete response counts as none.
     pub(crate) async fn download(&self, api: usize, place: &str) -> Option<(StatusCode, Vec<u8>)> {
         let request = self.request(api, Method::GET, &file_path(place));
         let answer = request.send().await.ok()?;
@@ -143,7 +136,7 @@ impl Client {
         request.timeout(ANSWER_LIMIT).bearer_auth(&self.token)
     }
 
-    /// A request as it goes over the wire.
+    /// Returns the bytes of a request, head and body.
     pub(crate) fn wire(&self, api: usize, method: &str, path: &str, body: &Body) -> Vec<u8> {
         let address = &self.addresses[api % self.addresses.len()];
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
@@ -176,7 +169,7 @@ pub(crate) enum Body {
     File(Vec<u8>),
 }
 
-/// The path of the file at a place.
+/// Returns the URL path of a media's file.
 pub(crate) fn file_path(place: &str) -> String {
     format!("/medias/files/{place}")
 }
@@ -186,7 +179,7 @@ pub(crate) fn priority_document(job: &str, priority: i64) -> Value {
     change_document(job, &json!({ "priority": priority }))
 }
 
-/// The id of a job that was created.
+/// Returns the id of a created job.
 pub(crate) fn id_of(answer: Option<(StatusCode, Value)>) -> Option<String> {
     let (status, document) = answer?;
     let id = document["data"]["id"].as_str();

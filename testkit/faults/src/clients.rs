@@ -1,4 +1,5 @@
-//! All clients beside the imports: those that hang up, those that stay, and those that interrupt.
+//! All clients except those that post the load: clients that disconnect, persistent clients, and clients that
+//! interrupt imports.
 
 use std::sync::Arc;
 
@@ -8,38 +9,38 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::Client,
-    hang_ups::HangUps,
-    interruptions::{Interrupted, Interruptions},
+    disconnects::DisconnectingClient,
+    interruptions::{Interrupted, InterruptingClient},
     origin::Origin,
-    staying::{Known, Staying},
+    persistent::{Acknowledged, PersistentClient},
     tally::Tally,
 };
 
-/// How many clients hang up.
-const HANG_UPS: u64 = 6;
-/// How many clients stay.
-const STAYING: u64 = 3;
-/// How many clients interrupt their imports.
-const INTERRUPTIONS: u64 = 3;
+/// The number of clients that disconnect.
+const DISCONNECTING_CLIENTS: u64 = 6;
+/// The number of persistent clients.
+const PERSISTENT_CLIENTS: u64 = 3;
+/// The number of clients that interrupt their imports.
+const INTERRUPTING_CLIENTS: u64 = 3;
 
-/// Clients that are at work.
+/// Running clients.
 pub(crate) struct Clients {
     over: CancellationToken,
-    hang_ups: JoinSet<Tally>,
-    staying: JoinSet<Known>,
+    disconnects: JoinSet<Tally>,
+    persistent: JoinSet<Acknowledged>,
     interruptions: JoinSet<(Vec<Interrupted>, Tally)>,
 }
 
-/// The clients' actions, and their knowledge of what was acknowledged.
+/// The actions of the clients, and what was acknowledged to them.
 pub(crate) struct Done {
-    pub(crate) hang_ups: Tally,
-    pub(crate) known: Vec<Known>,
+    pub(crate) disconnects: Tally,
+    pub(crate) acknowledged: Vec<Acknowledged>,
     pub(crate) interrupted: Vec<Interrupted>,
     pub(crate) interruptions: Tally,
 }
 
 impl Clients {
-    /// Starts them. Each makes its own choices from the seed.
+    /// Starts all clients. Each has its own random choices, which follow from the seed.
     pub(crate) fn start(client: &Client, origin: &Arc<Origin>, seed: u64) -> Self {
         let over = CancellationToken::new();
         let random = |kind: u64, index: u64| {
@@ -47,40 +48,43 @@ impl Clients {
         };
         let mut clients = Self {
             over: over.clone(),
-            hang_ups: JoinSet::new(),
-            staying: JoinSet::new(),
+            disconnects: JoinSet::new(),
+            persistent: JoinSet::new(),
             interruptions: JoinSet::new(),
         };
-        for index in 0..HANG_UPS {
+        for index in 0..DISCONNECTING_CLIENTS {
             let name = format!("hangs-up-{index}");
-            let hang_ups = HangUps::new(client.clone(), name, origin.small(), random(1, index));
-            clients.hang_ups.spawn(hang_ups.run(over.clone()));
+            let disconnects =
+                DisconnectingClient::new(client.clone(), name, origin.small(), random(1, index));
+            clients.disconnects.spawn(disconnects.run(over.clone()));
         }
-        for index in 0..STAYING {
+        for index in 0..PERSISTENT_CLIENTS {
             let name = format!("stays-{index}");
-            let staying = Staying::new(client.clone(), name, origin.small(), random(2, index));
-            clients.staying.spawn(staying.run(over.clone()));
+            let persistent =
+                PersistentClient::new(client.clone(), name, origin.small(), random(2, index));
+            clients.persistent.spawn(persistent.run(over.clone()));
         }
-        for index in 0..INTERRUPTIONS {
+        for index in 0..INTERRUPTING_CLIENTS {
             let name = format!("interrupts-{index}");
             let origin = Arc::clone(origin);
-            let interrupts = Interruptions::new(client.clone(), name, origin, random(3, index));
+            let interrupts =
+                InterruptingClient::new(client.clone(), name, origin, random(3, index));
             clients.interruptions.spawn(interrupts.run(over.clone()));
         }
         clients
     }
 
-    /// Tells them to end, and waits until they have.
+    /// Stops the clients and waits until they have ended.
     pub(crate) async fn finish(self) -> Done {
         self.over.cancel();
         let mut done = Done {
-            hang_ups: Tally::default(),
-            known: self.staying.join_all().await,
+            disconnects: Tally::default(),
+            acknowledged: self.persistent.join_all().await,
             interrupted: Vec::new(),
             interruptions: Tally::default(),
         };
-        for tally in self.hang_ups.join_all().await {
-            done.hang_ups.merge(&tally);
+        for tally in self.disconnects.join_all().await {
+            done.disconnects.merge(&tally);
         }
         for (interrupted, tally) in self.interruptions.join_all().await {
             done.interrupted.extend(interrupted);

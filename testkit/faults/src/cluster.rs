@@ -1,4 +1,4 @@
-//! The run on PostgreSQL, Redis and SeaweedFS, with two APIs and three workers.
+//! The fault run on PostgreSQL, Redis and SeaweedFS, with two APIs and three workers.
 
 #![allow(
     clippy::print_stdout,
@@ -26,22 +26,22 @@ use crate::{
     origin::Origin,
     report::Report,
     run_config::{FaultRun, LEASE},
-    scrape::{Scraper, Seen},
+    scrape::{Observed, Scraper},
     storage::Storage,
     tables,
     tally::Tally,
 };
 
-const WORKERS: usize = 3;
-/// How often a worker is frozen until one is found that holds jobs.
+const WORKER_COUNT: usize = 3;
+/// The number of attempts to freeze a worker that holds jobs.
 const FREEZE_TRIES: usize = 20;
-/// How long the origin is away at most, if no import meets it.
+/// The longest outage of the origin, if no import notices it.
 const ORIGIN_OUTAGE_LIMIT: Duration = Duration::from_secs(20);
-/// Two heartbeats.
-const SILENCE: Duration = Duration::from_secs(2);
-/// By then the jobs of workers that were killed are others'.
-const SILENT_LIMIT: Duration = Duration::from_secs(30);
-/// Jobs of a worker that has been silent for nearly as long.
+/// The time of two heartbeats.
+const TWO_HEARTBEATS: Duration = Duration::from_secs(2);
+/// The time after which other workers have taken over the jobs of killed workers.
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(30);
+/// Counts jobs whose worker has missed two heartbeats.
 const SILENT_JOBS: &str = "SELECT count(*) FROM jobs WHERE status = 'running' \
     AND lease_until < now() + interval '3.2 s'";
 
@@ -59,7 +59,7 @@ const ALL: [Fault; 11] = [
     Fault::StopOrigin,
 ];
 
-/// Runs, and says what happened.
+/// Runs the faults beside the load and returns the report.
 pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     let mut cluster = Cluster::start()
         .await
@@ -77,7 +77,7 @@ pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     let load = Load::new(&client, &origin, run.jobs, run.rate, &mut random);
 
     let mut chaos = Chaos::start(&cluster, client.addresses(), random).await;
-    // Jobs that wait before the first worker starts must be taken in order.
+    // The jobs that are pending when the first worker starts must be taken in order.
     load.post_backlog().await;
     chaos.start_workers(&cluster).await;
     let clients = Clients::start(&client, &origin, run.seed);
@@ -93,7 +93,7 @@ pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
         done: clients.finish().await,
         faults,
         file_calls: Tally::default(),
-        seen: &|| chaos.seen(),
+        observed: &|| chaos.observed(),
         database_url: &cluster.database_url(),
         storage: &Storage::Bucket(&cluster.seaweed),
         logs: &cluster.logs(),
@@ -103,7 +103,7 @@ pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     report
 }
 
-/// Makes faults.
+/// The programs under test and the source of faults.
 struct Chaos {
     apis: Vec<Program>,
     workers: Vec<Program>,
@@ -135,7 +135,7 @@ impl Chaos {
 
     /// Starts the workers.
     async fn start_workers(&mut self, cluster: &Cluster) {
-        for _ in 0..WORKERS {
+        for _ in 0..WORKER_COUNT {
             let worker = cluster.worker(&self.name("worker")).await;
             self.scraper.add(&worker);
             self.workers.push(worker);
@@ -147,8 +147,8 @@ impl Chaos {
         format!("{kind}-{}", self.started)
     }
 
-    /// Does every fault once, in an order of its own, and again while the load goes on. At the end
-    /// everything runs.
+    /// Makes each fault once in random order, and repeats that until the load has ended. All programs run at
+    /// the end.
     async fn run_beside(
         &mut self,
         load: &Load,
@@ -161,7 +161,7 @@ impl Chaos {
             let mut order = ALL;
             order.shuffle(&mut self.random);
             for fault in order {
-                // The first round is whole, whatever happens.
+                // The first round is always complete.
                 if rounds > 0 && load.is_done() {
                     break;
                 }
@@ -172,7 +172,7 @@ impl Chaos {
                 faults.add(fault, began, SystemTime::now());
             }
             rounds += 1;
-            load.is_enough();
+            load.all_faults_made();
         }
         for program in self.apis.iter().chain(&self.workers) {
             program.ready().await;
@@ -190,7 +190,7 @@ impl Chaos {
             }
             Fault::StopWorker => {
                 let worker = self.take_worker();
-                // Rolling: the new one starts before the old one has ended.
+                // As in a rolling update, the new worker starts before the old one has ended.
                 self.replace_worker(cluster);
                 worker.process().signal("-TERM");
                 stop(worker).await;
@@ -220,7 +220,7 @@ impl Chaos {
                 cluster.seaweed.stop();
                 let third = store_outage / 3;
                 sleep(third).await;
-                // Its outage is when workers are full of unfinished writes.
+                // During the outage, workers are full of unfinished writes.
                 self.take_worker().kill();
                 sleep(third).await;
                 self.replace_worker(cluster);
@@ -229,10 +229,10 @@ impl Chaos {
             }
             Fault::StopOrigin => {
                 cluster.origin.stop();
-                // Until an import has met it.
+                // Waits until an import has noticed the outage.
                 let end = Instant::now() + ORIGIN_OUTAGE_LIMIT;
                 self.pause(500..4000).await;
-                while !self.seen().show(fault) && Instant::now() < end {
+                while !self.observed().show(fault) && Instant::now() < end {
                     self.pause(100..200).await;
                 }
                 cluster.origin.start_again().await;
@@ -241,28 +241,27 @@ impl Chaos {
         }
     }
 
-    /// Freezes a worker that holds jobs: longer than their lease, and than another worker needs to
-    /// take over.
+    /// Freezes a worker that holds jobs for longer than their lease and another worker's takeover.
     async fn freeze_worker(&mut self, cluster: &Cluster) {
         let database = sea_orm::Database::connect(cluster.database_url())
             .await
             .unwrap();
         for _ in 0..FREEZE_TRIES {
-            // Those of workers that were killed are not this one's.
-            wait_until("no job is silent", SILENT_LIMIT, async || {
+            // Jobs of killed workers do not count as jobs of the frozen one.
+            wait_until("no job is silent", TAKEOVER_LIMIT, async || {
                 (tables::count(&database, SILENT_JOBS, []).await == 0).then_some(())
             })
             .await;
             let index = self.random.random_range(0..self.workers.len());
             self.workers[index].process().signal("-STOP");
-            sleep(SILENCE).await;
+            sleep(TWO_HEARTBEATS).await;
             if tables::count(&database, SILENT_JOBS, []).await > 0 {
                 self.pause(7000..10_000).await;
                 self.workers[index].process().signal("-CONT");
                 return;
             }
             self.workers[index].process().signal("-CONT");
-            sleep(SILENCE).await;
+            sleep(TWO_HEARTBEATS).await;
         }
     }
 
@@ -297,12 +296,11 @@ impl Chaos {
         sleep(Duration::from_millis(milliseconds)).await;
     }
 
-    /// The metrics so far.
-    fn seen(&self) -> Seen {
-        self.scraper.seen()
+    /// Returns the metrics so far.
+    fn observed(&self) -> Observed {
+        self.scraper.observed()
     }
 
-    /// Ends the programs.
     fn stop(self) {
         for program in self.apis.into_iter().chain(self.workers) {
             program.stop();
@@ -310,7 +308,7 @@ impl Chaos {
     }
 }
 
-/// Waits for a program to end without holding up the load.
+/// Waits for a program to end without blocking the load.
 async fn stop(program: Program) {
     tokio::task::spawn_blocking(|| program.stop())
         .await

@@ -1,4 +1,4 @@
-//! The end of a run: everything settles, then everything is checked.
+//! The end of a run: waits until all jobs have ended, then checks everything.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -14,25 +14,25 @@ use crate::{
     clients::Done,
     fault::Faults,
     imports::AllPosted,
-    order,
     origin::Origin,
+    priority_order,
     report::Report,
     run_config::FaultRun,
-    scrape::Seen,
+    scrape::Observed,
     storage::Storage,
     tables,
     tally::Tally,
 };
 
-/// How long all jobs may take to end once the faults are over.
+/// The longest time until all jobs have ended after the last fault.
 const SETTLE_LIMIT: Duration = Duration::from_mins(5);
-/// How long the collector may take: it waits two minutes for an upload whose program was killed, and looks
-/// twice at what was given up, three minutes apart.
+/// The longest time until the collector has finished. It waits two minutes for an upload whose program was
+/// killed, and checks abandoned objects twice, three minutes apart.
 const COLLECT_LIMIT: Duration = Duration::from_mins(8);
-/// How often is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The interval of the checks for unfinished jobs and blobs.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The actions of a run, and where their results are.
+/// The actions of a run and the places of their results.
 pub(crate) struct Run<'a> {
     pub(crate) settings: FaultRun,
     pub(crate) client: &'a Client,
@@ -41,60 +41,60 @@ pub(crate) struct Run<'a> {
     pub(crate) done: Done,
     pub(crate) faults: Faults,
     pub(crate) file_calls: Tally,
-    pub(crate) seen: &'a (dyn Fn() -> Seen + Sync),
+    pub(crate) observed: &'a (dyn Fn() -> Observed + Sync),
     pub(crate) database_url: &'a str,
     pub(crate) storage: &'a Storage<'a>,
     pub(crate) logs: &'a Path,
 }
 
-/// Waits until everything has settled, checks it, and reports.
+/// Waits until all jobs have ended and the collector has finished, checks everything, and returns the report.
 pub(crate) async fn conclude(run: Run<'_>) -> Report {
     let database = sea_orm::Database::connect(run.database_url).await.unwrap();
     let mut broken = Vec::new();
     broken.extend(wait_for_the_end(run.client, &database).await);
-    broken.extend(wait_for_the_collector(&database, run.settings.second_look).await);
+    broken.extend(wait_for_the_collector(&database, run.settings.recheck).await);
 
-    let mut staying = Tally::default();
+    let mut persistent = Tally::default();
     let mut certain = 0;
-    for known in &run.done.known {
-        broken.extend(known.check(run.client).await);
-        staying.merge(&known.tally);
-        certain += known.certain();
+    for acknowledged in &run.done.acknowledged {
+        broken.extend(acknowledged.check(run.client).await);
+        persistent.merge(&acknowledged.tally);
+        certain += acknowledged.certain();
     }
     let found = integrity::find_violations(&database).await.unwrap();
     broken.extend(found.iter().map(ToString::to_string));
     let jobs = tables::jobs(&database).await;
     let expected = Expected {
         jobs: &jobs,
-        kept: &tables::kept(&database).await,
+        kept: &tables::media(&database).await,
         origin: run.origin,
     };
     broken.extend(expected.check_posted(&run.posted));
     broken.extend(expected.check_interrupted(&run.done.interrupted));
-    let pairs = match order::check(&jobs, &run.posted, &run.faults.outages) {
+    let pairs = match priority_order::check(&jobs, &run.posted, &run.faults.outages) {
         Ok(pairs) => pairs,
         Err(inversion) => {
             broken.push(inversion);
             0
         }
     };
-    // The collector looks at these once more: a write that was on its way may still have arrived.
+    // The collector checks these objects once more, as a delayed write may still arrive.
     let given_up = tables::storage_keys(&database, "'staged', 'garbage'").await;
     let stored = check::check_storage(run.storage, expected.kept, &given_up).await;
     broken.extend(stored.broken);
     let logs = check::Logs::read(run.logs);
     broken.extend(logs.panics.iter().cloned());
 
-    let seen = (run.seen)();
+    let observed = (run.observed)();
     let shown = run.faults.counts.into_iter();
     let report = Report {
         faults: shown
-            .map(|(fault, count)| (fault, count, seen.show(fault)))
+            .map(|(fault, count)| (fault, count, observed.show(fault)))
             .collect(),
         file_calls: run.file_calls,
-        hang_ups: run.done.hang_ups,
+        disconnects: run.done.disconnects,
         interruptions: run.done.interruptions,
-        staying,
+        persistent,
         certain,
         answered: run.posted.jobs.len(),
         unanswered: run.posted.unanswered,
@@ -116,8 +116,8 @@ fn far_future() -> sea_orm::Value {
     at.into()
 }
 
-/// Waits until every job has ended but those of the far future; those that are paused go on, and those in
-/// back-off, which lasts up to ten minutes, start at once. Says which ones do not end.
+/// Waits until every job has ended except those of the far future. Resumes paused jobs, and starts jobs in
+/// back-off, which can last ten minutes, at once. Returns a message if jobs do not end.
 async fn wait_for_the_end(client: &Client, database: &DatabaseConnection) -> Option<String> {
     let unfinished = "FROM jobs WHERE finished_at IS NULL \
                       AND (scheduled_at IS NULL OR scheduled_at < $1)";
@@ -139,17 +139,14 @@ async fn wait_for_the_end(client: &Client, database: &DatabaseConnection) -> Opt
         if Instant::now() > end {
             return Some(format!("jobs that do not end: {left:?} and maybe more"));
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Waits until the collector is done: with everything, or, if its second look is not waited for, with
-/// everything that is neither held by an upload nor to be looked at once more.
-async fn wait_for_the_collector(
-    database: &DatabaseConnection,
-    second_look: bool,
-) -> Option<String> {
-    let left = if second_look {
+/// Waits until the collector has finished: with all objects, or without `recheck` with all objects that no
+/// upload holds and that it will not check again. Returns a message if objects are left.
+async fn wait_for_the_collector(database: &DatabaseConnection, recheck: bool) -> Option<String> {
+    let left = if recheck {
         "SELECT count(*) FROM blobs WHERE status <> 'live' AND created_at < $1"
     } else {
         "SELECT count(*) FROM blobs WHERE \
@@ -165,6 +162,6 @@ async fn wait_for_the_collector(
         if Instant::now() > end {
             return Some(format!("{left} blobs are not collected"));
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

@@ -4,7 +4,6 @@ use std::{fmt, time::SystemTime};
 
 use media_testkit::file_faults::{Area, FileError};
 
-/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     KillWorker,
@@ -26,15 +25,15 @@ pub(crate) enum Fault {
 
 /// The faults that were made.
 pub(crate) struct Faults {
-    /// Each kind, and how often it was made.
+    /// The number of faults of each kind.
     pub(crate) counts: Vec<(Fault, usize)>,
-    /// From when to when clocks and statements of workers could be out of step: a frozen worker or a
-    /// database that is away may delay a statement after its time was taken.
+    /// The periods in which statements of workers may be delayed after their time was taken, by a frozen
+    /// worker or a stopped database.
     pub(crate) outages: Vec<(SystemTime, SystemTime)>,
 }
 
 impl Faults {
-    /// None of these yet.
+    /// Returns a count of zero for each of these kinds.
     pub(crate) fn none_of(kinds: &[Fault]) -> Self {
         Self {
             counts: kinds.iter().map(|fault| (*fault, 0)).collect(),
@@ -42,7 +41,7 @@ impl Faults {
         }
     }
 
-    /// Counts one that was made between two times.
+    /// Counts a fault that was made between two times.
     pub(crate) fn add(&mut self, fault: Fault, from: SystemTime, to: SystemTime) {
         for (kind, count) in &mut self.counts {
             *count += usize::from(*kind == fault);
@@ -66,10 +65,10 @@ impl fmt::Display for Fault {
             Self::StopWorker => "a worker replaced (SIGTERM)",
             Self::StopApi => "an API restarted (SIGTERM)",
             Self::FlushRedis => "Redis flushed",
-            Self::KillRedis => "Redis away",
+            Self::KillRedis => "Redis stopped",
             Self::RestartDatabase => "PostgreSQL restarted",
-            Self::StopStore => "the object store away, and a worker killed meanwhile",
-            Self::StopOrigin => "the origin away",
+            Self::StopStore => "the object store stopped, and a worker killed meanwhile",
+            Self::StopOrigin => "the origin stopped",
             Self::KillService => "the service killed (SIGKILL)",
             Self::FreezeService => "the service frozen (SIGSTOP)",
             Self::StopService => "the service restarted (SIGTERM)",

@@ -1,4 +1,4 @@
-//! Clients that ask for imports, and remember the answers.
+//! The load: clients that post imports and record the answers.
 
 use std::{
     sync::{
@@ -20,14 +20,13 @@ use crate::{
     origin::Origin,
 };
 
-/// How many jobs wait before the first worker starts.
-const BACKLOG: usize = 100;
-/// How many clients ask for the same unicity at once.
-const RIVALS: usize = 50;
-/// The unicity that they ask for.
+/// The number of jobs that are posted before the first worker starts.
+const BACKLOG_JOBS: usize = 100;
+/// The number of concurrent posts with the same unicity.
+const CONCURRENT_POSTS: usize = 50;
 const UNICITY: &str = "fault run";
 
-/// An import to be asked for.
+/// An import to be posted.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     file: usize,
@@ -36,39 +35,39 @@ struct Plan {
     cancel: bool,
 }
 
-/// An import that was asked for, and answered 2xx.
+/// An import that was posted and acknowledged.
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) id: String,
     pub(crate) resource: String,
     pub(crate) file: usize,
-    /// Whether a signal to cancel it was sent, and the answer.
+    /// Whether a signal to cancel it was sent; `cancel` has the status of the answer.
     pub(crate) was_to_be_cancelled: bool,
     pub(crate) cancel: Option<StatusCode>,
 }
 
-/// Everything that was answered 2xx.
+/// All acknowledged imports.
 pub(crate) struct AllPosted {
     pub(crate) jobs: Vec<Posted>,
-    /// How many posts were not answered, or refused: what became of them is open.
+    /// The number of posts that were refused or not answered, whose effect is unknown.
     pub(crate) unanswered: usize,
-    /// The jobs that rivals for one unicity were given.
-    pub(crate) rivals: Vec<String>,
+    /// The ids of the jobs that the posts with the same unicity received.
+    pub(crate) same_unicity: Vec<String>,
 }
 
-/// Asks for imports, whatever happens to those who answer.
+/// Posts imports while faults are made.
 pub(crate) struct Load {
     client: Client,
     origin: Arc<Origin>,
     plans: Vec<Plan>,
     rate: u32,
-    enough: AtomicBool,
+    all_made: AtomicBool,
     done: AtomicBool,
     backlog: tokio::sync::Mutex<Vec<Posted>>,
 }
 
 impl Load {
-    /// Plans imports of the files of an origin.
+    /// Plans imports of random files of an origin.
     pub(crate) fn new(
         client: &Client,
         origin: &Arc<Origin>,
@@ -89,7 +88,7 @@ impl Load {
             origin: Arc::clone(origin),
             plans,
             rate,
-            enough: AtomicBool::new(false),
+            all_made: AtomicBool::new(false),
             done: AtomicBool::new(false),
             backlog: tokio::sync::Mutex::new(Vec::new()),
         }
@@ -100,26 +99,26 @@ impl Load {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Posts what is to wait for the first worker.
+    /// Posts the jobs that the first worker finds pending.
     pub(crate) async fn post_backlog(&self) {
         let mut backlog = self.backlog.lock().await;
-        for (number, plan) in self.plans.iter().enumerate().take(BACKLOG) {
+        for (number, plan) in self.plans.iter().enumerate().take(BACKLOG_JOBS) {
             backlog.extend(self.post(number, *plan).await);
         }
     }
 
-    /// Posts the rest, at the rate, and more of the same until every fault has met jobs.
+    /// Posts the remaining jobs at the rate, and repeats them until every fault was made.
     pub(crate) async fn post_all(&self) -> AllPosted {
         let mut ticks = interval(Duration::from_secs(1) / self.rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut jobs = std::mem::take(&mut *self.backlog.lock().await);
         let half = self.plans.len() / 2;
-        let mut rivals = Vec::new();
-        let mut number = BACKLOG;
-        while number < self.plans.len() || !self.enough.load(Ordering::Relaxed) {
+        let mut same_unicity = Vec::new();
+        let mut number = BACKLOG_JOBS;
+        while number < self.plans.len() || !self.all_made.load(Ordering::Relaxed) {
             ticks.tick().await;
             if number == half {
-                rivals = self.compete().await;
+                same_unicity = self.compete().await;
             }
             let plan = self.plans[number % self.plans.len()];
             jobs.extend(self.post(number, plan).await);
@@ -129,13 +128,13 @@ impl Load {
         AllPosted {
             unanswered: number - jobs.len(),
             jobs,
-            rivals,
+            same_unicity,
         }
     }
 
-    /// Every fault has met jobs; nothing is posted any more beyond what was planned.
-    pub(crate) fn is_enough(&self) {
-        self.enough.store(true, Ordering::Relaxed);
+    /// Tells the load that every fault was made while jobs were running.
+    pub(crate) fn all_faults_made(&self) {
+        self.all_made.store(true, Ordering::Relaxed);
     }
 
     async fn post(&self, number: usize, plan: Plan) -> Option<Posted> {
@@ -159,14 +158,14 @@ impl Load {
         })
     }
 
-    /// Many ask at once for a job that may exist only once; it lies in the future, so that it does
-    /// not end meanwhile.
+    /// Posts jobs with one unicity concurrently. They are scheduled in the far future, so that none ends in
+    /// the meantime.
     async fn compete(&self) -> Vec<String> {
         let document = import(
-            &json!({ "url": self.origin.small(), "resource": "rivals" }),
+            &json!({ "url": self.origin.small(), "resource": "same_unicity" }),
             json!({ "unicity": UNICITY, "scheduled_at": FAR_FUTURE }),
         );
-        let posts = (0..RIVALS).map(|rival| self.client.post(rival, "/jobs", &document));
+        let posts = (0..CONCURRENT_POSTS).map(|rival| self.client.post(rival, "/jobs", &document));
         join_all(posts)
             .await
             .into_iter()

@@ -1,5 +1,5 @@
-//! Imports that run are cancelled, paused, resumed, retried and deleted at random moments, while their bytes
-//! come and are charged to the project.
+//! Clients that cancel, pause, resume, retry and delete running imports at random moments, while bytes are
+//! received and counted against the quota of the project.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,24 +16,24 @@ use crate::{
     tally::Tally,
 };
 
-/// The longest that an import may go on before it is interrupted; a slow one takes a few seconds.
+/// The longest time from the start of an import to its interruption; a slow import takes a few seconds.
 const MAX_HEAD_START_MS: u64 = 1500;
-/// How often a job's status is asked for until it is what it should be.
+/// The number of polls until a job has the expected status.
 const STATUS_TRIES: u32 = 200;
 const STATUS_PAUSE: Duration = Duration::from_millis(50);
 
-/// How an interrupted import must have ended.
+/// The expected end of an interrupted import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It is gone, whether or not its media is there.
+    /// The job is gone; its media may exist.
     Deleted,
-    /// It is cancelled, and has no media.
+    /// The job is cancelled and has no media.
     Cancelled,
-    /// It is cancelled without a media, or was faster and has one.
+    /// The job is cancelled without a media, or succeeded first and has one.
     CancelledOrSucceeded,
-    /// It has its media.
+    /// The job succeeded and has its media.
     Succeeded,
-    /// A change was not acknowledged: it has ended, or is gone.
+    /// A change was not acknowledged: the job has ended or is gone.
     Any,
 }
 
@@ -45,12 +45,12 @@ pub(crate) struct Interrupted {
     /// The number of its file.
     pub(crate) file: usize,
     pub(crate) ending: Ending,
-    /// The interruption that was sent.
+    /// The interruptions that were sent.
     pub(crate) steps: Vec<&'static str>,
 }
 
 /// A client that interrupts its own imports.
-pub(crate) struct Interruptions {
+pub(crate) struct InterruptingClient {
     client: Client,
     name: String,
     origin: Arc<Origin>,
@@ -59,8 +59,8 @@ pub(crate) struct Interruptions {
     tally: Tally,
 }
 
-impl Interruptions {
-    /// A client with a name of its own, which is the resource of its media.
+impl InterruptingClient {
+    /// Creates a client. Its name is the resource of its media.
     pub(crate) fn new(client: Client, name: String, origin: Arc<Origin>, random: StdRng) -> Self {
         Self {
             client,
@@ -72,7 +72,7 @@ impl Interruptions {
         }
     }
 
-    /// Imports slowly and interrupts until it is told to end.
+    /// Imports slow files and interrupts the imports until it is stopped.
     pub(crate) async fn run(mut self, over: CancellationToken) -> (Vec<Interrupted>, Tally) {
         let mut number = 0;
         while !over.is_cancelled() {
@@ -119,7 +119,7 @@ impl Interruptions {
                 }
                 self.wait_for(&job.id, &["paused"], over).await;
                 match self.random.random_range(0..4) {
-                    // The bytes so far are kept for the next attempt, which never comes.
+                    // The bytes so far are kept for a next attempt, which never comes.
                     0 => self.delete(job).await,
                     1 => self.cancel(job).await,
                     _ => {
@@ -137,7 +137,7 @@ impl Interruptions {
         self.note(job, "delete", status);
         job.ending = match status {
             Some(StatusCode::NO_CONTENT) => Ending::Deleted,
-            // It was never deleted before: the check finds it lost.
+            // Nothing has deleted it before: the check reports it as lost.
             Some(StatusCode::NOT_FOUND) => job.ending,
             _ => Ending::Any,
         };
@@ -146,7 +146,7 @@ impl Interruptions {
     async fn cancel(&mut self, job: &mut Interrupted) {
         job.ending = match self.signal(job, "cancel").await {
             Some(StatusCode::OK) => Ending::Cancelled,
-            // It obeys unless it ends first; it has ended where that is refused.
+            // A running job obeys unless it ends first; a conflict means that it has ended.
             Some(StatusCode::ACCEPTED | StatusCode::CONFLICT) => Ending::CancelledOrSucceeded,
             _ => Ending::Any,
         };
@@ -177,8 +177,8 @@ impl Interruptions {
         });
     }
 
-    /// Waits until a job has one of these statuses, or has ended, for a while at most: what is in between
-    /// is interrupted as well.
+    /// Waits until a job has one of these statuses or has ended, with a limit. A job between them is
+    /// interrupted as well.
     async fn wait_for(&self, id: &str, statuses: &[&str], over: &CancellationToken) {
         let path = format!("/jobs/{id}");
         for _ in 0..STATUS_TRIES {

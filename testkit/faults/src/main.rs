@@ -1,4 +1,4 @@
-//! `media-faults`: the fault run, as long as it takes.
+//! `media-faults`: the fault run in full length.
 
 use std::{
     process::ExitCode,
@@ -8,27 +8,27 @@ use std::{
 use clap::{Parser, ValueEnum};
 use media_faults::{FaultRun, Mode};
 
-/// Imports and uploads media while everything that can fail does, and checks that every promise was kept.
+/// Imports and uploads media while faults of all kinds are made, and checks that every promise was kept.
 #[derive(Parser)]
 struct Arguments {
-    /// Which programs run; both modes by default, one after the other
+    /// The programs to run; both modes by default, one after the other
     #[arg(long, value_enum)]
     mode: Option<ModeName>,
-    /// How many imports
+    /// The number of imports
     #[arg(long, default_value_t = 3000)]
     jobs: usize,
-    /// How many of them a second
+    /// Imports posted per second
     #[arg(long, default_value_t = 12)]
     rate: u32,
-    /// Put PgBouncer in transaction mode before PostgreSQL
+    /// Put PgBouncer in transaction mode in front of PostgreSQL
     #[arg(long)]
     pooler: bool,
-    /// From which every choice follows; by default another each time
+    /// The seed of all random choices; by default the time
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// Which programs run, and on which dependencies.
+/// The programs of a run and their dependencies.
 #[derive(Clone, Copy, ValueEnum)]
 enum ModeName {
     /// Two APIs and three workers on PostgreSQL, Redis and SeaweedFS
@@ -63,13 +63,13 @@ async fn main() -> ExitCode {
             rate,
             pooler,
             store_outage: Duration::from_secs(20),
-            second_look: true,
+            recheck: true,
         };
         let report = run.run().await;
         println!("{report}");
         is_well &= report.broken().is_empty();
         if mode == Mode::Cluster && report.refused_writes() == 0 {
-            println!("the run provoked no write of a past attempt");
+            println!("no past attempt tried to write during the run");
             is_well = false;
         }
     }

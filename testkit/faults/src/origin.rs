@@ -3,7 +3,7 @@
 use media_testkit::{bytes::pattern, nginx::Nginx};
 use rand::{RngExt as _, rngs::StdRng};
 
-/// Below which path a file comes at 4 MB/s.
+/// The path prefix of files that are served at 4 MB/s.
 const SLOW: &str = "slow/";
 
 /// The files of the origin.
@@ -12,17 +12,17 @@ pub(crate) struct Origin {
     files: Vec<File>,
 }
 
-/// A file of the origin.
 struct File {
     path: String,
-    /// How likely it is to be chosen.
+    /// The relative probability of its choice.
     weight: u32,
-    /// Its content; none if it is not there.
+    /// The content; `None` if the file does not exist.
     bytes: Option<Vec<u8>>,
 }
 
 impl Origin {
-    /// Small, middling, and large enough for several parts; some of them slow, one not there.
+    /// Adds files of a few kilobytes, of a megabyte, and of several parts, some of them slow, and one that
+    /// does not exist.
     pub(crate) fn fill(nginx: &Nginx, random: &mut StdRng) -> Self {
         let mut files = vec![File {
             path: "missing".to_owned(),
@@ -53,7 +53,7 @@ impl Origin {
         }
     }
 
-    /// Chooses a file, by its weight.
+    /// Chooses a file at random, by weight.
     pub(crate) fn choose(&self, random: &mut StdRng) -> usize {
         let all: u32 = self.files.iter().map(|file| file.weight).sum();
         let mut left = random.random_range(0..all);
@@ -66,24 +66,23 @@ impl Origin {
         0
     }
 
-    /// Chooses a slow file.
+    /// Chooses a slow file at random.
     pub(crate) fn choose_slow(&self, random: &mut StdRng) -> usize {
         let is_slow = |index: &usize| self.files[*index].path.starts_with(SLOW);
         let slow: Vec<usize> = (0..self.files.len()).filter(is_slow).collect();
         slow[random.random_range(0..slow.len())]
     }
 
-    /// The URL of a file.
     pub(crate) fn url(&self, file: usize) -> String {
         format!("{}{}", self.base, self.files[file].path)
     }
 
-    /// The URL of a small file.
+    /// Returns the URL of a small file.
     pub(crate) fn small(&self) -> String {
         self.url(1)
     }
 
-    /// The content of a file; none if it is not there.
+    /// Returns the content of a file, or `None` if it does not exist.
     pub(crate) fn bytes(&self, file: usize) -> Option<&[u8]> {
         self.files[file].bytes.as_deref()
     }

@@ -1,22 +1,22 @@
-//! The report of a run.
+//! The report of a fault run.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{check::Logs, fault::Fault, tally::Tally};
 
-/// The report.
 #[derive(Debug)]
 pub struct Report {
-    /// Each kind, how often it was made, and whether the metrics showed it.
+    /// The number of faults of each kind, and whether the metrics showed them.
     pub(crate) faults: Vec<(Fault, usize, bool)>,
-    /// Calls on files that failed.
+    /// The calls on files that failed.
     pub(crate) file_calls: Tally,
-    pub(crate) hang_ups: Tally,
+    pub(crate) disconnects: Tally,
     pub(crate) interruptions: Tally,
-    pub(crate) staying: Tally,
-    /// How many places and jobs the clients that stay know for certain, and were read back.
+    pub(crate) persistent: Tally,
+    /// The number of media and jobs of persistent clients whose state is certain, all of which were read
+    /// back.
     pub(crate) certain: usize,
-    /// How many imports were answered 2xx, and how many not.
+    /// The number of acknowledged imports.
     pub(crate) answered: usize,
     pub(crate) unanswered: usize,
     pub(crate) statuses: BTreeMap<String, usize>,
@@ -29,16 +29,16 @@ pub struct Report {
     pub(crate) took: Duration,
 }
 
-/// How many broken promises are printed.
+/// The largest number of broken promises that are printed.
 const MAX_PRINTED: usize = 40;
 
 impl Report {
-    /// The promises that were broken.
+    /// Returns the broken promises.
     pub fn broken(&self) -> &[String] {
         &self.broken
     }
 
-    /// The kinds of faults that were made and that no figure has shown.
+    /// Returns the kinds of faults that were made and that no metric showed.
     pub fn not_shown(&self) -> Vec<String> {
         let hidden = self
             .faults
@@ -47,23 +47,23 @@ impl Report {
         hidden.map(|(fault, ..)| fault.to_string()).collect()
     }
 
-    /// The kinds of clients that did nothing.
+    /// Returns the kinds of clients that did nothing.
     pub fn idle(&self) -> Vec<&'static str> {
         let kinds = [
-            ("clients that hang up", &self.hang_ups),
-            ("clients that stay", &self.staying),
+            ("clients that disconnect", &self.disconnects),
+            ("persistent clients", &self.persistent),
             ("interrupted imports", &self.interruptions),
         ];
         let idle = kinds.into_iter().filter(|(_, tally)| tally.total() == 0);
         idle.map(|(kind, _)| kind).collect()
     }
 
-    /// How many calls on files failed.
+    /// Returns the number of calls on files that failed.
     pub fn failed_file_calls(&self) -> usize {
         self.file_calls.total()
     }
 
-    /// How often a past attempt tried to write and was refused.
+    /// Returns the number of refused writes of past attempts.
     pub fn refused_writes(&self) -> usize {
         self.logs.refused_writes
     }
@@ -83,10 +83,10 @@ impl fmt::Display for Report {
         if self.file_calls.total() > 0 {
             writeln!(f, "calls on files that failed: {}", self.file_calls)?;
         }
-        writeln!(f, "hung up during {}", self.hang_ups)?;
+        writeln!(f, "disconnected during {}", self.disconnects)?;
         writeln!(f, "running imports interrupted: {}", self.interruptions)?;
-        writeln!(f, "clients that stayed: {}", self.staying)?;
-        writeln!(f, "{} of their places and jobs read back", self.certain)?;
+        writeln!(f, "persistent clients: {}", self.persistent)?;
+        writeln!(f, "{} of their media and jobs read back", self.certain)?;
         let Logs {
             refused_writes,
             rescued,
@@ -102,7 +102,7 @@ impl fmt::Display for Report {
         writeln!(f, "jobs by attempts: {:?}", self.attempts)?;
         writeln!(
             f,
-            "{rescued} jobs rescued, {handed_back} handed back, {refused_writes} past attempts refused"
+            "{rescued} jobs rescued, {handed_back} released, {refused_writes} past attempts refused"
         )?;
         writeln!(
             f,
@@ -129,7 +129,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The text that all promises of a kind share: the first words without numbers and names.
+/// Returns the text that all messages of a kind share: their first words without numbers and names.
 fn kind_of(promise: &str) -> String {
     let is_plain = |word: &&str| !word.contains(|letter: char| letter.is_ascii_digit());
     let words: Vec<&str> = promise.split_whitespace().filter(is_plain).collect();

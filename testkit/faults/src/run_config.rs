@@ -29,5 +29,5 @@ pub struct FaultRun {
     /// The length of an outage of the object store.
     pub store_outage: Duration,
     /// Whether to wait until the collector has checked abandoned objects a second time.
-    pub second_look: bool,
+    pub recheck: bool,
 }

@@ -1,5 +1,5 @@
-//! The metrics of all programs while faults are made, as Prometheus would read them: every fault must
-//! show.
+//! The metrics of all programs during the faults, scraped as by Prometheus. Every fault must be visible in
+//! them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,12 +15,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{client::admin_token, fault::Fault};
 
-/// How often all are asked.
-const EVERY: Duration = Duration::from_millis(200);
-/// How long one may take to answer.
-const LIMIT: Duration = Duration::from_millis(800);
+/// The interval of scrapes.
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(200);
+/// The longest time until a response.
+const ANSWER_LIMIT: Duration = Duration::from_millis(800);
 
-/// Asks programs for their metrics, until it is dropped.
+/// Scrapes the metrics of programs until it is dropped.
 pub(crate) struct Scraper {
     state: Arc<Mutex<State>>,
     _task: AbortOnDropHandle<()>,
@@ -28,26 +28,26 @@ pub(crate) struct Scraper {
 
 #[derive(Default)]
 struct State {
-    /// Where each program's metrics are, by its name.
+    /// The URLs of the metrics by the names of the programs.
     targets: BTreeMap<String, String>,
-    seen: Seen,
+    observed: Observed,
 }
 
-/// What the metrics have shown.
+/// The observations in the metrics so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    /// What each program said last.
+pub(crate) struct Observed {
+    /// The last metrics of each program.
     last: BTreeMap<String, Metrics>,
-    /// Programs that did not answer after they had.
+    /// The programs that stopped answering.
     silent: BTreeSet<String>,
     database_down: bool,
-    /// Noted at once: a restarted service counts anew at the same address.
+    /// Recorded at once, because a restarted service counts from zero at the same address.
     origin_away: bool,
     worker_waiting: bool,
 }
 
 impl Scraper {
-    /// Begins with no program.
+    /// Starts without programs.
     pub(crate) fn start() -> Self {
         let state = Arc::<Mutex<State>>::default();
         let task = tokio::spawn(scrape(Arc::clone(&state)));
@@ -57,7 +57,7 @@ impl Scraper {
         }
     }
 
-    /// From now on, this one is asked as well, in place of one that was at its address before.
+    /// Adds a program, and removes an earlier one at the same address.
     pub(crate) fn add(&self, program: &Program) {
         let mut state = self.state.lock().unwrap();
         let target = program.url("/metrics");
@@ -65,9 +65,9 @@ impl Scraper {
         state.targets.insert(program.name().to_owned(), target);
     }
 
-    /// What was seen so far.
-    pub(crate) fn seen(&self) -> Seen {
-        self.state.lock().unwrap().seen.clone()
+    /// Returns the observations so far.
+    pub(crate) fn observed(&self) -> Observed {
+        self.state.lock().unwrap().observed.clone()
     }
 }
 
@@ -75,15 +75,15 @@ async fn scrape(state: Arc<Mutex<State>>) {
     let http = http_client();
     let token = admin_token();
     loop {
-        sleep(EVERY).await;
+        sleep(SCRAPE_INTERVAL).await;
         let targets = state.lock().unwrap().targets.clone();
         stream::iter(targets)
             .for_each_concurrent(None, async |(name, url)| {
-                let answer = timeout(LIMIT, ask(&http, &url, &token))
+                let answer = timeout(ANSWER_LIMIT, ask(&http, &url, &token))
                     .await
                     .ok()
                     .flatten();
-                state.lock().unwrap().seen.note(name, answer);
+                state.lock().unwrap().observed.note(name, answer);
             })
             .await;
     }
@@ -97,7 +97,7 @@ async fn ask(http: &Client, url: &str, token: &str) -> Option<Metrics> {
         .then_some(Metrics::read(&answer.text().await.ok()?))
 }
 
-impl Seen {
+impl Observed {
     fn note(&mut self, name: String, answer: Option<Metrics>) {
         match answer {
             Some(metrics) => {
@@ -114,17 +114,17 @@ impl Seen {
             None if self.last.contains_key(&name) => {
                 self.silent.insert(name);
             }
-            // It is only starting.
+            // The program is still starting.
             None => {}
         }
     }
 
-    /// Over all programs, also those that are gone: what they said last.
-    fn sum(&self, figure: &str, labels: &[(&str, &str)]) -> f64 {
+    /// Sums the last values of all programs, including ended ones.
+    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let each = self
             .last
             .values()
-            .filter_map(|last| last.value(figure, labels));
+            .filter_map(|last| last.value(name, labels));
         each.sum()
     }
 
@@ -132,7 +132,7 @@ impl Seen {
         self.silent.iter().any(|name| name.starts_with(kind))
     }
 
-    /// Whether a kind of fault, which was made, shows.
+    /// Returns whether a kind of fault is visible in the metrics.
     pub(crate) fn show(&self, fault: Fault) -> bool {
         match fault {
             Fault::KillWorker | Fault::StopWorker => self.any_silent("worker"),
@@ -150,7 +150,7 @@ impl Seen {
             Fault::KillService | Fault::FreezeService | Fault::StopService => {
                 self.any_silent("service")
             }
-            // The library that makes them counts them: the report shows its counts.
+            // The library that injects these faults counts them; the report has its counts.
             Fault::FailFiles(..) => true,
             Fault::StopOrigin => self.origin_away,
         }

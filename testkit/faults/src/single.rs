@@ -1,4 +1,4 @@
-//! The run of `media serve`, on SQLite and a directory.
+//! The fault run of `media serve` on SQLite and a directory.
 
 #![allow(
     clippy::print_stdout,
@@ -32,7 +32,7 @@ use crate::{
     origin::Origin,
     report::Report,
     run_config::{FaultRun, LEASE},
-    scrape::{Scraper, Seen},
+    scrape::{Observed, Scraper},
     storage::Storage,
     tally::Tally,
 };
@@ -47,18 +47,18 @@ const ALL: [Fault; 8] = [
     Fault::FailFiles(Area::Blobs, FileError::Io),
     Fault::FailFiles(Area::Blobs, FileError::NoSpace),
 ];
-/// How long the origin is away at most, if no import meets it.
-const OUTAGE_LIMIT: Duration = Duration::from_secs(20);
-/// How long calls fail at least.
-const FILE_FAULT: Duration = Duration::from_secs(1);
-/// How long they fail at most, if no call was made that could.
-const FILE_FAULT_LIMIT: Duration = Duration::from_secs(10);
-/// Which calls fail: one of these each time.
+/// The longest outage of the origin, if no import notices it.
+const ORIGIN_OUTAGE_LIMIT: Duration = Duration::from_secs(20);
+/// The shortest time during which calls fail.
+const MIN_FILE_FAULT_TIME: Duration = Duration::from_secs(1);
+/// The longest time during which calls fail, if no matching call is made.
+const MAX_FILE_FAULT_TIME: Duration = Duration::from_secs(10);
+/// The sets of calls that fail, chosen at random.
 const CALLS: [Calls; 4] = [Calls::ALL, Calls::ALL, Calls::WRITES, Calls::SYNCS];
-/// The chances of a call to fail, of 10,000: one of these each time.
+/// The probabilities of a failure in 1/10,000, chosen at random.
 const CHANCES: [u32; 4] = [200, 1_000, 4_000, 10_000];
 
-/// Runs, and says what happened.
+/// Runs the faults beside the load and returns the report.
 pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     let mut nginx = Nginx::start().await;
     let origin = Arc::new(Origin::fill(&nginx, &mut random));
@@ -78,7 +78,7 @@ pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
         done: clients.finish().await,
         faults,
         file_calls: tally_of(&installation.files),
-        seen: &|| chaos.seen(),
+        observed: &|| chaos.observed(),
         database_url: &installation.database_url(),
         storage: &Storage::Directory(installation.blobs()),
         logs: &installation.logs(),
@@ -88,7 +88,7 @@ pub(crate) async fn run(run: FaultRun, mut random: StdRng) -> Report {
     report
 }
 
-/// Where the service keeps its data, and how it is started.
+/// The data directory and the configuration of the service.
 struct Installation {
     directory: TempDir,
     address: String,
@@ -121,7 +121,7 @@ impl Installation {
         format!("sqlite://{}", database.display())
     }
 
-    /// Where the service writes its logs: in `$TESTKIT_LOGS` if that is set, where they stay.
+    /// Returns the directory of the service's logs: `$TESTKIT_LOGS`, which is kept, or a temporary one.
     fn logs(&self) -> PathBuf {
         let kept = std::env::var_os("TESTKIT_LOGS").map(PathBuf::from);
         kept.unwrap_or_else(|| self.directory.path().into())
@@ -160,7 +160,7 @@ fn tally_of(files: &FileFaults) -> Tally {
     tally
 }
 
-/// Makes faults.
+/// The service under test and the source of faults.
 struct Chaos<'a> {
     installation: &'a Installation,
     service: Option<Program>,
@@ -182,7 +182,7 @@ impl<'a> Chaos<'a> {
         chaos
     }
 
-    /// Starts the service, and waits until it is ready.
+    /// Starts the service and waits until it is ready.
     async fn launch(&mut self) {
         self.started += 1;
         let service = self
@@ -193,8 +193,8 @@ impl<'a> Chaos<'a> {
         self.service = Some(service);
     }
 
-    /// Makes every fault once, in an order of its own, and again while the load goes on. At the end the
-    /// service runs.
+    /// Makes each fault once in random order, and repeats that until the load has ended. The service runs at
+    /// the end.
     async fn run_beside(&mut self, load: &Load, origin: &mut Nginx) -> Faults {
         let mut faults = Faults::none_of(&ALL);
         let mut rounds = 0;
@@ -202,7 +202,7 @@ impl<'a> Chaos<'a> {
             let mut order = ALL;
             order.shuffle(&mut self.random);
             for fault in order {
-                // The first round is whole, whatever happens.
+                // The first round is always complete.
                 if rounds > 0 && load.is_done() {
                     break;
                 }
@@ -213,7 +213,7 @@ impl<'a> Chaos<'a> {
                 faults.add(fault, began, SystemTime::now());
             }
             rounds += 1;
-            load.is_enough();
+            load.all_faults_made();
         }
         faults
     }
@@ -234,16 +234,17 @@ impl<'a> Chaos<'a> {
             }
             Fault::FreezeService => {
                 self.signal("-STOP");
-                // Shorter and longer than a lease.
+                // Both shorter and longer than a lease.
                 self.pause(2000..8000).await;
                 self.signal("-CONT");
             }
             Fault::StopOrigin => {
                 origin.stop();
-                // Until an import has met it, which the metrics of a killed service would not show.
-                let end = Instant::now() + OUTAGE_LIMIT;
+                // Waits until an import has noticed the outage; the metrics of a killed service would not
+                // show it.
+                let end = Instant::now() + ORIGIN_OUTAGE_LIMIT;
                 self.pause(500..4000).await;
-                while !self.seen().show(fault) && Instant::now() < end {
+                while !self.observed().show(fault) && Instant::now() < end {
                     self.pause(100..200).await;
                 }
                 origin.start_again().await;
@@ -253,7 +254,8 @@ impl<'a> Chaos<'a> {
         }
     }
 
-    /// Lets calls fail for a while, until at least one has if any is made; after that the service must be well by itself.
+    /// Makes calls fail for a while, until at least one has failed if any is made. Afterwards the service
+    /// must recover by itself.
     async fn fail_files(&mut self, area: Area, error: FileError) {
         let files = &self.installation.files;
         let before = files.failed(area);
@@ -265,7 +267,7 @@ impl<'a> Chaos<'a> {
             self.pause(500..1500).await;
             let elapsed = start.elapsed();
             let has_failed = files.failed(area) > before;
-            if elapsed >= FILE_FAULT_LIMIT || (elapsed >= FILE_FAULT && has_failed) {
+            if elapsed >= MAX_FILE_FAULT_TIME || (elapsed >= MIN_FILE_FAULT_TIME && has_failed) {
                 break;
             }
         }
@@ -282,11 +284,10 @@ impl<'a> Chaos<'a> {
         sleep(Duration::from_millis(milliseconds)).await;
     }
 
-    fn seen(&self) -> Seen {
-        self.scraper.seen()
+    fn observed(&self) -> Observed {
+        self.scraper.observed()
     }
 
-    /// Ends the service.
     fn stop(self) {
         if let Some(service) = self.service {
             service.stop();

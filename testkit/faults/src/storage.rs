@@ -1,4 +1,4 @@
-//! The stored bytes, read without any code of the service.
+//! The stored bytes, read without code of the service.
 
 use std::{
     collections::HashMap,
@@ -7,19 +7,18 @@ use std::{
 
 use media_testkit::{cluster::PREFIX, seaweed::Seaweed};
 
-/// How a file ends that is being written.
+/// The suffix of files that are being written.
 const PARTIAL_SUFFIX: &str = ".partial";
 
-/// Where the bytes are.
+/// The place of the stored bytes.
 pub(crate) enum Storage<'a> {
-    /// In the bucket, below the prefix of the programs.
+    /// The bucket, below the prefix of the programs.
     Bucket(&'a Seaweed),
-    /// In a directory.
     Directory(PathBuf),
 }
 
 impl Storage<'_> {
-    /// The sizes of all whole objects, by their keys.
+    /// Returns the sizes of all complete objects, by key.
     pub(crate) async fn objects(&self) -> HashMap<String, u64> {
         match self {
             Self::Bucket(seaweed) => {
@@ -35,7 +34,7 @@ impl Storage<'_> {
         }
     }
 
-    /// The keys of objects that were begun and are not whole.
+    /// Returns the keys of all incomplete objects.
     pub(crate) async fn unfinished(&self) -> Vec<String> {
         match self {
             Self::Bucket(seaweed) => {
@@ -50,7 +49,6 @@ impl Storage<'_> {
         }
     }
 
-    /// The bytes of an object.
     pub(crate) async fn bytes(&self, key: &str) -> Vec<u8> {
         match self {
             Self::Bucket(seaweed) => seaweed.object(&format!("{PREFIX}{key}")).await,
@@ -63,14 +61,14 @@ fn without_prefix(key: &str) -> String {
     key.strip_prefix(PREFIX).unwrap_or(key).to_owned()
 }
 
-/// All files below a directory, by their paths in it, with their sizes.
+/// Returns the sizes of all files below a directory, by relative path.
 fn files(root: &Path) -> HashMap<String, u64> {
     let mut files = HashMap::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            // The collector may remove what is garbage meanwhile.
+            // The collector may have deleted the file in the meantime.
             let Ok(metadata) = std::fs::metadata(&path) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! The tables, read on a connection of the test's own.
+//! The tables, read without code of the service.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,25 +18,25 @@ pub(crate) struct Job {
 }
 
 /// A media with its blob.
-pub(crate) struct Kept {
+pub(crate) struct StoredMedia {
     pub(crate) size: i64,
     pub(crate) sha256: String,
-    /// The blob's status; none if there is no blob.
+    /// The status of the blob; `None` if there is no blob.
     pub(crate) status: Option<String>,
     pub(crate) storage_key: Option<String>,
     pub(crate) job_id: Option<Uuid>,
     pub(crate) attempt: Option<i32>,
 }
 
-/// A media's resource and key.
-pub(crate) type Place = (String, Option<String>);
+/// The resource and the key of a media.
+pub(crate) type MediaKey = (String, Option<String>);
 
 async fn rows(database: &DatabaseConnection, sql: &str) -> Vec<QueryResult> {
     let statement = Statement::from_string(database.get_database_backend(), sql);
     database.query_all_raw(statement).await.unwrap()
 }
 
-/// All jobs, by their ids.
+/// Returns all jobs by id.
 pub(crate) async fn jobs(database: &DatabaseConnection) -> HashMap<String, Job> {
     let sql = "SELECT id, status, priority, attempt, error, created_at, started_at FROM jobs";
     let rows = rows(database, sql).await;
@@ -55,15 +55,15 @@ pub(crate) async fn jobs(database: &DatabaseConnection) -> HashMap<String, Job> 
         .collect()
 }
 
-/// All media.
-pub(crate) async fn kept(database: &DatabaseConnection) -> HashMap<Place, Kept> {
+/// Returns all media.
+pub(crate) async fn media(database: &DatabaseConnection) -> HashMap<MediaKey, StoredMedia> {
     let sql = "SELECT resource, key, size, sha256, b.status, b.storage_key, b.job_id, b.attempt \
                FROM medias m LEFT JOIN blobs b ON b.id = m.blob_id";
     let place = |row: &QueryResult| {
         let resource = row.try_get("", "resource").unwrap();
         (resource, row.try_get("", "key").unwrap())
     };
-    let kept = |row: &QueryResult| Kept {
+    let kept = |row: &QueryResult| StoredMedia {
         size: row.try_get("", "size").unwrap(),
         sha256: row.try_get("", "sha256").unwrap(),
         status: row.try_get("", "status").unwrap(),
@@ -75,7 +75,7 @@ pub(crate) async fn kept(database: &DatabaseConnection) -> HashMap<Place, Kept> 
     rows.iter().map(|row| (place(row), kept(row))).collect()
 }
 
-/// The keys of blobs that have one of these statuses, as an SQL list.
+/// Returns the storage keys of blobs that have one of these statuses, which is an SQL list.
 pub(crate) async fn storage_keys(database: &DatabaseConnection, statuses: &str) -> HashSet<String> {
     let sql = format!("SELECT storage_key FROM blobs WHERE status IN ({statuses})");
     let rows = rows(database, &sql).await;
@@ -83,7 +83,7 @@ pub(crate) async fn storage_keys(database: &DatabaseConnection, statuses: &str) 
     rows.iter().map(key).collect()
 }
 
-/// The ids of jobs that a statement finds.
+/// Returns the ids of jobs that a statement selects.
 pub(crate) async fn job_ids(
     database: &DatabaseConnection,
     sql: &str,
@@ -95,7 +95,7 @@ pub(crate) async fn job_ids(
     rows.iter().map(id).collect()
 }
 
-/// The number that a statement says.
+/// Returns the number that a statement selects.
 pub(crate) async fn count(
     database: &DatabaseConnection,
     sql: &str,

@@ -1,30 +1,29 @@
-//! Counts of what clients and faults did, by kind.
+//! Counts of actions and faults by kind.
 
 use std::{collections::BTreeMap, fmt};
 
-/// Counts by kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(BTreeMap<String, usize>);
 
 impl Tally {
-    /// Counts one of a kind.
+    /// Counts one event of a kind.
     pub(crate) fn add(&mut self, kind: &str) {
         self.add_many(kind, 1);
     }
 
-    /// Counts many of a kind; a kind of which there are none yet is listed, too.
+    /// Counts events of a kind. A kind without events is listed as well.
     pub(crate) fn add_many(&mut self, kind: &str, count: usize) {
         *self.0.entry(kind.to_owned()).or_default() += count;
     }
 
-    /// Adds another's counts.
+    /// Adds the counts of another tally.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (kind, count) in &other.0 {
             self.add_many(kind, *count);
         }
     }
 
-    /// How many were counted of all kinds.
+    /// Returns the number of events of all kinds.
     pub(crate) fn total(&self) -> usize {
         self.0.values().sum()
     }

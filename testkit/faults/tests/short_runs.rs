@@ -12,7 +12,7 @@ async fn run(mode: Mode, pooler: bool) -> Report {
         rate: 8,
         pooler,
         store_outage: Duration::from_secs(6),
-        second_look: false,
+        recheck: false,
     };
     let report = run.run().await;
     assert_eq!(report.broken(), [""; 0], "{report}");
@@ -22,13 +22,13 @@ async fn run(mode: Mode, pooler: bool) -> Report {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_keeps_every_promise_whatever_fails() {
+async fn a_cluster_keeps_every_promise_under_faults() {
     let report = run(Mode::Cluster, false).await;
     assert!(report.refused_writes() > 0, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_single_service_keeps_every_promise_whatever_fails() {
+async fn a_single_service_keeps_every_promise_under_faults() {
     let report = run(Mode::Single, false).await;
     assert!(report.failed_file_calls() > 0, "{report}");
 }

@@ -1,4 +1,4 @@
-//! Ten hostile callers, each with one way to take more than its share.
+//! Ten hostile callers, each of which tries to use more than its share in one way.
 
 use std::{
     fmt,
@@ -26,38 +26,38 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{callers::Target, origins::HostileOrigins};
 
-/// The pause of a hostile connection that was closed or refused.
+/// The pause before a closed or refused connection is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// The pause between two pieces of what is sent or read slowly.
+/// The pause between two bytes that are sent slowly, or two reads of a slow reader.
 const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
-/// Jobs that a hostile caller keeps adding, and how often.
+/// The number of jobs that a hostile caller adds per turn.
 const JOBS_PER_TURN: usize = 20;
 const JOB_TURN: Duration = Duration::from_secs(5);
-/// Jobs with long arguments that huge pages are made of.
+/// The number of jobs with long arguments, which make large pages.
 const LONG_JOBS: usize = 1000;
 
-/// A way to take more than one's share.
+/// A way to use more than a fair share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attack {
-    /// Heads of requests that trickle.
+    /// Request heads that are sent slowly.
     SlowHeads,
-    /// Uploads that trickle.
+    /// Uploads that are sent slowly.
     SlowBodies,
-    /// Long answers that are read slowly.
+    /// Large responses that are read slowly.
     SlowReaders,
     /// Event streams of one job.
     EventStreams,
-    /// A hundred requests at once, whose answers are not read.
+    /// A hundred pipelined requests whose responses are not read.
     PipelinedRequests,
     /// Connections without a request.
     IdleConnections,
-    /// Bodies of refused requests that trickle on.
+    /// Slow bodies of refused requests.
     RefusedBodies,
-    /// Imports from a slow origin, as urgent as they can be.
+    /// Imports from a slow origin, with the highest priority.
     SlowOrigins,
-    /// Imports from an origin that wants to be left alone for a day.
+    /// Imports from an origin that asks for a retry in a day.
     UnavailableOrigins,
-    /// Pages of a thousand long jobs, one after the other.
+    /// Pages of a thousand jobs with long arguments.
     HugePages,
 }
 
@@ -75,7 +75,7 @@ impl Attack {
         Self::HugePages,
     ];
 
-    /// The connections that a full soak tries to hold: 1,150 in all.
+    /// Returns the number of connections that a full soak tries to hold: 1,150 in all.
     fn connections(self) -> usize {
         match self {
             Self::SlowHeads => 150,
@@ -105,14 +105,13 @@ impl fmt::Display for Attack {
     }
 }
 
-/// Hostile callers at work.
 pub(crate) struct Attackers {
     tasks: JoinSet<()>,
     tries: Vec<(Attack, Arc<AtomicUsize>)>,
 }
 
 impl Attackers {
-    /// Starts them all.
+    /// Starts all hostile callers.
     pub(crate) async fn start(
         target: &Target,
         origins: &HostileOrigins,
@@ -140,7 +139,7 @@ impl Attackers {
         attackers
     }
 
-    /// Waits until they have ended. Says how often each tried.
+    /// Waits until they have ended and returns the number of tries of each attack.
     pub(crate) async fn finish(mut self) -> Vec<(String, usize)> {
         while self.tasks.join_next().await.is_some() {}
         let tries = self.tries.into_iter();
@@ -150,7 +149,7 @@ impl Attackers {
     }
 }
 
-/// One hostile caller: with a token and an address of its own.
+/// A hostile caller with a token and an address of its own.
 #[derive(Clone)]
 struct Attacker {
     target: Target,
@@ -175,7 +174,7 @@ impl Attacker {
         }
     }
 
-    /// Enters the jobs that the attack needs. Says the id of one.
+    /// Creates the jobs that the attack needs and returns the id of one.
     async fn prepare(&self, origins: &HostileOrigins) -> String {
         let later = json!({ "scheduled_at": FAR_FUTURE });
         let url = format!("http://{}/", origins.slow);
@@ -192,7 +191,7 @@ impl Attacker {
         };
         let document = import(&arguments, later);
         let mut id = None;
-        // Within the rate that one caller has.
+        // Sequential, to stay below the caller's rate limit.
         for _ in 0..count {
             let request = self.http.post(self.target.url("/jobs")).json(&document);
             let answer = request.bearer_auth(&self.token).send().await.unwrap();
@@ -205,7 +204,7 @@ impl Attacker {
     async fn repeat(&self, job: &str, slow: &str, unavailable: &str) {
         loop {
             self.tries.fetch_add(1, Ordering::Relaxed);
-            // The service ends it, which is as it should be.
+            // The service is expected to end the connection.
             let _ = match self.attack {
                 Attack::SlowHeads => self.send_head_slowly().await,
                 Attack::SlowBodies => self.upload_slowly().await,
@@ -250,7 +249,7 @@ impl Attacker {
         self.trickle(&mut stream).await
     }
 
-    /// Sends a byte now and then, until the service closes the connection.
+    /// Sends a byte per interval until the service closes the connection.
     async fn trickle(&self, stream: &mut TcpStream) -> io::Result<()> {
         let mut answer = [0; 1024];
         loop {
@@ -297,7 +296,7 @@ impl Attacker {
             });
             let document = import(&arguments, json!({ "priority": 100 }));
             let request = self.http.post(self.target.url("/jobs")).json(&document);
-            // A refusal is as well.
+            // A refusal is expected as well.
             let _ = request.bearer_auth(&self.token).send().await;
         }
         sleep(JOB_TURN).await;

@@ -1,4 +1,4 @@
-//! Where the service is, and the callers' tokens and addresses.
+//! The address of the API and the configuration of the programs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,12 +8,12 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-/// The variables of the programs.
+/// Returns the configuration of the programs that the callers need.
 pub(crate) fn variables() -> [(&'static str, &'static str); 1] {
     [("MEDIA_JWT_SECRET", SECRET)]
 }
 
-/// The API that is attacked.
+/// The API under attack.
 #[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
@@ -31,7 +31,7 @@ impl Target {
         format!("http://{}{path}", self.address)
     }
 
-    /// Connects from one of the addresses of this machine.
+    /// Connects from an address of loopback.
     pub(crate) async fn connect(&self, from: Ipv4Addr) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((from, 0)))?;

@@ -1,4 +1,4 @@
-//! Honest projects: uploads, downloads, lists and imports, all measured.
+//! Honest projects, whose uploads, downloads, lists and imports are measured.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::callers::Target;
 
-/// The size of each file.
+/// The size of each file in bytes.
 const FILE_SIZE: usize = 20_000;
 /// The pause between two rounds of requests.
 const ROUND_PAUSE: Duration = Duration::from_millis(250);
-/// The longest wait for an answer.
+/// The longest time until a response.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// The longest wait for an import.
+/// The longest time until an import has ended.
 const IMPORT_LIMIT: Duration = Duration::from_mins(1);
 
 /// The measurements of one project.
@@ -35,11 +35,11 @@ pub(crate) struct Measured {
     pub(crate) failures: Vec<String>,
 }
 
-/// An honest project at work.
+/// A running honest project.
 pub(crate) struct Honest(JoinHandle<Measured>);
 
 impl Honest {
-    /// Starts it, at an address of its own.
+    /// Starts a project with an address of its own.
     pub(crate) fn start(
         target: &Target,
         origin: &Nginx,
@@ -53,7 +53,7 @@ impl Honest {
         let address = IpAddr::from([127, 0, 2, 1 + u8::try_from(number).unwrap()]);
         let project = Project {
             target: target.clone(),
-            // A new connection for each request: the service must take newcomers.
+            // Every request opens a connection, so that the service must accept new ones.
             http: http_client_builder()
                 .local_address(address)
                 .pool_max_idle_per_host(0)
@@ -71,7 +71,7 @@ impl Honest {
         Self(tokio::spawn(project.work(over.clone())))
     }
 
-    /// Waits for the end of its work.
+    /// Waits until it has ended.
     pub(crate) async fn finish(self) -> Measured {
         self.0.await.unwrap()
     }
@@ -137,7 +137,7 @@ impl Project {
         document["data"]["id"].as_str().map(str::to_owned)
     }
 
-    /// Waits until an import has succeeded, and notes how long it waited for its start.
+    /// Waits until an import has succeeded, and records the time until its start.
     async fn check_import(&mut self, id: &str) {
         let end = Instant::now() + IMPORT_LIMIT;
         loop {
@@ -172,7 +172,7 @@ impl Project {
         }
     }
 
-    /// Sends a request, and measures it until its answer was read.
+    /// Sends a request and measures the time until the response was read.
     async fn send(&mut self, what: &str, request: RequestBuilder) -> Option<Vec<u8>> {
         let started = Instant::now();
         let answer = async {

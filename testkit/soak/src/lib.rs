@@ -25,24 +25,22 @@ use origins::HostileOrigins;
 use programs::Watch;
 pub use report::SoakReport;
 
-/// The most connections of the API: as many as hostile callers try to take.
+/// `MEDIA_MAX_CONNECTIONS`: less than the hostile callers try to hold.
 const MAX_CONNECTIONS: usize = 1024;
-/// The honest projects.
 const HONEST_PROJECTS: [&str; 2] = ["north", "south"];
-/// Time for the hostile callers to take their places before anything is measured.
+/// The time in which hostile callers connect before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// The length of a soak, and how hard it is.
+/// The parameters of a soak.
 #[derive(Clone, Copy, Debug)]
 pub struct Soak {
-    /// For how long the honest callers are measured.
+    /// The time during which honest callers are measured.
     pub duration: Duration,
-    /// The hostile connections of a full soak are divided by this.
+    /// The divisor of the number of hostile connections of a full soak.
     pub divisor: usize,
 }
 
 impl Soak {
-    /// Runs the soak.
     pub async fn run(self) -> SoakReport {
         let started = Instant::now();
         let max_connections = MAX_CONNECTIONS / self.divisor;

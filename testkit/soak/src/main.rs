@@ -1,14 +1,14 @@
-//! `media-soak`: hostile callers beside honest ones, for as long as asked.
+//! `media-soak`: hostile callers beside honest ones, for a given time.
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use media_soak::Soak;
 
-/// Attacks a cluster in ten ways at once, and measures two honest projects beside that
+/// Attacks a cluster in ten ways at once, and measures two honest projects meanwhile
 #[derive(Parser)]
 struct Arguments {
-    /// For how long, in minutes
+    /// The duration in minutes
     #[arg(long, default_value_t = 10)]
     minutes: u64,
 }

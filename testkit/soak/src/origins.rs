@@ -1,4 +1,4 @@
-//! Origins of hostile imports, at addresses of their own.
+//! The origins of hostile imports.
 
 use std::net::SocketAddr;
 
@@ -10,11 +10,11 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-/// The pieces of a slow answer: more than the least pace of an import.
+/// The blocks of a slow response, at slightly more than the minimum rate of an import.
 const PIECE: [u8; 300] = [b'x'; 300];
 const PIECE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// An origin that is slow, and one that refuses for a day.
+/// A slow origin, and one that is unavailable for a day.
 pub(crate) struct HostileOrigins {
     pub(crate) slow: SocketAddr,
     pub(crate) unavailable: SocketAddr,
@@ -24,7 +24,7 @@ pub(crate) struct HostileOrigins {
 impl HostileOrigins {
     pub(crate) async fn start() -> Self {
         let slow = TcpListener::bind("127.0.0.3:0").await.unwrap();
-        // At the address of the honest origin: the port alone is another.
+        // This origin shares its address with the honest one and differs by its port.
         let unavailable = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {
             slow: slow.local_addr().unwrap(),

@@ -1,22 +1,21 @@
-//! The memory and the connections of the programs, sampled while the soak goes on.
+//! Memory and connections of the programs, sampled during the soak.
 
 use std::{fs, time::Duration};
 
 use media_testkit::cluster::Program;
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 
-/// The pause between two samples.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// An established connection, as `/proc/net/tcp` writes it (proc(5)).
+/// The state of an established connection in `/proc/net/tcp` (proc(5)).
 const ESTABLISHED: &str = "01";
 
-/// The most that the programs held.
+/// The peaks of the programs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peaks {
-    /// Bytes of memory of the API and of the worker.
+    /// In bytes.
     pub(crate) api_memory: u64,
     pub(crate) worker_memory: u64,
-    /// Connections to the API at once.
+    /// Concurrent connections to the API.
     pub(crate) connections: usize,
 }
 
@@ -64,7 +63,7 @@ fn peak_memory(pid: u32) -> u64 {
     kibibytes * 1024
 }
 
-/// The established connections whose end on this side has a port.
+/// Counts the established connections with this local port.
 fn connections(port: u16) -> usize {
     let suffix = format!(":{port:04X}");
     let table = fs::read_to_string("/proc/net/tcp").unwrap();

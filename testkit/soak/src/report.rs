@@ -4,28 +4,26 @@ use std::{fmt, time::Duration};
 
 use crate::{honest::Measured, programs::Peaks};
 
-/// The longest that 99 of 100 honest requests may take.
+/// The limit of the 99th percentile of honest requests.
 const MAX_P99: Duration = Duration::from_secs(1);
-/// The longest that an honest import may wait for its start.
+/// The longest time until an honest import starts.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// The most memory of one program, in bytes.
+/// The memory limit of one program in bytes.
 const MAX_MEMORY: u64 = 256 << 20;
-/// Failures that are printed.
+/// The largest number of failures that are printed.
 const MAX_PRINTED: usize = 20;
 
-/// The report.
 #[derive(Debug)]
 pub struct SoakReport {
     pub(crate) honest: Vec<Measured>,
-    /// Each attack, and how often it was tried.
+    /// The number of tries of each attack.
     pub(crate) attacks: Vec<(String, usize)>,
     pub(crate) programs: Peaks,
     pub(crate) took: Duration,
 }
 
 impl SoakReport {
-    /// Requests and imports of honest callers that failed, and programs that were too large: these must
-    /// not be, however slow the machine is.
+    /// Returns the failures of honest callers and of memory limits, which no slow machine excuses.
     pub fn failures(&self) -> Vec<String> {
         let failures = self.honest.iter().flat_map(|measured| {
             let of_project = |failure| format!("{}: {failure}", measured.project);
@@ -45,7 +43,7 @@ impl SoakReport {
         failures
     }
 
-    /// Times that were too long, on a machine with nothing else to do.
+    /// Returns the times that exceed their limits on an otherwise idle machine.
     pub fn delays(&self) -> Vec<String> {
         let mut delays = Vec::new();
         for measured in &self.honest {
@@ -61,7 +59,7 @@ impl SoakReport {
         delays
     }
 
-    /// The connections that the API held at most.
+    /// Returns the peak number of connections to the API.
     pub fn connections(&self) -> usize {
         self.programs.connections
     }

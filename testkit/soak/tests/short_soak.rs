@@ -12,6 +12,6 @@ async fn honest_callers_are_served_beside_hostile_ones() {
     };
     let report = soak.run().await;
     assert_eq!(report.failures(), [""; 0], "{report}");
-    // The hostile callers were there.
+    // Proves that the hostile callers were connected.
     assert!(report.connections() > 64, "{report}");
 }

@@ -29,45 +29,41 @@ const MAX_WRITE_BYTES: u64 = 64 * 1024;
 /// The interval at which a held connection checks whether it may continue.
 const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What the origin does from now on, beside answering.
+/// The behaviour of the origin, which a test can change at any time.
 #[derive(Debug, Default)]
 pub struct Script {
-    /// After how many bytes of its body each answer in turn is reset; when there are no more,
-    /// answers are whole.
+    /// The numbers of body bytes after which the next responses are reset, one for each response.
     pub cut_after: VecDeque<u64>,
-    /// How many bytes of a body go out each second on one connection, from the first second on.
+    /// The bytes of a body that are sent per second on each connection.
     pub rate: Option<u64>,
-    /// How many bytes of a body go out on one connection before it waits for this to be none.
+    /// The number of body bytes after which each connection waits until this is `None`.
     pub hold_after: Option<u64>,
-    /// Status and `Retry-After` (seconds, or [`http_date`]) of the next answers, in turn.
+    /// Status and `Retry-After` (seconds, or [`http_date`]) of the next responses, one for each response.
     pub busy: VecDeque<(u16, String)>,
-    /// Ranges are neither offered nor served: everybody gets the whole file.
+    /// Whether ranges are neither offered nor served.
     pub forget_ranges: bool,
-    /// Entity tags are weak: they say nothing about bytes.
+    /// Whether entity tags are weak, so that they do not identify the bytes.
     pub weak_etag: bool,
 }
 
-/// A request that the origin has seen.
+/// A request that the origin has received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// `file/NAME`.
     pub path: String,
-    /// `Range`, as it came.
     pub range: Option<String>,
-    /// `If-Range`, as it came.
     pub if_range: Option<String>,
-    /// The status of the answer.
     pub status: u16,
-    /// How many bytes of a body were written.
+    /// The number of body bytes that were written.
     pub sent: u64,
-    /// When it came.
     pub began: Instant,
-    /// When the last byte was about to go out, or the client was gone; none while it is under way.
+    /// The time just before the last byte was sent, or of the disconnect of the client; `None` while the
+    /// response is in progress.
     pub ended: Option<Instant>,
 }
 
-/// An origin that behaves: it serves files whole and in single ranges, with validators, one request
-/// for each connection, and writes down what it saw.
+/// An origin that serves files and single ranges of them correctly, with validators, one request per
+/// connection, and records all requests.
 pub struct RangedOrigin {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -90,7 +86,6 @@ struct File {
 }
 
 impl RangedOrigin {
-    /// Starts an origin without files.
     pub async fn start() -> Self {
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
@@ -102,7 +97,7 @@ impl RangedOrigin {
         Self { server, state }
     }
 
-    /// Adds a file, in place of one of the same name. Returns its URL.
+    /// Adds or replaces a file and returns its URL.
     pub fn add(&self, name: &str, content: Content) -> String {
         let mut state = self.state.lock().unwrap();
         state.versions += 1;
@@ -112,23 +107,23 @@ impl RangedOrigin {
         format!("http://{}/file/{name}", self.server.address)
     }
 
-    /// The same bytes have another ETag and Last-Modified from now on.
+    /// Changes the ETag and Last-Modified of a file whose bytes stay the same.
     pub fn change_etag(&self, name: &str) {
         let content = self.state.lock().unwrap().files[name].content.clone();
         self.add(name, content);
     }
 
-    /// Everybody gets the whole file from now on.
+    /// Stops serving ranges.
     pub fn forget_ranges(&self) {
         self.script(|script| script.forget_ranges = true);
     }
 
-    /// Changes the script.
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
         change(&mut self.state.lock().unwrap().script);
     }
 
-    /// Sends so many bytes of each body, at so many a second, and then nothing until [`RangedOrigin::let_go`].
+    /// Sends the first `bytes` bytes of each body at `rate` bytes per second, and holds the rest until
+    /// [`RangedOrigin::let_go`].
     pub fn hold_after(&self, bytes: u64, rate: u64) {
         self.script(|script| {
             script.rate = Some(rate);
@@ -136,7 +131,7 @@ impl RangedOrigin {
         });
     }
 
-    /// Sends what comes next as fast as it is read, and holds nothing back any more.
+    /// Removes the limits of the rate and of the bytes.
     pub fn let_go(&self) {
         self.script(|script| {
             script.rate = None;
@@ -144,12 +139,12 @@ impl RangedOrigin {
         });
     }
 
-    /// Every request so far, in the order they came.
+    /// Returns every request so far, in order.
     pub fn requests(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 
-    /// How many bytes of bodies were written, to all clients.
+    /// Returns the number of body bytes written to all clients together.
     pub fn body_bytes(&self) -> u64 {
         self.requests().iter().map(|request| request.sent).sum()
     }
@@ -163,13 +158,13 @@ impl RangedOrigin {
         .await;
     }
 
-    /// The most connections that were open at once.
+    /// Returns the largest number of connections that were open at the same time.
     pub fn most_open(&self) -> usize {
         self.state.lock().unwrap().most_open
     }
 }
 
-/// An open connection, and the request that came on it.
+/// An open connection and the request on it.
 struct Exchange {
     state: Arc<Mutex<State>>,
     number: Option<usize>,
@@ -196,14 +191,15 @@ impl Exchange {
         state.answer(request)
     }
 
-    /// Counts bytes before they are written: a client that has them all may ask at once.
+    /// Counts bytes. To be called before they are written: a client that has received all of them may ask at
+    /// once.
     fn count(&self, bytes: u64) {
         if let Some(number) = self.number {
             self.state.lock().unwrap().seen[number].sent += bytes;
         }
     }
 
-    /// Ends once bytes may go out after so many of the body.
+    /// Waits until a connection that has sent this number of body bytes may send more.
     async fn released(&self, sent: u64) {
         let held = || {
             let hold_after = self.state.lock().unwrap().script.hold_after;
@@ -214,7 +210,8 @@ impl Exchange {
         }
     }
 
-    /// No longer open, before the client can know: it may open the next connection at once.
+    /// Marks the connection as closed. To be called before the client can notice: it may open its next
+    /// connection at once.
     fn end(&mut self) {
         if std::mem::take(&mut self.open) {
             let state = &mut *self.state.lock().unwrap();
@@ -232,14 +229,14 @@ impl Drop for Exchange {
     }
 }
 
-/// What goes out.
+/// A response to be sent.
 struct Answer {
     status: u16,
     head: String,
     content: Content,
-    /// Which bytes of it.
+    /// The bytes of `content` that are sent.
     range: Range<u64>,
-    /// Whether a reset follows them.
+    /// Whether the connection is reset after them.
     cut: bool,
     rate: Option<u64>,
 }
@@ -283,7 +280,7 @@ impl State {
         );
         let unchanged = request
             .header("If-Range")
-            // A weak tag matches nothing here (RFC 9110 §13.1.5).
+            // A weak tag never matches here (RFC 9110 §13.1.5).
             .is_none_or(|known| known == last_modified || known == etag && !script.weak_etag);
         let mut headers = format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n");
         if !script.forget_ranges {
@@ -318,7 +315,7 @@ async fn serve(mut stream: TcpStream, mut exchange: Exchange) -> io::Result<()> 
     let (mut reader, writer) = stream.split();
     tokio::select! {
         sent = send(writer, &answer, &mut exchange) => sent?,
-        // The client is gone.
+        // The client has disconnected.
         _ = reader.read_u8() => return Ok(()),
     }
     if answer.cut {

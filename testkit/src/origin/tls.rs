@@ -1,4 +1,4 @@
-//! Origins that speak TLS: well, badly, or not at all.
+//! Origins that speak TLS, correctly or not.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -23,41 +23,38 @@ use super::{
 };
 use crate::closed_network;
 
-/// How an origin speaks TLS.
+/// The TLS behaviour of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// As it should.
     Good,
-    /// With a certificate for another name that nobody vouches for.
+    /// A self-signed certificate for another name.
     SelfSigned,
-    /// With a certificate of the authority's for another name.
+    /// A certificate of the authority for another name.
     OtherName,
-    /// With a certificate of the authority's that has expired.
+    /// An expired certificate of the authority.
     Expired,
-    /// To clients that speak HTTP/2; ask it for `http2`.
+    /// Negotiates HTTP/2 only; to be used with the path `http2`.
     Http2Only,
-    /// Never: it takes the connection and says nothing.
+    /// Accepts the connection and sends nothing.
     Silent,
 }
 
-/// A server that speaks TLS for another.
+/// A TLS proxy in front of a server without TLS.
 pub struct TlsFront(Server);
 
 impl TlsFront {
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 }
 
-/// A certificate authority. Programs trust it when `SSL_CERT_FILE` names its file.
+/// A certificate authority. Programs trust it if `SSL_CERT_FILE` is the path of [`Authority::file`].
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
 impl Authority {
-    /// A new authority.
     pub fn generate() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -75,7 +72,7 @@ impl Authority {
         }
     }
 
-    /// The file with its certificate.
+    /// Returns the file with the certificate of the authority.
     pub fn file(&self) -> &Path {
         self.file.path()
     }
@@ -95,7 +92,7 @@ impl Authority {
         FaultyOrigin::over_https(server)
     }
 
-    /// Starts one for a name, on an address of a closed network.
+    /// Starts an origin for a host name on an address of a closed network.
     pub fn origin_at(&self, address: SocketAddr, name: &str) -> FaultyOrigin {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, name)));
         let listener = closed_network::listen(address);
@@ -106,7 +103,7 @@ impl Authority {
         FaultyOrigin::over_https(server)
     }
 
-    /// Starts a server that speaks TLS and passes everything on to a server that does not, on a port of this machine.
+    /// Starts a TLS proxy in front of a port of this machine.
     pub async fn front(&self, port: u16) -> TlsFront {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(Tls::Good, "127.0.0.1")));
         TlsFront(

@@ -1,4 +1,4 @@
-//! An origin whose answers are given byte for byte.
+//! An origin that sends given bytes.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use super::{
     server::{Server, until_closed},
 };
 
-/// A running origin that sends what it is told to, whatever that is.
+/// A running origin that sends exactly the bytes that the test gives it.
 pub struct VerbatimOrigin {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -28,13 +28,12 @@ struct State {
 #[derive(Clone)]
 struct Answer {
     bytes: Vec<u8>,
-    /// Text that a request must contain to get it, and the answer that it gets otherwise.
+    /// The text that a request must contain to get this response, and the response to other requests.
     otherwise: Option<(String, Vec<u8>)>,
     stays_open: bool,
 }
 
 impl VerbatimOrigin {
-    /// Starts an origin.
     pub async fn start() -> Self {
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
@@ -42,22 +41,22 @@ impl VerbatimOrigin {
         Self { server, state }
     }
 
-    /// The URL of a path, which begins with a slash.
+    /// Returns the URL of a path, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.server.address)
     }
 
-    /// Adds an answer: a head without its last line break, and a body. Gives its URL.
+    /// Adds a response and returns its URL. The head comes without the empty line at its end.
     pub fn add(&self, path: &str, head: impl AsRef<[u8]>, body: &[u8]) -> String {
         self.insert(path, head.as_ref(), body, None, false)
     }
 
-    /// Adds an answer after which the connection stays open.
+    /// Adds a response after which the connection stays open.
     pub fn add_open(&self, path: &str, head: impl AsRef<[u8]>, body: &[u8]) -> String {
         self.insert(path, head.as_ref(), body, None, true)
     }
 
-    /// Adds an answer to requests that contain a text, and a head for all others.
+    /// Adds a response to requests that contain a text, and a head as the response to all others.
     pub fn add_gated(
         &self,
         path: &str,
@@ -70,14 +69,14 @@ impl VerbatimOrigin {
         self.insert(path, head.as_bytes(), body, Some(other), false)
     }
 
-    /// Adds a whole answer of a type.
+    /// Adds a complete response with these headers, each of which ends with a line break.
     pub fn add_file(&self, path: &str, headers: &str, body: &[u8]) -> String {
         let length = body.len();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{headers}");
         self.add(path, head.trim_end(), body)
     }
 
-    /// The heads of the requests for a path, in order.
+    /// Returns the heads of the requests for a path, in order.
     pub fn requests(&self, path: &str) -> Vec<String> {
         let begin = format!("GET {path} ");
         let state = self.state.lock().unwrap();

@@ -21,12 +21,12 @@ fn print_query() -> Command {
     command
 }
 
-/// The directory of the programs.
+/// Returns the directory of the programs.
 fn built() -> PathBuf {
     programs::path("media").parent().unwrap().to_owned()
 }
 
-/// What a command prints when it succeeds, as it must.
+/// Returns the output of a command, which must succeed.
 fn output(mut command: Command) -> String {
     let output = command.output().unwrap();
     let [stdout, stderr] =
@@ -39,10 +39,10 @@ fn output(mut command: Command) -> String {
     stdout
 }
 
-/// How many jobs of each status [`fill`] enters.
+/// The number of jobs of each status.
 const EACH: i64 = 3;
 
-/// Enters jobs of every status that is named, as many of each as there is `count`.
+/// Inserts `count` jobs of each of these statuses.
 async fn fill(database: &DatabaseConnection, statuses: &str, count: i64) {
     let sql = format!(
         "INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, arguments, \
@@ -64,7 +64,7 @@ async fn ask(database: &DatabaseConnection, sql: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
+async fn workers_are_scaled_by_pending_and_running_jobs() {
     let query = output(print_query());
     let test = databases::postgres().await;
     let database = &test.database.direct_connection().await.unwrap();
@@ -72,7 +72,7 @@ async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
     let all = "'scheduled', 'pending', 'running', 'paused', 'succeeded', 'failed', 'cancelled'";
     fill(database, all, EACH).await;
     assert_eq!(ask(database, &query).await, 2 * EACH);
-    // More than any number of workers that it leads to.
+    // More jobs than the largest number of workers needs.
     fill(database, "'pending'", 2000).await;
     assert_eq!(ask(database, &query).await, 1000 + EACH);
 }
@@ -81,7 +81,7 @@ async fn workers_are_scaled_by_the_jobs_that_wait_or_run() {
 fn the_images_build_and_their_programs_start() {
     let mut id = Command::new("id");
     id.arg("-u");
-    // Others become root in a namespace of their own.
+    // Other users become root in a user namespace.
     let mut command = if output(id).trim() == "0" {
         Command::new("unshare")
     } else {

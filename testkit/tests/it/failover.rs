@@ -1,5 +1,5 @@
-//! A failover of PostgreSQL: the address leads to the former standby, connections stay with the former primary,
-//! which takes no writes any more.
+//! A failover of PostgreSQL: the address leads to the former standby, while open connections stay with the
+//! former primary, which is read-only.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 async fn connect(server: &Postgres) -> DatabaseConnection {
     let mut options = ConnectOptions::new(server.url("postgres"));
-    // One, which leaves itself out of what it sees.
+    // One connection, so that it can exclude itself from `pg_stat_activity`.
     options.max_connections(1);
     sea_orm::Database::connect(options).await.unwrap()
 }
@@ -29,7 +29,7 @@ async fn ask(database: &DatabaseConnection, sql: &str) -> String {
     row.unwrap().try_get_by_index(0).unwrap()
 }
 
-/// Posts an import; says its id if it was acknowledged.
+/// Posts an import and returns its id if it was acknowledged.
 async fn post(api: &Program, url: &str, key: usize) -> Option<String> {
     let arguments = json!({ "url": url, "resource": "r", "key": key.to_string() });
     let answer = api
@@ -46,7 +46,7 @@ async fn post(api: &Program, url: &str, key: usize) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_job_is_lost() {
+async fn the_programs_follow_a_failover_without_losing_jobs() {
     let cluster = Cluster::start().await;
     let primary = &cluster.postgres;
     let switch = Switch::start(primary.port()).await;
@@ -63,7 +63,7 @@ async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_
     for key in 0..40 {
         acknowledged.extend(post(&api, &origin, key).await);
     }
-    // The primary takes no writes any more, in no session, and the standby has all that it took.
+    // The primary becomes read-only in all sessions, and the standby replays everything.
     primary_database
         .execute_unprepared("ALTER SYSTEM SET default_transaction_read_only = on")
         .await
@@ -98,7 +98,7 @@ async fn after_a_failover_the_programs_find_the_new_primary_and_no_acknowledged_
     assert_eq!(acknowledged.len(), 79);
     let sql = "SELECT count(*)::text FROM jobs WHERE status = 'succeeded'";
     assert_eq!(ask(&standby_database, sql).await, "79");
-    // Nothing is asked of the former primary any more.
+    // The former primary gets no more queries.
     let sql = format!(
         "SELECT coalesce(string_agg(query, '; '), '') FROM pg_stat_activity WHERE datname = 'postgres' \
          AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND query_start > '{since}'"

@@ -1,4 +1,4 @@
-//! What users do all day.
+//! Imports, downloads and metrics on a cluster.
 
 use media_testkit::{
     bytes::pattern,
@@ -11,7 +11,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-/// More than one part, the last of them short.
+/// More than one part, with a short last one.
 const LARGE: usize = 20 * 1024 * 1024 + 77;
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn small_and_large_imports_are_served_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn downloads_are_redirected_to_storage_where_that_is_configured() {
+async fn downloads_are_redirected_to_storage_if_configured() {
     let cluster = Cluster::start().await.with("MEDIA_DOWNLOAD_REDIRECT", "1m");
     let api = cluster.api("api").await;
     let _worker = cluster.worker("worker").await;
@@ -67,7 +67,7 @@ async fn downloads_are_redirected_to_storage_where_that_is_configured() {
     assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
     assert_eq!(part.bytes().await.unwrap(), "plain");
 
-    // Whoever splices parts together by our tag stays with us.
+    // Clients that resume a download with our entity tag are not redirected.
     let head = http.head(api.url("/medias/files/r")).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::OK);
     let spliced = http
@@ -78,9 +78,9 @@ async fn downloads_are_redirected_to_storage_where_that_is_configured() {
     assert_eq!(spliced.status(), StatusCode::PARTIAL_CONTENT);
 }
 
-/// Who has a link needs no token, neither here nor at the storage.
+/// A signed link needs no token, neither here nor at the object store.
 #[tokio::test]
-async fn signed_links_lead_to_storage_where_that_is_configured() {
+async fn signed_links_are_redirected_to_storage_if_configured() {
     let cluster = Cluster::start()
         .await
         .with("MEDIA_DOWNLOAD_REDIRECT", "1m")
@@ -118,7 +118,7 @@ async fn signed_links_lead_to_storage_where_that_is_configured() {
 }
 
 #[tokio::test]
-async fn the_metrics_of_the_queue_are_shown_by_both_programs() {
+async fn both_programs_export_metrics_of_the_queue() {
     let cluster = Cluster::start().await;
     let api = cluster.api("api").await;
     for _ in 0..3 {
@@ -138,7 +138,6 @@ async fn the_metrics_of_the_queue_are_shown_by_both_programs() {
     assert!(metrics.contains("\nmedia_jobs_oldest_pending_seconds{class="));
 }
 
-/// One job holds a unicity, however many ask for it at once.
 #[tokio::test]
 async fn fifty_clients_that_post_one_unicity_get_one_job() {
     let cluster = Cluster::start().await;

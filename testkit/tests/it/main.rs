@@ -1,4 +1,4 @@
-//! `media-api` and `media-worker` as separate programs on PostgreSQL, Redis and S3.
+//! Tests of `media-api` and `media-worker` as separate programs on PostgreSQL, Redis and S3.
 
 // In tests a failure is a panic that says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]

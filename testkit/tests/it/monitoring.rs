@@ -1,10 +1,10 @@
-//! The dashboard and the alerts name metrics that there are.
+//! The dashboard and the alerts name existing metrics only.
 
 use std::{collections::BTreeSet, path::Path};
 
 use media_testkit::cluster::Cluster;
 
-/// What Prometheus itself knows of what it scrapes.
+/// A metric of Prometheus itself.
 const OF_PROMETHEUS: &str = "up";
 
 fn read(file: &str) -> String {
@@ -12,7 +12,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(path.join(file)).unwrap()
 }
 
-/// The names of metrics in a text: whatever begins as one does.
+/// Returns the words of a text that have the prefix of a metric.
 fn named(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| {
@@ -24,7 +24,7 @@ fn named(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The names that samples can have, by what an exposition says of their families.
+/// Returns the possible names of samples, by the families in an exposition.
 fn there_are(exposition: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::from([OF_PROMETHEUS.to_owned()]);
     for line in exposition.lines() {
@@ -34,7 +34,7 @@ fn there_are(exposition: &str) -> BTreeSet<String> {
         let (name, kind) = family.split_once(' ').unwrap();
         let endings: &[&str] = match kind {
             "counter" => &["_total"],
-            // The runbook calls it by the name of the family.
+            // The runbook uses the name of the family.
             "histogram" => &["", "_bucket", "_sum", "_count"],
             "gauge" => &[""],
             other => panic!("{name} is of the kind {other}"),
@@ -45,7 +45,7 @@ fn there_are(exposition: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
+async fn the_dashboard_and_the_alerts_name_existing_metrics() {
     let cluster = Cluster::start().await;
     let (api, worker) = (cluster.api("api").await, cluster.worker("worker").await);
     let mut there = BTreeSet::new();

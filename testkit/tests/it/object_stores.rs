@@ -1,4 +1,4 @@
-//! The checksums that object stores get, as an operator sets them.
+//! The checksum headers of requests to object stores.
 
 use media_testkit::{
     bytes::pattern,
@@ -8,7 +8,8 @@ use media_testkit::{
 
 const REFUSAL: Quirk = Quirk::NoChecksums(400, "InvalidArgument");
 
-/// Imports a small and a large file through a proxy that refuses CRC-32. Gives the number of refusals and the log.
+/// Imports a small and a large file through a proxy that refuses CRC-32. Returns the number of refusals and
+/// the log.
 async fn import_through(setting: Option<&str>) -> (usize, String) {
     let cluster = Cluster::start().await;
     let proxy = StoreProxy::start(&cluster.seaweed.endpoint(), REFUSAL).await;
@@ -28,7 +29,7 @@ async fn import_through(setting: Option<&str>) -> (usize, String) {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_the_checksum_header_is_told_once_in_the_log() {
+async fn a_refusal_of_the_checksum_header_is_logged_once() {
     let (refused, log) = import_through(None).await;
     assert!(refused > 0);
     let told = log.matches("refuses x-amz-checksum-crc32").count();
@@ -36,7 +37,7 @@ async fn a_store_that_refuses_the_checksum_header_is_told_once_in_the_log() {
 }
 
 #[tokio::test]
-async fn with_when_required_the_header_is_never_sent() {
+async fn the_header_is_never_sent_with_when_required() {
     let (refused, log) = import_through(Some("when_required")).await;
     assert_eq!(refused, 0);
     assert!(!log.contains("refuses x-amz-checksum-crc32"), "{log}");

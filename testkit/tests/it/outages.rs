@@ -1,4 +1,4 @@
-//! Parts that go away and come back.
+//! Outages of the dependencies.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
+async fn without_the_database_requests_get_503_until_it_is_back() {
     let mut cluster = Cluster::start().await;
     let api = cluster.api("api").await;
     let worker = cluster.worker("worker").await;
@@ -45,7 +45,7 @@ async fn without_the_database_requests_get_503_and_all_recovers_by_itself() {
 }
 
 #[tokio::test]
-async fn without_redis_jobs_are_taken_and_run_all_the_same() {
+async fn jobs_run_without_redis() {
     let mut cluster = Cluster::start().await;
     let api = cluster.api("api").await;
     let _worker = cluster.worker("worker").await;
@@ -57,7 +57,7 @@ async fn without_redis_jobs_are_taken_and_run_all_the_same() {
     api.wait_for(&job, "succeeded").await;
     assert_eq!(api.get("/readyz").await.status(), StatusCode::OK);
 
-    // Back, and empty: the worker finds its way to it, and tickets are taken again.
+    // Redis is empty when it is back. The worker reconnects, and takes tickets again.
     cluster.redis.start_again().await;
     wait_until("tickets are taken", Duration::from_mins(1), async || {
         let job = api.import(&url, "after").await;
@@ -81,7 +81,7 @@ async fn without_redis_jobs_are_taken_and_run_all_the_same() {
     assert!(cluster.redis.commands_done() > before);
 }
 
-/// Whether a worker is registered and no ticket waits.
+/// Returns whether a worker is registered and no ticket is pending.
 fn taken_through_redis(cluster: &Cluster) -> bool {
     let ask = |command: &[&str]| cluster.redis.ask(command).unwrap();
     ask(&["ZCARD", "media-tickets-v1:workers"]) != "0"
@@ -99,7 +99,7 @@ async fn without_the_object_store_jobs_wait_for_it() {
     cluster.seaweed.stop();
     api.wait_until_ready(false).await;
     worker.wait_until_ready(false).await;
-    // It has no second attempt, and needs none: the outage spends none.
+    // The job has no second attempt: the outage must not use one.
     let arguments = json!({ "url": cluster.origin.url("file"), "resource": "r" });
     let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
     wait_until(
@@ -119,7 +119,7 @@ async fn without_the_object_store_jobs_wait_for_it() {
     assert_eq!(answer.bytes().await.unwrap(), "bytes");
 }
 
-/// Whoever is up again first must not take the others' jobs for lost.
+/// The worker that reconnects first must not take over the jobs of the other one.
 #[tokio::test]
 async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     const LEASE: Duration = Duration::from_secs(5);
@@ -132,17 +132,17 @@ async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     cluster.origin.add("file", &pattern(60_000_000));
     let arguments = json!({ "url": cluster.origin.url("slow/file"), "resource": "r" });
     let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
-    // Both workers have watched for longer than a lease.
+    // By now both workers have run for longer than a lease.
     api.wait_for_bytes(&job, 24_000_000).await;
     cluster.postgres.stop();
-    // No condition tells that a lease is over while nobody can be asked.
+    // Nothing reports the end of the lease while the database is stopped.
     tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
     cluster.postgres.start_again();
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 0);
 }
 
-/// A primary that was demoted answers like that, on connections that were opened before.
+/// A demoted primary behaves like this on connections that are open.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_makes_the_programs_unready() {
     let cluster = Cluster::start().await;
@@ -172,7 +172,7 @@ async fn a_database_that_takes_no_writes_makes_the_programs_unready() {
         StatusCode::OK,
         "reads go on"
     );
-    // `ALTER SYSTEM` is no write to a table, and allowed.
+    // `ALTER SYSTEM` is allowed in a read-only session.
     set("off").await;
     api.ready().await;
     worker.ready().await;

@@ -1,4 +1,4 @@
-//! Certificates of a private authority: trusted by all connections alike, however the authority is named.
+//! A private certificate authority, which all connections trust, by either variable.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Redis servers as operators have them: with users, with several databases, with mistakes.
+//! Redis servers with users and several databases, and misconfigured ones.
 
 use media_testkit::{cluster::Cluster, redis::Redis};
 
-/// The variables of a cluster with another Redis URL.
+/// Imports a file on a cluster.
 async fn import_with(cluster: &Cluster) {
     let api = cluster.api("api").await;
     let _worker = cluster.worker("worker").await;
@@ -16,7 +16,7 @@ fn log(cluster: &Cluster, program: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_user_with_a_password_and_a_database_of_its_own() {
+async fn a_user_with_a_password_and_a_database_number_work() {
     let redis = Redis::start_with(&[
         "--user",
         "media",
@@ -38,7 +38,7 @@ async fn a_user_with_a_password_and_a_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_and_jobs_are_found_all_the_same() {
+async fn a_wrong_password_is_logged_and_jobs_still_run() {
     let redis =
         Redis::start_with(&["--user", "media", "on", ">pass-word", "~*", "&*", "+@all"]).await;
     let url = format!("redis://media:wrong@127.0.0.1:{}", redis.port());
@@ -50,7 +50,7 @@ async fn a_wrong_password_is_told_and_jobs_are_found_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_told_and_jobs_are_found_all_the_same() {
+async fn an_untrusted_certificate_is_logged_and_jobs_still_run() {
     let cluster = Cluster::start().await;
     let authority = media_testkit::origin::Authority::generate();
     let front = authority.front(cluster.redis.port()).await;
@@ -61,7 +61,7 @@ async fn a_certificate_that_is_not_trusted_is_told_and_jobs_are_found_all_the_sa
 }
 
 #[tokio::test]
-async fn a_cluster_is_refused_with_a_sentence() {
+async fn redis_in_cluster_mode_is_refused_with_a_message() {
     let redis = Redis::start_with(&["--cluster-enabled", "yes"]).await;
     let cluster = Cluster::start().await.with("REDIS_URL", &redis.url());
     let output = std::process::Command::new(media_testkit::programs::path("media-api"))

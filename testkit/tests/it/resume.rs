@@ -1,4 +1,4 @@
-//! What one worker has fetched, another one goes on from, on another machine for all it knows.
+//! A worker resumes what another worker has fetched, as if it ran on another machine.
 
 use media_testkit::{
     cluster::{Cluster, PREFIX, Program},
@@ -6,16 +6,16 @@ use media_testkit::{
     origin::{Content, RangedOrigin},
 };
 
-/// Five parts of an upload.
+/// The size of the file in bytes: five parts of an upload.
 const SIZE: u64 = 40 << 20;
-/// The first three of them.
+/// The size of the first three parts in bytes.
 const KEPT: u64 = 24 << 20;
 const CONTENT: Content = Content::Generated {
     size: SIZE,
     seed: 1,
 };
 
-/// One connection at a time, so that it is known where it was.
+/// Returns a cluster whose workers fetch over one connection, so that the resumed position is known.
 async fn cluster() -> Cluster {
     Cluster::start()
         .await
@@ -23,14 +23,15 @@ async fn cluster() -> Cluster {
         .with("MEDIA_FETCH_CONNECTIONS", "1")
 }
 
-/// Has a worker import a file, and kills it when nearly everything has come. Says which job that was.
+/// Starts an import in a worker, and kills it when nearly all bytes have been sent. Returns the id of the
+/// job.
 async fn kill_late(cluster: &Cluster, api: &Program, origin: &RangedOrigin) -> String {
     let url = origin.add("file", CONTENT);
     let most = SIZE - (1 << 20);
     origin.hold_after(most, 6 << 20);
     let worker = cluster.worker("worker-1").await;
     let job = api.import(&url, "r").await;
-    // A checkpoint comes at least every two seconds, of the parts that are there by then.
+    // A checkpoint is written at least every two seconds, and covers all complete parts.
     origin.wait_for_body_bytes(most).await;
     worker.kill();
     origin.let_go();
@@ -38,7 +39,7 @@ async fn kill_late(cluster: &Cluster, api: &Program, origin: &RangedOrigin) -> S
 }
 
 #[tokio::test]
-async fn another_worker_goes_on_where_a_killed_one_was() {
+async fn another_worker_resumes_after_a_kill() {
     let cluster = cluster().await;
     let (api, origin) = (cluster.api("api").await, RangedOrigin::start().await);
     let job = kill_late(&cluster, &api, &origin).await;
@@ -58,7 +59,7 @@ async fn another_worker_goes_on_where_a_killed_one_was() {
 }
 
 #[tokio::test]
-async fn parts_that_storage_has_lost_are_fetched_anew() {
+async fn parts_lost_by_storage_are_fetched_again() {
     let cluster = cluster().await;
     let (api, origin) = (cluster.api("api").await, RangedOrigin::start().await);
     let job = kill_late(&cluster, &api, &origin).await;

@@ -1,4 +1,4 @@
-//! Workers come and go under load, and nothing is lost.
+//! Workers start and stop under load.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const JOBS: usize = 300;
 const LIMIT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
-async fn three_workers_that_come_and_go_under_load_lose_nothing() {
+async fn workers_that_start_and_stop_under_load_lose_nothing() {
     let cluster = Cluster::start().await.with("MEDIA_SHUTDOWN_GRACE", "2s");
     cluster.origin.add("file", &pattern(300_000));
     let url = cluster.origin.url("slow/file");
@@ -34,7 +34,7 @@ async fn three_workers_that_come_and_go_under_load_lose_nothing() {
         let second = cluster.worker("worker-2").await;
         let third = cluster.worker("worker-3").await;
         until(100).await;
-        // Two go in the middle of their imports, the first of all among them.
+        // Both workers stop in the middle of imports.
         for worker in [first, third] {
             tokio::task::spawn_blocking(|| worker.stop()).await.unwrap();
         }

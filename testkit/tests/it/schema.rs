@@ -1,11 +1,11 @@
-//! Programs and the schema that they expect.
+//! The programs check the schema and the bucket at start.
 
 use std::process::Command;
 
 use media_testkit::{cluster::Cluster, programs};
 
 #[tokio::test]
-async fn the_programs_refuse_a_schema_that_is_not_theirs() {
+async fn the_programs_refuse_an_outdated_schema() {
     let cluster = Cluster::start().await;
     assert!(cluster.migrate("status").status.success());
     assert!(cluster.migrate("down").status.success());

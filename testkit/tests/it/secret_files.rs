@@ -1,4 +1,4 @@
-//! Secrets in files: read at the start, and again when they have changed.
+//! Secrets in files, which are read at start and again when they change.
 
 use std::{path::Path, time::Duration};
 
@@ -20,7 +20,7 @@ async fn status(api: &Program, secret: &str) -> StatusCode {
     request.send().await.unwrap().status()
 }
 
-/// Replaces a file as orchestrators do: another takes its place.
+/// Replaces a file by renaming another one, as orchestrators do.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     std::fs::write(&beside, text).unwrap();
@@ -28,7 +28,7 @@ fn replace(path: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
+async fn the_token_secret_is_reloaded_when_its_file_changes() {
     let directory = tempdir::create();
     let file = directory.path().join("secret");
     replace(&file, &format!("{OLD}\n"));
@@ -37,7 +37,7 @@ async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
         .with("MEDIA_JWT_SECRET_FILE", file.to_str().unwrap());
     let api = cluster.api("api").await;
     assert_eq!(status(&api, OLD).await, StatusCode::OK);
-    // A mistake changes nothing.
+    // An invalid secret changes nothing.
     replace(&file, "short");
     replace(&file, NEW);
     wait_until("the new secret counts", LIMIT, async || {
@@ -56,7 +56,7 @@ async fn a_secret_of_tokens_is_read_again_when_its_file_changes() {
 }
 
 #[tokio::test]
-async fn a_new_password_of_the_database_is_used_by_the_next_connection() {
+async fn new_connections_use_the_new_database_password() {
     let directory = tempdir::create();
     let file = directory.path().join("url");
     let cluster = Cluster::start().await;
@@ -84,7 +84,7 @@ async fn a_new_password_of_the_database_is_used_by_the_next_connection() {
 }
 
 #[test]
-fn mistakes_with_files_are_told() {
+fn unusable_secret_files_are_reported() {
     let directory = tempdir::create();
     let (empty, missing) = (
         directory.path().join("empty"),

@@ -1,15 +1,15 @@
-//! SIGTERM.
+//! Shutdown by SIGTERM.
 
 use std::time::Duration;
 
 use media_testkit::{bytes::pattern, cluster::Cluster, integrity::assert_whole, wait_until};
 use reqwest::StatusCode;
 
-/// Five seconds at the 4 MB/s of `/slow/`.
+/// Five seconds at the 4 MB/s of `/slow/`, in bytes.
 const SLOW: usize = 20_000_000;
 
 #[tokio::test]
-async fn a_worker_hands_back_what_it_cannot_end_and_spends_no_attempt() {
+async fn a_worker_releases_unfinished_jobs_without_using_an_attempt() {
     let cluster = Cluster::start().await.with("MEDIA_SHUTDOWN_GRACE", "100ms");
     let api = cluster.api("api").await;
     let first = cluster.worker("worker-1").await;
@@ -30,7 +30,7 @@ async fn a_worker_hands_back_what_it_cannot_end_and_spends_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_worker_ends_what_it_can_within_the_grace() {
+async fn a_worker_finishes_jobs_within_the_grace_period() {
     let cluster = Cluster::start().await.with("MEDIA_SHUTDOWN_GRACE", "30s");
     let api = cluster.api("api").await;
     let worker = cluster.worker("worker").await;
@@ -42,7 +42,7 @@ async fn a_worker_ends_what_it_can_within_the_grace() {
 }
 
 #[tokio::test]
-async fn an_api_ends_the_downloads_under_way() {
+async fn an_api_finishes_running_downloads() {
     let cluster = Cluster::start().await;
     let api = cluster.api("api").await;
     let _worker = cluster.worker("worker").await;

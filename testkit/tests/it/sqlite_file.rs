@@ -1,4 +1,4 @@
-//! A SQLite file is for one program at a time, and `media-migrate check` looks into it.
+//! Exclusive use of an SQLite file, and `media-migrate check`.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ fn installation() -> Installation {
     Installation::new(programs::path("media").to_str().unwrap())
 }
 
-/// Runs a program on the file of an installation until it ends by itself.
+/// Runs a program on the database of an installation until it ends by itself.
 fn run(installation: &Installation, program: &str, arguments: &[&str]) -> Output {
     let data = installation.directory().join("data");
     Command::new(programs::path(program))
@@ -33,7 +33,7 @@ fn said(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn a_second_program_that_would_write_is_refused_with_a_sentence() {
+async fn a_second_writer_is_refused_with_a_message() {
     let installation = installation();
     let service = installation.serve().await;
     let cases: [(&str, &[&str]); 5] = [
@@ -49,7 +49,7 @@ async fn a_second_program_that_would_write_is_refused_with_a_sentence() {
         let said = said(&refused);
         assert!(said.contains("another program uses"), "{program}: {said}");
     }
-    // Those that only read are welcome.
+    // Commands that only read are allowed.
     for arguments in [["status"], ["check"]] {
         let output = run(&installation, "media-migrate", &arguments);
         assert!(output.status.success(), "{}", said(&output));
@@ -63,7 +63,7 @@ async fn a_second_program_that_would_write_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn violations_are_told_and_repaired() {
+async fn violations_are_reported_and_repaired() {
     let installation = installation();
     installation.serve().await.stop().await;
     let url = format!("sqlite://{}", installation.database().display());

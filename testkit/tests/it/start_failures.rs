@@ -1,4 +1,5 @@
-//! Mistakes of operators at the start: one sentence that says what to do, and an exit code by kind.
+//! Configuration mistakes and missing dependencies at start: one sentence that says what to do, and an exit
+//! code by kind.
 
 use std::{net::TcpListener, process::Command};
 
@@ -10,7 +11,7 @@ use media_testkit::{
     programs, tempdir,
 };
 
-/// What a program said on its way out, and its exit code.
+/// The error output of a program and its exit code.
 struct Ended {
     said: String,
     code: i32,
@@ -32,7 +33,7 @@ fn start(program: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Ended
     }
 }
 
-/// Checks the last line that a program wrote, and that it wrote no stack trace.
+/// Checks the exit code and the last line of the error output, which must not contain a stack trace.
 fn check(ended: &Ended, code: i32, expected: &[&str]) {
     let said = &ended.said;
     assert_eq!(ended.code, code, "{said}");
@@ -45,7 +46,7 @@ fn check(ended: &Ended, code: i32, expected: &[&str]) {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let ended = start("media", &[("MEDIA_LISTEN", &address)], &["serve"]);
@@ -57,7 +58,7 @@ fn a_port_in_use_is_told() {
 }
 
 #[test]
-fn wrong_settings_are_told_all_at_once() {
+fn all_wrong_settings_are_reported_at_once() {
     let variables = [("MEDIA_LEASE", "soon"), ("MEDIA_MAX_BYTES", "much")];
     for program in ["media-api", "media-worker"] {
         let ended = start(program, &variables, &[]);
@@ -82,7 +83,7 @@ fn a_full_standard_error_changes_no_exit_code() {
 }
 
 #[test]
-fn a_pooler_that_the_programs_were_not_told_of_is_told_at_once() {
+fn an_undeclared_pooler_is_reported() {
     let server = Postgres::start();
     let pooler = PgBouncer::start(&server);
     let url = pooler.url("postgres");
@@ -100,7 +101,7 @@ fn a_pooler_that_the_programs_were_not_told_of_is_told_at_once() {
 }
 
 #[test]
-fn a_wrong_parameter_of_the_url_is_told() {
+fn a_wrong_url_parameter_is_reported() {
     let server = Postgres::start();
     let url = server.url("postgres") + "?sslmode=bogus";
     for (program, arguments) in [("media-api", &[][..]), ("media-migrate", &["up"])] {
@@ -110,7 +111,7 @@ fn a_wrong_parameter_of_the_url_is_told() {
 }
 
 #[test]
-fn a_wrong_password_of_the_database_is_told() {
+fn a_wrong_database_password_is_reported() {
     let server = Postgres::start();
     server.require_password("media", "right");
     let url = server.url_of("media", "wrong");
@@ -119,7 +120,7 @@ fn a_wrong_password_of_the_database_is_told() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_told() {
+fn an_unreachable_database_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -132,7 +133,7 @@ fn a_database_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_database_of_another_name_and_a_missing_schema_are_told() {
+fn a_missing_database_and_a_missing_schema_are_reported() {
     let server = Postgres::start();
     let (missing, empty) = (server.url("nowhere"), server.url("postgres"));
     let ended = start("media-api", &[("DATABASE_URL", &missing)], &[]);
@@ -142,7 +143,7 @@ fn a_database_of_another_name_and_a_missing_schema_are_told() {
 }
 
 #[tokio::test]
-async fn a_bucket_or_key_that_is_wrong_is_told() {
+async fn a_wrong_bucket_or_key_is_reported() {
     let cluster = Cluster::start().await;
     let variables = cluster.variables();
     for (name, value) in [
@@ -160,7 +161,7 @@ async fn a_bucket_or_key_that_is_wrong_is_told() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_told() {
+fn a_directory_that_cannot_be_created_is_reported() {
     let directory = tempdir::create();
     let file = directory.path().join("file");
     std::fs::write(&file, b"").unwrap();
@@ -170,7 +171,7 @@ fn a_directory_that_cannot_be_made_is_told() {
 }
 
 #[test]
-fn a_full_disk_is_told() {
+fn a_full_disk_is_reported() {
     let directory = tempdir::create();
     let database = directory.path().join("media.db");
     let files = FileFaults::prepare(directory.path(), &database, &directory.path().join("blobs"));

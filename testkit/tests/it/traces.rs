@@ -1,4 +1,4 @@
-//! One trace tells of an import, from the request to the last byte, across the programs.
+//! One trace follows an import through the programs.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use media_testkit::{
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// What a client that traces sends.
+/// The trace id that the client sends.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[tokio::test]
-async fn one_trace_goes_from_the_request_to_the_stored_bytes() {
+async fn one_trace_covers_the_request_and_the_stored_bytes() {
     let collector = TraceCollector::start().await;
     let cluster = Cluster::start()
         .await
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
-        // At once, not every five seconds.
+        // Exports spans at once instead of every five seconds.
         .with("OTEL_BSP_SCHEDULE_DELAY", "100");
     let api = cluster.api("api").await;
     let _worker = cluster.worker("worker").await;
@@ -61,7 +61,7 @@ async fn one_trace_goes_from_the_request_to_the_stored_bytes() {
     assert!(attributes.contains(&("outcome".to_owned(), "succeeded".to_owned())));
     eprintln!("{}", collector.tree(TRACE));
 
-    // The lines of log say which trace they are about.
+    // Log lines contain the trace id.
     let log = std::fs::read_to_string(cluster.logs().join("worker.log")).unwrap();
     let line = log
         .lines()

@@ -1,11 +1,11 @@
-//! Tickets in Redis: few, and gone when they are taken.
+//! Tickets in Redis: bounded, and removed when they are taken.
 
 use std::time::Duration;
 
 use media_testkit::{cluster::Cluster, wait_until};
 
 #[tokio::test]
-async fn tickets_are_bounded_however_long_the_backlog_and_leave_nothing() {
+async fn tickets_are_bounded_and_removed() {
     const JOBS: usize = 600;
     let cluster = Cluster::start().await;
     let api = cluster.api("api").await;
@@ -35,7 +35,7 @@ async fn tickets_are_bounded_however_long_the_backlog_and_leave_nothing() {
     )
     .await;
     worker.stop();
-    // What is left is what apalis keeps about the queue itself, not about tickets or workers.
+    // apalis keeps data about the queue itself, but nothing about tickets or workers.
     let keys = cluster.redis.ask(&["KEYS", "*"]).unwrap();
     let left: Vec<&str> = keys
         .lines()

@@ -1,4 +1,4 @@
-//! Sixteen large imports at once, beside `rclone rcd`: how fast, and in how much memory.
+//! Sixteen concurrent large imports, beside `rclone rcd`: throughput and memory.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// How many.
+/// The number of concurrent imports.
 const IMPORTS: usize = 16;
 
-/// To disk; and to S3, where a quarter of the size has to do: nothing there depends on more.
+/// Measures imports to disk, and imports of a quarter of the size to S3, where a larger size changes nothing.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let environment = environment.in_few_runs();
     let mut measurements = to_disk(&environment).await;
@@ -60,7 +60,7 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     let (ours, theirs) = environment.alternate_cold(ours, theirs).await;
     measurements(
         &format!(
-            "{IMPORTS} × {} to disk at once",
+            "{IMPORTS} concurrent imports of {} to disk",
             size_name(environment.size)
         ),
         Side::new("media", media.idle, ours),
@@ -78,7 +78,7 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
         let keys = new_keys(IMPORTS);
         seaweed.vacuum().await;
         directory.settle().await;
-        // The bytes go through the worker alone.
+        // Only the worker transfers the bytes.
         let run = import(environment, &media.api, &[media.worker()], &url, &keys).await;
         media.api.delete(&keys).await;
         run
@@ -93,7 +93,10 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     };
     let (ours, theirs) = environment.alternate_cold(ours, theirs).await;
     measurements(
-        &format!("{IMPORTS} × {} to S3 at once", size_name(environment.size)),
+        &format!(
+            "{IMPORTS} concurrent imports of {} to S3",
+            size_name(environment.size)
+        ),
         Side::new("media-worker", media.worker_idle, ours),
         Side::new("rclone rcd", rcd_idle, theirs),
     )
@@ -127,7 +130,7 @@ async fn copy(
 
 fn measurements(name: &str, ours: Side, theirs: Side) -> Vec<Measurement> {
     let memory = Measurement {
-        name: format!("{name}: memory above idle"),
+        name: format!("{name}: memory above idle size"),
         unit: Unit::Mebibytes,
         ours: ours.memory(),
         baseline: Some(theirs.memory()),

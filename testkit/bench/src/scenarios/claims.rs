@@ -1,4 +1,4 @@
-//! Claims by two workers, on PostgreSQL: of many waiting jobs, beside a thousand.
+//! Claims by two workers on PostgreSQL: with many pending jobs, and with a thousand as the baseline.
 
 use media_testkit::postgres::Postgres;
 
@@ -8,14 +8,14 @@ use crate::{
     queue::{claim_rate, new_table},
 };
 
-/// How many wait in the smaller table.
+/// The number of pending jobs of the baseline.
 const FEW: usize = 1000;
-/// How many of these are claimed before the table is filled again.
+/// The number of claims of the baseline before its table is filled again.
 const FEW_CLAIMS: usize = 900;
-/// How many workers claim.
+/// The number of workers.
 const WORKERS: usize = 2;
 
-/// How many a second.
+/// Measures claims per second.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let server = Postgres::start_durable();
     let many = environment.quick_or(100_000, 1_000_000);
@@ -29,11 +29,11 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     };
     let (ours, theirs) = environment.alternate(ours, theirs).await;
     vec![Measurement {
-        name: format!("claims of {many} waiting"),
+        name: format!("claims with {many} pending jobs"),
         unit: Unit::PerSecond,
-        ours: Side::new("job ledger", 0, ours),
-        baseline: Some(Side::new("itself, 1000 waiting", 0, theirs)),
-        // It falls by at most a tenth.
+        ours: Side::new("job queue", 0, ours),
+        baseline: Some(Side::new("same queue, 1000 pending jobs", 0, theirs)),
+        // The rate falls by a tenth at most.
         targets: vec![Target::Ratio(0.9)],
         note: "",
     }]

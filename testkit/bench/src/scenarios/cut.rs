@@ -1,5 +1,5 @@
-//! A transfer that breaks five times at random points: how many bytes are fetched for each byte of the
-//! file. Beside aria2c, which resumes as well.
+//! An import whose transfer is interrupted five times at random points: bytes fetched per byte of the file.
+//! The baseline is aria2c, which resumes as well.
 
 use media_testkit::origin::{Content, RangedOrigin};
 
@@ -10,10 +10,10 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// How often it breaks.
+/// The number of interruptions.
 const CUTS: usize = 5;
 
-/// A quarter of a large file.
+/// Measures an import of a quarter of a large file.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let (origin, media, directory) = (
         RangedOrigin::start().await,
@@ -36,7 +36,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     };
     let theirs = async || {
         let before = cut(&origin, size);
-        // Five tries are what it has by itself: one too few.
+        // The default of five tries is one too few.
         let arguments = ["--max-tries=10"];
         let mut command = aria2c(&arguments, &url, &directory.file("theirs"));
         let (_, cost) = measure::run(&mut command).await;
@@ -45,7 +45,10 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     };
     let (ours, theirs) = environment.alternate_cold(ours, theirs).await;
     vec![Measurement {
-        name: format!("{} cut {CUTS} times: fetched", size_name(size)),
+        name: format!(
+            "import of {} interrupted {CUTS} times: bytes fetched",
+            size_name(size)
+        ),
         unit: Unit::TimesItsSize,
         ours: Side::new("media", media.idle, ours),
         baseline: Some(Side::new("aria2c", 0, theirs)),
@@ -54,8 +57,8 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     }]
 }
 
-/// Cuts the next transfer at so many points, if it goes on each time where it was. Returns what was
-/// fetched so far.
+/// Interrupts the next transfer at random points, provided that it resumes each time. Returns the number of
+/// bytes sent so far.
 fn cut(origin: &RangedOrigin, size: u64) -> u64 {
     let mut points = [(); CUTS].map(|()| rand::random_range(0..size));
     points.sort_unstable();

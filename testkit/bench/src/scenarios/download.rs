@@ -1,4 +1,4 @@
-//! Downloads from disk, beside nginx and its sendfile.
+//! Downloads from disk, beside nginx with sendfile.
 
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// How many connections ask for small files, and for how many of them in turn.
+/// The number of connections that request small files.
 const CONNECTIONS: usize = 16;
+/// The number of small files, which are requested round-robin.
 const FILES: usize = 64;
 
-/// Small ones at once, and a large one.
+/// Measures concurrent downloads of small files, and one large download.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let (nginx, media) = (Nginx::start().await, Standalone::start().await);
     let files: Vec<String> = (0..FILES).map(|n| format!("small-{n}")).collect();
@@ -51,7 +52,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         ours,
         baseline,
         targets: vec![Target::Ratio(0.7)],
-        note: "64 files in turn, which are in memory and of which no record changes meanwhile",
+        note: "64 files round-robin, all in the page cache, with unchanged records",
     };
 
     let (ours, theirs) = environment
@@ -67,7 +68,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         ours,
         baseline,
         targets: vec![Target::Ratio(0.7)],
-        note: "curl fetches; memory and processor time are the servers'",
+        note: "downloaded by curl; memory and CPU time are those of the servers",
     };
     vec![many, one]
 }

@@ -1,4 +1,4 @@
-//! What one idle worker costs.
+//! The cost of an idle worker.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// Processor time, and statements.
+/// Measures CPU time and statements per second.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let mut cluster = Cluster::start_durable().await;
     let database = count_statements(&mut cluster).await;
@@ -19,7 +19,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let pids = [worker.process().pid()];
     let idle = measure::memory_now(&pids);
     let time = environment.quick_or(Duration::from_secs(5), Duration::from_secs(20));
-    // What belongs to its start is over.
+    // The start of the worker does not count.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (mut processor, mut statements) = (Vec::new(), Vec::new());
     for _ in 0..environment.in_few_runs().runs {
@@ -33,7 +33,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
             cost: Some(cost),
         };
         processor.push(run(cost.processor.as_secs_f64() * 100.0));
-        // But for the one that counts.
+        // Without the statement that counts.
         statements.push(run((count(&database).await - before - 1) as f64));
     }
     let measurement = |name: &str, unit, runs, most| Measurement {
@@ -45,14 +45,9 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         note: "",
     };
     vec![
+        measurement("idle worker: CPU time", Unit::PercentOfCore, processor, 0.5),
         measurement(
-            "an idle worker's processor time",
-            Unit::PercentOfCore,
-            processor,
-            0.5,
-        ),
-        measurement(
-            "an idle worker's statements",
+            "idle worker: SQL statements",
             Unit::StatementsPerSecond,
             statements,
             5.0,
@@ -60,7 +55,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     ]
 }
 
-/// Has PostgreSQL count statements: `pg_stat_statements`, which comes with Debian's package.
+/// Enables `pg_stat_statements`, which is part of Debian's package.
 async fn count_statements(cluster: &mut Cluster) -> DatabaseConnection {
     let connect = async |url| sea_orm::Database::connect(url).await.unwrap();
     let database = connect(cluster.database_url()).await;
@@ -75,7 +70,7 @@ async fn count_statements(cluster: &mut Cluster) -> DatabaseConnection {
     database
 }
 
-/// How many statements there were, those that begin and end transactions among them.
+/// Returns the number of executed statements, including those that begin and end transactions.
 async fn count(database: &DatabaseConnection) -> i64 {
     let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE toplevel";
     let statement = Statement::from_string(database.get_database_backend(), sql);

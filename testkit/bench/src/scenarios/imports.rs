@@ -11,7 +11,7 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// To disk: ours is hashed, and on the disk when it has succeeded.
+/// Measures an import to disk. The service computes a digest and waits for the disk before the job succeeds.
 pub(crate) async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     let (nginx, media, directory) = (
         Nginx::start().await,
@@ -43,27 +43,28 @@ pub(crate) async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     };
     let (ours, theirs) = environment.alternate(ours, theirs).await;
     with_and_without_sync(Durable {
-        name: format!("{} to disk", environment.large()),
+        name: format!("import of {} to disk", environment.large()),
         ours: Side::new("media", media.idle, ours),
         baseline: "rclone copyurl",
         theirs,
-        // The first one was to warm up.
+        // The first run is the warm-up.
         on_disk: on_disk.into_inner().split_off(1),
     })
 }
 
-/// What has reached the disk when it ends, beside what has not, which was then waited for.
+/// The runs of a service that waits for the disk, and of a baseline that does not.
 pub(crate) struct Durable {
     pub(crate) name: String,
     pub(crate) ours: Side,
     pub(crate) baseline: &'static str,
-    /// As it is.
+    /// The runs of the baseline without waiting for the disk.
     pub(crate) theirs: Vec<Run>,
-    /// Until the file is on the disk.
+    /// The runs of the baseline until its file is on the disk.
     pub(crate) on_disk: Vec<Run>,
 }
 
-/// Two measurements: the baseline as it is, and until its file is on the disk.
+/// Returns two measurements: beside the baseline as it is, and beside the baseline until its file is on the
+/// disk.
 pub(crate) fn with_and_without_sync(runs: Durable) -> Vec<Measurement> {
     let Durable {
         name,
@@ -85,18 +86,18 @@ pub(crate) fn with_and_without_sync(runs: Durable) -> Vec<Measurement> {
             name.clone(),
             baseline,
             theirs,
-            "ours has reached the disk when it ends, rclone's is in memory yet",
+            "media waits until the file is on the disk, rclone does not",
         ),
         measurement(
-            name + ", synced",
+            name + ", on the disk",
             &format!("{baseline}; sync"),
             on_disk,
-            "rclone's until `sync FILE` has ended",
+            "rclone including `sync FILE`",
         ),
     ]
 }
 
-/// To S3, by two programs.
+/// Measures an import to S3 by two programs.
 pub(crate) async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     let (media, directory) = (TwoPrograms::start().await, WorkDirectory::new());
     let (origin, seaweed) = (&media.cluster.origin, &media.cluster.seaweed);
@@ -122,7 +123,7 @@ pub(crate) async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     };
     let (ours, theirs) = environment.alternate(ours, theirs).await;
     vec![Measurement {
-        name: format!("{} to S3", environment.large()),
+        name: format!("import of {} to S3", environment.large()),
         unit: Unit::MegabytesPerSecond,
         ours: Side::new("media-api and media-worker", media.idle, ours),
         baseline: Some(Side::new("rclone copyurl", 0, theirs)),

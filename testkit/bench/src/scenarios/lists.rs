@@ -1,4 +1,5 @@
-//! `GET /jobs` with two filters and a sort, on PostgreSQL: a table of many jobs beside one of a thousand.
+//! `GET /jobs` with two filters and a sort on PostgreSQL: on a large table, with a table of a thousand jobs
+//! as the baseline.
 
 use media_testkit::cluster::{Cluster, Program};
 
@@ -10,18 +11,18 @@ use crate::{
     queue::new_table,
 };
 
-/// What is asked for.
+/// The query without the size of the page.
 const QUERY: &str = "filter[status]=succeeded&filter[priority__gte]=1&sort=-created_at&page[size]=";
 
-/// How many jobs the smaller table has.
+/// The number of jobs in the smaller table.
 const FEW: usize = 1000;
 
-/// A page of 50, and one of 1000.
+/// Measures pages of 50 and of 1000 jobs.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let many = environment.quick_or(100_000, 1_000_000);
     let cluster = Cluster::start_durable().await;
     let (cluster, few) = api_of(cluster, "few", FEW).await;
-    let (_production, api) = api_of(cluster, "many", many).await;
+    let (_cluster, api) = api_of(cluster, "many", many).await;
     let pids = [api.process().pid()];
     let idle = measure::memory_now(&pids);
     let few_idle = measure::memory_now(&[few.process().pid()]);
@@ -34,11 +35,11 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         )
         .await;
     let page = Measurement {
-        name: format!("GET /jobs, 50 of {many}: p99"),
+        name: format!("GET /jobs, page of 50 of {many} jobs: p99"),
         unit: Unit::Milliseconds,
         ours: Side::new("media-api", idle, ours),
-        baseline: Some(Side::new("itself, 50 of 1000", few_idle, theirs)),
-        // It grows at most 1.5 times.
+        baseline: Some(Side::new("same API, 50 of 1000 jobs", few_idle, theirs)),
+        // The latency grows by half at most.
         targets: vec![Target::Ratio(0.667)],
         note: "with two filters and a sort",
     };
@@ -47,7 +48,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         .repeat(async || ask(&api, 1000, requests / 10).await)
         .await;
     let long = Measurement {
-        name: format!("GET /jobs, 1000 of {many}: p99"),
+        name: format!("GET /jobs, page of 1000 of {many} jobs: p99"),
         unit: Unit::Milliseconds,
         ours: Side::new("media-api", idle, ours),
         baseline: None,
@@ -57,7 +58,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     vec![page, long]
 }
 
-/// An API on a table of so many jobs, three of four of them succeeded.
+/// Starts an API on a table with this number of jobs, three quarters of which have succeeded.
 async fn api_of(cluster: Cluster, name: &str, jobs: usize) -> (Cluster, Program) {
     let table = [
         ("succeeded", jobs / 4 * 3),

@@ -1,4 +1,4 @@
-//! How long a new job waits for an idle worker.
+//! The latency from the creation of a job to its start by an idle worker.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     queue::pickup_wait,
 };
 
-/// With Redis between two programs; and within one.
+/// Measures two programs with Redis between them, and the service in one process.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let apart = TwoPrograms::start().await;
     let origin = &apart.cluster.origin;
@@ -19,7 +19,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let (nginx, whole) = (Nginx::start().await, Standalone::start().await);
     let within_one = waits(environment, &whole.api, &nginx).await;
     let measurement = |name: &str, side, most| Measurement {
-        name: format!("an idle worker takes a job, {name}: p99"),
+        name: format!("pick-up latency of an idle worker, {name}: p99"),
         unit: Unit::Milliseconds,
         ours: side,
         baseline: None,
@@ -29,8 +29,8 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let apart = Side::new("media-api and media-worker", apart.idle, with_redis);
     let whole = Side::new("media", whole.idle, within_one);
     vec![
-        measurement("Redis", apart, 50.0),
-        measurement("standalone", whole, 20.0),
+        measurement("with Redis", apart, 50.0),
+        measurement("in one process", whole, 20.0),
     ]
 }
 
@@ -41,7 +41,7 @@ async fn waits(environment: &Environment, api: &Api, nginx: &Nginx) -> Vec<Run> 
     let run = async || {
         for number in 0..jobs {
             api.import(&url, &new_keys(1), 1).await;
-            // At no fixed distance from the worker's own rhythm.
+            // Avoids a fixed phase to the worker's polling interval.
             tokio::time::sleep(Duration::from_millis(number % 23)).await;
         }
         let newest = api.newest_jobs(usize::try_from(jobs).unwrap()).await;

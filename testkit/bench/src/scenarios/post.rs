@@ -1,5 +1,4 @@
-//! `POST /jobs` on PostgreSQL: how many a second, and how long one takes at half of that. No worker
-//! takes them.
+//! `POST /jobs` on PostgreSQL without a worker: the maximum rate, and the latency at half of the target rate.
 
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// On how many connections.
+/// The number of connections.
 const CONNECTIONS: usize = 32;
-/// How many a second are aimed at.
+/// The target rate in requests per second.
 const TARGET: f64 = 3000.0;
 
-/// Both.
+/// Measures rate and latency.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let cluster = Cluster::start_durable().await;
     let api = cluster.api("api").await;
@@ -52,7 +51,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     vec![
         measurement("POST /jobs", Unit::PerSecond, fast, Target::AtLeast(TARGET)),
         measurement(
-            "POST /jobs, 1,500 a second: p99",
+            "POST /jobs at 1,500/s: p99",
             Unit::Milliseconds,
             waits,
             Target::AtMost(30.0),

@@ -1,5 +1,5 @@
-//! An origin that gives each connection 4 MiB/s, beside aria2c with eight connections, and curl with its
-//! one.
+//! An import from an origin that limits each connection to 4 MiB/s, beside aria2c with eight connections and
+//! curl with one.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// Half of a large file, but not less than aria2c needs for its eight connections.
+/// Measures half of a large file, but not less than aria2c needs for its eight connections.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let (nginx, media, directory) = (
         Nginx::start().await,
@@ -40,14 +40,14 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         Run::moved(size, took, cost)
     };
     let (ours, theirs) = environment.alternate_cold(ours, theirs).await;
-    // Its rate is that of a connection, from the first byte to the last.
+    // Its rate is constant: that of one connection.
     let slice = environment.quick_or(16 << 20, 64 << 20);
     let range = format!("0-{}", slice - 1);
     let mut command = curl(&["--range", &range, "--output", "/dev/null", &url]);
     let (took, cost) = measure::run(&mut command).await;
     let one = vec![Run::moved(slice, took, cost)];
     let measurement = |name, runs, target, note| Measurement {
-        name: format!("{} at 4 MiB/s a connection", size_name(size)),
+        name: format!("import of {} at 4 MiB/s per connection", size_name(size)),
         unit: Unit::MegabytesPerSecond,
         ours: Side::new("media", media.idle, ours.clone()),
         baseline: Some(Side::new(name, 0, runs)),
@@ -60,7 +60,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
             "curl",
             one,
             6.0,
-            "curl ran once, and over the first 64 MiB alone (16 MiB if quick): its rate does not change",
+            "curl ran once, on the first 64 MiB only (16 MiB in quick mode); its rate is constant",
         ),
     ]
 }

@@ -1,5 +1,5 @@
-//! Small imports, sixteen at once, posted over the API and waited for; beside `rclone rcd`, which keeps
-//! no record of them.
+//! Small imports, sixteen at a time, posted to the API and waited for. The baseline `rclone rcd` keeps no
+//! record of them.
 
 use std::time::Instant;
 
@@ -15,14 +15,14 @@ use crate::{
     measurement::{Measurement, Run, Side, Target, Unit},
 };
 
-/// How many at once.
-const AT_ONCE: usize = 16;
-/// How many bytes each has.
-const SIZE: usize = 20_000;
-/// What comes from npm gets so many times fewer: it would take minutes.
-const SLOWER: usize = 5;
+/// The number of concurrent imports.
+const CONCURRENCY: usize = 16;
+/// The size of each file in bytes.
+const FILE_BYTES: usize = 20_000;
+/// The divisor of the number of imports by the competitors from npm, which would take minutes.
+const COMPETITOR_DIVISOR: usize = 5;
 
-/// To S3, by two programs; and to disk, by one.
+/// Measures imports to S3 by two programs, and to disk by one.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let mut measurements = to_s3(environment).await;
     measurements.extend(to_disk(environment).await);
@@ -34,13 +34,13 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     let (origin, seaweed) = (&media.cluster.origin, &media.cluster.seaweed);
     let rcd = Rcd::start(Some(seaweed)).await;
     let rcd_idle = measure::memory_now(&[rcd.pid()]);
-    origin.add("small", &pattern(SIZE));
+    origin.add("small", &pattern(FILE_BYTES));
     let url = origin.url("small");
     let ours = async || import(environment, &media.api, &media.pids(), &url).await;
     let theirs = async || copy(environment, &rcd, &url, &bucket("theirs")).await;
     let (ours, theirs) = environment.alternate(ours, theirs).await;
     let measurement = |ours, theirs, target, note| Measurement {
-        name: format!("20 KB, {AT_ONCE} at once, to S3"),
+        name: format!("imports of 20 KB, {CONCURRENCY} at a time, to S3"),
         unit: Unit::PerSecond,
         ours: Side::new("media-api and media-worker", media.idle, ours),
         baseline: Some(theirs),
@@ -58,9 +58,9 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
         let idle = measure::memory_now(&[companion.pid()]);
         let ours = async || import(environment, &media.api, &media.pids(), &url).await;
         let theirs = async || {
-            let count = count(environment) / SLOWER;
+            let count = count(environment) / COMPETITOR_DIVISOR;
             let watch = Watch::begin(&[companion.pid()]);
-            let (took, _) = measure::run(&mut companion.client(&url, count, AT_ONCE)).await;
+            let (took, _) = measure::run(&mut companion.client(&url, count, CONCURRENCY)).await;
             Run::done(count, took, watch.end())
         };
         let (ours, theirs) = environment.alternate(ours, theirs).await;
@@ -69,7 +69,7 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
             ours,
             theirs,
             5.0,
-            "its client's own processor time is not counted",
+            "without the CPU time of its client",
         ));
     }
     measurements
@@ -83,7 +83,7 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
         Rcd::start(None).await,
     );
     let rcd_idle = measure::memory_now(&[rcd.pid()]);
-    nginx.add("small", &pattern(SIZE));
+    nginx.add("small", &pattern(FILE_BYTES));
     let url = nginx.url("small");
     let ours = async || {
         directory.settle().await;
@@ -95,14 +95,14 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     };
     let (ours, theirs) = environment.alternate(ours, theirs).await;
     let measurement = |ours, theirs, target, note| Measurement {
-        name: format!("20 KB, {AT_ONCE} at once, to disk"),
+        name: format!("imports of 20 KB, {CONCURRENCY} at a time, to disk"),
         unit: Unit::PerSecond,
         ours: Side::new("media", media.idle, ours),
         baseline: Some(theirs),
         targets: vec![Target::Ratio(target)],
         note,
     };
-    let note = "ours and its record have reached the disk, rclone's is in memory yet";
+    let note = "media waits until file and record are on the disk, rclone does not";
     let mut measurements = vec![measurement(
         ours,
         Side::new("rclone rcd", rcd_idle, theirs),
@@ -118,10 +118,10 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
         };
         let theirs = async || {
             directory.settle().await;
-            let count = count(environment) / SLOWER;
+            let count = count(environment) / COMPETITOR_DIVISOR;
             let (watch, started) = (Watch::begin(&[directus.pid()]), Instant::now());
             stream::iter(0..count)
-                .for_each_concurrent(AT_ONCE, |_| directus.import(&url))
+                .for_each_concurrent(CONCURRENCY, |_| directus.import(&url))
                 .await;
             Run::done(count, started.elapsed(), watch.end())
         };
@@ -143,7 +143,7 @@ fn count(environment: &Environment) -> usize {
 async fn import(environment: &Environment, api: &Api, pids: &[u32], url: &str) -> Run {
     let keys = new_keys(count(environment));
     let (watch, started) = (Watch::begin(pids), Instant::now());
-    api.import(url, &keys, AT_ONCE).await;
+    api.import(url, &keys, CONCURRENCY).await;
     Run::done(keys.len(), started.elapsed(), watch.end())
 }
 
@@ -151,7 +151,7 @@ async fn copy(environment: &Environment, rcd: &Rcd, url: &str, into: &str) -> Ru
     let names = new_keys(count(environment));
     let (watch, started) = (Watch::begin(&[rcd.pid()]), Instant::now());
     stream::iter(&names)
-        .for_each_concurrent(AT_ONCE, |name| rcd.copy_url(url, into, name))
+        .for_each_concurrent(CONCURRENCY, |name| rcd.copy_url(url, into, name))
         .await;
     Run::done(names.len(), started.elapsed(), watch.end())
 }

@@ -12,7 +12,7 @@ use crate::{
     scenarios::imports::{Durable, with_and_without_sync},
 };
 
-/// To disk, and to S3.
+/// Measures an upload to disk, and one to S3.
 pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let mut measurements = to_disk(environment).await;
     measurements.push(to_s3(environment).await);
@@ -54,7 +54,7 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
         ours: Side::new("media", media.idle, ours),
         baseline: "rclone copyto",
         theirs,
-        // The first one was to warm up.
+        // The first run is the warm-up.
         on_disk: on_disk.into_inner().split_off(1),
     })
 }
@@ -89,7 +89,7 @@ async fn to_s3(environment: &Environment) -> Measurement {
         ours: Side::new("media-api and media-worker", media.idle, ours),
         baseline: Some(Side::new("rclone copyto", 0, theirs)),
         targets: vec![Target::Ratio(1.0)],
-        note: "ours is sent by curl, whose memory and processor time are not counted",
+        note: "sent by curl, whose memory and CPU time are not counted",
     }
 }
 

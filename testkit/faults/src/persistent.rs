@@ -1,6 +1,6 @@
-//! Clients that stay until they are answered, and remember what was acknowledged: at the end it must hold,
-//! byte for byte. An operation without an acknowledgement leaves its item open between what was and what was
-//! asked for; such an item is left alone from then on, since the operation may still take effect.
+//! Persistent clients, which wait for every response and remember what was acknowledged. At the end the
+//! service must hold exactly that. After an operation without an acknowledgement, a media or job may have its
+//! old or its new state; the client leaves it alone from then on, since the operation may still take effect.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,39 +16,38 @@ use crate::{
     tally::Tally,
 };
 
-/// The longest pause between two of a client's requests.
+/// The longest pause between two requests of a client, in milliseconds.
 const MAX_PAUSE_MS: u64 = 60;
-/// How many places one client has in use.
-const PLACES: usize = 40;
-/// The largest upload.
-const MAX_SIZE: usize = 40_000;
+/// The number of media that one client uses.
+const MEDIA_COUNT: usize = 40;
+/// The largest upload in bytes.
+const MAX_UPLOAD_BYTES: usize = 40_000;
 
-/// The contents that may be at a place: one of these, of which the last was asked for last.
+/// The contents that a media may have; the last one was requested last.
 type Candidates = Vec<Option<Vec<u8>>>;
 
-/// A client that stays.
-pub(crate) struct Staying {
+pub(crate) struct PersistentClient {
     client: Client,
     name: String,
     url: String,
     random: StdRng,
-    known: Known,
+    acknowledged: Acknowledged,
 }
 
-/// A client's knowledge of what was acknowledged.
+/// The state that was acknowledged to a client.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct Acknowledged {
     places: BTreeMap<String, Candidates>,
-    /// The places in use.
+    /// The paths of media in use.
     in_use: Vec<String>,
-    jobs: Vec<KnownJob>,
-    /// Promises that were seen broken on the way.
+    jobs: Vec<AcknowledgedJob>,
+    /// Broken promises that were found during the run.
     broken: Vec<String>,
     pub(crate) tally: Tally,
 }
 
-/// A job that waits for the far future, as it was acknowledged last.
-struct KnownJob {
+/// A job in the far future, as it was last acknowledged.
+struct AcknowledgedJob {
     id: String,
     priority: i64,
     status: &'static str,
@@ -57,20 +56,19 @@ struct KnownJob {
     is_open: bool,
 }
 
-impl Staying {
-    /// A client with a name of its own.
+impl PersistentClient {
     pub(crate) fn new(client: Client, name: String, url: String, random: StdRng) -> Self {
         Self {
             client,
             name,
             url,
             random,
-            known: Known::default(),
+            acknowledged: Acknowledged::default(),
         }
     }
 
-    /// Stores, replaces, reads and deletes media, creates, changes and deletes jobs until it is told to end.
-    pub(crate) async fn run(mut self, over: CancellationToken) -> Known {
+    /// Uploads, replaces, reads and deletes media, and creates, changes and deletes jobs until it is stopped.
+    pub(crate) async fn run(mut self, over: CancellationToken) -> Acknowledged {
         while !over.is_cancelled() {
             let api = self.random.random_range(0..2);
             match self.random.random_range(0..10) {
@@ -84,67 +82,67 @@ impl Staying {
             let pause = self.random.random_range(0..MAX_PAUSE_MS);
             sleep(Duration::from_millis(pause)).await;
         }
-        self.known
+        self.acknowledged
     }
 
     async fn upload(&mut self, api: usize) {
-        let is_new = self.known.in_use.len() < PLACES;
+        let is_new = self.acknowledged.in_use.len() < MEDIA_COUNT;
         let place = if is_new {
-            let place = format!("{}/place-{}", self.name, self.known.places.len());
-            self.known.places.insert(place.clone(), vec![None]);
-            self.known.in_use.push(place.clone());
+            let place = format!("{}/place-{}", self.name, self.acknowledged.places.len());
+            self.acknowledged.places.insert(place.clone(), vec![None]);
+            self.acknowledged.in_use.push(place.clone());
             place
         } else {
             self.place()
         };
-        let mut bytes = vec![0; self.random.random_range(0..MAX_SIZE)];
+        let mut bytes = vec![0; self.random.random_range(0..MAX_UPLOAD_BYTES)];
         self.random.fill_bytes(&mut bytes);
         let status = self.client.upload(api, &place, &bytes).await;
         let kind = if is_new { "uploads" } else { "replacements" };
-        self.known.settle(&place, kind, Some(bytes), status);
+        self.acknowledged.settle(&place, kind, Some(bytes), status);
     }
 
     async fn delete(&mut self, api: usize) {
-        if self.known.in_use.is_empty() {
+        if self.acknowledged.in_use.is_empty() {
             return;
         }
         let place = self.place();
-        if self.known.places[&place] == [None] {
+        if self.acknowledged.places[&place] == [None] {
             return;
         }
         let status = self.client.delete(api, &file_path(&place)).await;
         if status == Some(StatusCode::NOT_FOUND) {
-            self.known
+            self.acknowledged
                 .broken
-                .push(format!("{place} is not there to be deleted"));
+                .push(format!("{place} does not exist when it is to be deleted"));
         }
-        self.known
+        self.acknowledged
             .settle(&place, "deletions of media", None, status);
     }
 
     async fn read(&mut self, api: usize) {
-        if self.known.in_use.is_empty() {
+        if self.acknowledged.in_use.is_empty() {
             return;
         }
         let place = self.place();
-        if let Some(difference) = self.known.compare(&self.client, api, &place).await {
-            self.known
+        if let Some(difference) = self.acknowledged.compare(&self.client, api, &place).await {
+            self.acknowledged
                 .broken
-                .push(format!("while the run goes on: {difference}"));
+                .push(format!("during the run: {difference}"));
         }
-        self.known.tally.add("reads");
+        self.acknowledged.tally.add("reads");
     }
 
     async fn create_job(&mut self, api: usize) {
-        let key = format!("job-{}", self.known.jobs.len());
+        let key = format!("job-{}", self.acknowledged.jobs.len());
         let priority = self.random.random_range(-20..20);
         let document = import(
             &json!({ "url": self.url, "resource": self.name, "key": key }),
             json!({ "scheduled_at": FAR_FUTURE, "priority": priority }),
         );
         let id = id_of(self.client.post(api, "/jobs", &document).await);
-        self.known.count("new jobs", id.is_some());
-        self.known.jobs.extend(id.map(|id| KnownJob {
+        self.acknowledged.count("new jobs", id.is_some());
+        self.acknowledged.jobs.extend(id.map(|id| AcknowledgedJob {
             id,
             priority,
             status: "scheduled",
@@ -157,7 +155,7 @@ impl Staying {
         let priority = self.random.random_range(-20..20);
         let signal = ["pause", "resume", "cancel", "priority"][self.random.random_range(0..4)];
         let Some(index) = self.job() else { return };
-        let job = &mut self.known.jobs[index];
+        let job = &mut self.acknowledged.jobs[index];
         let (from, to) = match signal {
             "pause" => ("scheduled", "paused"),
             "resume" => ("paused", "scheduled"),
@@ -189,42 +187,43 @@ impl Staying {
         }
         if matches!(status, Some(StatusCode::NOT_FOUND | StatusCode::CONFLICT)) {
             let refused = format!("the {from} job {} refuses {signal}: {status:?}", job.id);
-            self.known.broken.push(refused);
+            self.acknowledged.broken.push(refused);
         }
-        self.known.count("changes of jobs", is_acknowledged);
+        self.acknowledged.count("changes of jobs", is_acknowledged);
     }
 
     async fn delete_job(&mut self, api: usize) {
         let Some(index) = self.job() else { return };
-        let job = &mut self.known.jobs[index];
+        let job = &mut self.acknowledged.jobs[index];
         let status = self.client.delete(api, &format!("/jobs/{}", job.id)).await;
         let is_acknowledged = status.is_some_and(|status| status.is_success());
         job.is_deleted = is_acknowledged;
         job.is_open = !is_acknowledged;
         if status == Some(StatusCode::NOT_FOUND) {
-            let lost = format!("the job {} is not there to be deleted", job.id);
-            self.known.broken.push(lost);
+            let lost = format!("the job {} does not exist when it is to be deleted", job.id);
+            self.acknowledged.broken.push(lost);
         }
-        self.known.count("deletions of jobs", is_acknowledged);
+        self.acknowledged
+            .count("deletions of jobs", is_acknowledged);
     }
 
     fn place(&mut self) -> String {
-        let index = self.random.random_range(0..self.known.in_use.len());
-        self.known.in_use[index].clone()
+        let index = self.random.random_range(0..self.acknowledged.in_use.len());
+        self.acknowledged.in_use[index].clone()
     }
 
-    /// A job that is there and can be changed.
+    /// Chooses a job that exists and can be changed.
     fn job(&mut self) -> Option<usize> {
-        if self.known.jobs.is_empty() {
+        if self.acknowledged.jobs.is_empty() {
             return None;
         }
-        let index = self.random.random_range(0..self.known.jobs.len());
-        let job = &self.known.jobs[index];
+        let index = self.random.random_range(0..self.acknowledged.jobs.len());
+        let job = &self.acknowledged.jobs[index];
         (!job.is_deleted && !job.is_open).then_some(index)
     }
 }
 
-impl Known {
+impl Acknowledged {
     fn count(&mut self, kind: &str, is_acknowledged: bool) {
         self.tally.add(kind);
         if !is_acknowledged {
@@ -232,7 +231,7 @@ impl Known {
         }
     }
 
-    /// Notes the answer to an operation that makes a place hold this.
+    /// Records the answer to an operation that gives a media this content.
     fn settle(
         &mut self,
         place: &str,
@@ -251,7 +250,7 @@ impl Known {
         self.count(kind, is_acknowledged);
     }
 
-    /// Says how a place differs from everything that may be there, if the service says what is.
+    /// Describes how a media differs from all possible states, if the service answers.
     async fn compare(&self, client: &Client, api: usize, place: &str) -> Option<String> {
         let (status, bytes) = client.download(api, place).await?;
         let found = match status {
@@ -266,12 +265,12 @@ impl Known {
         let size = |content: &Option<Vec<u8>>| content.as_ref().map(Vec::len);
         let expected: Vec<_> = candidates.iter().map(size).collect();
         Some(format!(
-            "{place} holds {:?} bytes, acknowledged were {expected:?}",
+            "{place} holds {:?} bytes, but {expected:?} were acknowledged",
             size(&found)
         ))
     }
 
-    /// Reads back everything that was acknowledged. Says what does not hold.
+    /// Reads everything back that was acknowledged, and returns the differences.
     pub(crate) async fn check(&self, client: &Client) -> Vec<String> {
         let mut broken = self.broken.clone();
         for place in self.places.keys() {
@@ -293,14 +292,17 @@ impl Known {
         broken
     }
 
-    /// How many places and jobs are known for certain.
+    /// Returns the number of media and jobs whose state is certain.
     pub(crate) fn certain(&self) -> usize {
-        let places = self.places.values().filter(|known| known.len() == 1);
+        let places = self
+            .places
+            .values()
+            .filter(|acknowledged| acknowledged.len() == 1);
         places.count() + self.jobs.iter().filter(|job| !job.is_open).count()
     }
 }
 
-impl KnownJob {
+impl AcknowledgedJob {
     fn compare(&self, answer: Option<(StatusCode, Value)>) -> Option<String> {
         let Some((status, document)) = answer else {
             return Some(format!("the job {} cannot be read", self.id));

@@ -1,6 +1,6 @@
-//! Clients that hang up at random moments of every operation: the connection ends in the middle of the
-//! request, while it is served, or as the answer comes; with FIN or RST. What they asked for may be done or
-//! not, but never by half, and nobody else may notice.
+//! Clients that disconnect at random moments of every operation: while they send the request, while it is
+//! processed, or when the response arrives; with FIN or RST. The operation must take effect completely or not
+//! at all, without an effect on others.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use crate::{
     tally::Tally,
 };
 
-/// The longest that a client waits after its request; most hang up much earlier.
-const MAX_PATIENCE: Duration = Duration::from_millis(8);
-/// How long a request may take to be sent: the service may be frozen.
+/// The longest time from a request to the disconnect; most clients disconnect much earlier.
+const MAX_DELAY: Duration = Duration::from_millis(8);
+/// The longest time to send a request, as the service may be frozen.
 const SEND_LIMIT: Duration = Duration::from_millis(300);
-/// The longest pause between two of a client's requests.
+/// The longest pause between two requests of a client, in milliseconds.
 const MAX_PAUSE_MS: u64 = 120;
-/// How many places one client replaces and deletes.
-const PLACES: u32 = 40;
-/// One request of this many is cut off before its end.
+/// The number of media that one client replaces and deletes.
+const MEDIA_COUNT: u32 = 40;
+/// One request of this many is truncated.
 const TRUNCATED_ONE_IN: u32 = 8;
-/// The sizes of uploads; the largest come in many pieces, each charged to the project.
-const SIZES: [usize; 6] = [0, 10, 2_000, 60_000, 60_000, 1_500_000];
+/// The sizes of uploads in bytes; the largest arrive in many pieces, each counted against the quota.
+const UPLOAD_BYTES: [usize; 6] = [0, 10, 2_000, 60_000, 60_000, 1_500_000];
 
-/// An operation during which the client hangs up.
+/// An operation during which a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Upload,
@@ -73,20 +73,19 @@ impl Operation {
     }
 }
 
-/// A client that hangs up.
-pub(crate) struct HangUps {
+/// A client that disconnects.
+pub(crate) struct DisconnectingClient {
     client: Client,
-    /// Tells its media and jobs from other clients'.
+    /// The prefix of the names of its media and jobs.
     name: String,
-    /// The file that jobs import.
+    /// The URL that its jobs import.
     url: String,
     random: StdRng,
     made: u32,
     tally: Tally,
 }
 
-impl HangUps {
-    /// A client with a name of its own.
+impl DisconnectingClient {
     pub(crate) fn new(client: Client, name: String, url: String, random: StdRng) -> Self {
         let mut tally = Tally::default();
         for operation in ALL {
@@ -102,7 +101,7 @@ impl HangUps {
         }
     }
 
-    /// Hangs up until it is told to end. Counts only requests whose connection was made.
+    /// Disconnects until it is stopped. Counts only requests whose connection was established.
     pub(crate) async fn run(mut self, over: CancellationToken) -> Tally {
         while !over.is_cancelled() {
             let operation = ALL[self.random.random_range(0..ALL.len())];
@@ -118,12 +117,12 @@ impl HangUps {
         self.tally
     }
 
-    /// Prepares what an operation is tried on, and says its request.
+    /// Prepares the target of an operation and returns the request.
     async fn request(&mut self, api: usize, operation: Operation) -> Option<Vec<u8>> {
         self.made += 1;
         let (name, made) = (&self.name, self.made);
-        let place = format!("{name}/place-{}", self.random.random_range(0..PLACES));
-        let size = SIZES[self.random.random_range(0..SIZES.len())];
+        let place = format!("{name}/place-{}", self.random.random_range(0..MEDIA_COUNT));
+        let size = UPLOAD_BYTES[self.random.random_range(0..UPLOAD_BYTES.len())];
         let mut bytes = vec![0; size];
         self.random.fill_bytes(&mut bytes);
         let client = &self.client;
@@ -191,9 +190,9 @@ impl HangUps {
         }
         let sent = tokio::time::timeout(SEND_LIMIT, stream.write_all(&request)).await;
         if matches!(sent, Ok(Ok(()))) {
-            // Short patience is the likeliest: the moments between two statements are early.
+            // Short times are more likely: the moments between two statements are early.
             let share: f64 = self.random.random_range(0.0..1.0);
-            sleep(MAX_PATIENCE.mul_f64(share * share)).await;
+            sleep(MAX_DELAY.mul_f64(share * share)).await;
         }
         if self.random.random_range(0..2) == 0 {
             stream.set_zero_linger()?;

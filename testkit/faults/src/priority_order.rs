@@ -9,14 +9,13 @@ use chrono::{DateTime, Utc};
 
 use crate::{imports::AllPosted, tables::Job};
 
-/// A claim round: a job that waits this long is seen by every claim.
+/// The time of a claim round: every claim sees a job that has been pending for longer.
 const CLAIM_ROUND: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
-/// How long after an outage a delayed statement may still arrive: a pool waits that long for a
-/// connection.
-const AFTERMATH: Duration = Duration::from_secs(6);
+/// The longest delay of a statement after an outage: the time that a pool waits for a connection.
+const MAX_STATEMENT_DELAY: Duration = Duration::from_secs(6);
 
-/// Checks that no job started while a more urgent one had been waiting for longer than a claim round. Looked
-/// at are jobs that were claimed once; returns how many pairs say something.
+/// Checks that no job started while a job of higher priority had been pending for longer than a claim round.
+/// Considers jobs that were claimed once; returns the number of pairs that were compared.
 pub(crate) fn check(
     jobs: &HashMap<String, Job>,
     posted: &AllPosted,
@@ -33,7 +32,7 @@ pub(crate) fn check(
         let time = SystemTime::from(time);
         outages
             .iter()
-            .any(|(from, to)| *from <= time && time <= *to + AFTERMATH)
+            .any(|(from, to)| *from <= time && time <= *to + MAX_STATEMENT_DELAY)
     };
     let mut pairs = 0;
     for (less, started) in &in_order {
