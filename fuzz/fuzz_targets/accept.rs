@@ -1,4 +1,4 @@
-//! Every `Accept` is read.
+//! Every `Accept` header is parsed without a panic.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever bytes a media has, reading what they say ends, and says nothing that cannot be.
+//! Reading metadata ends for all bytes, and yields only possible values.
 
 #![no_main]
 

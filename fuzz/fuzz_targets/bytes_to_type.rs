@@ -1,4 +1,4 @@
-//! Every file has a media type that can stand in a header, and text a charset that can.
+//! Every file has a media type and, if it is text, a charset that are valid in a header.
 
 #![no_main]
 

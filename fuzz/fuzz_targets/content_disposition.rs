@@ -1,4 +1,4 @@
-//! Every name in `Content-Disposition`, of an origin or a form, is safe to show and to save.
+//! Every file name from `Content-Disposition`, of an origin or a form, is safe to show and to save.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ fn check(name: Option<Filename>) {
     assert!(name != "." && name != "..", "{name:?}");
     assert!(!name.contains(['/', '\\']), "{name:?}");
     assert!(!name.contains(char::is_control), "{name:?}");
-    // Characters that turn the reading direction make `gpj.exe` look like `exe.jpg`.
+    // Characters that change the text direction make `gpj.exe` look like `exe.jpg`.
     let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     assert!(!name.contains(turns), "{name:?}");
     assert_eq!(name.trim(), name);

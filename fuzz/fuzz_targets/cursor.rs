@@ -1,4 +1,4 @@
-//! Every cursor is read or refused, in every order.
+//! Every cursor is accepted or refused, in every sort order.
 
 #![no_main]
 

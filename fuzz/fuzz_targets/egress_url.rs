@@ -1,4 +1,4 @@
-//! Whatever a URL looks like, the gate opens to the public internet alone, on its ports.
+//! The egress gate accepts only URLs of the public internet with an allowed port.
 
 #![no_main]
 
@@ -18,6 +18,7 @@ static GATE: LazyLock<EgressGate> = LazyLock::new(|| {
     EgressGate::new(&EgressConfig {
         allow: Vec::new(),
         deny: Vec::new(),
+        nat64: Vec::new(),
         ports: PORTS.to_vec(),
         allow_hosts: Default::default(),
         deny_hosts: Vec::new(),
@@ -45,7 +46,7 @@ fuzz_target!(|text: &str| {
     assert!(is_public(address), "{url}");
 });
 
-/// What the standard library knows, for a second opinion.
+/// Returns whether an address is public, computed independently of the gate.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -85,7 +86,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         || matches!(address.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, ..]))
 }
 
-/// The address inside one of NAT64's well-known prefix (RFC 6052) or of 6to4 (RFC 3056).
+/// Returns the IPv4 address in an address of NAT64's well-known prefix (RFC 6052) or 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let bytes = address.octets();
     let at = match bytes {

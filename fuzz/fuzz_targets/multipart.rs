@@ -1,4 +1,4 @@
-//! Every form is read or refused, with the same result in whatever pieces it comes.
+//! Every form is accepted or refused, with the same result however it is split into chunks.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Every query of a list is read or refused.
+//! Every query string of a list is accepted or refused.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! No link is believed that was not signed.
+//! No link without a valid signature is accepted.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Every time is read or refused, in bodies and queries alike.
+//! Every time is accepted or refused, with the same result in bodies and queries.
 
 #![no_main]
 

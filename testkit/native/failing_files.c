@@ -1,5 +1,5 @@
 /*
- * Lets calls on files fail now and then, as a worn or full disk does.
+ * Makes calls on files fail at random, as a broken or full disk does.
  *
  * Loaded into a program with LD_PRELOAD. Three variables name the files:
  *   FAILING_FILES_CONTROL   the control file, mapped by every program that has this library
@@ -68,7 +68,7 @@ static uint32_t draw(void)
     return (uint32_t)rand_r(&state) % 10000;
 }
 
-/* Whether any call may fail now: nearly always none may, and nothing else is looked at. */
+/* Returns whether any call may fail now. Usually none may, and nothing else is checked. */
 static int is_armed(void)
 {
     return control && (control[CHANCE_WORD + DATABASE] || control[CHANCE_WORD + BLOBS]);
@@ -110,7 +110,7 @@ static int fail(void)
     return -1;
 }
 
-/* Every other write that fails has left half of its bytes in the file. */
+/* Half of the failing writes leave half of their bytes in the file. */
 static size_t torn(size_t size)
 {
     return draw() % 2 ? size / 2 : 0;

@@ -1,5 +1,5 @@
-// Imports a URL through a running Companion so many times, so many at once, as its clients do: a request,
-// then a socket on which the upload begins and its end is heard. Fails with the first import that fails.
+// Imports a URL repeatedly and concurrently through a running Companion, as its clients do: a request, then a
+// socket that starts the upload and reports its end. Fails with the first import that fails.
 //
 //   node companion.mjs http://127.0.0.1:3020 http://origin/file 2000 16
 

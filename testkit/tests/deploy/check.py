@@ -1,12 +1,12 @@
-"""Holds deploy/kubernetes and deploy/compose.yaml against the programs.
+"""Checks deploy/kubernetes and deploy/compose.yaml against the programs.
 
-    check.py FACTS     prints what is wrong, a line each, and fails if anything is
-    check.py query     prints the SQL that workers are scaled by
+    check.py FACTS     prints one line per problem, and fails if there is any
+    check.py query     prints the SQL query that scales workers
 
-FACTS is a JSON file of what the programs know of themselves:
-  programs   the directory that media-api, media-worker and media-migrate are in
+FACTS is a JSON file about the programs:
+  programs   the directory with media-api, media-worker and media-migrate
   stop       for each program, the seconds it may take to stop beyond MEDIA_SHUTDOWN_GRACE
-  special    the networks that the worker's gate does not take for the public internet, as CIDRs
+  special    the networks that the egress gate refuses by default, as CIDRs
 """
 
 import json
@@ -24,9 +24,9 @@ HERE = Path(__file__).parent
 DEPLOY = HERE.parents[2] / "deploy"
 OVERLAYS = sorted(path.name for path in (DEPLOY / "kubernetes/overlays").iterdir())
 KUBERNETES = "1.32"
-# `make install` puts it there.
+# Installed by `make install`.
 KUBECTL = str(HERE.parents[2] / "target/clients/kubectl")
-# What is read by what the programs are built on.
+# Variables that libraries of the programs read.
 NOT_SETTINGS = {
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -45,7 +45,7 @@ def expect(holds, where, what):
 
 
 def render(overlay):
-    """The manifests of an overlay, as text."""
+    """Returns the manifests of an overlay as text."""
     command = [KUBECTL, "kustomize", str(DEPLOY / "kubernetes/overlays" / overlay)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 or done.stderr:
@@ -54,7 +54,7 @@ def render(overlay):
 
 
 def validate(overlay, text):
-    """Every kind is known, to kubernetes-validate or to custom_resources.yaml, and kept to."""
+    """Validates every resource with kubernetes-validate or the schemas in custom_resources.yaml."""
     validator = Path(sys.executable).parent / "kubernetes-validate"
     command = [validator, "--strict", "--quiet", "-k", KUBERNETES, "-"]
     done = subprocess.run(command, input=text, capture_output=True, text=True)
@@ -82,13 +82,13 @@ def validate(overlay, text):
 
 
 def seconds(text):
-    """A time such as 30s or 1m."""
+    """Parses a time such as 30s or 1m."""
     number, unit = re.fullmatch(r"(\d+)\s*(ms|s|m|h)", text).groups()
     return int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[unit]
 
 
 class Program:
-    """A program's own list of settings, with their defaults."""
+    """The settings of a program with their defaults, from its --help."""
 
     def __init__(self, directory, name):
         self.path = Path(directory) / name
@@ -102,7 +102,7 @@ class Program:
             self.settings[re.match(r"[A-Z0-9_]+", part)[0]] = default and default[1]
 
     def check(self, where, variables):
-        """The variables are settings of this program, and their values good ones."""
+        """Checks that variables are settings of this program with usable values."""
         expect(self.settings, where, f"{self.path.name} --help names no variables")
         for name in variables:
             known = name in self.settings or name in NOT_SETTINGS
@@ -110,7 +110,7 @@ class Program:
         if self.path.name not in SERVING:
             return
         with tempfile.TemporaryDirectory() as directory:
-            # It reads its settings, then finds nothing that listens there.
+            # The program reads its settings, and then finds no server at its address.
             done = subprocess.run(
                 [self.path, "--probe"],
                 capture_output=True,
@@ -127,7 +127,7 @@ class Program:
 
 
 def made_up(name):
-    """Something in the place of a secret."""
+    """Returns a value in place of a secret."""
     return {
         "DATABASE_URL": "postgres://media:secret@database/media",
         "REDIS_URL": "redis://:secret@redis:6379",
@@ -135,7 +135,7 @@ def made_up(name):
 
 
 def with_files(variables, directory):
-    """The variables, with files of made-up secrets in the place of those that are mounted."""
+    """Returns the variables, with files of generated secrets in place of mounted ones."""
     replaced = dict(variables)
     for name, path in variables.items():
         if name.endswith("_FILE") and path:
@@ -146,7 +146,7 @@ def with_files(variables, directory):
 
 
 def variables_of(container, resources):
-    """What a container of Kubernetes is configured by."""
+    """Returns the environment of a container in Kubernetes."""
     maps = {r["metadata"]["name"]: r["data"] for r in resources if r["kind"] == "ConfigMap"}
     variables = {}
     for source in container.get("envFrom", []):
@@ -157,14 +157,14 @@ def variables_of(container, resources):
 
 
 def pods(resources):
-    """Each pod's owner and specification."""
+    """Yields the owner and the template of each pod."""
     for resource in resources:
         if resource["kind"] in ("Deployment", "StatefulSet", "Job"):
             yield resource, resource["spec"]["template"]
 
 
 def check_confinement(where, pod):
-    """The restricted level of the Pod Security Standards, and more."""
+    """Checks the restricted level of the Pod Security Standards, and resource limits."""
     spec = pod["spec"]
     expect(spec.get("automountServiceAccountToken") is False, where, "mounts a token")
     expect(spec.get("enableServiceLinks") is False, where, "variables are made from Services")
@@ -190,7 +190,7 @@ def check_confinement(where, pod):
 
 
 def check_programs(where, resources, programs, stop):
-    """Settings, probes and times of the programs' pods."""
+    """Checks settings, probes and grace periods of the programs' pods."""
     seen = set()
     for owner, pod in pods(resources):
         at = f"{where}: {owner['kind']} {owner['metadata']['name']}"
@@ -227,7 +227,7 @@ def fits(selector, labels):
 
 
 def check_references(where, resources):
-    """What names another thing names one that is there."""
+    """Checks that every reference names an existing resource."""
     labels = [pod["metadata"]["labels"] for _, pod in pods(resources)]
     named = {(r["kind"], r["metadata"]["name"]) for r in resources}
     for resource in resources:
@@ -260,7 +260,7 @@ def check_references(where, resources):
 
 
 def check_network(where, resources, special):
-    """Workers reach what their gate lets them reach."""
+    """Checks that the network policy of workers matches their egress gate."""
     policies = {r["metadata"]["name"]: r["spec"] for r in resources if r["kind"] == "NetworkPolicy"}
     closed = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     expect(policies.get("nothing") == closed, where, "not everything is closed by default")
@@ -279,7 +279,7 @@ def check_network(where, resources, special):
 
 
 def check_scaling(where, resources, variables):
-    """One more worker for as many jobs as one does at once."""
+    """Checks that one worker is added per MEDIA_WORKER_CONCURRENCY jobs."""
     for resource in resources:
         for trigger in resource.get("spec", {}).get("triggers", []):
             target = trigger["metadata"]["targetQueryValue"]
@@ -336,7 +336,7 @@ def check_compose(programs, stop, images):
 
 
 def check_containerfile():
-    """The compiler is the workspace's, and every crate has its place in the layer of dependencies."""
+    """Checks that the image uses the workspace's compiler, and that the layer of dependencies has every crate."""
     root = DEPLOY.parent
     text = (DEPLOY / "Containerfile").read_text()
     [channel] = re.findall(r'channel = "(.*)"', (root / "rust-toolchain.toml").read_text())

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds every image from programs that are compiled already, on a root that holds nothing but what they
-# link with, and starts each the way a container would: as the image's user, with the image's variables,
-# on a root file system that cannot be written to. To be run by root in a network of its own.
+# Builds every image from compiled programs, on a root file system with nothing but the libraries that they
+# link with, and starts each as a container would: as the image's user, with the image's variables, on a
+# read-only root file system. To be run by root in a network namespace.
 #
 #   images.sh REPOSITORY PROGRAMS
 set -eu
@@ -31,7 +31,7 @@ images() {
     buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run" "$@"
 }
 
-# What the images are built on.
+# Makes the base of the images.
 make_base() {
     base=$work/base
     mkdir -p "$base/etc/ssl/certs" "$base/tmp"
@@ -49,7 +49,7 @@ build() {
     mkdir -p "$context/deploy/prebuilt"
     cp -P "$repository/.containerignore" "$repository/.dockerignore" "$repository/LICENSE" "$context/"
     for program in media media-api media-worker media-migrate; do
-        # Most of a program for tests is there for debuggers.
+        # Most of a debug build is debug information.
         strip -o "$context/deploy/prebuilt/$program" "$programs/$program"
     done
     for target in media media-api media-worker media-migrate; do
@@ -61,13 +61,13 @@ build() {
     done
 }
 
-# A field of an image's configuration.
+# Prints a field of an image's configuration.
 configured() {
     images inspect --type image --format "{{range .OCIv1.Config.$2}}{{println .}}{{end}}" "localhost/$1"
 }
 
-# run IMAGE DIRECTORY [VARIABLE=VALUE…] -- [ARGUMENT…]: becomes the program of an image, which may write to
-# that directory alone.
+# run IMAGE DIRECTORY [VARIABLE=VALUE…] -- [ARGUMENT…]: executes the program of an image, which may write
+# to that directory only.
 run() {
     image=$1
     directory=$2
@@ -90,7 +90,7 @@ run() {
     ' sh "$(readlink "$work/root-$image")" "$work/writable" "$user" $(configured "$image" Entrypoint) "$@"
 }
 
-# Waits until a program of an image is ready, and looks at how it runs.
+# Waits until a program of an image is ready, and checks its user and its root file system.
 ready() {
     pid=$1
     url=$2
@@ -121,26 +121,26 @@ fresh() {
     chown 65532:65532 "$work/writable"
 }
 
-# Everything in one, with nothing said but who is believed: without that it does not start.
+# `media` in one process, with authentication as the only setting: without it, it does not start.
 fresh
 if (run media /data --) 2>"$work/refusal.log"; then
-    fail "it serves everybody"
+    fail "it starts without authentication"
 fi
-grep -q MEDIA_JWT_SECRET "$work/refusal.log" || fail "it does not say what is missing"
+grep -q MEDIA_JWT_SECRET "$work/refusal.log" || fail "it does not name the missing setting"
 (run media /data MEDIA_JWT_SECRET="$secret" -- 2>"$work/media.log") &
 media=$!
 running="$running $media"
 ready "$media" http://127.0.0.1:8080/readyz
 stop "$media"
 
-# The programs apart, on one database and one directory: one after the other, as a SQLite file is for one.
+# The separate programs, one after the other, because an SQLite file is for one program at a time.
 fresh
 parts="DATABASE_URL=sqlite:///tmp/media.db MEDIA_STORAGE_URL=file:/tmp/blobs"
 (run media-migrate /tmp $parts -- wait 2>"$work/wait.log") &
 waiting=$!
 running="$running $waiting"
-(run media-migrate /tmp $parts -- 2>"$work/migrate.log") || fail "the schema does not come up"
-wait "$waiting" || fail "nobody waits for the schema"
+(run media-migrate /tmp $parts -- 2>"$work/migrate.log") || fail "the schema cannot be created"
+wait "$waiting" || fail "media-migrate wait fails"
 (run media-api /tmp $parts MEDIA_JWT_SECRET="$secret" -- 2>"$work/api.log") &
 api=$!
 running="$running $api"

@@ -25,12 +25,12 @@ def check(holds, what):
 
 
 def session():
-    # Each has a cache of its own, which would hide changes.
+    # Each session has a cache, which would hide changes.
     return Session(base, request_kwargs=dict(options))
 
 
 def enter(within, resource, key):
-    # `commit` takes the type for the path, and ours differ.
+    # `commit` uses the type as the path; here they differ.
     job = within.create("media:jobs")
     job["job_class"] = "media:import"
     job["arguments"] = {"url": f"{origin}/file", "resource": resource, "key": key}

@@ -18,7 +18,7 @@ const api = new Kitsu({
 const resource = `kitsu-${process.pid}-${Date.now()}`
 const url = `${origin.replace(/\/+$/, '')}/file`
 
-// `post` takes the path for the type, and ours differ, so what writes says both.
+// kitsu uses the type as the path of `post`; here they differ, so both are given.
 const enter = key => api.request({
   method: 'POST',
   url: 'jobs',
@@ -96,7 +96,7 @@ const record = await api.get(`medias/info/${resource}/a`)
 assert.equal(record.data.id, media.id)
 assert.equal(record.data.sha256, media.sha256)
 
-// Change a job that waits, cancel it, delete it.
+// Change a scheduled job, cancel it, delete it.
 const later = await api.request({
   method: 'POST',
   url: 'jobs',

@@ -1,4 +1,4 @@
-//! Who may see and do what.
+//! Permissions of every kind of caller.
 
 mod fixture;
 mod links;

@@ -1,4 +1,4 @@
-//! Bad requests: a 4xx with a JSON:API error each, never a 5xx, never a hang.
+//! Invalid requests: a 4xx with a JSON:API error, never a 5xx, never a hang.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::MEDIA;
 
-/// No bad request may take longer.
+/// The longest time until the response to an invalid request.
 const LIMIT: Duration = Duration::from_secs(10);
 
 async fn send(
@@ -26,7 +26,7 @@ async fn send(
     request.send().await.unwrap()
 }
 
-/// Checks that an answer is a JSON:API error document with this status; returns its first error.
+/// Checks that a response is a JSON:API error document with this status, and returns its first error.
 async fn error(answer: Response, expected: u16, what: &str) -> Value {
     let status = answer.status();
     assert_eq!(
@@ -53,7 +53,7 @@ async fn error(answer: Response, expected: u16, what: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_bad_body_is_refused() {
+async fn an_invalid_body_is_refused() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let json_api = "application/vnd.api+json";
@@ -91,7 +91,7 @@ async fn a_bad_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bad_value_is_refused_and_pointed_at() {
+async fn an_invalid_value_is_refused_with_a_pointer() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let good = json!({ "url": "http://origin.test/", "resource": "r" });
@@ -202,7 +202,7 @@ async fn a_bad_value_is_refused_and_pointed_at() {
 }
 
 #[tokio::test]
-async fn bad_paths_and_parameters_are_refused() {
+async fn invalid_paths_and_parameters_are_refused() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for (method, path, status, parameter) in [
@@ -288,7 +288,7 @@ async fn bad_paths_and_parameters_are_refused() {
             "{method} {path}: {error}"
         );
     }
-    // The client would tidy these paths up before it sends them.
+    // The HTTP client would normalize these paths.
     for path in [
         "/medias/files/..",
         "/medias/files/%2e%2e",
@@ -325,7 +325,7 @@ async fn raw_post(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_documentation_is_there_and_needs_no_network() {
+async fn the_documentation_needs_no_network() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let document: Value = service.get("/openapi.json").await.json().await.unwrap();

@@ -1,4 +1,4 @@
-//! Clients as they are: forms, documents and queries that mean well.
+//! Deviations of real clients in forms, documents and queries, which are accepted.
 
 use media_testkit::service::{Installation, Service, import};
 use reqwest::{Response, StatusCode};
@@ -20,7 +20,7 @@ async fn detail(answer: Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_form_is_read_however_it_is_written() {
+async fn unusual_forms_are_accepted() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for (headers, expected, charset) in [
@@ -48,7 +48,7 @@ async fn a_form_is_read_however_it_is_written() {
         assert_eq!(media["charset"], json!(charset), "{shown}");
         assert_eq!(media["size"], 4, "{shown}");
     }
-    // The wrong field is told by its name, however large the file is.
+    // A wrong field is named in the error, even if the file is large.
     for size in [10, 1 << 20] {
         let head = b"--cut\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"a.png\"\r\n\r\n";
         let content = [head, vec![b'\xff'; size].as_slice(), b"\r\n--cut--"].concat();
@@ -69,7 +69,7 @@ async fn a_form_is_read_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn profiles_charsets_and_byte_order_marks_are_passed_over() {
+async fn profiles_charsets_and_byte_order_marks_are_ignored() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for (accept, status) in [
@@ -108,7 +108,7 @@ async fn profiles_charsets_and_byte_order_marks_are_passed_over() {
 }
 
 #[tokio::test]
-async fn times_are_read_alike_and_their_faults_are_named() {
+async fn times_are_parsed_alike_in_bodies_and_queries() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for time in [
@@ -147,7 +147,7 @@ async fn times_are_read_alike_and_their_faults_are_named() {
 }
 
 #[tokio::test]
-async fn no_sentence_names_a_line_and_a_column() {
+async fn no_error_names_a_line_and_a_column() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     for body in [
@@ -176,7 +176,7 @@ async fn no_sentence_names_a_line_and_a_column() {
 }
 
 #[tokio::test]
-async fn links_to_media_may_have_parameters_of_their_own() {
+async fn downloads_ignore_unknown_parameters() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let form = b"--cut\r\nContent-Disposition: form-data; name=media; filename=a.txt\r\n\r\nmoored\r\n--cut--";
@@ -198,7 +198,7 @@ async fn links_to_media_may_have_parameters_of_their_own() {
     }
     let answer = service.get("/medias/files/link?key=none").await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-    // Lists stay strict.
+    // Lists refuse unknown parameters.
     assert_eq!(
         service.get("/medias?v=3").await.status(),
         StatusCode::BAD_REQUEST

@@ -1,5 +1,5 @@
-//! Clients and checkers that others wrote, unmodified, against the running service. Everything runs
-//! in a network namespace with loopback alone: what a checker makes up must reach nobody.
+//! Unmodified third-party clients and checkers against the running service. Everything runs in a network
+//! namespace with loopback only, so that the random URLs of a checker reach no other host.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,14 +10,14 @@ use media_testkit::{databases::fill_with_medias, service::Installation};
 
 use crate::fixture::MEDIA;
 
-/// How many examples the checker tries for each operation; `SCHEMATHESIS_EXAMPLES` asks for more.
+/// The number of examples per operation, unless `SCHEMATHESIS_EXAMPLES` is set.
 const EXAMPLES: &str = "8";
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-/// Where `make install` puts the clients.
+/// Returns the directory where `make install` installs the clients.
 fn installed() -> PathBuf {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/clients");
     assert!(
@@ -27,8 +27,8 @@ fn installed() -> PathBuf {
     clients.canonicalize().unwrap()
 }
 
-/// Runs a script with a service and an origin of its own, cut off from every network. `$BASE` is the
-/// service's URL, `$ORIGIN` the origin's, `$CLIENTS` where the clients are.
+/// Runs a script beside a service and an origin, without a network. `$BASE` is the URL of the service,
+/// `$ORIGIN` the URL of the origin, and `$CLIENTS` the directory of the clients.
 fn run_isolated(installation: &Installation, script: &str) -> Output {
     let frame = format!(
         r#"
@@ -74,9 +74,9 @@ fn check(output: &Output) {
 }
 
 #[tokio::test]
-async fn kitsu_enters_follows_lists_and_includes() {
+async fn kitsu_creates_follows_lists_and_includes() {
     let installation = Installation::new(MEDIA);
-    // Node looks for packages beside the script.
+    // Node searches packages beside the script.
     let script =
         r#"cp "$SCRIPTS/kitsu.mjs" "$CLIENTS/" && node "$CLIENTS/kitsu.mjs" "$BASE" "$ORIGIN""#;
     check(&run_isolated(&installation, script));
@@ -93,11 +93,11 @@ async fn jsonapi_client_pages_through_2500_medias() {
     check(&run_isolated(&installation, script));
 }
 
-/// All checks but one: that what the document allows is accepted, too. No schema can say that a text
-/// is a URL, that two parameters exclude each other, that a key may not be given twice, or that a
-/// checksum fits the bytes beside it.
+/// Runs all checks except that every request allowed by the document is accepted. A schema cannot express
+/// that a text is a URL, that two parameters exclude each other, that a key must be unique, or that a
+/// checksum matches the bytes.
 #[tokio::test]
-async fn the_openapi_document_is_valid_and_kept_to() {
+async fn the_service_conforms_to_its_openapi_document() {
     let installation = Installation::new(MEDIA);
     let asked = std::env::var("SCHEMATHESIS_EXAMPLES").ok();
     let examples = asked.as_deref().unwrap_or(EXAMPLES);

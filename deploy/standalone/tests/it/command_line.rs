@@ -1,4 +1,4 @@
-//! `media import`, `media demo`, and two services that meet on one data directory.
+//! `media import`, `media demo`, and two services on one data directory.
 
 use std::{process::Output, time::Duration};
 
@@ -17,7 +17,7 @@ fn records(output: &Output) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn import_prints_the_records_and_its_exit_code_tells_whether_all_succeeded() {
+async fn import_prints_records_and_fails_if_any_import_failed() {
     let (nginx, origin) = (Nginx::start().await, FaultyOrigin::start().await);
     let installation = Installation::new(MEDIA);
     nginx.add("swirl.png", &file("swirl.png"));
@@ -73,7 +73,7 @@ async fn import_prints_the_records_and_its_exit_code_tells_whether_all_succeeded
 }
 
 #[tokio::test]
-async fn import_hands_the_work_to_the_running_service() {
+async fn import_uses_the_running_service() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     nginx.add("swirl.png", &file("swirl.png"));
     let url = nginx.url("swirl.png");
@@ -86,7 +86,7 @@ async fn import_hands_the_work_to_the_running_service() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(service.media("imports/k").await["filename"], "swirl.png");
 
-    // Another machine would only know the service's address.
+    // A client on another machine knows only the address of the service.
     let elsewhere = Installation::new(MEDIA);
     let arguments = ["import", &url, "--key", "far", "--server", &service.url("")];
     let output = elsewhere.command(&arguments).output().await.unwrap();
@@ -96,7 +96,7 @@ async fn import_hands_the_work_to_the_running_service() {
 }
 
 #[tokio::test]
-async fn a_second_service_on_the_same_data_says_so_and_stops() {
+async fn a_second_service_on_the_same_data_is_refused() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let output = installation
@@ -112,14 +112,14 @@ async fn a_second_service_on_the_same_data_says_so_and_stops() {
     );
     assert!(said.contains(&service.url("")), "{said}");
 
-    // The lock goes with its holder, however that ends.
+    // The lock is released when its holder is killed.
     service.kill().await;
     let again = installation.serve().await;
     assert!(again.stop().await.success());
 }
 
 #[tokio::test]
-async fn bad_configuration_is_reported_whole() {
+async fn all_configuration_mistakes_are_reported_at_once() {
     let installation = Installation::new(MEDIA)
         .with("MEDIA_LISTEN", "0.0.0.0:8080")
         .with("MEDIA_MAX_BYTES", "lots");
@@ -133,7 +133,7 @@ async fn bad_configuration_is_reported_whole() {
 }
 
 #[tokio::test]
-async fn the_demonstration_imports_its_pictures_and_goes_on_serving() {
+async fn the_demonstration_imports_its_pictures_and_keeps_serving() {
     let installation = Installation::new(MEDIA);
     let address = format!("127.0.0.1:{}", free_port());
     let mut demo = installation

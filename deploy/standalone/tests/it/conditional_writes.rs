@@ -1,4 +1,4 @@
-//! `If-Match` and `If-None-Match` on uploads and deletions: nothing is overwritten or deleted by accident.
+//! `If-Match` and `If-None-Match` on uploads and deletions.
 
 use media_testkit::service::{Installation, Service};
 use reqwest::{
@@ -11,7 +11,7 @@ use crate::fixture::{MEDIA, upload_form};
 
 const PATH: &str = "/medias/files/r/k";
 
-/// Sends a request with a condition; uploads `bytes`, if there are any.
+/// Sends a request with a condition, and uploads `bytes` if there are any.
 async fn send(
     service: &Service,
     method: Method,
@@ -48,7 +48,7 @@ async fn bytes(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn an_upload_replaces_only_what_its_condition_names() {
+async fn an_upload_obeys_its_conditions() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let new = Some((IF_NONE_MATCH.as_str(), "*"));
@@ -70,12 +70,12 @@ async fn an_upload_replaces_only_what_its_condition_names() {
         assert_eq!(refused, StatusCode::PRECONDITION_FAILED, "{stale}");
     }
     assert_eq!(bytes(&service).await, "three");
-    // The one that was replaced waits for the collector; those that were refused have left nothing.
+    // The replaced file waits for the collector; refused uploads have left nothing.
     assert_eq!(installation.stored_files().len(), 2);
 }
 
 #[tokio::test]
-async fn a_deletion_takes_only_what_its_condition_names() {
+async fn a_deletion_obeys_its_conditions() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     assert!(upload(&service, None, b"one").await.0.is_success());
@@ -97,7 +97,7 @@ async fn a_deletion_takes_only_what_its_condition_names() {
 }
 
 #[tokio::test]
-async fn a_condition_that_cannot_hold_is_told_before_the_body() {
+async fn a_failed_condition_is_reported_before_the_body() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     assert!(upload(&service, None, b"one").await.0.is_success());

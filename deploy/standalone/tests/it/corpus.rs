@@ -1,4 +1,4 @@
-//! Real files of many kinds: their type, name, size and charset are those of `file`, or better.
+//! Type, name, size and charset of real files, compared with the output of `file`.
 
 use std::{
     collections::BTreeSet,
@@ -12,22 +12,22 @@ use serde_json::Value;
 
 use crate::fixture::MEDIA;
 
-/// As few files as make a corpus.
+/// The minimum number of files in the corpus.
 const MIN_FILES: usize = 60;
-/// Files that belong to the packaging.
+/// Extensions of packaging files, which are skipped.
 const PACKAGING: [&str; 9] = [
     "py", "pyi", "typed", "cfg", "in", "toml", "egg-info", "gz", "md",
 ];
 
-/// Types that have several names: that of `file`, and the one that is kept.
+/// Types with several names: the one that `file` prints and the one that the service stores.
 const NAMES: [(&str, &str); 3] = [
-    // The name of the standard, as against that of a program.
+    // The name in the standard, instead of a program's own name.
     ("audio/x-m4a", "audio/mp4"),
     ("audio/x-hx-aac-adts", "audio/aac"),
     ("application/x-rar", "application/vnd.rar"),
 ];
 
-/// Files of which `file` says something else, what is kept, and why that is better.
+/// Files with another type than `file` prints: name, stored type, reason.
 const DIFFERENCES: [(&str, &str, &str); 5] = [
     (
         "sample.heic",
@@ -53,7 +53,7 @@ const DIFFERENCES: [(&str, &str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn real_files_are_kept_as_what_they_are() {
+async fn types_of_real_files_match_the_tool_file() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let files = corpus();
@@ -80,7 +80,7 @@ async fn real_files_are_kept_as_what_they_are() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// How a media differs from what `file` says, if that is not explained.
+/// Describes how a media differs from the output of `file`, unless the difference is expected.
 fn difference(path: &Path, name: &str, media: &Value) -> Option<String> {
     let said = file(path, "--mime-type");
     let kept = media["mime_type"].as_str().unwrap();
@@ -93,7 +93,7 @@ fn difference(path: &Path, name: &str, media: &Value) -> Option<String> {
     let charset = media["charset"].as_str();
     let is_text = charset.is_some() || kept.starts_with("text/") || kept.ends_with("xml");
     let same_charset = match (charset, encoding.as_str()) {
-        // Binary data has none, and ASCII is the same in most charsets.
+        // Binary data has no charset, and ASCII is a subset of most charsets.
         (None, "binary" | "us-ascii") => true,
         (None, _) => !is_text,
         (Some(charset), encoding) => charset == encoding,
@@ -112,7 +112,8 @@ fn file(path: &Path, question: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The files of the packages that `make install` brings, and those beside the tests; each name once.
+/// Returns the files of the packages that `make install` downloads, and those beside the tests, each name
+/// once.
 fn corpus() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();

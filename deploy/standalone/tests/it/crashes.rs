@@ -1,4 +1,4 @@
-//! What is killed in the middle goes on, and what is stopped is handed back.
+//! Recovery of killed and stopped imports.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn a_killed_import_is_rescued_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_stopped_service_hands_its_imports_back_without_spending_an_attempt() {
+async fn a_stopped_service_releases_its_imports_without_using_an_attempt() {
     let nginx = Nginx::start().await;
     let installation = Installation::new(MEDIA)
         .with("MEDIA_LEASE", "5s")

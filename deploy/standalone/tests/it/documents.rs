@@ -1,4 +1,4 @@
-//! Content negotiation, and the OpenAPI document against the user's reference.
+//! Content negotiation, and the OpenAPI document compared with the reference.
 
 use media_testkit::service::{FAR_FUTURE, Installation, import};
 use reqwest::{StatusCode, header};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fixture::{MEDIA, upload_form};
 
 #[tokio::test]
-async fn content_is_negotiated_as_json_api_has_it() {
+async fn content_negotiation_follows_json_api() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let json_api = "application/vnd.api+json";
@@ -68,7 +68,7 @@ async fn content_is_negotiated_as_json_api_has_it() {
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_are_kept_out() {
+async fn requests_from_other_sites_are_refused() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let rebound = service
@@ -94,7 +94,7 @@ async fn pages_of_other_sites_are_kept_out() {
     );
 }
 
-/// Method, path, and the query parameters beside those of the path, all optional.
+/// Method, path, and the optional query parameters.
 const REFERENCE: [(&str, &str, &[&str]); 10] = [
     ("get", "/jobs/{resource_id}", &["included", "fields"]),
     ("delete", "/jobs/{resource_id}", &[]),
@@ -164,7 +164,7 @@ const REFERENCE: [(&str, &str, &[&str]); 10] = [
     ("post", "/medias/files/{resource}/{key}", &[]),
 ];
 
-/// Method, path, the status of the reference.
+/// Method, path, and the status in the reference.
 const STATUSES: [(&str, &str, &str); 8] = [
     ("get", "/jobs/{resource_id}", "200"),
     ("delete", "/jobs/{resource_id}", "204"),
@@ -183,7 +183,7 @@ async fn document() -> Value {
 }
 
 #[tokio::test]
-async fn the_document_holds_every_row_of_the_reference() {
+async fn the_document_contains_the_whole_reference() {
     let document = document().await;
     for (method, path, queries) in REFERENCE {
         let operation = &document["paths"][path][method];
@@ -259,10 +259,10 @@ async fn everything_in_the_document_is_described() {
     }
 }
 
-/// The document as it was last looked at. After a change that is meant, run the test with
-/// `UPDATE_SNAPSHOT=1` and read the difference.
+/// Compares the document with its snapshot. After an intended change, run the test with `UPDATE_SNAPSHOT=1`
+/// and review the difference.
 #[tokio::test]
-async fn the_document_is_the_one_that_was_last_looked_at() {
+async fn the_document_matches_its_snapshot() {
     let snapshot = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi.json");
     let document = document().await;
     let text = format!("{document:#}\n");

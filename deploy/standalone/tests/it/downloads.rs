@@ -15,7 +15,7 @@ async fn get(service: &Service, headers: &[(&str, &str)]) -> (StatusCode, Header
 }
 
 #[tokio::test]
-async fn ranges_are_served_as_rfc_9110_has_them() {
+async fn ranges_follow_rfc_9110() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     upload(&service, "digits", "digits.txt", b"0123456789").await;
@@ -52,7 +52,7 @@ async fn ranges_are_served_as_rfc_9110_has_them() {
 }
 
 #[tokio::test]
-async fn conditions_are_kept_as_rfc_9110_has_them() {
+async fn conditions_follow_rfc_9110() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     upload(&service, "digits", "digits.txt", b"0123456789").await;
@@ -111,7 +111,7 @@ async fn conditions_are_kept_as_rfc_9110_has_them() {
 }
 
 #[tokio::test]
-async fn headers_alone_come_by_head_and_by_preference() {
+async fn head_and_return_minimal_omit_the_body() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     upload(&service, "digits", "digits.txt", b"0123456789").await;
@@ -143,7 +143,7 @@ async fn headers_alone_come_by_head_and_by_preference() {
 }
 
 #[tokio::test]
-async fn a_browser_runs_nothing_that_it_downloads() {
+async fn downloads_cannot_run_scripts_in_a_browser() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let html = b"<!DOCTYPE html><script>alert(1)</script>".to_vec();
@@ -179,7 +179,7 @@ async fn a_browser_runs_nothing_that_it_downloads() {
                 .contains_key(header::CONTENT_SECURITY_POLICY)
         );
     }
-    // None of the clients' words names a file.
+    // No text of a client occurs in the name of a stored file.
     for stored in installation.stored_files() {
         let name = stored.file_name().unwrap().to_str().unwrap();
         assert!(name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
@@ -196,7 +196,7 @@ async fn a_browser_runs_nothing_that_it_downloads() {
 }
 
 #[tokio::test]
-async fn a_pdf_is_shown_in_a_sandbox_where_that_is_wanted() {
+async fn a_pdf_is_shown_in_a_sandbox_if_configured() {
     let installation = Installation::new(MEDIA).with("MEDIA_INLINE_PDF", "true");
     let service = installation.serve().await;
     upload(&service, "pdf", "page.pdf", &file("page.pdf")).await;

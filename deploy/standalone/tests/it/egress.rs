@@ -1,6 +1,6 @@
-//! The worker reaches the public internet only, whatever URLs, names and origins say. Each test runs
-//! in a closed network where every address leads to a honeypot, and the honeypots have the last word: an
-//! import that failed may still have knocked.
+//! The egress gate: the worker reaches the public internet only, whatever URLs, names and origins say. Each
+//! test runs in a closed network where every address leads to a honeypot, which detects connections of failed
+//! imports as well.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,8 +20,8 @@ mod names;
 mod redirects;
 mod secrets;
 
-/// URLs of public origins, which one may take for others.
-const PUBLIC_URLS: [&str; 8] = [
+/// URLs of public origins that resemble URLs of forbidden addresses.
+const LOOKALIKE_URLS: [&str; 8] = [
     "http://127.0.0.1@public.test/echo",
     "http://127.0.0.1:80@public.test/echo",
     "http://127.0.0.1%2f@public.test/echo",
@@ -32,18 +32,18 @@ const PUBLIC_URLS: [&str; 8] = [
     "http://[2606:2800:21f:cb07::14]/echo",
 ];
 
-/// How little patience is enough where honeypots are dialled: they never answer.
-const IMPATIENT: [(&str, &str); 2] = [
+/// Short timeouts for connections to honeypots, which never answer.
+const SHORT_TIMEOUTS: [(&str, &str); 2] = [
     ("MEDIA_CONNECT_TIMEOUT", "1s"),
     ("MEDIA_RESPONSE_TIMEOUT", "1s"),
 ];
 
-/// The URL of an address, on a port.
+/// Returns the URL of an address and a port.
 fn url_of(address: &str, port: u16) -> String {
     format!("http://{}/", at(address, port))
 }
 
-/// Cases that are all refused for the address.
+/// Pairs URLs with the error code of the egress gate.
 fn blocked(urls: impl IntoIterator<Item = impl Into<String>>) -> Vec<(String, &'static str)> {
     let with_code = |url: String| {
         let code = code_of(&url);
@@ -52,8 +52,9 @@ fn blocked(urls: impl IntoIterator<Item = impl Into<String>>) -> Vec<(String, &'
     urls.into_iter().map(Into::into).map(with_code).collect()
 }
 
-/// The code of a URL that leads inside, or the redirect to one. Names that lead there fail as names do
-/// that do not exist, unless the port is refused, for which no name is looked up.
+/// Returns the error code for a URL that leads to an internal address, or that redirects to one. A name of
+/// such an address fails like a name that does not exist, unless the port is refused before the name is
+/// looked up.
 fn code_of(url: &str) -> &'static str {
     let target = url.rsplit("redirect?").next().unwrap_or(url);
     let authority = target.split("://").nth(1).unwrap_or(target);
@@ -67,7 +68,7 @@ fn code_of(url: &str) -> &'static str {
     }
 }
 
-/// All URLs that name a forbidden address and that a honeypot waits for, and which honeypot.
+/// Returns all URLs of forbidden addresses with a honeypot, and the address of the honeypot.
 fn urls_of_honeypots() -> impl Iterator<Item = (String, IpAddr)> {
     let spelled = SPELLINGS.map(|(url, address)| (url.to_owned(), address));
     let plain = NETWORKS.map(|address| (url_of(address, 80), address));
@@ -82,12 +83,12 @@ fn urls_of_honeypots() -> impl Iterator<Item = (String, IpAddr)> {
         .map(|(url, address)| (url, address.parse::<IpAddr>().unwrap().to_canonical()))
 }
 
-/// What the other tests rest on: nothing but the gate stands between these URLs and the honeypots.
+/// Proves the assumption of the other tests: without the gate, these URLs reach the honeypots.
 #[tokio::test]
-async fn through_an_open_gate_every_url_reaches_its_honeypot() {
+async fn without_the_gate_every_url_reaches_its_honeypot() {
     closed_network::run(async {
-        let [connect, response] = IMPATIENT;
-        // Services of clouds have to be listed by themselves.
+        let [connect, response] = SHORT_TIMEOUTS;
+        // Metadata services of clouds have to be listed individually.
         let alone = urls_of_honeypots().map(|(_, address)| IpNet::from(address).to_string());
         let open: Vec<_> = ["0.0.0.0/0".to_owned(), "::/0".to_owned()]
             .into_iter()
@@ -126,7 +127,7 @@ async fn no_spelling_of_a_forbidden_address_is_dialled() {
 }
 
 #[tokio::test]
-async fn no_network_inside_is_dialled() {
+async fn no_internal_network_is_dialled() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         for port in [80, 6379] {
@@ -134,7 +135,7 @@ async fn no_network_inside_is_dialled() {
             let urls = all.map(|address| url_of(address, port));
             fixture.all_refused(&blocked(urls)).await;
         }
-        // On the public internet, but a port where no web server is.
+        // Public addresses with ports that are not allowed.
         let ports = [22, 5432, 6379].map(|port| url_of(PUBLIC_V4, port));
         fixture.all_refused(&blocked(ports)).await;
     })
@@ -142,7 +143,7 @@ async fn no_network_inside_is_dialled() {
 }
 
 #[tokio::test]
-async fn what_is_no_url_of_the_web_is_refused_at_the_door() {
+async fn urls_other_than_http_are_refused() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         for url in [
@@ -173,10 +174,10 @@ async fn what_is_no_url_of_the_web_is_refused_at_the_door() {
 }
 
 #[tokio::test]
-async fn what_only_looks_forbidden_or_like_a_redirect_is_imported() {
+async fn urls_that_only_resemble_forbidden_ones_are_imported() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
-        for url in PUBLIC_URLS {
+        for url in LOOKALIKE_URLS {
             assert!(
                 fixture.imported(url).await.starts_with("GET /echo"),
                 "{url}"
@@ -186,7 +187,7 @@ async fn what_only_looks_forbidden_or_like_a_redirect_is_imported() {
             .imported("http://public.test/hints?http://10.0.0.5/")
             .await;
         assert_eq!(hints, "told");
-        // Alternatives that the answer before has named.
+        // Follows no alternative that the previous response has named.
         fixture.imported("http://public.test/echo").await;
     })
     .await;
@@ -225,9 +226,9 @@ async fn a_proxy_from_the_environment_is_not_used() {
 }
 
 #[tokio::test]
-async fn only_what_the_operator_lists_is_dialled_beside_the_public_internet() {
+async fn only_listed_networks_are_dialled_beside_the_public_internet() {
     closed_network::run(async {
-        let [connect, response] = IMPATIENT;
+        let [connect, response] = SHORT_TIMEOUTS;
         let listed = ("MEDIA_EGRESS_ALLOW", "127.0.0.1/32");
         let fixture = Fixture::start(&[listed, connect, response]).await;
         fixture.imported("http://public.test/echo").await;

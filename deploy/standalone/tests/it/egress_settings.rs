@@ -1,4 +1,4 @@
-//! What an operator's lists do to imports.
+//! The settings of the egress gate.
 
 use media_testkit::{
     nginx::Nginx,
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::fixture::MEDIA;
 
 #[tokio::test]
-async fn lists_of_networks_and_hosts_are_kept_to() {
+async fn lists_of_networks_and_hosts_are_obeyed() {
     let nginx = Nginx::start().await;
     nginx.add("file", b"bytes");
     let by_address = nginx.url("file");
@@ -34,7 +34,7 @@ async fn lists_of_networks_and_hosts_are_kept_to() {
         ("MEDIA_EGRESS_ALLOW_HOSTS", "*", &by_name, false),
         ("MEDIA_EGRESS_ALLOW_HOSTS", "localhost", &by_name, false),
         ("MEDIA_EGRESS_ALLOW_HOSTS", "example.test", &by_name, true),
-        // None, and not all.
+        // An empty list allows no host.
         ("MEDIA_EGRESS_ALLOW_HOSTS", "", &by_name, true),
         ("MEDIA_EGRESS_DENY_HOSTS", "", &by_name, false),
         ("MEDIA_EGRESS_DENY_HOSTS", "localhost", &by_name, true),
@@ -50,7 +50,7 @@ async fn lists_of_networks_and_hosts_are_kept_to() {
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         let (status, error) = (&job["attributes"]["status"], &job["attributes"]["error"]);
         if blocked {
-            // It is not told that a name has an address that is refused.
+            // The error does not reveal that the name has a refused address.
             let is_hidden = url == &by_name && variable == "MEDIA_EGRESS_DENY";
             let code = if is_hidden {
                 "dns_failed"
@@ -66,7 +66,7 @@ async fn lists_of_networks_and_hosts_are_kept_to() {
 }
 
 #[tokio::test]
-async fn a_redirect_from_https_to_http_is_followed_where_that_is_allowed_alone() {
+async fn a_redirect_from_https_to_http_is_followed_only_if_allowed() {
     let (plain, authority) = (FaultyOrigin::start().await, Authority::generate());
     let secure = authority.origin(Tls::Good).await;
     let url = secure.url(&format!("redirect?{}", plain.url("status/200")));

@@ -1,5 +1,5 @@
-//! When the origin fails: a stable code, a helpful sentence, nothing left in storage, and no other
-//! import the worse for it.
+//! Failures of origins: a stable error code, a helpful detail, nothing left in storage, and no effect on
+//! other imports.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::fixture::MEDIA;
 
-/// What the paths of the misbehaving origin come to.
+/// The paths of the faulty origin, with the expected error codes.
 const FAILURES: [(&str, &str); 46] = [
     ("status/404", "origin_not_found"),
     ("status/410", "origin_gone"),
@@ -22,14 +22,14 @@ const FAILURES: [(&str, &str); 46] = [
     ("status/204", "origin_refused"),
     ("status/206", "origin_refused"),
     ("status/500", "origin_error"),
-    // No answer, or one that never ends.
+    // No response, or one that never ends.
     ("hang", "response_timeout"),
     ("trickle-head", "response_timeout"),
     ("stall", "stalled"),
     ("trickle", "too_slow"),
     ("endless", "too_large"),
     ("length/1000000000000", "too_large"),
-    // An end too soon.
+    // Responses that end too early.
     ("close", "connection_lost"),
     ("informational", "connection_lost"),
     ("reset-head", "connection_lost"),
@@ -37,7 +37,7 @@ const FAILURES: [(&str, &str); 46] = [
     ("short", "incomplete_body"),
     ("half-closed", "incomplete_body"),
     ("cut-chunks", "incomplete_body"),
-    // What is not HTTP.
+    // Invalid HTTP.
     ("not-http", "invalid_response"),
     ("http-0.9", "invalid_response"),
     ("http2", "invalid_response"),
@@ -49,10 +49,10 @@ const FAILURES: [(&str, &str); 46] = [
     ("length/five", "invalid_response"),
     ("length/18446744073709551616", "invalid_response"),
     ("bad-chunks", "invalid_response"),
-    // More than it says: at once, and a little later.
+    // More bytes than announced: at once, and later.
     ("long", "invalid_response"),
     ("long-later", "invalid_response"),
-    // HTTP, but not what was asked for.
+    // Valid HTTP with an unusable response.
     ("bomb", "too_large"),
     ("te-gzip", "unsupported_encoding"),
     ("loop", "bad_redirect"),
@@ -61,7 +61,7 @@ const FAILURES: [(&str, &str); 46] = [
     ("redirect?http:///", "bad_redirect"),
     ("redirect?ftp://origin.test/", "unsupported_scheme"),
     ("redirect?http://127.0.0.3/", "egress_blocked"),
-    // Half, then a reset, and then a second half that does not fit: never spliced.
+    // Half of a body, a reset, and a second half that does not match the first.
     ("range/wrong-start", "incomplete_body"),
     ("range/wrong-total", "incomplete_body"),
     ("range/other-etag", "incomplete_body"),
@@ -69,7 +69,7 @@ const FAILURES: [(&str, &str); 46] = [
 ];
 
 #[tokio::test]
-async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
+async fn every_failure_has_a_code_and_no_side_effects() {
     let (origin, healthy, authority) = (
         FaultyOrigin::start().await,
         RangedOrigin::start().await,
@@ -95,7 +95,7 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
         ("http://[::1]/".to_owned(), "egress_blocked"),
         ("http://0x7f000002/".to_owned(), "egress_blocked"),
     ];
-    // Under another name: who says this is left alone for a while, by every import.
+    // Under another host name, because these responses put the host into back-off for all imports.
     let elsewhere = |path: &str| origin.url(path).replace("127.0.0.1", "localhost");
     cases.push((elsewhere("status/429"), "origin_busy"));
     cases.push((elsewhere("status/503"), "origin_error"));
@@ -115,7 +115,7 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
         secure.push(origin);
     }
 
-    // Four seconds: all the while, others fail.
+    // This import takes four seconds, during which others fail.
     let content = Content::Generated {
         size: 400 << 10,
         seed: 1,
@@ -157,7 +157,7 @@ async fn every_failure_has_a_name_leaves_nothing_and_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_odd_but_whole_is_kept() {
+async fn unusual_complete_responses_are_stored() {
     let (origin, authority) = (FaultyOrigin::start().await, Authority::generate());
     let secure = authority.origin(Tls::Good).await;
     let installation =
@@ -180,7 +180,7 @@ async fn what_is_odd_but_whole_is_kept() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_is_never_kept() {
+async fn an_incomplete_body_is_never_stored() {
     let (origin, installation) = (
         FaultyOrigin::start().await,
         Installation::new(MEDIA)
@@ -201,7 +201,7 @@ async fn a_body_that_breaks_is_never_kept() {
             "{path}"
         );
     }
-    // Refused by what it announces, before a byte is stored.
+    // Refused by the announced length, before a byte is stored.
     let arguments = json!({ "url": origin.url("short"), "resource": "broken", "max_bytes": 100 });
     let job = service.enter(&arguments, json!({})).await;
     let job = service
@@ -212,7 +212,7 @@ async fn a_body_that_breaks_is_never_kept() {
 }
 
 #[tokio::test]
-async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
+async fn only_temporary_failures_are_retried() {
     let (origin, installation) = (FaultyOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let arguments = |path: &str| json!({ "url": origin.url(path), "resource": "retry", "key": path.replace('/', "-") });
@@ -241,14 +241,14 @@ async fn what_can_help_is_tried_again_and_what_cannot_is_not() {
         let text = job["attributes"][name].as_str().unwrap();
         chrono::DateTime::parse_from_rfc3339(text).unwrap()
     };
-    // And a little later, so that not all come back at once.
+    // A random delay is added, so that not all retries start at once.
     let wait = (at("scheduled_at") - at("updated_at")).num_seconds();
     assert!((3600..=3660).contains(&wait), "{wait}");
 }
 
-/// With the time for an answer that services have: it must not be over before the bytes are read that are too many.
+/// Uses the default response timeout, which must not expire before the limit of interim bytes is reached.
 #[tokio::test]
-async fn interim_answers_without_end_are_invalid() {
+async fn endless_interim_responses_are_invalid() {
     let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;

@@ -1,4 +1,4 @@
-//! An origin that asks to be left alone is, by all imports.
+//! Back-off for a host that asks for it, shared by all imports.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::fixture::MEDIA;
 
 #[tokio::test]
-async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_attempt() {
+async fn back_off_applies_to_all_imports_of_a_host_without_using_their_attempts() {
     let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let url = origin.add("file", Content::Bytes([1; 1000].into()));
@@ -24,7 +24,7 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_
     assert_eq!(refused["attributes"]["error"], "origin_busy", "{refused}");
     assert_eq!(refused["attributes"]["retry_count"], 1, "{refused}");
 
-    // These have no attempt to lose.
+    // These jobs have no retries.
     let attributes = || json!({ "max_retries": 0 });
     let second = service.enter(&arguments("second"), attributes()).await;
     let third = service.enter(&arguments("third"), attributes()).await;
@@ -57,7 +57,7 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_and_costs_the_others_no_
 }
 
 #[tokio::test]
-async fn a_date_and_a_503_are_understood_as_well() {
+async fn retry_after_may_be_a_date_and_come_with_503() {
     let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let url = origin.add("file", Content::Bytes([1; 1000].into()));
@@ -68,7 +68,7 @@ async fn a_date_and_a_503_are_understood_as_well() {
     let first = first["id"].as_str().unwrap();
     let refused = service.wait_for(first, &["scheduled"]).await;
     assert_eq!(refused["attributes"]["error"], "origin_error", "{refused}");
-    // The whole host is left alone.
+    // The back-off applies to the whole host.
     let second = service
         .enter(&arguments("second"), json!({ "max_retries": 0 }))
         .await;
@@ -80,7 +80,7 @@ async fn a_date_and_a_503_are_understood_as_well() {
     let requests = origin.requests();
     assert_eq!(requests.len(), 3, "{requests:?}");
     for later in &requests[1..] {
-        // A date has whole seconds.
+        // A date has a resolution of one second.
         let pause = later.began - requests[0].began;
         assert!(
             pause >= Duration::from_millis(3500),
@@ -90,7 +90,7 @@ async fn a_date_and_a_503_are_understood_as_well() {
 }
 
 #[tokio::test]
-async fn an_origin_is_told_who_asks_and_where_to_write_to() {
+async fn the_user_agent_names_the_service_and_a_contact() {
     let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA).with("MEDIA_CONTACT", "ops@example.test");
     let service = installation.serve().await;

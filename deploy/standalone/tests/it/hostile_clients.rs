@@ -1,4 +1,4 @@
-//! Clients that would take all of a service: what they get, and that the others are served.
+//! Limits against clients that use up a service, and service for the other clients.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::fixture::{error_code, with_authentication};
 
 mod connections;
 
-/// How long a service that is under attack may take to answer.
+/// The longest time until a response of a service under attack.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const UPLOAD_START: &str =
     "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\nbytes";
@@ -42,7 +42,7 @@ async fn connect(service: &Service) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// Begins a request, and sends no more of its body than this.
+/// Sends the head of an upload and only this part of its body.
 async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream {
     let mut stream = connect(service).await;
     let head = format!(
@@ -54,7 +54,7 @@ async fn begin_upload(service: &Service, subject: &str, body: &str) -> TcpStream
     stream
 }
 
-/// Waits until so many uploads are in progress.
+/// Waits until this number of uploads is in progress.
 async fn uploads_begun(installation: &Installation, count: usize) {
     installation.wait_for_stored_files(count).await;
 }
@@ -83,7 +83,7 @@ async fn listen(service: &Service, subject: &str, job: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
+async fn event_streams_are_limited_per_caller() {
     let installation = guarded(&[("MEDIA_MAX_STREAMS_PER_CALLER", "2")]);
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
@@ -112,7 +112,7 @@ async fn a_caller_has_so_many_event_streams_and_the_others_have_theirs() {
 }
 
 #[tokio::test]
-async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
+async fn concurrent_requests_and_uploads_are_limited_per_caller() {
     for (setting, others) in [
         (
             "MEDIA_MAX_REQUESTS_PER_CALLER",
@@ -142,7 +142,7 @@ async fn a_caller_has_so_many_requests_and_uploads_in_progress() {
 }
 
 #[tokio::test]
-async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
+async fn a_slow_upload_is_ended_and_leaves_nothing() {
     let installation = guarded(&[
         ("MEDIA_STALL_TIMEOUT", "1s"),
         ("MEDIA_UPLOAD_MIN_RATE", "100KiB"),
@@ -152,7 +152,7 @@ async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
     let mut answer = [0; 12];
     let trickle = async {
         loop {
-            // A byte comes long before the time is over that none may come for.
+            // A byte is sent well before the stall timeout.
             tokio::select! {
                 read = upload.read_exact(&mut answer) => return read,
                 () = sleep(Duration::from_millis(100)) => {}
@@ -166,7 +166,7 @@ async fn an_upload_that_trickles_is_ended_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn refused_bodies_that_trickle_on_keep_nobody_out() {
+async fn slow_refused_bodies_do_not_block_other_clients() {
     let installation = guarded(&[("MEDIA_MAX_CONNECTIONS", "16")]);
     let service = installation.serve().await;
     let mut refused = Vec::new();
@@ -185,7 +185,7 @@ async fn refused_bodies_that_trickle_on_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_on_reads_why_it_was_refused() {
+async fn a_client_that_keeps_sending_receives_the_refusal() {
     let service = guarded(&[]).serve().await;
     let mut stream = connect(&service).await;
     let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n";
@@ -199,7 +199,7 @@ async fn a_client_that_sends_on_reads_why_it_was_refused() {
 }
 
 #[tokio::test]
-async fn when_all_connections_serve_requests_a_new_one_is_told() {
+async fn a_new_connection_is_refused_when_all_serve_requests() {
     let installation = guarded(&[
         ("MEDIA_MAX_CONNECTIONS", "16"),
         ("MEDIA_MAX_REQUESTS_PER_CALLER", "8"),
@@ -239,7 +239,7 @@ async fn when_all_connections_serve_requests_a_new_one_is_told() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections() {
+async fn connections_are_limited_per_address() {
     let installation = guarded(&[("MEDIA_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
     let service = installation.serve().await;
     let mut first = connect(&service).await;
@@ -269,7 +269,7 @@ async fn pages_without_a_token_count_against_the_rate_limit_and_probes_do_not() 
 }
 
 #[tokio::test]
-async fn a_page_of_long_items_ends_early_and_the_next_one_goes_on() {
+async fn a_page_of_long_items_ends_early_and_the_next_one_continues() {
     let service = guarded(&[("MEDIA_RATE_LIMIT", "off")]).serve().await;
     let url = format!("http://origin.test/{}", "u".repeat(8000));
     let headers = json!({ "x-long": "v".repeat(8000) });

@@ -1,4 +1,4 @@
-//! What browsers are told, what is written down, and what is not.
+//! Security headers, CORS, request ids and audit lines.
 
 use media_testkit::{
     service::{FAR_FUTURE, Installation, signal_document},
@@ -19,7 +19,7 @@ fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn every_answer_tells_browsers_to_keep_it_apart() {
+async fn every_response_has_security_headers() {
     let service = Installation::new(MEDIA).serve().await;
     for (path, status) in [
         ("/jobs", StatusCode::OK),
@@ -58,7 +58,7 @@ async fn every_answer_tells_browsers_to_keep_it_apart() {
 }
 
 #[tokio::test]
-async fn pages_of_listed_origins_may_use_the_api_and_no_others() {
+async fn only_pages_of_listed_origins_may_use_the_api() {
     let installation = with_authentication().with(
         "MEDIA_CORS_ORIGINS",
         &format!("{PAGE}, http://localhost:3000"),
@@ -84,7 +84,7 @@ async fn pages_of_listed_origins_may_use_the_api_and_no_others() {
     ] {
         assert!(header(&preflight, name).unwrap().contains(value), "{name}");
     }
-    // Refusals, too, are for the page to read.
+    // A page may read refusals as well.
     let token = secret_token(SECRET, &claims("ann"));
     let bearer = format!("Bearer {token}");
     for (headers, status) in [
@@ -128,7 +128,7 @@ async fn pages_of_listed_origins_may_use_the_api_and_no_others() {
 }
 
 #[tokio::test]
-async fn without_authentication_no_page_of_another_site_shows_or_reads_anything() {
+async fn without_authentication_other_sites_cannot_embed_or_read_media() {
     let any = Installation::new(MEDIA).with("MEDIA_CORS_ORIGINS", "*");
     let output = any.command(&["serve"]).output().await.unwrap();
     assert!(!output.status.success());
@@ -178,7 +178,7 @@ async fn a_request_has_an_id_in_its_answer_and_in_every_line_about_it() {
     .await;
     assert_eq!(header(&failed, "x-request-id"), Some("mine-1"));
 
-    // What cannot be undone leaves a line, which says who and what.
+    // Irreversible operations write an audit line with caller and operation.
     let bearer = format!("Bearer {}", project_token("ann", "press"));
     let request = async |method: Method, path: &str, id: &str, body: Value| {
         let request = service.http.request(method, service.url(path));

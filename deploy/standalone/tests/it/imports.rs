@@ -1,4 +1,4 @@
-//! What is imported comes back byte for byte, with the right type, size, name and digest.
+//! Imported files come back byte for byte, with the right type, size, name and digest.
 
 use media_testkit::{
     nginx::Nginx,
@@ -119,7 +119,7 @@ async fn the_origin_or_the_client_names_the_file() {
 }
 
 #[tokio::test]
-async fn an_import_to_the_same_place_replaces_what_was_there() {
+async fn an_import_to_the_same_key_replaces_the_media() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     nginx.add("file", b"first");
@@ -147,7 +147,7 @@ async fn an_import_to_the_same_place_replaces_what_was_there() {
 }
 
 #[tokio::test]
-async fn custom_headers_reach_the_first_origin_only_and_are_never_shown() {
+async fn custom_headers_are_sent_to_the_first_origin_only_and_never_shown() {
     let (origin, other) = (FaultyOrigin::start().await, FaultyOrigin::start().await);
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;

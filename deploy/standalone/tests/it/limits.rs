@@ -1,4 +1,4 @@
-//! How much one caller, one request and one connection may take up.
+//! Limits of requests, heads and connections.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::fixture::{MEDIA, error_code, with_authentication};
 
-/// How long a service that is beset may take to answer.
+/// The longest time until a response of a service with many connections.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 fn address(service: &Service) -> SocketAddr {
@@ -27,7 +27,7 @@ fn address(service: &Service) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() {
+async fn the_request_rate_is_limited_per_caller() {
     let installation = with_authentication().with("MEDIA_RATE_LIMIT", "1");
     let service = installation.serve().await;
     let ask = async |token: &str| {
@@ -59,7 +59,7 @@ async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() 
         .unwrap();
     assert!((1..=2).contains(&wait), "{wait}");
     assert_eq!(error_code(refused).await, "rate_limited");
-    // Somebody else by the same name, and somebody without one.
+    // A caller of the same name in another project, and a caller without a token.
     assert_eq!(
         ask(&project_token("ann", "b")).await.status(),
         StatusCode::OK
@@ -69,7 +69,7 @@ async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() 
     for _ in 0..40 {
         assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
     }
-    // Bad tokens are counted for where they come from.
+    // Invalid tokens are counted by client address.
     let mut last = StatusCode::OK;
     for _ in 0..40 {
         last = ask("garbage").await.status();
@@ -78,7 +78,7 @@ async fn a_caller_has_so_many_requests_and_is_told_and_the_others_have_theirs() 
 }
 
 #[tokio::test]
-async fn callers_behind_a_proxy_that_is_believed_are_told_apart() {
+async fn callers_behind_a_trusted_proxy_are_distinguished() {
     let installation = with_authentication()
         .with("MEDIA_TRUSTED_PROXIES", "127.0.0.0/8")
         .with("MEDIA_RATE_LIMIT", "1");
@@ -108,13 +108,13 @@ async fn a_head_that_is_too_large_is_refused() {
     let answer = answer.unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert_eq!(error_code(answer).await, "headers_too_large");
-    // What is too large to be read to its end, or too many of them.
+    // Heads with a too large or too many headers.
     for head in [
         format!("GET /jobs HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1 << 20)),
         format!("GET /jobs HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(1000)),
     ] {
         let mut stream = TcpStream::connect(address(&service)).await.unwrap();
-        // It may be refused before all of it is sent.
+        // The service may refuse before it has received everything.
         let _ = stream.write_all(head.as_bytes()).await;
         let mut answer = [0; 12];
         let read = timeout(ANSWER_LIMIT, stream.read_exact(&mut answer)).await;
@@ -125,13 +125,13 @@ async fn a_head_that_is_too_large_is_refused() {
     assert_eq!(service.get("/livez").await.status(), StatusCode::OK);
 }
 
-/// Connections that ask for nothing, and every tenth for something that never ends.
+/// Opens idle connections, and sends an unfinished head on every tenth.
 async fn beset(service: &Service, connections: usize) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for number in 0..connections {
         let mut stream = TcpStream::connect(address(service)).await.unwrap();
         if number % 10 == 0 {
-            // The service may have closed it for another one.
+            // The service may have closed the connection to make room for another.
             let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nX-Slow: ").await;
         }
         open.push(stream);
@@ -139,7 +139,7 @@ async fn beset(service: &Service, connections: usize) -> Vec<TcpStream> {
     open
 }
 
-/// How many connections the other side has not closed.
+/// Counts the connections that the service has not closed.
 fn still_open(connections: &[TcpStream]) -> usize {
     let is_open = |stream: &&TcpStream| {
         let read = stream.try_read(&mut [0; 1]);
@@ -149,7 +149,7 @@ fn still_open(connections: &[TcpStream]) -> usize {
 }
 
 #[tokio::test]
-async fn ten_thousand_idle_connections_and_slow_heads_keep_nobody_out() {
+async fn ten_thousand_idle_connections_do_not_block_other_clients() {
     open_files::raise_limit();
     let service = Installation::new(MEDIA).serve().await;
     let open = beset(&service, 10_000).await;
@@ -164,7 +164,7 @@ async fn ten_thousand_idle_connections_and_slow_heads_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn requests_under_way_do_not_give_way_to_connections_that_ask_for_nothing() {
+async fn active_requests_are_not_evicted_for_idle_connections() {
     let installation = Installation::new(MEDIA).with("MEDIA_MAX_CONNECTIONS", "16");
     let service = installation.serve().await;
     let job = service
@@ -188,7 +188,7 @@ async fn requests_under_way_do_not_give_way_to_connections_that_ask_for_nothing(
         deleted.send().await.unwrap().status(),
         StatusCode::NO_CONTENT
     );
-    // The stream is still there, and hears of it.
+    // The stream is still open and receives the event.
     let heard = timeout(ANSWER_LIMIT, async {
         let mut heard = String::new();
         while let Some(chunk) = events.chunk().await.unwrap() {

@@ -1,5 +1,5 @@
-//! Lists over HTTP: every filter of the reference, sort, fields, include, and pages that stay
-//! stable while rows come and go.
+//! Lists over HTTP: every filter of the reference, sorting, sparse fields, inclusion, and stable pages while
+//! rows are added and removed.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::MEDIA;
 
-/// Asks for a list; the query is written plainly and encoded here.
+/// Requests a list; the query is encoded here.
 async fn list(service: &Service, path: &str, query: &[(&str, &str)]) -> (StatusCode, Value) {
     let request = service.http.get(service.url(path)).query(query);
     let answer = request.send().await.unwrap();
@@ -34,7 +34,7 @@ async fn refused(service: &Service, path: &str, query: &[(&str, &str)], expected
     );
 }
 
-/// Three media and their jobs, and a scheduled job with a unicity.
+/// Creates three media with their jobs, and a scheduled job with a unicity.
 async fn fill(service: &Service, nginx: &Nginx) -> Vec<Value> {
     let mut jobs = Vec::new();
     for (name, bytes) in [("a.txt", "1"), ("b.png", "\u{fffd}PNG"), ("c.txt", "333")] {
@@ -52,7 +52,7 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
 }
 
 #[tokio::test]
-async fn every_filter_on_jobs_finds_what_it_names_and_nothing_else() {
+async fn every_filter_on_jobs_selects_the_matching_ones() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let jobs = fill(&service, &nginx).await;
@@ -147,7 +147,7 @@ async fn every_filter_on_jobs_finds_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn every_filter_on_media_finds_what_it_names_and_nothing_else() {
+async fn every_filter_on_media_selects_the_matching_ones() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     fill(&service, &nginx).await;
@@ -189,7 +189,7 @@ async fn every_filter_on_media_finds_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn lists_are_sorted_and_show_what_is_asked_for() {
+async fn lists_are_sorted_and_show_the_requested_fields() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     fill(&service, &nginx).await;
@@ -209,7 +209,7 @@ async fn lists_are_sorted_and_show_what_is_asked_for() {
     ] {
         let items = found(&service, "/medias", &[("sort", sort)]).await;
         assert_eq!(keys(&items), expected, "{sort}");
-        // The same, a page of one at a time, by the links.
+        // The same list in pages of one item, by following the links.
         let mut next = Some(format!("/medias?sort={sort}&page%5Bsize%5D=1"));
         let mut paged = Vec::new();
         while let Some(link) = next {
@@ -219,7 +219,7 @@ async fn lists_are_sorted_and_show_what_is_asked_for() {
         }
         assert_eq!(keys(&paged), expected, "{sort} by links");
     }
-    // NULL comes last, wherever it is sorted.
+    // NULL is always sorted last.
     let items = found(&service, "/jobs", &[("sort", "unicity")]).await;
     assert_eq!(items[0]["attributes"]["unicity"], "later, please");
     let items = found(&service, "/jobs", &[("sort", "-scheduled_at")]).await;
@@ -337,7 +337,7 @@ async fn following_links_neither_repeats_nor_skips_while_rows_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_list_of_a_hundred_thousand_is_followed_to_its_end_while_it_changes() {
+async fn a_list_of_a_hundred_thousand_can_be_followed_while_it_changes() {
     const JOBS: usize = 100_000;
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
@@ -359,7 +359,7 @@ async fn a_list_of_a_hundred_thousand_is_followed_to_its_end_while_it_changes() 
         }
         next = page["links"]["next"].as_str().map(str::to_owned);
         pages += 1;
-        // One comes, and one in a thousand goes, whether it was seen already or not.
+        // One job is added per page, and one in a thousand is deleted, whether listed already or not.
         service
             .enter(
                 &arguments,
@@ -372,7 +372,7 @@ async fn a_list_of_a_hundred_thousand_is_followed_to_its_end_while_it_changes() 
     for n in (1..=JOBS).filter(|n| n % 1000 != 0) {
         assert!(seen.contains(&id(n)), "{n} stood still and was skipped");
     }
-    // Page numbers work beside it.
+    // Page numbers work as well.
     let page: Value = service
         .get("/jobs?page[number]=50&page[size]=1000&fields=status")
         .await

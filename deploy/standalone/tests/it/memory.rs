@@ -1,4 +1,4 @@
-//! Memory is bounded by configuration, not by the size of what is moved.
+//! Memory is bounded by configuration, not by the size of transferred files.
 
 use media_testkit::{
     bytes::{same_bytes, write_large},
@@ -13,8 +13,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::fixture::MEDIA;
 
-/// What moving a gibibyte may add to the idle size.
-const ALLOWED: u64 = 64 << 20;
+/// The allowed memory above the idle size while a gibibyte is transferred, in bytes.
+const MAX_ADDED_BYTES: u64 = 64 << 20;
 
 #[tokio::test]
 async fn a_gibibyte_is_imported_downloaded_and_uploaded_in_bounded_memory() {
@@ -30,7 +30,7 @@ async fn a_gibibyte_is_imported_downloaded_and_uploaded_in_bounded_memory() {
             added >> 10,
             idle >> 10
         );
-        assert!(added < ALLOWED, "{what} took {added} bytes more");
+        assert!(added < MAX_ADDED_BYTES, "{what} took {added} bytes more");
     };
 
     let job = service.import(&nginx.url("gibibyte"), "big", None).await;

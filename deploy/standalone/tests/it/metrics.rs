@@ -1,4 +1,4 @@
-//! The metrics tell what has happened, and nothing that clients made up.
+//! Metrics count events, and contain no text of clients.
 
 use media_testkit::{metrics::Metrics, nginx::Nginx, service::Installation};
 use reqwest::{StatusCode, header};
@@ -14,7 +14,7 @@ async fn metrics_of(service: &media_testkit::service::Service) -> Metrics {
 }
 
 #[tokio::test]
-async fn what_has_happened_is_counted() {
+async fn events_are_counted() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let origin = Nginx::start().await;

@@ -1,4 +1,4 @@
-//! Origins as they are: careless about names, headers and codings, and readable all the same.
+//! Deviations of real origins in names, headers and codings, which are accepted.
 
 use async_compression::tokio::bufread::{
     BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::fixture::{MEDIA, file};
 
-/// Imports a URL to a key and returns the attributes of what is kept there.
+/// Imports a URL to a key and returns the attributes of the media.
 async fn imported(service: &Service, url: &str, key: &str) -> Value {
     let job = service.import(url, "quirks", Some(key)).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{key}: {job}");
@@ -31,7 +31,7 @@ async fn bytes_at(service: &Service, key: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_however_it_is_written() {
+async fn unusual_file_names_in_headers_are_accepted() {
     let (origin, installation) = (VerbatimOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     for (n, (field, expected)) in [
@@ -55,7 +55,7 @@ async fn a_name_is_taken_however_it_is_written() {
         (b"attachment; filename=\"=?UTF-8?B?w6kudHh0?=\"", "é.txt"),
         (b"attachment;\r\n\tfilename=\"folded.txt\"", "folded.txt"),
         (b"attachment; filename=..\\..\\up.txt", "up.txt"),
-        // Nothing in it: the URL names the file.
+        // An empty name: the URL names the file.
         (b"attachment; filename=\"\"", "caf\u{e9}.bin"),
     ]
     .into_iter()
@@ -75,7 +75,7 @@ async fn a_name_is_taken_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn heads_are_read_as_others_read_them() {
+async fn unusual_response_heads_are_accepted() {
     let (origin, installation) = (VerbatimOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let many = "X-Many: x\r\n".repeat(3000);
@@ -117,7 +117,7 @@ async fn heads_are_read_as_others_read_them() {
         let url = origin.add(&format!("/{key}"), head, b"text");
         assert_eq!(imported(&service, &url, key).await["size"], 4, "{key}");
     }
-    // A connection that is not closed after the length that was named.
+    // The origin keeps the connection open after the announced length.
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 4";
     let url = origin.add_open("/open", head, b"text");
     assert_eq!(imported(&service, &url, "open").await["size"], 4);
@@ -154,7 +154,7 @@ async fn heads_are_read_as_others_read_them() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_as_others_follow_them() {
+async fn unusual_redirects_are_followed() {
     let (origin, installation) = (VerbatimOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let redirect =
@@ -166,12 +166,12 @@ async fn redirects_are_followed_as_others_follow_them() {
         "café.txt"
     );
 
-    // A gate: whoever brings the cookie back gets the bytes.
+    // A page that redirects to itself until the client sends a cookie.
     let gate = "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nSet-Cookie: visited=yes; Path=/\r\nLocation: /gate";
     let open = "HTTP/1.1 200 OK\r\nContent-Length: 4";
     let url = origin.add_gated("/gate", "visited=yes", open, b"open", gate);
     assert_eq!(imported(&service, &url, "gate").await["size"], 4);
-    // Another import begins without it.
+    // Cookies are not shared between imports.
     imported(&service, &url, "gate-again").await;
     let seen = origin.requests("/gate");
     let with: Vec<bool> = seen
@@ -180,7 +180,7 @@ async fn redirects_are_followed_as_others_follow_them() {
         .collect();
     assert_eq!(with, [false, true, false, true]);
 
-    // Another origin is never sent it.
+    // A cookie is not sent to another origin.
     let other = VerbatimOrigin::start().await;
     other.add_file("/end", "", b"ended");
     let to = format!("{}\r\nSet-Cookie: visited=yes; Path=/", other.url("/end"));
@@ -196,7 +196,7 @@ async fn encoded(mut encoder: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn codings_are_undone_unless_the_file_has_them() {
+async fn content_codings_are_decoded_unless_the_file_itself_is_compressed() {
     let (origin, installation) = (VerbatimOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let text = "a line of text, and another one\n"
@@ -222,7 +222,7 @@ async fn codings_are_undone_unless_the_file_has_them() {
         ("zstd", "zstd", encoded(ZstdEncoder::new(&text[..])).await),
         ("twice", "gzip, gzip", twice.clone()),
     ] {
-        // Headers about the coded bytes do not hold for the file.
+        // Headers about the coded bytes do not apply to the decoded file.
         let headers = format!(
             "Content-Type: text/csv\r\nContent-Encoding: {coding}\r\nETag: \"a\"\r\nAccept-Ranges: bytes\r\n"
         );
@@ -277,7 +277,7 @@ async fn codings_are_undone_unless_the_file_has_them() {
 }
 
 #[tokio::test]
-async fn a_coding_that_is_broken_or_a_bomb_is_refused() {
+async fn broken_codings_and_decompression_bombs_are_refused() {
     let origin = VerbatimOrigin::start().await;
     let installation = Installation::new(MEDIA).with("MEDIA_MAX_BYTES", "64MiB");
     let service = installation.serve().await;
@@ -309,7 +309,7 @@ async fn a_coding_that_is_broken_or_a_bomb_is_refused() {
         );
         assert_eq!(refused(&service, &url, key).await, error, "{key}");
     }
-    // Fewer bytes than the answer says.
+    // Fewer bytes than announced.
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}",
         gzip.len() + 1

@@ -1,4 +1,4 @@
-//! The files of the service are for its account alone.
+//! File permissions of the data directory.
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -9,7 +9,7 @@ use media_testkit::{nginx::Nginx, service::Installation};
 
 use crate::fixture::MEDIA;
 
-/// All files and directories below a directory.
+/// Returns all files and directories below a directory.
 fn all_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {

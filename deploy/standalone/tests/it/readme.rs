@@ -1,4 +1,4 @@
-//! The README's transcripts: run as they stand, in one shell, against a service.
+//! The transcripts in the README, executed in one shell against a service.
 
 use std::process::Stdio;
 
@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::fixture::MEDIA;
 
-/// A command of the README, and what it says the command prints; `…` stands for anything.
+/// A command of the README and its expected output, in which `…` matches any text.
 struct Transcript {
     command: String,
     expected: String,
@@ -34,7 +34,7 @@ fn transcripts(readme: &str) -> Vec<Transcript> {
     found
 }
 
-/// Whether a text is what is expected, up to what `…` stands for.
+/// Returns whether a text matches an expected one, in which `…` matches any text.
 fn fits(text: &str, expected: &str) -> bool {
     let mut rest = text;
     for (n, part) in expected.split('…').enumerate() {
@@ -48,7 +48,7 @@ fn fits(text: &str, expected: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_readme_says_what_happens() {
+async fn the_transcripts_in_the_readme_are_right() {
     const MARK: &str = "=====8<=====";
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
     let transcripts = transcripts(&std::fs::read_to_string(readme).unwrap());
@@ -90,7 +90,7 @@ async fn the_readme_says_what_happens() {
 }
 
 #[test]
-fn a_transcript_that_differs_does_not_fit() {
+fn a_different_transcript_does_not_match() {
     assert!(fits("abc", "abc") && fits("abc", "a…c") && fits("abc", "…") && fits("abc", "ab…"));
     assert!(!fits("abc", "ab") && !fits("abc", "b…") && !fits("abc", "a…d") && !fits("", "a"));
 }

@@ -1,4 +1,4 @@
-//! Nothing that has come is fetched again; nothing is spliced that does not belong together.
+//! Resumed transfers: no byte is fetched twice, and different versions are never combined.
 
 use media_testkit::{
     origin::{Content, RangedOrigin},
@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use crate::fixture::MEDIA;
 
-/// Sixteen mebibytes.
+/// The size of the file in bytes.
 const SIZE: u64 = 16 << 20;
-/// Where an origin stops until it is told to go on.
-const MOST: u64 = SIZE / 4 * 3;
+/// The number of bytes that the origin sends before it waits.
+const HELD_AFTER_BYTES: u64 = SIZE / 4 * 3;
 
 fn content(seed: u64) -> Content {
     Content::Generated { size: SIZE, seed }
 }
 
-/// One connection at a time, so that it is known where it was.
+/// Returns an installation that fetches over one connection, so that the resumed position is known.
 fn installation() -> Installation {
     Installation::new(MEDIA).with("MEDIA_FETCH_CONNECTIONS", "1")
 }
 
-/// Most of a file comes, over more than a checkpoint's two seconds, and then nothing.
+/// Makes the origin send most of a file, over more than the two seconds between checkpoints, and then wait.
 fn hold_late(origin: &RangedOrigin) {
-    origin.hold_after(MOST, 4 << 20);
+    origin.hold_after(HELD_AFTER_BYTES, 4 << 20);
 }
 
 async fn import(service: &Service, url: &str) -> Value {
@@ -38,11 +38,11 @@ async fn import(service: &Service, url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_five_times_costs_hardly_a_byte() {
+async fn a_transfer_cut_five_times_fetches_hardly_a_byte_twice() {
     let (origin, installation) = (RangedOrigin::start().await, installation());
     let service = installation.serve().await;
     let url = origin.add("file", content(1));
-    // The last ones bring next to nothing.
+    // The last responses bring nearly no progress.
     let cuts = [1_000_000, 5_000_000, 17, 3_000_001, 1];
     origin.script(|script| script.cut_after = cuts.into());
     let job = import(&service, &url).await;
@@ -60,7 +60,7 @@ async fn a_connection_that_is_cut_five_times_costs_hardly_a_byte() {
 }
 
 #[tokio::test]
-async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced() {
+async fn changed_or_unidentified_bytes_are_fetched_again_and_never_combined() {
     let (origin, installation) = (RangedOrigin::start().await, installation());
     let service = installation.serve().await;
     let cut = |origin: &RangedOrigin| {
@@ -69,7 +69,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
             script.hold_after = Some(1_000_000);
         });
     };
-    // Other bytes of the same length, while the first ones are under way.
+    // The file is replaced by another one of the same length during the transfer.
     let url = origin.add("changes", content(1));
     cut(&origin);
     let entered = json!({ "url": url, "resource": "r" });
@@ -83,7 +83,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("r").await["sha256"], content(2).sha256());
 
-    // No part can be had, or nothing tells whether it is a part of the same.
+    // The origin serves no ranges, or has no validator that identifies the bytes.
     for weak in [true, false] {
         let url = origin.add("whole", content(3));
         cut(&origin);
@@ -100,7 +100,7 @@ async fn bytes_that_changed_or_cannot_be_told_are_fetched_anew_and_never_spliced
 }
 
 #[tokio::test]
-async fn a_killed_service_goes_on_where_it_was() {
+async fn a_killed_service_resumes_its_imports() {
     let (origin, installation) = (
         RangedOrigin::start().await,
         installation().with("MEDIA_LEASE", "5s"),
@@ -112,8 +112,8 @@ async fn a_killed_service_goes_on_where_it_was() {
         .enter(&json!({ "url": url, "resource": "r" }), json!({}))
         .await;
     let id = entered["id"].as_str().unwrap();
-    // Past the first checkpoint, two seconds on.
-    origin.wait_for_body_bytes(MOST).await;
+    // By now the first checkpoint, after two seconds, is written.
+    origin.wait_for_body_bytes(HELD_AFTER_BYTES).await;
     service.kill().await;
 
     origin.let_go();
@@ -123,12 +123,12 @@ async fn a_killed_service_goes_on_where_it_was() {
     assert_eq!(service.media("r").await["sha256"], content(1).sha256());
     let rest = &origin.requests()[1];
     assert_eq!(rest.status, 206, "{rest:?}");
-    assert!(rest.sent < MOST, "{rest:?}");
+    assert!(rest.sent < HELD_AFTER_BYTES, "{rest:?}");
     installation.wait_for_stored_files(1).await;
 }
 
 #[tokio::test]
-async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
+async fn a_paused_import_resumes_unless_its_partial_file_has_changed() {
     let (origin, installation) = (RangedOrigin::start().await, installation());
     let service = installation.serve().await;
     for touched in [false, true] {
@@ -142,7 +142,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
         wait_until("most has come", Duration::from_secs(30), async || {
             let seen = origin.requests();
             seen.get(before.max(1) - 1)?;
-            (seen.last()?.sent >= MOST).then_some(())
+            (seen.last()?.sent >= HELD_AFTER_BYTES).then_some(())
         })
         .await;
         service.signal(id, "pause").await;
@@ -168,7 +168,7 @@ async fn a_paused_import_goes_on_where_it_was_unless_its_file_was_touched() {
 }
 
 #[tokio::test]
-async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
+async fn an_attempt_resumes_only_the_same_version_of_a_file() {
     for forgets in [false, true] {
         let (origin, installation) = (RangedOrigin::start().await, installation());
         let service = installation.serve().await;
@@ -177,10 +177,10 @@ async fn an_attempt_goes_on_with_nothing_but_the_same_bytes() {
         let entered = json!({ "url": url, "resource": "r" });
         let entered = service.enter(&entered, json!({})).await;
         let id = entered["id"].as_str().unwrap();
-        origin.wait_for_body_bytes(MOST).await;
+        origin.wait_for_body_bytes(HELD_AFTER_BYTES).await;
         service.signal(id, "pause").await;
         service.wait_for(id, &["paused"]).await;
-        // Meanwhile the origin says that they are others, or gives no parts any more.
+        // In the meantime the origin changes the ETag, or stops serving ranges.
         if forgets {
             origin.forget_ranges();
         } else {

@@ -1,4 +1,4 @@
-//! What is told of an import that fails: where and why, and none of the secrets that it was given.
+//! Failed imports show no secrets in jobs, events and logs.
 
 use media_testkit::{
     origin::{FaultyOrigin, VerbatimOrigin},
@@ -16,7 +16,7 @@ const SECRETS: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn no_secret_of_an_import_is_written_down_or_shown() {
+async fn no_secret_of_an_import_is_logged_or_shown() {
     let origin = FaultyOrigin::start().await;
     let installation = Installation::new(MEDIA)
         .with("RUST_LOG", "debug,hyper=info,h2=info")
@@ -54,7 +54,7 @@ async fn no_secret_of_an_import_is_written_down_or_shown() {
             assert!(!told.contains(secret), "{path}: {told}");
         }
     }
-    // Nor is what stands in the wrong place.
+    // A secret in the wrong place is not shown either.
     let wrong = json!({ "url": with_secrets("x"), "resource": "r", "headers": "s3cr3t-header" });
     let refused = service
         .post("/jobs", &media_testkit::service::import(&wrong, json!({})))

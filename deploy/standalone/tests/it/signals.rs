@@ -20,13 +20,13 @@ async fn change(service: &Service, id: &str, attributes: Value) -> Response {
 }
 
 #[tokio::test]
-async fn a_running_import_obeys_within_two_seconds_and_leaves_nothing() {
+async fn a_running_import_obeys_signals_within_two_seconds() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let id = begin_slow_import(&service, &nginx, 12).await;
     for (sent, status) in [("pause", "paused"), ("cancel", "cancelled")] {
         if service.job(&id).await["attributes"]["status"] != "running" {
-            // Resumed below.
+            // The job was resumed at the end of the previous round.
             service.wait_for(&id, &["running"]).await;
         }
         let answer = service.signal(&id, sent).await;
@@ -50,7 +50,7 @@ async fn a_running_import_obeys_within_two_seconds_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn signals_and_changes_that_the_status_does_not_allow_are_conflicts() {
+async fn signals_and_changes_in_the_wrong_status_are_conflicts() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     nginx.add("file", b"bytes");
@@ -120,13 +120,13 @@ async fn signals_and_changes_that_the_status_does_not_allow_are_conflicts() {
         (&attributes["priority"], &attributes["status"]),
         (&json!(9), &json!("scheduled"))
     );
-    // Null: at once.
+    // Null makes the job due at once.
     let answer = change(&service, id, json!({ "scheduled_at": null })).await;
     assert_eq!(answer.status(), StatusCode::OK);
     service.wait_for(id, &["succeeded"]).await;
 }
 
-/// Reads a stream of events to its end.
+/// Reads an event stream to its end.
 async fn listen(service: &Service, id: &str, last_event: Option<&str>) -> String {
     let mut request = service.http.get(service.url(&format!("/jobs/{id}/events")));
     if let Some(last) = last_event {
@@ -143,7 +143,7 @@ async fn listen(service: &Service, id: &str, last_event: Option<&str>) -> String
 }
 
 #[tokio::test]
-async fn listeners_hear_of_progress_and_then_of_the_end() {
+async fn listeners_receive_progress_and_then_the_end() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let id = begin_slow_import(&service, &nginx, 24).await;
@@ -161,7 +161,7 @@ async fn listeners_hear_of_progress_and_then_of_the_end() {
             "{heard}"
         );
     }
-    // Late listeners hear of the end alone.
+    // A listener that connects after the end receives the end event only.
     let heard = listen(&service, &id, None).await;
     assert_eq!(
         (
@@ -177,7 +177,7 @@ async fn listeners_hear_of_progress_and_then_of_the_end() {
 }
 
 #[tokio::test]
-async fn a_listener_that_comes_back_hears_nothing_twice_and_of_deletion() {
+async fn a_reconnected_listener_receives_only_new_events() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
@@ -213,7 +213,7 @@ async fn a_listener_that_comes_back_hears_nothing_twice_and_of_deletion() {
 }
 
 #[tokio::test]
-async fn an_open_stream_does_not_hold_up_the_shutdown() {
+async fn an_open_event_stream_does_not_delay_the_shutdown() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });

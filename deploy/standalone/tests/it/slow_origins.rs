@@ -1,4 +1,4 @@
-//! Origins that limit each connection: several at once where that helps, and never too many.
+//! Origins that limit each connection: the number of parallel connections.
 
 use media_testkit::{
     bytes::{same_bytes, write_large},
@@ -10,12 +10,13 @@ use serde_json::json;
 
 use crate::fixture::MEDIA;
 
-/// Twenty-four mebibytes, at one each second on a connection.
+/// The size of the file in bytes.
 const SIZE: u64 = 24 << 20;
+/// The rate of each connection in bytes per second.
 const RATE: u64 = 1 << 20;
 
 #[tokio::test]
-async fn several_connections_bring_the_bytes_once_and_in_order() {
+async fn parallel_connections_fetch_every_byte_once_and_in_order() {
     let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let content = Content::Generated {
@@ -37,25 +38,25 @@ async fn several_connections_bring_the_bytes_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn parts_that_break_or_change_are_never_spliced() {
+async fn interrupted_or_changed_ranges_are_never_combined() {
     let (origin, installation) = (RangedOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let content = |seed| Content::Generated { size: SIZE, seed };
     let url = origin.add("breaks", content(1));
     origin.script(|script| {
         script.rate = Some(RATE);
-        // The first answer is whole; parts and the rest break in turn.
+        // The first response is complete; the ranges and the rest are cut in this order.
         script.cut_after = [SIZE, 100_000, 1 << 20, 1_500_000, 70_000, 3 << 20].into();
     });
     let job = service.import(&url, "breaks", None).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("breaks").await["sha256"], content(1).sha256());
-    // What came before a break is kept, and so is what was fetched ahead; several go on.
+    // Bytes received before a cut are kept, and so are prefetched ranges; several connections continue.
     let fetched = origin.body_bytes();
     assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
     assert!(origin.most_open() >= 4, "{}", origin.most_open());
 
-    // So much that no number of connections has asked for all of it before it changes.
+    // Too large to be requested completely before it changes.
     let large = |seed| Content::Generated {
         size: 4 * SIZE,
         seed,
@@ -85,7 +86,7 @@ async fn parts_that_break_or_change_are_never_spliced() {
 }
 
 #[tokio::test]
-async fn an_origin_that_takes_one_connection_alone_is_read_over_that_one() {
+async fn an_origin_that_allows_one_connection_is_read_over_one() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     write_large(&nginx.path("file"), 24);

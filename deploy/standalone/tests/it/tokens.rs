@@ -1,4 +1,4 @@
-//! Tokens: who is let in with which, and what everybody else is told.
+//! Authentication by tokens: accepted, refused and missing ones.
 
 use media_testkit::{
     service::Service,
@@ -12,7 +12,7 @@ use crate::fixture::with_authentication;
 mod published;
 mod settings;
 
-/// Asks for the jobs, with a token.
+/// Requests the list of jobs with a token.
 async fn ask(service: &Service, token: &str) -> Response {
     let request = service.http.get(service.url("/jobs"));
     request.bearer_auth(token).send().await.unwrap()
@@ -24,7 +24,7 @@ async fn assert_accepted(service: &Service, token: &str) {
     assert_eq!(status, StatusCode::OK, "{}", answer.text().await.unwrap());
 }
 
-/// Checks that an answer is one to a bad token, and that it says why.
+/// Checks that a response refuses an invalid token and says why.
 async fn assert_refusal(answer: Response, why: &str, what: &str) {
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{what}");
     let headers = answer.headers().clone();
@@ -50,7 +50,7 @@ async fn assert_refused(service: &Service, token: &str, why: &str, what: &str) {
     assert_refusal(answer, why, what).await;
 }
 
-/// Checks that an answer is one to a request without a token.
+/// Checks that a response asks for a token.
 async fn assert_needs_token(answer: Response, what: &str) {
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{what}");
     let challenge = &answer.headers()["www-authenticate"];
@@ -60,7 +60,7 @@ async fn assert_needs_token(answer: Response, what: &str) {
 }
 
 #[tokio::test]
-async fn good_tokens_are_believed() {
+async fn valid_tokens_are_accepted() {
     let installation = with_authentication();
     let service = installation.serve().await;
     for good in [
@@ -69,7 +69,7 @@ async fn good_tokens_are_believed() {
         json!({ "role": "service", "project_id": "one", "scope": "media:read" }),
         json!({ "role": "user", "project_id": ["one", "two"], "iat": seconds_from_now(0) }),
         json!({ "nbf": seconds_from_now(-5), "iss": "whoever", "else": { "is": ["ignored"] } }),
-        // Clocks differ a little.
+        // Small differences between clocks are tolerated.
         json!({ "exp": seconds_from_now(-10) }),
         json!({ "nbf": seconds_from_now(10) }),
     ] {
@@ -81,14 +81,14 @@ async fn good_tokens_are_believed() {
         let request = request.header(header::AUTHORIZATION, format!("{scheme} {good}"));
         assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
     }
-    // Who has a name of the service's in the network may use it.
+    // With authentication, every Host header is accepted.
     let request = service.http.get(service.url("/jobs")).bearer_auth(&good);
     let request = request.header(header::HOST, "media.example.org");
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn without_a_token_only_what_is_open_answers() {
+async fn without_a_token_only_open_operations_answer() {
     let installation = with_authentication();
     let service = installation.serve().await;
     for (method, path) in [
@@ -119,7 +119,7 @@ async fn without_a_token_only_what_is_open_answers() {
 }
 
 #[tokio::test]
-async fn a_token_is_looked_for_in_one_place_alone() {
+async fn a_token_is_accepted_in_the_authorization_header_only() {
     let installation = with_authentication();
     let service = installation.serve().await;
     let good = secret_token(SECRET, &claims("ann"));
@@ -255,7 +255,7 @@ async fn forged_and_broken_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn claims_that_do_not_hold_are_refused() {
+async fn invalid_claims_are_refused() {
     let installation = with_authentication();
     let service = installation.serve().await;
     let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
@@ -267,7 +267,7 @@ async fn claims_that_do_not_hold_are_refused() {
         (json!({ "exp": -1 }), "exp"),
         (json!({ "nbf": seconds_from_now(60) }), "not valid yet"),
         (json!({ "nbf": "yesterday" }), "nbf"),
-        // Meant for somebody, and this service has no name.
+        // An audience is required to match, and this service has none configured.
         (json!({ "aud": "media" }), "aud"),
         (json!({ "aud": ["media"] }), "aud"),
         (json!({ "aud": [] }), "aud"),
@@ -291,7 +291,7 @@ async fn claims_that_do_not_hold_are_refused() {
 }
 
 #[tokio::test]
-async fn audience_and_issuer_are_asked_for_where_they_are_set() {
+async fn audience_and_issuer_are_required_if_configured() {
     let installation = with_authentication()
         .with("MEDIA_JWT_AUDIENCE", "media")
         .with("MEDIA_JWT_ISSUER", "https://login.test/");

@@ -1,19 +1,19 @@
-//! What bytes are, whether that is wanted, and what they say of themselves.
+//! Media types: detection, `accept_types`, and metadata.
 
 use media_testkit::{nginx::Nginx, service::Installation};
 use serde_json::{Value, json};
 
 use crate::fixture::MEDIA;
 
-/// The head of a picture of 640 by 480, which is all that anybody looks at.
+/// The start of a PNG picture of 640 by 480 pixels, up to its header chunk.
 const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0\xb2\xc2\x91\xcb";
 
 #[tokio::test]
-async fn only_what_the_client_accepts_is_kept() {
+async fn only_accepted_types_are_stored() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
-    // By their bytes, whatever they are called; by their name, where bytes say nothing.
+    // The type follows from the bytes, or from the name if the bytes say nothing.
     nginx.add("picture.txt", PNG);
     nginx.add("page.png", b"<!DOCTYPE html><title>Sign in</title>");
     let mut large = PNG.to_vec();
@@ -46,7 +46,7 @@ async fn only_what_the_client_accepts_is_kept() {
 }
 
 #[tokio::test]
-async fn what_is_no_type_is_refused_at_the_door() {
+async fn invalid_accept_types_are_refused() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let many: Vec<&str> = vec!["image/png"; 33];

@@ -1,4 +1,4 @@
-//! Uploads: streamed, checked, and kept whole or not at all.
+//! Uploads: streamed, verified, and stored completely or not at all.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn post_form(service: &Service, form: Form) -> Response {
 }
 
 #[tokio::test]
-async fn a_file_is_kept_with_what_the_fields_say() {
+async fn the_fields_of_a_form_set_the_attributes() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let png = file("swirl.png");
@@ -70,7 +70,7 @@ async fn a_file_is_kept_with_what_the_fields_say() {
 }
 
 #[tokio::test]
-async fn a_bad_form_is_refused_and_nothing_of_it_is_kept() {
+async fn an_invalid_form_is_refused_and_leaves_nothing() {
     let installation = Installation::new(MEDIA).with("MEDIA_MAX_BYTES", "1KiB");
     let service = installation.serve().await;
     let media = || file_part("a.txt", b"some bytes");
@@ -182,7 +182,7 @@ async fn a_bad_form_is_refused_and_nothing_of_it_is_kept() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_or_stalls_leaves_nothing() {
+async fn an_interrupted_or_stalled_upload_leaves_nothing() {
     let installation = Installation::new(MEDIA).with("MEDIA_STALL_TIMEOUT", "1s");
     let service = installation.serve().await;
     let head = "POST /medias/files/up/load HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a\"\r\n\r\nsome bytes";
@@ -208,7 +208,7 @@ async fn an_upload_that_breaks_off_or_stalls_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_form_that_never_gets_to_its_file_is_refused_in_bounded_memory() {
+async fn an_endless_form_without_a_file_is_refused_in_bounded_memory() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
     let address = service.url("").replace("http://", "");
@@ -222,7 +222,7 @@ async fn a_form_that_never_gets_to_its_file_is_refused_in_bounded_memory() {
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
         let endless = vec![b'x'; 1 << 20];
-        // The service reads on for a while, then it answers and hangs up.
+        // The service reads for a while, then answers and closes the connection.
         for _ in 0..200 {
             if stream.write_all(&endless).await.is_err() {
                 break;

@@ -12,32 +12,32 @@ use serde_json::{Value, json};
 
 use crate::fixture::with_authentication;
 
-/// Some PNG.
+/// The signature of a PNG file.
 const BYTES: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// Every kind of caller.
+/// The kinds of callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Anonymous,
-    /// The user in project `a` whose things are asked for.
+    /// The user in project `a` who owns the target.
     Owner,
-    /// Another user in `a`.
+    /// Another user in project `a`.
     Colleague,
-    /// A service in `a`.
+    /// A service in project `a`.
     Service,
-    /// A user in `b`, by the owner's name.
+    /// A user in project `b` with the owner's name.
     Stranger,
-    /// A service in `b`.
-    Foreign,
-    /// A user in both.
-    Both,
+    /// A service in project `b`.
+    ForeignService,
+    /// A user in both projects.
+    BothProjects,
     Admin,
-    /// The owner, with a token that is good for reading only.
-    Reader,
-    /// The owner, with a token that is good for nothing here.
-    Useless,
-    /// The owner, with a token that names no project.
-    Homeless,
+    /// The owner with a token of the scope `media:read`.
+    ReadOnly,
+    /// The owner with a token of an unknown scope.
+    UnknownScope,
+    /// The owner with a token without a project.
+    WithoutProject,
 }
 
 impl Who {
@@ -47,12 +47,12 @@ impl Who {
         Self::Colleague,
         Self::Service,
         Self::Stranger,
-        Self::Foreign,
-        Self::Both,
+        Self::ForeignService,
+        Self::BothProjects,
         Self::Admin,
-        Self::Reader,
-        Self::Useless,
-        Self::Homeless,
+        Self::ReadOnly,
+        Self::UnknownScope,
+        Self::WithoutProject,
     ];
 
     fn token(self) -> Option<String> {
@@ -62,24 +62,24 @@ impl Who {
             Self::Colleague => ("colleague", json!({ "project_id": "a" })),
             Self::Service => ("bot", json!({ "project_id": "a", "role": "service" })),
             Self::Stranger => ("owner", json!({ "project_id": "b" })),
-            Self::Foreign => ("bot", json!({ "project_id": "b", "role": "service" })),
-            Self::Both => ("both", json!({ "project_id": ["b", "a"] })),
+            Self::ForeignService => ("bot", json!({ "project_id": "b", "role": "service" })),
+            Self::BothProjects => ("both", json!({ "project_id": ["b", "a"] })),
             Self::Admin => ("root", json!({ "role": "admin" })),
-            Self::Reader => ("owner", json!({ "project_id": "a", "scope": "media:read" })),
-            Self::Useless => ("owner", json!({ "project_id": "a", "scope": "other" })),
-            Self::Homeless => ("owner", json!({})),
+            Self::ReadOnly => ("owner", json!({ "project_id": "a", "scope": "media:read" })),
+            Self::UnknownScope => ("owner", json!({ "project_id": "a", "scope": "other" })),
+            Self::WithoutProject => ("owner", json!({})),
         };
         Some(secret_token(SECRET, &claims_with(name, more)))
     }
 }
 
-/// The service, and how to ask it.
+/// A running service with authentication.
 pub(crate) struct Fixture {
     pub(crate) service: Service,
     installation: Installation,
 }
 
-/// What an operation is tried on: a job and a media of the owner's.
+/// A job and a media of the owner, on which an operation is tried.
 pub(crate) struct Target {
     pub(crate) job: String,
     pub(crate) media: String,
@@ -89,7 +89,7 @@ pub(crate) struct Target {
 pub(crate) fn installation() -> Installation {
     with_authentication()
         .with("MEDIA_URL_SIGNING_KEY", SIGNING_KEY)
-        // What is tried here is who may, not how often.
+        // Permissions are tested, not rate limits.
         .with("MEDIA_RATE_LIMIT", "off")
 }
 
@@ -105,13 +105,13 @@ impl Fixture {
         }
     }
 
-    /// The service after a restart with another setting.
+    /// Restarts the service with another value of a setting.
     pub(crate) async fn restarted_with(self, name: &str, value: &str) -> Self {
         self.service.stop().await;
         Self::of(self.installation.with(name, value)).await
     }
 
-    /// A request by a caller.
+    /// Returns a request of a caller.
     pub(crate) fn ask(&self, who: Who, method: Method, path: &str) -> RequestBuilder {
         let request = self.service.http.request(method, self.service.url(path));
         match who.token() {
@@ -124,7 +124,7 @@ impl Fixture {
         self.ask(who, Method::GET, path).send().await.unwrap()
     }
 
-    /// The document at a path that is there.
+    /// Returns the document at a path, which must exist.
     pub(crate) async fn document(&self, who: Who, path: &str) -> Value {
         let answer = self.get(who, path).await;
         let status = answer.status();
@@ -138,7 +138,7 @@ impl Fixture {
         request.send().await.unwrap()
     }
 
-    /// Enters an import that waits for years.
+    /// Creates an import that is scheduled in the far future.
     pub(crate) async fn enter(&self, who: Who, resource: &str, more: Value) -> Response {
         self.post(who, "/jobs", &waiting(resource, more)).await
     }
@@ -148,8 +148,8 @@ impl Fixture {
         request.multipart(form(BYTES, public)).send().await.unwrap()
     }
 
-    /// A job and a media of the owner's that no other test has seen. The resource has a media without
-    /// a key, and one with the key `k`.
+    /// Creates a job and media of the owner that no other test uses. The resource has one media without a key
+    /// and one with the key `k`.
     pub(crate) async fn target(&self, public: bool) -> Target {
         let resource = media_testkit::service::unique("r");
         let job = self.enter(Who::Owner, &resource, json!({})).await;
@@ -169,7 +169,7 @@ impl Fixture {
     }
 }
 
-/// An import that waits for years.
+/// Returns a document for an import that is scheduled in the far future.
 pub(crate) fn waiting(resource: &str, more: Value) -> Value {
     let arguments = json!({ "url": "http://origin.test/a.png", "resource": resource });
     let attributes = merged(json!({ "scheduled_at": FAR_FUTURE }), more);

@@ -1,4 +1,4 @@
-//! Signed links: good for one media, for a while, for whoever has them.
+//! Signed links: valid for one media, for a limited time, for every caller.
 
 use media_testkit::{tokens::SIGNING_KEY, wait_until};
 use reqwest::{Method, Response, StatusCode};
@@ -32,12 +32,17 @@ fn by_key(target: &Target) -> String {
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_one_media_whoever_follows_it() {
+async fn a_link_is_valid_for_one_media_and_every_caller() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
     for path in [target.resource.clone(), by_key(&target)] {
         let url = link(&fixture, Who::Colleague, &path, json!({})).await;
-        for who in [Who::Anonymous, Who::Stranger, Who::Homeless, Who::Owner] {
+        for who in [
+            Who::Anonymous,
+            Who::Stranger,
+            Who::WithoutProject,
+            Who::Owner,
+        ] {
             let answer = fixture.get(who, &url).await;
             assert_eq!(answer.status(), StatusCode::OK, "{who:?}");
             let headers = answer.headers();
@@ -54,7 +59,7 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
         let part = part.send().await.unwrap();
         assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
         assert_eq!(part.bytes().await.unwrap(), "PNG");
-        // It is good for looking alone, and for the bytes alone.
+        // The link allows reads of the bytes only.
         for method in [Method::DELETE, Method::POST] {
             let answer = fixture.ask(Who::Anonymous, method, &url).send().await;
             assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED);
@@ -84,7 +89,7 @@ async fn a_link_is_good_for_one_media_whoever_follows_it() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_link_can_be_changed() {
+async fn a_changed_link_is_refused() {
     let fixture = Fixture::new().await;
     let (target, other) = (fixture.target(false).await, fixture.target(false).await);
     let url = link(
@@ -118,7 +123,7 @@ async fn nothing_of_a_link_can_be_changed() {
     .await;
     let alone = format!("/medias/files/{}?signature=x", by_key(&target));
     refused(fixture.get(Who::Anonymous, &alone).await, "invalid_link").await;
-    // It leads nowhere else.
+    // The signature is not valid for another media.
     let elsewhere = format!("/medias/files/{}?{query}", by_key(&other));
     assert_eq!(
         fixture.get(Who::Anonymous, &elsewhere).await.status(),
@@ -132,7 +137,7 @@ async fn nothing_of_a_link_can_be_changed() {
 }
 
 #[tokio::test]
-async fn a_link_ends_with_its_time_and_with_its_media() {
+async fn a_link_ends_when_it_expires_or_its_media_is_deleted() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
     let short = link(
@@ -162,7 +167,7 @@ async fn a_link_ends_with_its_time_and_with_its_media() {
         fixture.get(Who::Anonymous, &url).await.status(),
         StatusCode::NOT_FOUND
     );
-    // What is put there afterwards is another media.
+    // A new media at the same path is another media.
     assert_eq!(
         fixture
             .upload(Who::Owner, &by_key(&target), false)
@@ -177,7 +182,7 @@ async fn a_link_ends_with_its_time_and_with_its_media() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_link_is_refused_and_a_key_may_be_called_links() {
+async fn invalid_links_are_refused_and_a_key_may_be_called_links() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
     let path = format!("/medias/files/{}/links", by_key(&target));
@@ -202,13 +207,13 @@ async fn what_cannot_be_a_link_is_refused_and_a_key_may_be_called_links() {
         .get(Who::Owner, &format!("/medias/files/{named}"))
         .await;
     assert_eq!(answer.status(), StatusCode::OK);
-    // And it can be linked to.
+    // A link to it works as well.
     let url = link(&fixture, Who::Owner, &named, json!({})).await;
     assert!(url.starts_with(&format!("/medias/files/{named}?")), "{url}");
 }
 
 #[tokio::test]
-async fn links_outlive_a_change_of_keys_as_long_as_the_old_one_is_named() {
+async fn links_survive_a_rotation_of_keys_while_the_old_key_is_configured() {
     const OTHER: &str = "another key that signs the tests' links";
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
@@ -224,7 +229,7 @@ async fn links_outlive_a_change_of_keys_as_long_as_the_old_one_is_named() {
     refused(fixture.get(Who::Anonymous, &old).await, "invalid_link").await;
     let answer = fixture.get(Who::Anonymous, &new).await;
     assert_eq!(answer.status(), StatusCode::OK);
-    // Without a key there are no links.
+    // Without a signing key there are no signed links.
     let fixture = fixture.restarted_with("MEDIA_URL_SIGNING_KEY", "").await;
     assert!(
         !fixture

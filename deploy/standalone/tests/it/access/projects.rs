@@ -1,4 +1,4 @@
-//! Two projects cannot see, count, find, name, sign or disturb each other's things.
+//! Isolation of projects: no project sees, counts, signs or changes what belongs to another.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn count(fixture: &Fixture, who: Who, list: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn lists_counts_and_filters_know_ones_own_things_alone() {
+async fn lists_counts_and_filters_are_limited_to_own_projects() {
     let fixture = Fixture::new().await;
     let target = fixture.target(true).await;
     let (job, media) = (json!(target.job), json!(target.media));
@@ -33,9 +33,9 @@ async fn lists_counts_and_filters_know_ones_own_things_alone() {
         Who::Owner,
         Who::Colleague,
         Who::Service,
-        Who::Both,
+        Who::BothProjects,
         Who::Admin,
-        Who::Reader,
+        Who::ReadOnly,
     ] {
         assert!(ids(&fixture, who, "/jobs").await.contains(&job), "{who:?}");
         assert!(
@@ -44,7 +44,7 @@ async fn lists_counts_and_filters_know_ones_own_things_alone() {
         );
         assert_eq!(count(&fixture, who, "/medias").await, 2, "{who:?}");
     }
-    for who in [Who::Stranger, Who::Foreign, Who::Homeless] {
+    for who in [Who::Stranger, Who::ForeignService, Who::WithoutProject] {
         for path in [
             "/jobs".to_owned(),
             "/medias".to_owned(),
@@ -71,7 +71,7 @@ async fn lists_counts_and_filters_know_ones_own_things_alone() {
 async fn pages_of_several_projects_are_one_list() {
     let fixture = Fixture::new().await;
     let mut entered = Vec::new();
-    for (number, who) in [Who::Owner, Who::Stranger, Who::Service, Who::Foreign]
+    for (number, who) in [Who::Owner, Who::Stranger, Who::Service, Who::ForeignService]
         .iter()
         .cycle()
         .take(12)
@@ -92,12 +92,12 @@ async fn pages_of_several_projects_are_one_list() {
         ("priority", false),
         ("-scheduled_at", false),
     ] {
-        let whole = ids(&fixture, Who::Both, &format!("/jobs?sort={sort}")).await;
+        let whole = ids(&fixture, Who::BothProjects, &format!("/jobs?sort={sort}")).await;
         assert_eq!(whole.len(), 12, "{sort}");
         let mut followed = Vec::new();
         let mut next = Some(format!("/jobs?sort={sort}&page[size]=5"));
         while let Some(path) = next {
-            let page = fixture.document(Who::Both, &path).await;
+            let page = fixture.document(Who::BothProjects, &path).await;
             followed.extend(
                 page["data"]
                     .as_array()
@@ -111,18 +111,18 @@ async fn pages_of_several_projects_are_one_list() {
         if number {
             let second = ids(
                 &fixture,
-                Who::Both,
+                Who::BothProjects,
                 &format!("/jobs?sort={sort}&page[size]=5&page[number]=2"),
             )
             .await;
             assert_eq!(second, whole[5..10], "{sort}");
         }
     }
-    assert_eq!(ids(&fixture, Who::Both, "/jobs").await, entered);
+    assert_eq!(ids(&fixture, Who::BothProjects, "/jobs").await, entered);
 }
 
 #[tokio::test]
-async fn what_is_another_projects_is_as_if_it_were_not_there() {
+async fn resources_of_another_project_do_not_seem_to_exist() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
     let nothing = uuid::Uuid::now_v7();
@@ -147,13 +147,13 @@ async fn what_is_another_projects_is_as_if_it_were_not_there() {
         let text = async |method: &Method, path: &str| {
             let method = method.clone();
             let answer = fixture
-                .ask(Who::Foreign, method, path)
+                .ask(Who::ForeignService, method, path)
                 .send()
                 .await
                 .unwrap();
             let status = answer.status();
             let mut document: Value = answer.json().await.unwrap();
-            // Each answer has its own.
+            // Every error has an id of its own.
             document["errors"][0]["id"].take();
             (status, document)
         };
@@ -166,12 +166,15 @@ async fn what_is_another_projects_is_as_if_it_were_not_there() {
 }
 
 #[tokio::test]
-async fn names_and_unicities_are_each_projects_own() {
+async fn names_and_unicities_are_separate_per_project() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
     let path = format!("{}/k", target.resource);
     assert_eq!(
-        fixture.upload(Who::Foreign, &path, true).await.status(),
+        fixture
+            .upload(Who::ForeignService, &path, true)
+            .await
+            .status(),
         StatusCode::OK
     );
     let info = format!("/medias/info/{path}");
@@ -180,15 +183,15 @@ async fn names_and_unicities_are_each_projects_own() {
         document["data"]["attributes"]["project_id"].clone()
     };
     assert_eq!(project(Who::Owner, &info).await, "a");
-    assert_eq!(project(Who::Foreign, &info).await, "b");
-    // It is public, and the other is not.
+    assert_eq!(project(Who::ForeignService, &info).await, "b");
+    // Of the two media, only this one is public.
     assert_eq!(project(Who::Anonymous, &info).await, "b");
     assert_eq!(
         project(Who::Owner, &format!("{info}?project_id=b")).await,
         "b"
     );
-    // Whoever sees both has to say which one.
-    for who in [Who::Both, Who::Admin] {
+    // A caller with several projects has to name one.
+    for who in [Who::BothProjects, Who::Admin] {
         let answer = fixture.get(who, &info).await;
         assert_eq!(answer.status(), StatusCode::CONFLICT);
         let document: Value = answer.json().await.unwrap();
@@ -220,7 +223,7 @@ async fn names_and_unicities_are_each_projects_own() {
     };
     let (status, first) = enter(Who::Owner).await;
     assert_eq!(status, StatusCode::CREATED);
-    assert_eq!(enter(Who::Foreign).await.0, StatusCode::CREATED);
+    assert_eq!(enter(Who::ForeignService).await.0, StatusCode::CREATED);
     let (status, again) = enter(Who::Colleague).await;
     assert_eq!(
         (status, again["id"].clone()),
@@ -230,7 +233,7 @@ async fn names_and_unicities_are_each_projects_own() {
     assert_eq!(first["attributes"]["created_by"], "owner");
     assert_eq!(first["attributes"]["created_role"], "user");
     let several = fixture
-        .enter(Who::Both, "r", json!({ "project_id": "a" }))
+        .enter(Who::BothProjects, "r", json!({ "project_id": "a" }))
         .await;
     assert_eq!(several.status(), StatusCode::CREATED);
     let foreign = fixture
@@ -240,7 +243,7 @@ async fn names_and_unicities_are_each_projects_own() {
 }
 
 #[tokio::test]
-async fn an_import_replaces_what_its_user_may_replace() {
+async fn an_import_replaces_only_media_that_its_user_may_replace() {
     let fixture = Fixture::new().await;
     let (origin, target) = (RangedOrigin::start().await, fixture.target(false).await);
     let content = Content::Generated {
@@ -253,7 +256,7 @@ async fn an_import_replaces_what_its_user_may_replace() {
         let document = media_testkit::service::import(&arguments(key), json!({ "max_retries": 0 }));
         fixture.post(who, "/jobs", &document).await
     };
-    // Known at once.
+    // The conflict is detected at once.
     assert_eq!(
         import(Who::Colleague, "k").await.status(),
         StatusCode::FORBIDDEN
@@ -262,7 +265,7 @@ async fn an_import_replaces_what_its_user_may_replace() {
         import(Who::Service, "k").await.status(),
         StatusCode::CREATED
     );
-    // Known at the end: somebody has come before.
+    // The conflict is detected at the end, because the owner uploads in the meantime.
     let document =
         media_testkit::service::import(&arguments("late"), json!({ "scheduled_at": FAR_FUTURE }));
     let late: Value = fixture
@@ -300,7 +303,7 @@ async fn an_import_replaces_what_its_user_may_replace() {
 }
 
 #[tokio::test]
-async fn two_hundred_uploads_at_once_stay_within_the_quota() {
+async fn concurrent_uploads_stay_within_the_quota() {
     const SIZE: usize = 50_000;
     const FIT: usize = 20;
     let limit = (SIZE * FIT + SIZE / 2).to_string();
@@ -328,7 +331,7 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
     }
     assert!((1..=FIT).contains(&kept), "{kept} of {FIT} fit");
     assert_eq!(count(&fixture, Who::Service, "/medias").await, kept as u64);
-    // What was refused holds nothing: the rest fits, one after the other, and then no more.
+    // Refused uploads use no quota: sequential uploads fill the rest exactly.
     let upload = async |name: usize| {
         let path = format!("/medias/files/quota/more-{name}");
         let request = fixture.ask(Who::Owner, Method::POST, &path);
@@ -342,14 +345,14 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
         assert_eq!(upload(name).await, StatusCode::OK, "{name}");
     }
     assert_eq!(upload(FIT).await, StatusCode::INSUFFICIENT_STORAGE);
-    // Another project has its own.
-    let request = fixture.ask(Who::Foreign, Method::POST, "/medias/files/quota/0");
+    // Another project has a quota of its own.
+    let request = fixture.ask(Who::ForeignService, Method::POST, "/medias/files/quota/0");
     let answer = request
         .multipart(super::fixture::form(bytes, false))
         .send()
         .await;
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
-    // Room that is made can be used.
+    // Deleted media free the quota.
     let deleted = fixture.ask(
         Who::Service,
         Method::DELETE,
@@ -379,7 +382,7 @@ async fn two_hundred_uploads_at_once_stay_within_the_quota() {
 }
 
 #[tokio::test]
-async fn a_project_has_so_many_open_jobs() {
+async fn unfinished_jobs_are_limited_per_project() {
     let fixture = Fixture::of(installation().with("MEDIA_PROJECT_MAX_JOBS", "10")).await;
     let enters = (0..30).map(|_| fixture.enter(Who::Service, "r", json!({})));
     let answers = futures_util::future::join_all(enters).await;
@@ -394,7 +397,10 @@ async fn a_project_has_so_many_open_jobs() {
     let document: Value = refused.json().await.unwrap();
     assert_eq!(document["errors"][0]["code"], "too_many_jobs");
     assert_eq!(
-        fixture.enter(Who::Foreign, "r", json!({})).await.status(),
+        fixture
+            .enter(Who::ForeignService, "r", json!({}))
+            .await
+            .status(),
         StatusCode::CREATED
     );
 }

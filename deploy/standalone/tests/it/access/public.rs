@@ -1,4 +1,4 @@
-//! Public media, as the fixture sees them.
+//! Public media for callers without a token.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::fixture::{Fixture, Who};
 
 #[tokio::test]
-async fn public_media_are_for_caches_and_tell_nothing_of_who_put_them_there() {
+async fn public_media_are_cacheable_and_hide_their_creator() {
     let fixture = Fixture::new().await;
     let target = fixture.target(true).await;
     let path = format!("/medias/files/{}", target.resource);
@@ -30,7 +30,7 @@ async fn public_media_are_for_caches_and_tell_nothing_of_who_put_them_there() {
     for name in ["sha256", "size", "filename", "mime_type", "public"] {
         assert_eq!(theirs[name], own[name], "{name}");
     }
-    // Its links lead to it, whoever else has something public at its path.
+    // The links lead to this media, even if another project has a public media at the same path.
     let links = fixture.document(Who::Anonymous, &info).await["data"]["links"].clone();
     let download = links["download"].as_str().unwrap();
     assert!(download.ends_with("?project_id=a"), "{download}");

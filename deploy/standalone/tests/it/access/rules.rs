@@ -1,4 +1,4 @@
-//! The table of rules, over real HTTP: every operation, by every kind of caller.
+//! The table of permissions over HTTP: every operation by every kind of caller.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::fixture::{Fixture, Target, Who, form, waiting};
 
-/// What each caller gets, in the order of [`Who::ALL`].
+/// The expected status for each caller, in the order of [`Who::ALL`].
 type Statuses = [u16; 11];
 
-/// How an operation is tried on a target.
+/// An operation with its expected statuses.
 struct Row {
     operation: &'static str,
     method: Method,
@@ -27,14 +27,14 @@ enum Body {
     Form,
 }
 
-const NOTHING_BUT: Statuses = [401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200];
-/// Jobs, and media in lists.
-const LOOK: Statuses = [401, 200, 200, 200, 404, 404, 200, 200, 200, 403, 404];
-/// Media, one at a time.
-const LOOK_AT_MEDIA: Statuses = [404, 200, 200, 200, 404, 404, 200, 200, 200, 404, 404];
-const EVERYBODY: Statuses = [200; 11];
+const OWN_LIST: Statuses = [401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200];
+/// Reads of jobs and lists.
+const READ: Statuses = [401, 200, 200, 200, 404, 404, 200, 200, 200, 403, 404];
+/// Reads of single media.
+const READ_MEDIA: Statuses = [404, 200, 200, 200, 404, 404, 200, 200, 200, 404, 404];
+const PUBLIC: Statuses = [200; 11];
 
-/// What may be changed, and what the answer then is.
+/// Returns the statuses of a change, which is answered with `done` where it is allowed.
 const fn change(done: u16) -> Statuses {
     [401, done, 403, done, 404, 404, 403, done, 403, 403, 404]
 }
@@ -55,39 +55,39 @@ fn table() -> Vec<Row> {
     let cancel = |_: &Target| signal_document("cancel");
     let keyless_links = |target: &Target| format!("/medias/files/{}/links", target.resource);
     let link = |_: &Target| json!({ "data": { "type": "media:links" } });
-    // Whoever belongs to several projects has to say which one is meant, and whoever to none is told so.
+    // A caller with several projects has to name one, and a caller without a project is refused.
     let create = |done| [401, done, done, done, done, done, 422, done, 403, 403, 403];
-    // A stranger's upload goes to its own project.
+    // An upload of a caller in another project goes to that project.
     let upload = [401, 200, 403, 200, 200, 200, 422, 200, 403, 403, 403];
     vec![
         row("createJob", Method::POST, |_| "/jobs".to_owned(), Body::Document(new_job), create(201), create(201)),
-        row("listJobs", Method::GET, |_| "/jobs".to_owned(), Body::None, NOTHING_BUT, NOTHING_BUT),
-        row("showJob", Method::GET, job, Body::None, LOOK, LOOK),
+        row("listJobs", Method::GET, |_| "/jobs".to_owned(), Body::None, OWN_LIST, OWN_LIST),
+        row("showJob", Method::GET, job, Body::None, READ, READ),
         row("changeJob", Method::PATCH, job, Body::Document(job_change), change(200), change(200)),
         row("deleteJob", Method::DELETE, job, Body::None, change(204), change(204)),
         row("signalJob", Method::POST, signal, Body::Document(cancel), change(200), change(200)),
-        row("listenToJob", Method::GET, events, Body::None, LOOK, LOOK),
-        row("listMedias", Method::GET, |_| "/medias".to_owned(), Body::None, NOTHING_BUT, NOTHING_BUT),
-        row("showMedia", Method::GET, info, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("showMediaByKey", Method::GET, info_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("downloadMedia", Method::GET, file, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("downloadMediaByKey", Method::GET, file_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("probeMedia", Method::HEAD, file, Body::None, LOOK_AT_MEDIA, EVERYBODY),
-        row("probeMediaByKey", Method::HEAD, file_by_key, Body::None, LOOK_AT_MEDIA, EVERYBODY),
+        row("listenToJob", Method::GET, events, Body::None, READ, READ),
+        row("listMedias", Method::GET, |_| "/medias".to_owned(), Body::None, OWN_LIST, OWN_LIST),
+        row("showMedia", Method::GET, info, Body::None, READ_MEDIA, PUBLIC),
+        row("showMediaByKey", Method::GET, info_by_key, Body::None, READ_MEDIA, PUBLIC),
+        row("downloadMedia", Method::GET, file, Body::None, READ_MEDIA, PUBLIC),
+        row("downloadMediaByKey", Method::GET, file_by_key, Body::None, READ_MEDIA, PUBLIC),
+        row("probeMedia", Method::HEAD, file, Body::None, READ_MEDIA, PUBLIC),
+        row("probeMediaByKey", Method::HEAD, file_by_key, Body::None, READ_MEDIA, PUBLIC),
         row("uploadMedia", Method::POST, file, Body::Form, upload, upload),
         row("uploadMediaByKey", Method::POST, file_by_key, Body::Form, upload, upload),
         row("deleteMedia", Method::DELETE, file, Body::None, change(204), change(204)),
         row("deleteMediaByKey", Method::DELETE, file_by_key, Body::None, change(204), change(204)),
-        // The same path, by what its body is.
-        row("uploadMediaByKey", Method::POST, keyless_links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
-        row("linkMediaByKey", Method::POST, links, Body::Document(link), LOOK.map(made), LOOK.map(made)),
-        row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, EVERYBODY, EVERYBODY),
-        row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, EVERYBODY, EVERYBODY),
+        // The same path; the media type of the body selects the operation.
+        row("uploadMediaByKey", Method::POST, keyless_links, Body::Document(link), READ.map(made), READ.map(made)),
+        row("linkMediaByKey", Method::POST, links, Body::Document(link), READ.map(made), READ.map(made)),
+        row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, PUBLIC, PUBLIC),
+        row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, PUBLIC, PUBLIC),
         row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, METRICS, METRICS),
     ]
 }
 
-/// The metrics of all projects together.
+/// The metrics cover all projects.
 const METRICS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 403, 403];
 
 fn made(status: u16) -> u16 {
@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// What of a target can change.
+/// Returns the parts of a target that an operation can change.
 async fn state(fixture: &Fixture, target: &Target) -> (Value, Value) {
     let job = format!("/jobs/{}", target.job);
     let media = format!("/medias?filter[id]={}", target.media);
@@ -115,7 +115,7 @@ async fn state(fixture: &Fixture, target: &Target) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn every_caller_may_what_the_table_says_and_no_more() {
+async fn every_caller_may_do_exactly_what_the_table_says() {
     let fixture = Fixture::new().await;
     let mut wrong = Vec::new();
     for row in table() {
@@ -145,7 +145,7 @@ async fn every_caller_may_what_the_table_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_row() {
+async fn every_operation_is_in_the_table() {
     let fixture = Fixture::new().await;
     let document = fixture.document(Who::Anonymous, "/openapi.json").await;
     let operations: BTreeSet<&str> = document["paths"]

@@ -1,13 +1,13 @@
-//! Forbidden addresses, and how they can be written.
+//! Forbidden addresses and their spellings.
 
-/// Spellings of forbidden addresses, and where each leads.
+/// Spellings of forbidden addresses, with the address that each denotes.
 pub(super) const SPELLINGS: [(&str, &str); 48] = [
     ("http://127.0.0.1/", "127.0.0.1"),
     ("https://127.0.0.1/", "127.0.0.1"),
     ("http://127.0.0.1:8080/", "127.0.0.1"),
     ("http://127.0.0.2/", "127.0.0.2"),
     ("http://127.255.255.254/", "127.255.255.254"),
-    // Short, decimal, hexadecimal, octal, and all at once.
+    // Short, decimal, hexadecimal, octal and mixed notation.
     ("http://127.1/", "127.0.0.1"),
     ("http://127.0.1/", "127.0.0.1"),
     ("http://10.5/", "10.0.0.5"),
@@ -20,12 +20,12 @@ pub(super) const SPELLINGS: [(&str, &str); 48] = [
     ("http://0177.0.0.01/", "127.0.0.1"),
     ("http://127.000.000.001/", "127.0.0.1"),
     ("http://0251.0xfe.43518/", "169.254.169.254"),
-    // Unspecified: connects to this machine.
+    // The unspecified address, which connects to this machine.
     ("http://0/", "127.0.0.1"),
     ("http://0x0/", "127.0.0.1"),
     ("http://0.0.0.0/", "127.0.0.1"),
     ("http://[::]/", "::1"),
-    // An IPv4 address inside.
+    // IPv6, also with an embedded IPv4 address.
     ("http://[::1]/", "::1"),
     ("http://[0:0:0:0:0:0:0:1]/", "::1"),
     ("http://[::ffff:127.0.0.1]/", "127.0.0.1"),
@@ -33,18 +33,18 @@ pub(super) const SPELLINGS: [(&str, &str); 48] = [
     ("http://[0:0:0:0:0:FFFF:A9FE:A9FE]/", "169.254.169.254"),
     ("http://[::127.0.0.1]/", "::127.0.0.1"),
     ("http://[64:ff9b::127.0.0.1]/", "64:ff9b::7f00:1"),
-    // Dots.
+    // Trailing, full-width and encoded dots.
     ("http://127.0.0.1./", "127.0.0.1"),
     ("http://0x7f000001./", "127.0.0.1"),
     ("http://127。0。0。1/", "127.0.0.1"),
     ("http://127%2e0%2e0%2e1/", "127.0.0.1"),
-    // Letters that become others.
+    // Characters that are normalized to digits.
     ("http://１２７.０.０.１/", "127.0.0.1"),
     ("http://①②⑦.⓪.⓪.①/", "127.0.0.1"),
     ("http://%31%32%37.0.0.1/", "127.0.0.1"),
     ("http://%EF%BC%91%EF%BC%92%EF%BC%97.0.0.1/", "127.0.0.1"),
     ("http://1\u{ad}27.0.0.1/", "127.0.0.1"),
-    // What stands before the host, after it, or between.
+    // Misleading user information, fragments, queries and slashes.
     ("http://public.test@127.0.0.1/", "127.0.0.1"),
     ("http://public.test:80@127.0.0.1:8080/", "127.0.0.1"),
     ("http://public.test%2f@127.0.0.1/", "127.0.0.1"),
@@ -58,7 +58,7 @@ pub(super) const SPELLINGS: [(&str, &str); 48] = [
     ("  http://127.0.0.1/  ", "127.0.0.1"),
 ];
 
-/// An address in every network that is not the public internet.
+/// An address in every special-purpose network.
 pub(super) const NETWORKS: [&str; 44] = [
     "0.1.2.3",
     "10.0.0.5",
@@ -110,7 +110,7 @@ pub(super) const NETWORKS: [&str; 44] = [
     "4000::1",
 ];
 
-/// Forbidden addresses that TCP cannot dial, so that there is no honeypot to reach.
+/// Forbidden addresses that TCP cannot connect to, so that they have no honeypot.
 pub(super) const BEYOND_HONEYPOTS: [&str; 6] = [
     "224.0.0.1",
     "239.255.255.250",

@@ -1,4 +1,4 @@
-//! The service, and all that there is around it.
+//! A service in a closed network with origins, names and honeypots.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::addresses::NETWORKS;
 use crate::fixture::MEDIA;
 
-/// Names that always lead to the same addresses.
+/// Names with fixed addresses.
 const NAMES: [(&str, &[&str]); 14] = [
     ("public.test", &[PUBLIC_V4]),
     ("other.test", &[OTHER_V4]),
@@ -43,19 +43,19 @@ pub(super) struct Fixture {
     pub(super) honeypots: Honeypots,
     pub(super) names: NameServer,
     pub(super) service: Service,
-    // Stand there until the test ends.
+    // Kept until the test ends.
     _installation: Installation,
     _origins: Vec<FaultyOrigin>,
     _authority: Authority,
 }
 
-/// An address and a port.
+/// Returns a socket address.
 pub(super) fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), port)
 }
 
 impl Fixture {
-    /// Starts everything, the service with these variables.
+    /// Starts everything; the service gets these variables.
     pub(super) async fn start(variables: &[(&str, &str)]) -> Self {
         let (honeypots, names) = (Honeypots::listen(), NameServer::start(names()).await);
         let authority = Authority::generate();
@@ -85,15 +85,15 @@ impl Fixture {
         }
     }
 
-    /// Imports without retries, to a place of its own.
+    /// Imports a URL without retries, to a resource of its own.
     pub(super) async fn import(&self, url: &str) -> Value {
         self.service.import(url, &unique("egress"), None).await
     }
 
-    /// Imports with the retries that every import has, until it ends or has to use one.
+    /// Imports a URL without retries, until the job has ended or is scheduled again.
     async fn attempt(&self, url: &str) -> Value {
         let arguments = json!({ "url": url, "resource": unique("egress") });
-        // Names that lead inside fail as names do that do not exist, which are tried again.
+        // Without retries, because names of internal addresses fail with an error that is usually retried.
         let job = self.service.enter(&arguments, json!({ "max_retries": 0 }));
         let job = job.await;
         let ends = ["succeeded", "failed", "scheduled"];
@@ -101,14 +101,14 @@ impl Fixture {
         self.service.wait_for(id, &ends).await
     }
 
-    /// Imports, and checks that nobody is dialled and that the import fails for good with this
-    /// code. Returns what it says about it.
+    /// Checks that an import fails with a code without a retry and without a connection to a honeypot.
+    /// Returns the detail of the error.
     pub(super) async fn refused(&self, url: &str, code: &str) -> String {
         let cases = [(url.to_owned(), code)];
         self.all_refused(&cases).await.remove(0)
     }
 
-    /// The same for many imports at once.
+    /// Does the same for many imports concurrently.
     pub(super) async fn all_refused(&self, cases: &[(String, &str)]) -> Vec<String> {
         let attempts = cases.iter().map(|(url, _)| self.attempt(url));
         let jobs = futures_util::future::join_all(attempts).await;
@@ -119,19 +119,19 @@ impl Fixture {
             .collect()
     }
 
-    /// Imports and checks that it succeeds; returns the bytes.
+    /// Imports a URL successfully and returns the bytes.
     pub(super) async fn imported(&self, url: &str) -> String {
         let arguments = json!({ "url": url, "resource": unique("egress") });
         self.imported_with(&arguments).await
     }
 
-    /// The same with other arguments.
+    /// Imports with these arguments successfully and returns the bytes.
     pub(super) async fn imported_with(&self, arguments: &Value) -> String {
         let job = self.service.enter(arguments, json!({ "max_retries": 0 }));
         self.finished(&job.await).await
     }
 
-    /// Waits until a job has succeeded; returns the bytes of its media.
+    /// Waits until a job has succeeded and returns the bytes of its media.
     pub(super) async fn finished(&self, job: &Value) -> String {
         let id = job["id"].as_str().unwrap();
         let job = self.service.wait_for(id, &["succeeded", "failed"]).await;
@@ -142,7 +142,7 @@ impl Fixture {
     }
 }
 
-/// What a job says about its failure, which has to have this code and to be for good.
+/// Checks that a job has failed with a code and without a retry, and returns the detail of the error.
 fn detail_of(url: &str, code: &str, job: &Value) -> String {
     let attributes = &job["attributes"];
     assert_eq!(attributes["error"], code, "{url}: {job}");
@@ -151,12 +151,12 @@ fn detail_of(url: &str, code: &str, job: &Value) -> String {
     attributes["error_detail"].as_str().unwrap().to_owned()
 }
 
-/// The name that leads to the nth of [`NETWORKS`].
+/// Returns the name of the nth address in [`NETWORKS`].
 pub(super) fn name_of_network(n: usize) -> String {
     format!("network-{n}.test")
 }
 
-/// Every name there is.
+/// Returns all names with their answers.
 fn names() -> HashMap<String, Answer> {
     let fixed = NAMES.map(|(name, all)| (name.to_owned(), Answer::Addresses(addresses(all))));
     let networks = NETWORKS.iter().enumerate().map(|(n, address)| {

@@ -1,4 +1,4 @@
-//! Names: all that they may lead to, and when.
+//! Host names that resolve to forbidden addresses.
 
 use media_testkit::closed_network::{self, UNREACHABLE_V4};
 
@@ -9,7 +9,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_told() {
+async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_is_revealed() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         let urls = (0..NETWORKS.len()).map(|n| format!("http://{}/", name_of_network(n)));
@@ -39,7 +39,7 @@ async fn no_name_of_a_forbidden_address_is_dialled_and_no_address_told() {
 }
 
 #[tokio::test]
-async fn of_a_name_with_addresses_on_both_sides_only_the_public_one_is_dialled() {
+async fn only_the_public_address_of_a_mixed_name_is_dialled() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         for name in [
@@ -51,7 +51,7 @@ async fn of_a_name_with_addresses_on_both_sides_only_the_public_one_is_dialled()
             let seen = fixture.imported(&format!("http://{name}.test/echo")).await;
             assert!(seen.contains(&format!("{name}.test")), "{seen}");
         }
-        // Not even where the public one cannot be reached.
+        // Not even if the public address is unreachable.
         for name in ["unreachable", "inside-or-unreachable"] {
             let job = fixture.import(&format!("http://{name}.test/")).await;
             assert_eq!(job["attributes"]["error"], "connect_failed", "{job}");
@@ -65,10 +65,10 @@ async fn of_a_name_with_addresses_on_both_sides_only_the_public_one_is_dialled()
 }
 
 #[tokio::test]
-async fn a_name_that_turns_inward_is_looked_up_once_for_each_connection() {
+async fn a_rebinding_name_is_looked_up_once_per_connection() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
-        // What is judged is what is dialled: no second answer in between.
+        // The checked address is the dialled one: there is no second lookup in between.
         fixture.imported("http://turns-inward.test/echo").await;
         assert_eq!(fixture.names.lookups("turns-inward.test"), 1);
         let url = "http://turns-inward.test/echo";

@@ -1,16 +1,16 @@
-//! Redirects: from the public internet to anywhere.
+//! Redirects from public origins to forbidden addresses.
 
 use media_testkit::closed_network::{self, PUBLIC_V6};
 
 use super::{blocked, fixture::Fixture};
 
-/// A URL of the public origin, which redirects to another.
+/// Returns a URL of the public origin that redirects to another URL.
 fn redirect_to(url: &str) -> String {
     format!("http://public.test/redirect?{url}")
 }
 
 #[tokio::test]
-async fn no_redirect_leads_inside() {
+async fn no_redirect_leads_to_an_internal_address() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         let statuses = [301, 302, 303, 307, 308]
@@ -33,12 +33,12 @@ async fn no_redirect_leads_inside() {
             "http://alias.test/",
             "http://localhost:8080/",
             "http://public.test:6379/",
-            // Relative ones that change the host.
+            // Relative references that change the host.
             "//10.0.0.5/",
             "/\\10.0.0.5/",
             "\\\\10.0.0.5\\",
             "https:10.0.0.5/",
-            // By way of another.
+            // Redirects by way of another host.
             "http://other.test/redirect?http://10.0.0.5/",
             "http://public-v6.test/redirect?http://10.0.0.5/",
             "https://public.test/redirect?https://10.0.0.5/",
@@ -76,7 +76,7 @@ async fn at_most_ten_redirects_are_followed() {
 }
 
 #[tokio::test]
-async fn no_redirect_leads_to_another_protocol_or_to_nonsense() {
+async fn no_redirect_leads_to_another_protocol_or_an_invalid_url() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         let cases = [

@@ -1,4 +1,4 @@
-//! Headers, cookies and credentials: who is sent them.
+//! The recipients of headers, cookies and credentials.
 
 use media_testkit::{
     closed_network,
@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 
 use super::fixture::Fixture;
 
-/// Checks what an origin was sent: the headers that the import was entered with, or none of them.
+/// Checks whether an origin received the headers of the import.
 fn assert_secrets(seen: &str, expected: bool, url: &str) {
     let seen = seen.to_ascii_lowercase();
     for secret in ["x-secret: s3cr3t", "cookie: mine=s3cr3t"] {
         assert_eq!(seen.contains(secret), expected, "{url}: {secret}: {seen}");
     }
-    // A cookie that a redirect has set goes to no other origin, and where it came from nowhere.
+    // A cookie set by a redirect goes to no other origin, and no referrer is ever sent.
     let own_redirect = expected && url.contains("redirect");
     assert_eq!(seen.contains("session="), own_redirect, "{url}: {seen}");
     assert!(!seen.contains("referer:"), "{url}: {seen}");
 }
 
 #[tokio::test]
-async fn secrets_go_to_the_first_origin_alone() {
+async fn secrets_are_sent_to_the_first_origin_only() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         for (url, expected) in [
@@ -37,7 +37,7 @@ async fn secrets_go_to_the_first_origin_alone() {
                 "http://public.test/redirect?https://public.test/echo",
                 false,
             ),
-            // Never again after another host.
+            // Not even when a redirect returns to the first host.
             (
                 "http://public.test/redirect?http://other.test/redirect?http://public.test/echo",
                 false,
@@ -52,7 +52,7 @@ async fn secrets_go_to_the_first_origin_alone() {
 }
 
 #[tokio::test]
-async fn credentials_in_a_url_go_to_its_host_alone() {
+async fn credentials_in_a_url_are_sent_to_its_host_only() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         // `user:s3cr3t` in Basic (RFC 7617).
@@ -74,7 +74,7 @@ async fn credentials_in_a_url_go_to_its_host_alone() {
 }
 
 #[tokio::test]
-async fn what_the_caller_sends_the_service_goes_to_no_origin() {
+async fn headers_of_the_caller_are_not_sent_to_origins() {
     closed_network::run(async {
         let fixture = Fixture::start(&[]).await;
         let resource = unique("egress");

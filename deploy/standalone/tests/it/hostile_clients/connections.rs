@@ -1,15 +1,15 @@
-//! Limits of connections whose clients send or read slowly.
+//! Limits on connections whose clients send or read slowly.
 
 use tokio::net::TcpSocket;
 
 use super::*;
 
-/// Longer than any time that a connection has for one thing.
+/// Longer than any timeout of a connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(90);
-/// A head that is longer than the small ones, and has no end.
+/// The size of an unfinished head that counts as large.
 const LARGE_HEAD_BYTES: usize = 20 * 1024;
 
-/// Connects with a small buffer, so that an answer stays with the service until it is read.
+/// Connects with a small receive buffer, so that a response stays in the service until it is read.
 async fn connect_with_small_buffer(service: &Service) -> TcpStream {
     let address: SocketAddr = service.url("").replace("http://", "").parse().unwrap();
     let socket = TcpSocket::new_v4().unwrap();
@@ -17,7 +17,7 @@ async fn connect_with_small_buffer(service: &Service) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
-/// Enters jobs that fill a page of 4 MiB.
+/// Creates jobs that fill a page of 4 MiB.
 async fn enter_long_jobs(service: &Service, subject: &str) {
     let arguments = json!({
         "url": format!("http://origin.test/{}", "u".repeat(8000)),
@@ -26,7 +26,7 @@ async fn enter_long_jobs(service: &Service, subject: &str) {
     let later = json!({ "scheduled_at": FAR_FUTURE });
     let document = media_testkit::service::import(&arguments, later);
     for _ in 0..600 {
-        // A slow disk makes the service ask for patience.
+        // On a slow disk the service may refuse for a while.
         wait_until("a job is entered", CLOSE_LIMIT, async || {
             let request = service.http.post(service.url("/jobs")).json(&document);
             (send(request, subject).await.status() == StatusCode::CREATED).then_some(())
@@ -44,7 +44,7 @@ async fn ask_for_jobs(stream: &mut TcpStream, subject: &str) {
 }
 
 #[tokio::test]
-async fn a_head_that_trickles_is_closed() {
+async fn a_slow_head_is_closed() {
     let service = guarded(&[]).serve().await;
     let mut stream = connect(&service).await;
     let begin = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
@@ -56,7 +56,7 @@ async fn a_head_that_trickles_is_closed() {
             match read {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return,
-                // A write to a closed connection is told by the next read.
+                // The next read reports a write to a closed connection.
                 Err(_) => drop(stream.write_all(b"x").await),
             }
         }
@@ -65,7 +65,7 @@ async fn a_head_that_trickles_is_closed() {
 }
 
 #[tokio::test]
-async fn of_too_many_large_unfinished_heads_the_oldest_is_closed() {
+async fn the_oldest_of_too_many_large_unfinished_heads_is_closed() {
     let service = guarded(&[]).serve().await;
     let mut heads = Vec::new();
     for _ in 0..66 {
@@ -82,7 +82,7 @@ async fn of_too_many_large_unfinished_heads_the_oldest_is_closed() {
         }
         heads.push(stream);
     }
-    // Before the time for a head is over, which closes them all.
+    // Shorter than the timeout of a head, which would close all connections.
     let limit = Duration::from_secs(8);
     let read = timeout(limit, heads[0].read(&mut [0; 1])).await.unwrap();
     assert!(!matches!(read, Ok(1..)), "{read:?}");
@@ -114,7 +114,7 @@ async fn half_of_the_connections_may_be_event_streams() {
 }
 
 #[tokio::test]
-async fn lists_that_are_not_read_take_a_share_of_the_memory_and_end() {
+async fn unread_lists_use_bounded_memory_and_are_closed() {
     let service = guarded(&[
         ("MEDIA_RESPONSE_MEMORY", "32MiB"),
         ("MEDIA_RATE_LIMIT", "off"),
@@ -138,7 +138,7 @@ async fn lists_that_are_not_read_take_a_share_of_the_memory_and_end() {
     let other = send(service.http.get(service.url("/jobs")), "bob").await;
     assert_eq!(other.status(), StatusCode::OK);
 
-    // The reader is given up after a while, and its memory is free.
+    // The service closes the connection of the slow reader and frees its memory.
     wait_until("there is memory again", CLOSE_LIMIT, async || {
         let list = service
             .http

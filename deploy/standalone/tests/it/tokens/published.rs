@@ -1,4 +1,4 @@
-//! Tokens that are signed with keys of a server: types of keys, rotation, and a server that fails.
+//! Tokens signed with published keys: key types, rotation, and failures of the key server.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{ask, assert_accepted, assert_refused};
 use crate::fixture::MEDIA;
 
-/// Longer than a fetch may take, and than the service waits between two.
+/// Longer than a fetch of the keys and the pause between two fetches.
 const LIMIT: Duration = Duration::from_mins(1);
 
 fn believing(server: &KeyServer) -> Installation {
@@ -59,7 +59,7 @@ async fn keys_are_used_with_the_algorithms_that_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_key_signs_nothing_that_it_is_not_for() {
+async fn a_key_verifies_only_what_it_is_intended_for() {
     let (rsa, ec) = (TokenKey::rsa("rsa"), TokenKey::es256("ec"));
     let public = rsa.jwk();
     let jwk = |id: &str, more| merged(merged(public.clone(), json!({ "kid": id })), more);
@@ -202,14 +202,14 @@ async fn keys_change_without_a_restart() {
     assert_accepted(&service, &first.token(&ann)).await;
     assert_eq!(server.requests(), 2);
 
-    // The next unknown key is looked for as soon as that is allowed again.
+    // The next unknown key is fetched after the pause between two fetches.
     server.publish(&[&third]);
     until_accepted(&service, &third.token(&ann)).await;
     assert_refused(&service, &first.token(&ann), "unknown key", "withdrawn").await;
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_keys_is_one_question() {
+async fn a_flood_of_unknown_keys_causes_one_fetch() {
     let server = KeyServer::with_keys(&[&TokenKey::es256("known")]).await;
     let installation = believing(&server);
     let service = installation.serve().await;
@@ -224,7 +224,7 @@ async fn a_flood_of_unknown_keys_is_one_question() {
     for token in &unknown {
         assert_refused(&service, token, "unknown key", "unknown").await;
     }
-    // One at the start, one for the first, and one more for each time that it is allowed again.
+    // One fetch at start, one for the first unknown key, and one after each pause.
     let most = 2 + started.elapsed().as_secs() / 10;
     assert!(server.requests() as u64 <= most, "{}", server.requests());
 }
@@ -259,7 +259,7 @@ async fn keys_are_kept_while_their_server_fails() {
 }
 
 #[tokio::test]
-async fn without_keys_from_the_start_tokens_wait_for_them() {
+async fn tokens_are_accepted_once_keys_could_be_fetched() {
     let key = TokenKey::es256("key");
     let token = key.token(&claims("ann"));
     let elsewhere = KeyServer::with_keys(&[&key]).await;
@@ -281,7 +281,7 @@ async fn without_keys_from_the_start_tokens_wait_for_them() {
         assert_eq!(answer.headers()["retry-after"], "1");
         let document: Value = answer.json().await.unwrap();
         assert_eq!(document["errors"][0]["code"], "unavailable", "{failure:?}");
-        // Who needs no token is served.
+        // Requests that need no token are served.
         assert_eq!(service.get("/medias/files/a").await.status(), 404);
         assert_eq!(service.get("/jobs").await.status(), 401);
 

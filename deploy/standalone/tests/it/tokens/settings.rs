@@ -1,4 +1,4 @@
-//! What the settings do: where the service listens, what it says of itself, and what it keeps quiet.
+//! The settings of authentication: where the service may listen, what it logs, and what it documents.
 
 use media_testkit::{
     origin::FaultyOrigin,
@@ -11,7 +11,7 @@ use super::{assert_accepted, assert_refused};
 use crate::fixture::{MEDIA, with_authentication};
 
 #[tokio::test]
-async fn the_network_is_listened_to_with_authentication_alone() {
+async fn only_with_authentication_the_service_listens_to_the_network() {
     let installation = with_authentication();
     let service = installation.serve_at("0.0.0.0:0").await;
     assert_accepted(&service, &secret_token(SECRET, &claims("ann"))).await;
@@ -50,7 +50,7 @@ async fn the_network_is_listened_to_with_authentication_alone() {
 }
 
 #[tokio::test]
-async fn secrets_and_tokens_are_not_written_down() {
+async fn secrets_and_tokens_are_not_logged() {
     let keys = "the first key that signs links now,another key that signed links before";
     let installation = with_authentication()
         .with("MEDIA_URL_SIGNING_KEY", keys)
@@ -74,10 +74,10 @@ async fn secrets_and_tokens_are_not_written_down() {
 }
 
 #[tokio::test]
-async fn without_authentication_the_log_says_so() {
+async fn a_service_without_authentication_logs_a_warning() {
     let installation = Installation::new(MEDIA).logging();
     let service = installation.serve().await;
-    // Tokens are not looked at.
+    // Tokens are ignored.
     assert_accepted(&service, "garbage").await;
     assert!(service.stop().await.success());
     let log = installation.log();
@@ -85,7 +85,7 @@ async fn without_authentication_the_log_says_so() {
 }
 
 #[tokio::test]
-async fn the_description_says_who_may_use_what() {
+async fn the_document_describes_authentication() {
     let installation = with_authentication();
     let service = installation.serve().await;
     let document: Value = service.get("/openapi.json").await.json().await.unwrap();
@@ -117,7 +117,7 @@ async fn the_description_says_who_may_use_what() {
 }
 
 #[tokio::test]
-async fn the_command_shows_its_token_to_the_service() {
+async fn the_command_sends_its_token_to_the_service() {
     let origin = FaultyOrigin::start().await;
     let url = origin.url("echo");
     let installation = with_authentication();
@@ -136,7 +136,7 @@ async fn the_command_shows_its_token_to_the_service() {
     assert!(said.contains("this needs a token"), "{said}");
     assert!(service.stop().await.success());
 
-    // A service of its own, for as long as the import takes, asks no less.
+    // A service that `media import` starts for itself checks tokens as well.
     let output = with_token("garbage").await;
     assert!(!output.status.success(), "{output:?}");
     let output = with_token(&good).await;
