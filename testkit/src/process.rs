@@ -64,17 +64,20 @@ impl Launch {
         }
     }
 
+    #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Removes all variables of this process from the environment except `PATH`.
+    #[must_use]
     pub fn bare(self) -> Self {
         Self { bare: true, ..self }
     }
 
     /// Sets the working directory.
+    #[must_use]
     pub fn directory(self, directory: &Path) -> Self {
         Self {
             directory: Some(directory.into()),
@@ -83,6 +86,7 @@ impl Launch {
     }
 
     /// Appends the output to a file.
+    #[must_use]
     pub fn log(self, path: &Path) -> Self {
         Self {
             log: Some(path.into()),
@@ -91,6 +95,7 @@ impl Launch {
     }
 
     /// Sets the signal that ends the program, such as `-INT`.
+    #[must_use]
     pub fn ended_by(self, stop: &'static str) -> Self {
         Self { stop, ..self }
     }

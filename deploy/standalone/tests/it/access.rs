@@ -4,4 +4,5 @@ mod fixture;
 mod links;
 mod projects;
 mod public;
+mod quotas;
 mod rules;

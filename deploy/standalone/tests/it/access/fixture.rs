@@ -133,6 +133,14 @@ impl Fixture {
         document
     }
 
+    /// Returns the number of items in a list.
+    pub(crate) async fn count(&self, who: Who, list: &str) -> u64 {
+        let path = format!("{list}?count=true&page[size]=1");
+        self.document(who, &path).await["meta"]["count"]
+            .as_u64()
+            .unwrap()
+    }
+
     pub(crate) async fn post(&self, who: Who, path: &str, document: &Value) -> Response {
         let request = self.ask(who, Method::POST, path).json(document);
         request.send().await.unwrap()
