@@ -211,7 +211,7 @@ impl Program {
     }
 
     /// Creates an import and returns its id.
-    pub async fn enter(&self, arguments: &Value, attributes: Value) -> String {
+    pub async fn create_job(&self, arguments: &Value, attributes: Value) -> String {
         let answer = self.try_post("/jobs", &import(arguments, attributes)).await;
         let answer = answer.unwrap();
         let status = answer.status();
@@ -222,7 +222,7 @@ impl Program {
 
     /// Creates an import of a URL to a resource and returns its id.
     pub async fn import(&self, url: &str, resource: &str) -> String {
-        self.enter(&json!({ "url": url, "resource": resource }), json!({}))
+        self.create_job(&json!({ "url": url, "resource": resource }), json!({}))
             .await
     }
 

@@ -39,12 +39,12 @@ impl Nginx {
             port,
             directory,
         };
-        nginx.start_again().await;
+        nginx.restart().await;
         nginx
     }
 
     /// Starts nginx again after [`Nginx::stop`].
-    pub async fn start_again(&mut self) {
+    pub async fn restart(&mut self) {
         let configuration = self.directory.path().join("nginx.conf");
         let arguments = [
             "-p",

@@ -16,6 +16,6 @@ mod verbatim;
 pub use content::Content;
 pub use faulty_origin::FaultyOrigin;
 pub use range_headers::http_date;
-pub use ranged_origin::{RangedOrigin, Script, Seen};
+pub use ranged_origin::{RangedOrigin, RecordedRequest, Script};
 pub use tls::{Authority, Tls, TlsFront};
 pub use verbatim::VerbatimOrigin;

@@ -51,7 +51,7 @@ impl Postgres {
             "initdb",
             &[&["-D", &server.directory], &options[..]].concat(),
         );
-        server.start_again();
+        server.restart();
         server
     }
 
@@ -74,7 +74,7 @@ impl Postgres {
             "--no-sync",
         ];
         standby.run_program("pg_basebackup", &arguments);
-        standby.start_again();
+        standby.restart();
         standby
     }
 
@@ -118,7 +118,7 @@ impl Postgres {
     }
 
     /// Starts the server again after [`Postgres::stop`], with its data.
-    pub fn start_again(&mut self) {
+    pub fn restart(&mut self) {
         let program = self.programs.join("postgres");
         self.process = Some(start_postgres(
             &program,

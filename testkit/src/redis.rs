@@ -32,7 +32,7 @@ impl Redis {
             options: options.iter().map(ToString::to_string).collect(),
             process: None,
         };
-        redis.start_again().await;
+        redis.restart().await;
         redis
     }
 
@@ -46,7 +46,7 @@ impl Redis {
     }
 
     /// Starts the server again after [`Redis::kill`]; its data is lost.
-    pub async fn start_again(&mut self) {
+    pub async fn restart(&mut self) {
         let port = self.port.to_string();
         let directory = self.directory.path().to_str().unwrap();
         let arguments = [
@@ -63,7 +63,7 @@ impl Redis {
         let arguments: Vec<&str> = arguments.into_iter().chain(options).collect();
         self.process = Some(Launch::new("/usr/bin/redis-server", &arguments).start());
         wait_until("Redis listens", Duration::from_secs(10), async || {
-            (self.ask(&["PING"])? == "PONG").then_some(())
+            (self.command(&["PING"])? == "PONG").then_some(())
         })
         .await;
     }
@@ -76,7 +76,7 @@ impl Redis {
     }
 
     /// Returns the reply to a command, as `redis-cli` prints it, or `None` if there is none.
-    pub fn ask(&self, command: &[&str]) -> Option<String> {
+    pub fn command(&self, command: &[&str]) -> Option<String> {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
             .args(command)
@@ -88,7 +88,7 @@ impl Redis {
 
     /// Returns the memory that the data uses, in bytes.
     pub fn memory(&self) -> u64 {
-        let info = self.ask(&["INFO", "memory"]).expect("Redis answers");
+        let info = self.command(&["INFO", "memory"]).expect("Redis answers");
         info.lines()
             .find_map(|line| line.strip_prefix("used_memory:"))
             .and_then(|bytes| bytes.trim().parse().ok())
@@ -96,8 +96,8 @@ impl Redis {
     }
 
     /// Returns the number of commands processed, including the one that asks for it.
-    pub fn commands_done(&self) -> u64 {
-        let info = self.ask(&["INFO", "stats"]).expect("Redis answers");
+    pub fn commands_processed(&self) -> u64 {
+        let info = self.command(&["INFO", "stats"]).expect("Redis answers");
         info.lines()
             .find_map(|line| line.strip_prefix("total_commands_processed:"))
             .and_then(|count| count.trim().parse().ok())

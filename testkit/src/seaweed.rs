@@ -40,7 +40,7 @@ impl Seaweed {
             directory: tempdir::create(),
             process: None,
         };
-        seaweed.start_again().await;
+        seaweed.restart().await;
         seaweed
     }
 
@@ -60,7 +60,7 @@ impl Seaweed {
     }
 
     /// Starts the server again after [`Seaweed::stop`], with its data.
-    pub async fn start_again(&mut self) {
+    pub async fn restart(&mut self) {
         let [s3, master, volume, filer, admin] = self.ports;
         let flags = [
             "mini".to_owned(),

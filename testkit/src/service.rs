@@ -188,7 +188,7 @@ impl Service {
     }
 
     /// Creates an import with these arguments and further attributes, and returns the job.
-    pub async fn enter(&self, arguments: &Value, attributes: Value) -> Value {
+    pub async fn create_job(&self, arguments: &Value, attributes: Value) -> Value {
         let answer = self.post("/jobs", &import(arguments, attributes)).await;
         let status = answer.status();
         let document: Value = answer.json().await.unwrap();
@@ -230,7 +230,9 @@ impl Service {
     /// Imports without retries, waits for the end, and returns the job.
     pub async fn import(&self, url: &str, resource: &str, key: Option<&str>) -> Value {
         let arguments = json!({ "url": url, "resource": resource, "key": key });
-        let job = self.enter(&arguments, json!({ "max_retries": 0 })).await;
+        let job = self
+            .create_job(&arguments, json!({ "max_retries": 0 }))
+            .await;
         let id = job["id"].as_str().unwrap();
         self.wait_for(id, &["succeeded", "failed", "cancelled"])
             .await

@@ -48,7 +48,7 @@ impl Switch {
     }
 
     /// Changes the target of new connections.
-    pub fn lead_to(&self, port: u16) {
+    pub fn switch_to(&self, port: u16) {
         self.target.store(port, Ordering::Relaxed);
     }
 

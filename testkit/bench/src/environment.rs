@@ -134,8 +134,8 @@ impl WorkDirectory {
     }
 
     /// Waits until the file system has written everything to the disk.
-    pub(crate) async fn settle(&self) {
-        measure::settle(self.0.path()).await;
+    pub(crate) async fn sync(&self) {
+        measure::sync(self.0.path()).await;
     }
 
     pub(crate) fn clear(&self) {

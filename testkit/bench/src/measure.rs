@@ -93,7 +93,7 @@ pub(crate) async fn run(command: &mut Command) -> (Duration, Cost) {
 
 /// Waits until the file system has written everything to the disk, so that no measurement includes the writes
 /// of an earlier one.
-pub(crate) async fn settle(directory: &Path) {
+pub(crate) async fn sync(directory: &Path) {
     let sync = tokio::process::Command::new("sync")
         .arg("--file-system")
         .arg(directory)
@@ -102,7 +102,7 @@ pub(crate) async fn settle(directory: &Path) {
 }
 
 /// Waits until a file is on the disk.
-pub(crate) async fn settle_file(file: &Path) {
+pub(crate) async fn sync_file(file: &Path) {
     let sync = tokio::process::Command::new("sync").arg(file).status();
     assert!(sync.await.unwrap().success());
 }

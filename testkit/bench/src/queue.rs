@@ -231,7 +231,7 @@ async fn idleness(worker: &Program, cluster: &Cluster, time: Duration) -> String
     let worker = [worker.process().pid()];
     let before = (
         processor_time(&worker),
-        cluster.redis.commands_done(),
+        cluster.redis.commands_processed(),
         transactions(&database).await,
     );
     tokio::time::sleep(time).await;
@@ -241,7 +241,7 @@ async fn idleness(worker: &Program, cluster: &Cluster, time: Duration) -> String
         .as_secs_f64()
         / seconds
         * 100.0;
-    let commands = (cluster.redis.commands_done() - before.1) as f64 / seconds;
+    let commands = (cluster.redis.commands_processed() - before.1) as f64 / seconds;
     let transactions = (transactions(&database).await - before.2) as f64 / seconds;
     format!(
         "{processor:.2} % of a core, {commands:.0} commands/s to Redis, \
@@ -284,7 +284,7 @@ pub async fn redis_memory(jobs: usize) {
     .await;
     let after = cluster.redis.memory();
     println!("all ended after {:.0?}: {after} bytes", started.elapsed());
-    println!("keys: {}", cluster.redis.ask(&["DBSIZE"]).unwrap());
+    println!("keys: {}", cluster.redis.command(&["DBSIZE"]).unwrap());
 }
 
 async fn post(api: &Program, document: &Value, count: usize) {

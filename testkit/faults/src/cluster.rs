@@ -204,17 +204,17 @@ impl Chaos {
                 self.apis[index].process().signal("-CONT");
             }
             Fault::FlushRedis => {
-                cluster.redis.ask(&["FLUSHALL"]);
+                cluster.redis.command(&["FLUSHALL"]);
             }
             Fault::KillRedis => {
                 cluster.redis.kill();
                 self.pause(1000..5000).await;
-                cluster.redis.start_again().await;
+                cluster.redis.restart().await;
             }
             Fault::RestartDatabase => {
                 cluster.postgres.stop();
                 self.pause(500..3000).await;
-                cluster.postgres.start_again();
+                cluster.postgres.restart();
             }
             Fault::StopStore => {
                 cluster.seaweed.stop();
@@ -225,7 +225,7 @@ impl Chaos {
                 sleep(third).await;
                 self.replace_worker(cluster);
                 sleep(third).await;
-                cluster.seaweed.start_again().await;
+                cluster.seaweed.restart().await;
             }
             Fault::StopOrigin => {
                 cluster.origin.stop();
@@ -235,7 +235,7 @@ impl Chaos {
                 while !self.observed().show(fault) && Instant::now() < end {
                     self.pause(100..200).await;
                 }
-                cluster.origin.start_again().await;
+                cluster.origin.restart().await;
             }
             _ => unreachable!("{fault:?} is not of this mode"),
         }

@@ -99,7 +99,8 @@ impl PersistentClient {
         self.random.fill_bytes(&mut bytes);
         let status = self.client.upload(api, &place, &bytes).await;
         let kind = if is_new { "uploads" } else { "replacements" };
-        self.acknowledged.settle(&place, kind, Some(bytes), status);
+        self.acknowledged
+            .record_answer(&place, kind, Some(bytes), status);
     }
 
     async fn delete(&mut self, api: usize) {
@@ -117,7 +118,7 @@ impl PersistentClient {
                 .push(format!("{place} does not exist when it is to be deleted"));
         }
         self.acknowledged
-            .settle(&place, "deletions of media", None, status);
+            .record_answer(&place, "deletions of media", None, status);
     }
 
     async fn read(&mut self, api: usize) {
@@ -232,7 +233,7 @@ impl Acknowledged {
     }
 
     /// Records the answer to an operation that gives a media this content.
-    fn settle(
+    fn record_answer(
         &mut self,
         place: &str,
         kind: &str,

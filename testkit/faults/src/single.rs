@@ -247,7 +247,7 @@ impl<'a> Chaos<'a> {
                 while !self.observed().show(fault) && Instant::now() < end {
                     self.pause(100..200).await;
                 }
-                origin.start_again().await;
+                origin.restart().await;
             }
             Fault::FailFiles(area, error) => self.fail_files(area, error).await,
             _ => unreachable!("{fault:?} is not of this mode"),

@@ -41,14 +41,14 @@ pub struct Script {
     /// Status and `Retry-After` (seconds, or [`http_date`]) of the next responses, one for each response.
     pub busy: VecDeque<(u16, String)>,
     /// Whether ranges are neither offered nor served.
-    pub forget_ranges: bool,
+    pub without_ranges: bool,
     /// Whether entity tags are weak, so that they do not identify the bytes.
     pub weak_etag: bool,
 }
 
 /// A request that the origin has received.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct RecordedRequest {
     /// `file/NAME`.
     pub path: String,
     pub range: Option<String>,
@@ -74,9 +74,9 @@ struct State {
     script: Script,
     files: HashMap<String, File>,
     versions: u32,
-    seen: Vec<Seen>,
+    seen: Vec<RecordedRequest>,
     open: usize,
-    most_open: usize,
+    max_open_connections: usize,
 }
 
 #[derive(Clone)]
@@ -114,8 +114,8 @@ impl RangedOrigin {
     }
 
     /// Stops serving ranges.
-    pub fn forget_ranges(&self) {
-        self.script(|script| script.forget_ranges = true);
+    pub fn stop_serving_ranges(&self) {
+        self.script(|script| script.without_ranges = true);
     }
 
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
@@ -123,7 +123,7 @@ impl RangedOrigin {
     }
 
     /// Sends the first `bytes` bytes of each body at `rate` bytes per second, and holds the rest until
-    /// [`RangedOrigin::let_go`].
+    /// [`RangedOrigin::release_held`].
     pub fn hold_after(&self, bytes: u64, rate: u64) {
         self.script(|script| {
             script.rate = Some(rate);
@@ -132,7 +132,7 @@ impl RangedOrigin {
     }
 
     /// Removes the limits of the rate and of the bytes.
-    pub fn let_go(&self) {
+    pub fn release_held(&self) {
         self.script(|script| {
             script.rate = None;
             script.hold_after = None;
@@ -140,7 +140,7 @@ impl RangedOrigin {
     }
 
     /// Returns every request so far, in order.
-    pub fn requests(&self) -> Vec<Seen> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.state.lock().unwrap().seen.clone()
     }
 
@@ -159,8 +159,8 @@ impl RangedOrigin {
     }
 
     /// Returns the largest number of connections that were open at the same time.
-    pub fn most_open(&self) -> usize {
-        self.state.lock().unwrap().most_open
+    pub fn max_open_connections(&self) -> usize {
+        self.state.lock().unwrap().max_open_connections
     }
 }
 
@@ -176,7 +176,7 @@ impl Exchange {
         {
             let mut state = state.lock().unwrap();
             state.open += 1;
-            state.most_open = state.most_open.max(state.open);
+            state.max_open_connections = state.max_open_connections.max(state.open);
         }
         Self {
             state,
@@ -252,7 +252,7 @@ impl State {
             answer.cut = true;
         }
         let header = |name| request.header(name).map(str::to_owned);
-        self.seen.push(Seen {
+        self.seen.push(RecordedRequest {
             path: request.target().0.to_owned(),
             range: header("Range"),
             if_range: header("If-Range"),
@@ -283,11 +283,11 @@ impl State {
             // A weak tag never matches here (RFC 9110 §13.1.5).
             .is_none_or(|known| known == last_modified || known == etag && !script.weak_etag);
         let mut headers = format!("ETag: {etag}\r\nLast-Modified: {last_modified}\r\n");
-        if !script.forget_ranges {
+        if !script.without_ranges {
             headers += "Accept-Ranges: bytes\r\n";
         }
         let size = file.content.size();
-        let asked = (!script.forget_ranges && unchanged)
+        let asked = (!script.without_ranges && unchanged)
             .then(|| requested_range(request, size))
             .flatten();
         let (status, range) = match asked {

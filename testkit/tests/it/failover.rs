@@ -81,7 +81,7 @@ async fn the_programs_follow_a_failover_without_losing_jobs() {
     })
     .await;
     standby.promote();
-    switch.lead_to(standby.port());
+    switch.switch_to(standby.port());
 
     api.wait_until_ready(true).await;
     let since = ask(&primary_database, "SELECT now()::text").await;

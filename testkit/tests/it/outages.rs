@@ -37,7 +37,7 @@ async fn without_the_database_requests_get_503_until_it_is_back() {
     let metrics = Metrics::read(&metrics.text().await.unwrap());
     assert_eq!(metrics.value("media_database_up", &[]), Some(0.0));
 
-    cluster.postgres.start_again();
+    cluster.postgres.restart();
     api.ready().await;
     worker.ready().await;
     let second = api.import(&url, "after").await;
@@ -58,7 +58,7 @@ async fn jobs_run_without_redis() {
     assert_eq!(api.get("/readyz").await.status(), StatusCode::OK);
 
     // Redis is empty when it is back. The worker reconnects, and takes tickets again.
-    cluster.redis.start_again().await;
+    cluster.redis.restart().await;
     wait_until("tickets are taken", Duration::from_mins(1), async || {
         let job = api.import(&url, "after").await;
         api.wait_for(&job, "succeeded").await;
@@ -66,8 +66,8 @@ async fn jobs_run_without_redis() {
     })
     .await;
 
-    let before = cluster.redis.commands_done();
-    cluster.redis.ask(&["FLUSHALL"]).unwrap();
+    let before = cluster.redis.commands_processed();
+    cluster.redis.command(&["FLUSHALL"]).unwrap();
     wait_until(
         "the worker is there again",
         Duration::from_mins(1),
@@ -78,12 +78,12 @@ async fn jobs_run_without_redis() {
         },
     )
     .await;
-    assert!(cluster.redis.commands_done() > before);
+    assert!(cluster.redis.commands_processed() > before);
 }
 
 /// Returns whether a worker is registered and no ticket is pending.
 fn taken_through_redis(cluster: &Cluster) -> bool {
-    let ask = |command: &[&str]| cluster.redis.ask(command).unwrap();
+    let ask = |command: &[&str]| cluster.redis.command(command).unwrap();
     ask(&["ZCARD", "media-tickets-v1:workers"]) != "0"
         && ask(&["ZCARD", "media-tickets-v1:scheduled"]) == "0"
         && ask(&["LLEN", "media-tickets-v1:active"]) == "0"
@@ -101,7 +101,9 @@ async fn without_the_object_store_jobs_wait_for_it() {
     worker.wait_until_ready(false).await;
     // The job has no second attempt: the outage must not use one.
     let arguments = json!({ "url": cluster.origin.url("file"), "resource": "r" });
-    let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
+    let job = api
+        .create_job(&arguments, json!({ "max_retries": 0 }))
+        .await;
     wait_until(
         "an import was handed back",
         Duration::from_mins(1),
@@ -112,7 +114,7 @@ async fn without_the_object_store_jobs_wait_for_it() {
     )
     .await;
 
-    cluster.seaweed.start_again().await;
+    cluster.seaweed.restart().await;
     let job = api.wait_for(&job, "succeeded").await;
     assert_eq!(job["retry_count"], 0);
     let answer = api.get("/medias/files/r").await;
@@ -131,13 +133,15 @@ async fn a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     );
     cluster.origin.add("file", &pattern(60_000_000));
     let arguments = json!({ "url": cluster.origin.url("slow/file"), "resource": "r" });
-    let job = api.enter(&arguments, json!({ "max_retries": 0 })).await;
+    let job = api
+        .create_job(&arguments, json!({ "max_retries": 0 }))
+        .await;
     // By now both workers have run for longer than a lease.
     api.wait_for_bytes(&job, 24_000_000).await;
     cluster.postgres.stop();
     // Nothing reports the end of the lease while the database is stopped.
     tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
-    cluster.postgres.start_again();
+    cluster.postgres.restart();
     let done = api.wait_for(&job, "succeeded").await;
     assert_eq!(done["retry_count"], 0);
 }

@@ -83,7 +83,7 @@ async fn import_through_tls(variable: &str) {
             .then_some(())
     })
     .await;
-    let tickets = cluster.redis.ask(&["KEYS", "media-tickets-v1*"]);
+    let tickets = cluster.redis.command(&["KEYS", "media-tickets-v1*"]);
     assert!(
         tickets.is_some_and(|keys| !keys.is_empty()),
         "{variable}: Redis"

@@ -32,9 +32,9 @@ async fn a_user_with_a_password_and_a_database_number_work() {
     let cluster = Cluster::start().await.with("REDIS_URL", &url);
     import_with(&cluster).await;
     assert!(!log(&cluster, "api").contains("cannot be used"));
-    let keys = redis.ask(&["-n", "3", "DBSIZE"]).unwrap();
+    let keys = redis.command(&["-n", "3", "DBSIZE"]).unwrap();
     assert_ne!(keys, "0");
-    assert_eq!(redis.ask(&["-n", "0", "DBSIZE"]).unwrap(), "0");
+    assert_eq!(redis.command(&["-n", "0", "DBSIZE"]).unwrap(), "0");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn kill_late(cluster: &Cluster, api: &Program, origin: &RangedOrigin) -> S
     // A checkpoint is written at least every two seconds, and covers all complete parts.
     origin.wait_for_body_bytes(most).await;
     worker.kill();
-    origin.let_go();
+    origin.release_held();
     job
 }
 

@@ -18,7 +18,8 @@ async fn workers_that_start_and_stop_under_load_lose_nothing() {
     let first = cluster.worker("worker-1").await;
     let post = stream::iter(0..JOBS).for_each_concurrent(8, async |number| {
         let arguments = json!({ "url": url, "resource": "r", "key": number.to_string() });
-        api.enter(&arguments, json!({ "max_retries": 0 })).await;
+        api.create_job(&arguments, json!({ "max_retries": 0 }))
+            .await;
     });
     let done = async || {
         let path = "/jobs?filter[status]=succeeded&count=true&page[size]=1";

@@ -15,7 +15,7 @@ async fn tickets_are_bounded_and_removed() {
     }
     let waiting = || {
         let count = |command: &[&str]| -> usize {
-            let answer = cluster.redis.ask(command).unwrap();
+            let answer = cluster.redis.command(command).unwrap();
             answer.parse().unwrap()
         };
         count(&["ZCARD", "media-tickets-v1:scheduled"])
@@ -36,7 +36,7 @@ async fn tickets_are_bounded_and_removed() {
     .await;
     worker.stop();
     // apalis keeps data about the queue itself, but nothing about tickets or workers.
-    let keys = cluster.redis.ask(&["KEYS", "*"]).unwrap();
+    let keys = cluster.redis.command(&["KEYS", "*"]).unwrap();
     let left: Vec<&str> = keys
         .lines()
         .filter(|key| key.contains(":data") || key.contains(":meta") || key.contains("workers"))

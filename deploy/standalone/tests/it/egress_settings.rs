@@ -45,7 +45,9 @@ async fn lists_of_networks_and_hosts_are_obeyed() {
             .with(variable, value);
         let service = installation.serve().await;
         let arguments = json!({ "url": url, "resource": "r" });
-        let job = service.enter(&arguments, json!({ "max_retries": 0 })).await;
+        let job = service
+            .create_job(&arguments, json!({ "max_retries": 0 }))
+            .await;
         let id = job["id"].as_str().unwrap();
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         let (status, error) = (&job["attributes"]["status"], &job["attributes"]["error"]);

@@ -85,10 +85,10 @@ async fn every_failure_has_a_code_and_no_side_effects() {
         .with("MEDIA_LEASE", "5s");
     let service = installation.serve().await;
 
-    let nobody = format!("http://127.0.0.1:{}/", media_testkit::free_port());
+    let closed_port = format!("http://127.0.0.1:{}/", media_testkit::free_port());
     let mut cases = vec![
-        (nobody.clone(), "connect_failed"),
-        (nobody.replace("http:", "https:"), "connect_failed"),
+        (closed_port.clone(), "connect_failed"),
+        (closed_port.replace("http:", "https:"), "connect_failed"),
         (origin.url("").replace("http:", "https:"), "tls_failed"),
         ("http://no-such-host.invalid/".to_owned(), "dns_failed"),
         ("http://127.0.0.2/".to_owned(), "egress_blocked"),
@@ -123,7 +123,7 @@ async fn every_failure_has_a_code_and_no_side_effects() {
     let url = healthy.add("slow", content.clone());
     healthy.script(|script| script.rate = Some(100 << 10));
     let slow = json!({ "url": url, "resource": "healthy" });
-    let slow = service.enter(&slow, json!({ "max_retries": 0 })).await;
+    let slow = service.create_job(&slow, json!({ "max_retries": 0 })).await;
     let slow = slow["id"].as_str().unwrap();
     service.wait_for(slow, &["running"]).await;
 
@@ -203,7 +203,7 @@ async fn an_incomplete_body_is_never_stored() {
     }
     // Refused by the announced length, before a byte is stored.
     let arguments = json!({ "url": origin.url("short"), "resource": "broken", "max_bytes": 100 });
-    let job = service.enter(&arguments, json!({})).await;
+    let job = service.create_job(&arguments, json!({})).await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
         .await;
@@ -218,7 +218,7 @@ async fn only_temporary_failures_are_retried() {
     let arguments = |path: &str| json!({ "url": origin.url(path), "resource": "retry", "key": path.replace('/', "-") });
 
     let job = service
-        .enter(&arguments("status/500"), json!({ "max_retries": 1 }))
+        .create_job(&arguments("status/500"), json!({ "max_retries": 1 }))
         .await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
@@ -226,14 +226,16 @@ async fn only_temporary_failures_are_retried() {
     assert_eq!(job["attributes"]["retry_count"], 1);
 
     let job = service
-        .enter(&arguments("status/404"), json!({ "max_retries": 5 }))
+        .create_job(&arguments("status/404"), json!({ "max_retries": 5 }))
         .await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["failed"])
         .await;
     assert_eq!(job["attributes"]["retry_count"], 0);
 
-    let job = service.enter(&arguments("retry-after"), json!({})).await;
+    let job = service
+        .create_job(&arguments("retry-after"), json!({}))
+        .await;
     let job = service
         .wait_for(job["id"].as_str().unwrap(), &["scheduled"])
         .await;

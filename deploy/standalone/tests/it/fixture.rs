@@ -69,7 +69,7 @@ pub(crate) async fn upload(service: &Service, path: &str, name: &str, bytes: &[u
 pub(crate) async fn begin_slow_import(service: &Service, nginx: &Nginx, mebibytes: u64) -> String {
     write_large(&nginx.path("large"), mebibytes);
     let arguments = json!({ "url": nginx.url("slow/large"), "resource": "large" });
-    let job = service.enter(&arguments, json!({})).await;
+    let job = service.create_job(&arguments, json!({})).await;
     let id = job["id"].as_str().unwrap().to_owned();
     service.wait_for_bytes(&id).await;
     id

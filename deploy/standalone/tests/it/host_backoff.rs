@@ -18,7 +18,7 @@ async fn back_off_applies_to_all_imports_of_a_host_without_using_their_attempts(
     origin.script(|script| script.busy = [(429, "4".to_owned())].into());
     let arguments = |key: &str| json!({ "url": url, "resource": "r", "key": key });
 
-    let first = service.enter(&arguments("first"), json!({})).await;
+    let first = service.create_job(&arguments("first"), json!({})).await;
     let first = first["id"].as_str().unwrap();
     let refused = service.wait_for(first, &["scheduled"]).await;
     assert_eq!(refused["attributes"]["error"], "origin_busy", "{refused}");
@@ -26,8 +26,8 @@ async fn back_off_applies_to_all_imports_of_a_host_without_using_their_attempts(
 
     // These jobs have no retries.
     let attributes = || json!({ "max_retries": 0 });
-    let second = service.enter(&arguments("second"), attributes()).await;
-    let third = service.enter(&arguments("third"), attributes()).await;
+    let second = service.create_job(&arguments("second"), attributes()).await;
+    let third = service.create_job(&arguments("third"), attributes()).await;
     let others = [second, third].map(|job| job["id"].as_str().unwrap().to_owned());
     for id in &others {
         let waiting = service
@@ -64,13 +64,13 @@ async fn retry_after_may_be_a_date_and_come_with_503() {
     let date = http_date(chrono::Utc::now() + chrono::TimeDelta::seconds(5));
     origin.script(|script| script.busy = [(503, date)].into());
     let arguments = |key: &str| json!({ "url": url, "resource": "r", "key": key });
-    let first = service.enter(&arguments("first"), json!({})).await;
+    let first = service.create_job(&arguments("first"), json!({})).await;
     let first = first["id"].as_str().unwrap();
     let refused = service.wait_for(first, &["scheduled"]).await;
     assert_eq!(refused["attributes"]["error"], "origin_error", "{refused}");
     // The back-off applies to the whole host.
     let second = service
-        .enter(&arguments("second"), json!({ "max_retries": 0 }))
+        .create_job(&arguments("second"), json!({ "max_retries": 0 }))
         .await;
     let second = second["id"].as_str().unwrap();
     for id in [first, second] {

@@ -24,7 +24,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const UPLOAD_START: &str =
     "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"f\"\r\n\r\nbytes";
 
-fn guarded(limits: &[(&str, &str)]) -> Installation {
+fn with_limits(limits: &[(&str, &str)]) -> Installation {
     limits
         .iter()
         .fold(with_authentication(), |i, (name, value)| {
@@ -84,7 +84,7 @@ async fn listen(service: &Service, subject: &str, job: &str) -> Response {
 
 #[tokio::test]
 async fn event_streams_are_limited_per_caller() {
-    let installation = guarded(&[("MEDIA_MAX_STREAMS_PER_CALLER", "2")]);
+    let installation = with_limits(&[("MEDIA_MAX_STREAMS_PER_CALLER", "2")]);
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let [ann, bob] = [
@@ -120,7 +120,7 @@ async fn concurrent_requests_and_uploads_are_limited_per_caller() {
         ),
         ("MEDIA_MAX_UPLOADS_PER_CALLER", StatusCode::OK),
     ] {
-        let installation = guarded(&[(setting, "2")]);
+        let installation = with_limits(&[(setting, "2")]);
         let service = installation.serve().await;
         let _uploads = [
             begin_upload(&service, "ann", UPLOAD_START).await,
@@ -143,7 +143,7 @@ async fn concurrent_requests_and_uploads_are_limited_per_caller() {
 
 #[tokio::test]
 async fn a_slow_upload_is_ended_and_leaves_nothing() {
-    let installation = guarded(&[
+    let installation = with_limits(&[
         ("MEDIA_STALL_TIMEOUT", "1s"),
         ("MEDIA_UPLOAD_MIN_RATE", "100KiB"),
     ]);
@@ -167,7 +167,7 @@ async fn a_slow_upload_is_ended_and_leaves_nothing() {
 
 #[tokio::test]
 async fn slow_refused_bodies_do_not_block_other_clients() {
-    let installation = guarded(&[("MEDIA_MAX_CONNECTIONS", "16")]);
+    let installation = with_limits(&[("MEDIA_MAX_CONNECTIONS", "16")]);
     let service = installation.serve().await;
     let mut refused = Vec::new();
     for _ in 0..32 {
@@ -186,7 +186,7 @@ async fn slow_refused_bodies_do_not_block_other_clients() {
 
 #[tokio::test]
 async fn a_client_that_keeps_sending_receives_the_refusal() {
-    let service = guarded(&[]).serve().await;
+    let service = with_limits(&[]).serve().await;
     let mut stream = connect(&service).await;
     let head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_client_that_keeps_sending_receives_the_refusal() {
 
 #[tokio::test]
 async fn a_new_connection_is_refused_when_all_serve_requests() {
-    let installation = guarded(&[
+    let installation = with_limits(&[
         ("MEDIA_MAX_CONNECTIONS", "16"),
         ("MEDIA_MAX_REQUESTS_PER_CALLER", "8"),
     ]);
@@ -240,7 +240,7 @@ async fn a_new_connection_is_refused_when_all_serve_requests() {
 
 #[tokio::test]
 async fn connections_are_limited_per_address() {
-    let installation = guarded(&[("MEDIA_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
+    let installation = with_limits(&[("MEDIA_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
     let service = installation.serve().await;
     let mut first = connect(&service).await;
     let _others = [connect(&service).await, connect(&service).await];
@@ -258,7 +258,7 @@ async fn connections_are_limited_per_address() {
 
 #[tokio::test]
 async fn pages_without_a_token_count_against_the_rate_limit_and_probes_do_not() {
-    let service = guarded(&[("MEDIA_RATE_LIMIT", "1")]).serve().await;
+    let service = with_limits(&[("MEDIA_RATE_LIMIT", "1")]).serve().await;
     let mut statuses = Vec::new();
     for _ in 0..40 {
         statuses.push(service.get("/docs").await.status());
@@ -270,7 +270,7 @@ async fn pages_without_a_token_count_against_the_rate_limit_and_probes_do_not() 
 
 #[tokio::test]
 async fn a_page_of_long_items_ends_early_and_the_next_one_continues() {
-    let service = guarded(&[("MEDIA_RATE_LIMIT", "off")]).serve().await;
+    let service = with_limits(&[("MEDIA_RATE_LIMIT", "off")]).serve().await;
     let url = format!("http://origin.test/{}", "u".repeat(8000));
     let headers = json!({ "x-long": "v".repeat(8000) });
     let mut entered = Vec::new();

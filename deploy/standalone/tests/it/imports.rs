@@ -95,7 +95,7 @@ async fn the_origin_or_the_client_names_the_file() {
         "public": true, "size": 10,
         "sha256": "8E5BDC0A9D3C4F7E4F0B7F0B4F2F5C7D0D4A7F2E1B9C5A3D8E6F1A2B3C4D5E6F",
     });
-    let wrong = service.enter(&arguments, json!({})).await;
+    let wrong = service.create_job(&arguments, json!({})).await;
     let wrong = service
         .wait_for(wrong["id"].as_str().unwrap(), &["failed"])
         .await;
@@ -103,7 +103,7 @@ async fn the_origin_or_the_client_names_the_file() {
 
     let mut right = arguments;
     right["sha256"] = service.media("by-url").await["sha256"].clone();
-    let job = service.enter(&right, json!({})).await;
+    let job = service.create_job(&right, json!({})).await;
     service
         .wait_for(job["id"].as_str().unwrap(), &["succeeded"])
         .await;
@@ -166,7 +166,7 @@ async fn custom_headers_are_sent_to_the_first_origin_only_and_never_shown() {
     ] {
         let arguments =
             json!({ "url": url, "resource": resource, "headers": { "X-Secret": "s3cr3t" } });
-        let job = service.enter(&arguments, json!({})).await;
+        let job = service.create_job(&arguments, json!({})).await;
         assert!(!job.to_string().contains("s3cr3t"), "{job}");
         assert!(!job.to_string().contains("hush"), "{job}");
         let job = service
@@ -199,7 +199,7 @@ async fn unicity_schedule_and_deletion_work_over_http() {
     nginx.add("file", b"bytes");
     let arguments = json!({ "url": nginx.url("file"), "resource": "r" });
     let attributes = json!({ "unicity": unique("u"), "scheduled_at": "2100-01-01T00:00:00+02:00" });
-    let first = service.enter(&arguments, attributes.clone()).await;
+    let first = service.create_job(&arguments, attributes.clone()).await;
     assert_eq!(first["attributes"]["status"], "scheduled");
     assert_eq!(
         first["attributes"]["scheduled_at"],

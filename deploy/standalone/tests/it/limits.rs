@@ -126,7 +126,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 /// Opens idle connections, and sends an unfinished head on every tenth.
-async fn beset(service: &Service, connections: usize) -> Vec<TcpStream> {
+async fn open_idle_connections(service: &Service, connections: usize) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for number in 0..connections {
         let mut stream = TcpStream::connect(address(service)).await.unwrap();
@@ -152,7 +152,7 @@ fn still_open(connections: &[TcpStream]) -> usize {
 async fn ten_thousand_idle_connections_do_not_block_other_clients() {
     open_files::raise_limit();
     let service = Installation::new(MEDIA).serve().await;
-    let open = beset(&service, 10_000).await;
+    let open = open_idle_connections(&service, 10_000).await;
     for path in ["/livez", "/jobs", "/medias"] {
         let answer = timeout(ANSWER_LIMIT, service.get(path)).await;
         assert_eq!(answer.unwrap().status(), StatusCode::OK, "{path}");
@@ -168,7 +168,7 @@ async fn active_requests_are_not_evicted_for_idle_connections() {
     let installation = Installation::new(MEDIA).with("MEDIA_MAX_CONNECTIONS", "16");
     let service = installation.serve().await;
     let job = service
-        .enter(
+        .create_job(
             &json!({ "url": "http://origin.test/", "resource": "r" }),
             json!({ "scheduled_at": FAR_FUTURE }),
         )
@@ -176,7 +176,7 @@ async fn active_requests_are_not_evicted_for_idle_connections() {
     let path = format!("/jobs/{}/events", job["id"].as_str().unwrap());
     let mut events = service.get(&path).await;
     assert!(events.chunk().await.unwrap().is_some());
-    let open = beset(&service, 100).await;
+    let open = open_idle_connections(&service, 100).await;
     wait_until("most of them are closed", ANSWER_LIMIT, async || {
         (still_open(&open) < 16).then_some(())
     })

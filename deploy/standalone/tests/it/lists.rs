@@ -43,7 +43,7 @@ async fn fill(service: &Service, nginx: &Nginx) -> Vec<Value> {
     }
     let later = json!({ "unicity": "later, please", "scheduled_at": FAR_FUTURE, "priority": 5 });
     let arguments = json!({ "url": nginx.url("a.txt"), "resource": "later" });
-    jobs.push(service.enter(&arguments, later).await);
+    jobs.push(service.create_job(&arguments, later).await);
     jobs
 }
 
@@ -280,7 +280,7 @@ async fn following_links_neither_repeats_nor_skips_while_rows_come_and_go() {
     let enter = async |n: usize| {
         let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
         let attributes = json!({ "scheduled_at": FAR_FUTURE, "priority": n % 3 });
-        service.enter(&arguments, attributes).await["id"]
+        service.create_job(&arguments, attributes).await["id"]
             .as_str()
             .unwrap()
             .to_owned()
@@ -361,7 +361,7 @@ async fn a_list_of_a_hundred_thousand_can_be_followed_while_it_changes() {
         pages += 1;
         // One job is added per page, and one in a thousand is deleted, whether listed already or not.
         service
-            .enter(
+            .create_job(
                 &arguments,
                 json!({ "scheduled_at": FAR_FUTURE, "priority": pages % 3 }),
             )

@@ -31,7 +31,7 @@ fn hold_late(origin: &RangedOrigin) {
 
 async fn import(service: &Service, url: &str) -> Value {
     let job = service
-        .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+        .create_job(&json!({ "url": url, "resource": "r" }), json!({}))
         .await;
     let id = job["id"].as_str().unwrap();
     service.wait_for(id, &["succeeded", "failed"]).await
@@ -73,7 +73,9 @@ async fn changed_or_unidentified_bytes_are_fetched_again_and_never_combined() {
     let url = origin.add("changes", content(1));
     cut(&origin);
     let entered = json!({ "url": url, "resource": "r" });
-    let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
+    let job = service
+        .create_job(&entered, json!({ "max_retries": 0 }))
+        .await;
     origin.wait_for_body_bytes(1).await;
     origin.add("changes", content(2));
     origin.script(|script| script.hold_after = None);
@@ -89,7 +91,7 @@ async fn changed_or_unidentified_bytes_are_fetched_again_and_never_combined() {
         cut(&origin);
         origin.script(|script| {
             script.weak_etag = weak;
-            script.forget_ranges = !weak;
+            script.without_ranges = !weak;
             script.hold_after = None;
         });
         let job = import(&service, &url).await;
@@ -109,14 +111,14 @@ async fn a_killed_service_resumes_its_imports() {
     hold_late(&origin);
     let service = installation.serve().await;
     let entered = service
-        .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+        .create_job(&json!({ "url": url, "resource": "r" }), json!({}))
         .await;
     let id = entered["id"].as_str().unwrap();
     // By now the first checkpoint, after two seconds, is written.
     origin.wait_for_body_bytes(HELD_AFTER_BYTES).await;
     service.kill().await;
 
-    origin.let_go();
+    origin.release_held();
     let service = installation.serve().await;
     let job = service.wait_for(id, &["succeeded", "failed"]).await;
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
@@ -135,7 +137,7 @@ async fn a_paused_import_resumes_unless_its_partial_file_has_changed() {
         let url = origin.add("file", content(1));
         hold_late(&origin);
         let entered = service
-            .enter(&json!({ "url": url, "resource": "r" }), json!({}))
+            .create_job(&json!({ "url": url, "resource": "r" }), json!({}))
             .await;
         let id = entered["id"].as_str().unwrap();
         let before = origin.requests().len();
@@ -156,7 +158,7 @@ async fn a_paused_import_resumes_unless_its_partial_file_has_changed() {
             let file = std::fs::File::options().write(true).open(partial).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, b"touched", 100).unwrap();
         }
-        origin.let_go();
+        origin.release_held();
         service.signal(id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
@@ -175,18 +177,18 @@ async fn an_attempt_resumes_only_the_same_version_of_a_file() {
         let url = origin.add("file", content(1));
         hold_late(&origin);
         let entered = json!({ "url": url, "resource": "r" });
-        let entered = service.enter(&entered, json!({})).await;
+        let entered = service.create_job(&entered, json!({})).await;
         let id = entered["id"].as_str().unwrap();
         origin.wait_for_body_bytes(HELD_AFTER_BYTES).await;
         service.signal(id, "pause").await;
         service.wait_for(id, &["paused"]).await;
         // In the meantime the origin changes the ETag, or stops serving ranges.
         if forgets {
-            origin.forget_ranges();
+            origin.stop_serving_ranges();
         } else {
             origin.change_etag("file");
         }
-        origin.let_go();
+        origin.release_held();
         let before = origin.requests().len();
         service.signal(id, "resume").await;
         let job = service.wait_for(id, &["succeeded", "failed"]).await;

@@ -45,7 +45,9 @@ async fn no_secret_of_an_import_is_logged_or_shown() {
             "key": number.to_string(),
             "headers": { "Authorization": "Bearer s3cr3t-header" },
         });
-        let job = service.enter(&arguments, json!({ "max_retries": 0 })).await;
+        let job = service
+            .create_job(&arguments, json!({ "max_retries": 0 }))
+            .await;
         let id = job["id"].as_str().unwrap();
         let job = service.wait_for(id, &["failed"]).await;
         let events = service.get(&format!("/jobs/{id}/events")).await;
@@ -80,7 +82,7 @@ async fn a_failed_import_is_retried_with_its_secrets_after_a_restart() {
     let arguments = json!({
         "url": origin.url(PATH), "resource": "r", "headers": { "Authorization": "Bearer s3cr3t-header" },
     });
-    let job = service.enter(&arguments, json!({})).await;
+    let job = service.create_job(&arguments, json!({})).await;
     let id = job["id"].as_str().unwrap();
     service.wait_for(id, &["failed"]).await;
     assert!(service.stop().await.success());

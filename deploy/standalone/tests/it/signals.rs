@@ -69,19 +69,19 @@ async fn signals_and_changes_in_the_wrong_status_are_conflicts() {
             .status(),
         StatusCode::CONFLICT
     );
-    let nobody = "00000000-0000-0000-0000-000000000000";
+    let unknown = "00000000-0000-0000-0000-000000000000";
     assert_eq!(
-        service.signal(nobody, "cancel").await.status(),
+        service.signal(unknown, "cancel").await.status(),
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        change(&service, nobody, json!({})).await.status(),
+        change(&service, unknown, json!({})).await.status(),
         StatusCode::NOT_FOUND
     );
 
     let arguments = json!({ "url": nginx.url("file"), "resource": "later" });
     let job = service
-        .enter(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
+        .create_job(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
         .await;
     let id = job["id"].as_str().unwrap();
     assert_eq!(
@@ -100,7 +100,7 @@ async fn signals_and_changes_in_the_wrong_status_are_conflicts() {
         let refused = change(&service, id, attributes).await;
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
-    let other = change_document(nobody, &json!({}));
+    let other = change_document(unknown, &json!({}));
     let refused = service
         .http
         .patch(service.url(&format!("/jobs/{id}")))
@@ -170,10 +170,10 @@ async fn listeners_receive_progress_and_then_the_end() {
         ),
         (1, 1)
     );
-    let nobody = service
+    let unknown = service
         .get("/jobs/00000000-0000-0000-0000-000000000000/events")
         .await;
-    assert_eq!(nobody.status(), StatusCode::NOT_FOUND);
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_reconnected_listener_receives_only_new_events() {
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let job = service
-        .enter(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
+        .create_job(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
         .await;
     let id = job["id"].as_str().unwrap();
     let mut first = service.get(&format!("/jobs/{id}/events")).await;
@@ -218,7 +218,7 @@ async fn an_open_event_stream_does_not_delay_the_shutdown() {
     let service = installation.serve().await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let job = service
-        .enter(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
+        .create_job(&arguments, json!({ "scheduled_at": FAR_FUTURE }))
         .await;
     let mut stream = service
         .get(&format!("/jobs/{}/events", job["id"].as_str().unwrap()))

@@ -29,9 +29,9 @@ async fn parallel_connections_fetch_every_byte_once_and_in_order() {
     assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     assert_eq!(service.media("r").await["sha256"], content.sha256());
     assert!(
-        (4..=8).contains(&origin.most_open()),
+        (4..=8).contains(&origin.max_open_connections()),
         "{}",
-        origin.most_open()
+        origin.max_open_connections()
     );
     let fetched = origin.body_bytes();
     assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
@@ -54,7 +54,11 @@ async fn interrupted_or_changed_ranges_are_never_combined() {
     // Bytes received before a cut are kept, and so are prefetched ranges; several connections continue.
     let fetched = origin.body_bytes();
     assert!(fetched < SIZE * 105 / 100, "{fetched} of {SIZE}");
-    assert!(origin.most_open() >= 4, "{}", origin.most_open());
+    assert!(
+        origin.max_open_connections() >= 4,
+        "{}",
+        origin.max_open_connections()
+    );
 
     // Too large to be requested completely before it changes.
     let large = |seed| Content::Generated {
@@ -63,7 +67,9 @@ async fn interrupted_or_changed_ranges_are_never_combined() {
     };
     let url = origin.add("changes", large(2));
     let entered = json!({ "url": url, "resource": "changes" });
-    let job = service.enter(&entered, json!({ "max_retries": 0 })).await;
+    let job = service
+        .create_job(&entered, json!({ "max_retries": 0 }))
+        .await;
     media_testkit::wait_until(
         "parts are fetched",
         std::time::Duration::from_secs(30),
@@ -116,5 +122,9 @@ async fn a_host_gets_no_more_connections_than_configured() {
     for job in futures_util::future::join_all(imports).await {
         assert_eq!(job["attributes"]["status"], "succeeded", "{job}");
     }
-    assert!(origin.most_open() <= 3, "{}", origin.most_open());
+    assert!(
+        origin.max_open_connections() <= 3,
+        "{}",
+        origin.max_open_connections()
+    );
 }

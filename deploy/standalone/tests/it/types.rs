@@ -33,7 +33,7 @@ async fn only_accepted_types_are_stored() {
     ] {
         let arguments =
             json!({ "url": nginx.url(file), "resource": "r", "accept_types": accepted });
-        let job = service.enter(&arguments, json!({})).await;
+        let job = service.create_job(&arguments, json!({})).await;
         let job = service
             .wait_for(job["id"].as_str().unwrap(), &["succeeded", "failed"])
             .await;

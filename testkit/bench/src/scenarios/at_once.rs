@@ -39,13 +39,13 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     let rcd_idle = measure::memory_now(&[rcd.pid()]);
     let ours = async || {
         let keys = new_keys(IMPORTS);
-        directory.settle().await;
+        directory.sync().await;
         let run = import(environment, &media.api, &media.pids(), &url, &keys).await;
         media.clear(environment, &keys).await;
         run
     };
     let theirs = async || {
-        directory.settle().await;
+        directory.sync().await;
         let run = copy(
             environment,
             &rcd,
@@ -77,7 +77,7 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     let ours = async || {
         let keys = new_keys(IMPORTS);
         seaweed.vacuum().await;
-        directory.settle().await;
+        directory.sync().await;
         // Only the worker transfers the bytes.
         let run = import(environment, &media.api, &[media.worker()], &url, &keys).await;
         media.api.delete(&keys).await;
@@ -85,7 +85,7 @@ async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     };
     let theirs = async || {
         seaweed.vacuum().await;
-        directory.settle().await;
+        directory.sync().await;
         let into = bucket("theirs");
         let run = copy(environment, &rcd, &url, &into, &new_keys(IMPORTS)).await;
         measure::run(&mut rclone(&["purge", &into], Some(seaweed))).await;

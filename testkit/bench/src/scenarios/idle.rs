@@ -63,7 +63,7 @@ async fn count_statements(cluster: &mut Cluster) -> DatabaseConnection {
     database.execute_unprepared(load).await.unwrap();
     database.close().await.unwrap();
     cluster.postgres.stop();
-    cluster.postgres.start_again();
+    cluster.postgres.restart();
     let database = connect(cluster.database_url()).await;
     let create = "CREATE EXTENSION pg_stat_statements";
     database.execute_unprepared(create).await.unwrap();

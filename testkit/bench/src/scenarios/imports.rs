@@ -22,7 +22,7 @@ pub(crate) async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     let on_disk = RefCell::new(Vec::new());
     let ours = async || {
         let keys = new_keys(1);
-        directory.settle().await;
+        directory.sync().await;
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(environment.size, started.elapsed(), watch.end());
@@ -31,11 +31,11 @@ pub(crate) async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     };
     let theirs = async || {
         let file = directory.file("theirs");
-        directory.settle().await;
+        directory.sync().await;
         let started = Instant::now();
         let mut command = rclone(&["copyurl", &url, file.to_str().unwrap()], None);
         let (took, cost) = measure::run(&mut command).await;
-        measure::settle_file(&file).await;
+        measure::sync_file(&file).await;
         let run = Run::moved(environment.size, started.elapsed(), cost);
         on_disk.borrow_mut().push(run);
         directory.clear();
@@ -105,7 +105,7 @@ pub(crate) async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     let ours = async || {
         let keys = new_keys(1);
         seaweed.vacuum().await;
-        directory.settle().await;
+        directory.sync().await;
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(environment.size, started.elapsed(), watch.end());
@@ -115,7 +115,7 @@ pub(crate) async fn to_s3(environment: &Environment) -> Vec<Measurement> {
     let theirs = async || {
         let into = bucket("theirs");
         seaweed.vacuum().await;
-        directory.settle().await;
+        directory.sync().await;
         let mut command = rclone(&["copyurl", &url, &into], Some(seaweed));
         let (took, cost) = measure::run(&mut command).await;
         measure::run(&mut rclone(&["deletefile", &into], Some(seaweed))).await;

@@ -25,7 +25,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
     let url = nginx.url("limited/large");
     let ours = async || {
         let keys = new_keys(1);
-        directory.settle().await;
+        directory.sync().await;
         let (watch, started) = (Watch::begin(&media.pids()), Instant::now());
         media.api.import(&url, &keys, 1).await;
         let run = Run::moved(size, started.elapsed(), watch.end());
@@ -33,7 +33,7 @@ pub(crate) async fn measure(environment: &Environment) -> Vec<Measurement> {
         run
     };
     let theirs = async || {
-        directory.settle().await;
+        directory.sync().await;
         let mut command = aria2c(&["-x8", "-s8"], &url, &directory.file("theirs"));
         let (took, cost) = measure::run(&mut command).await;
         directory.clear();

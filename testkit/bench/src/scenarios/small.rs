@@ -86,11 +86,11 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     nginx.add("small", &pattern(FILE_BYTES));
     let url = nginx.url("small");
     let ours = async || {
-        directory.settle().await;
+        directory.sync().await;
         import(environment, &media.api, &media.pids(), &url).await
     };
     let theirs = async || {
-        directory.settle().await;
+        directory.sync().await;
         copy(environment, &rcd, &url, directory.path()).await
     };
     let (ours, theirs) = environment.alternate(ours, theirs).await;
@@ -113,11 +113,11 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
         let directus = Directus::start().await;
         let idle = measure::memory_now(&[directus.pid()]);
         let ours = async || {
-            directory.settle().await;
+            directory.sync().await;
             import(environment, &media.api, &media.pids(), &url).await
         };
         let theirs = async || {
-            directory.settle().await;
+            directory.sync().await;
             let count = count(environment) / COMPETITOR_DIVISOR;
             let (watch, started) = (Watch::begin(&[directus.pid()]), Instant::now());
             stream::iter(0..count)

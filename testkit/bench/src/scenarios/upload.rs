@@ -30,7 +30,7 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     let on_disk = RefCell::new(Vec::new());
     let ours = async || {
         let keys = new_keys(1);
-        directory.settle().await;
+        directory.sync().await;
         let url = media.api.url(&format!("/medias/files/bench/{}", keys[0]));
         let run = upload(environment, &large, &url, &media.pids()).await;
         media.clear(environment, &keys).await;
@@ -38,11 +38,11 @@ async fn to_disk(environment: &Environment) -> Vec<Measurement> {
     };
     let theirs = async || {
         let file = directory.file("theirs");
-        directory.settle().await;
+        directory.sync().await;
         let started = Instant::now();
         let arguments = ["copyto", large.to_str().unwrap(), file.to_str().unwrap()];
         let (took, cost) = measure::run(&mut rclone(&arguments, None)).await;
-        measure::settle_file(&file).await;
+        measure::sync_file(&file).await;
         let run = Run::moved(environment.size, started.elapsed(), cost);
         on_disk.borrow_mut().push(run);
         directory.clear();
@@ -67,7 +67,7 @@ async fn to_s3(environment: &Environment) -> Measurement {
     let ours = async || {
         let keys = new_keys(1);
         seaweed.vacuum().await;
-        source.settle().await;
+        source.sync().await;
         let url = media.api.url(&format!("/medias/files/bench/{}", keys[0]));
         let run = upload(environment, &large, &url, &media.pids()).await;
         media.clear(environment, &keys).await;
@@ -76,7 +76,7 @@ async fn to_s3(environment: &Environment) -> Measurement {
     let theirs = async || {
         let into = bucket("theirs");
         seaweed.vacuum().await;
-        source.settle().await;
+        source.sync().await;
         let arguments = ["copyto", large.to_str().unwrap(), &into];
         let (took, cost) = measure::run(&mut rclone(&arguments, Some(seaweed))).await;
         measure::run(&mut rclone(&["deletefile", &into], Some(seaweed))).await;

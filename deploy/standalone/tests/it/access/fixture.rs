@@ -147,7 +147,7 @@ impl Fixture {
     }
 
     /// Creates an import that is scheduled in the far future.
-    pub(crate) async fn enter(&self, who: Who, resource: &str, more: Value) -> Response {
+    pub(crate) async fn create_job(&self, who: Who, resource: &str, more: Value) -> Response {
         self.post(who, "/jobs", &waiting(resource, more)).await
     }
 
@@ -160,7 +160,7 @@ impl Fixture {
     /// and one with the key `k`.
     pub(crate) async fn target(&self, public: bool) -> Target {
         let resource = media_testkit::service::unique("r");
-        let job = self.enter(Who::Owner, &resource, json!({})).await;
+        let job = self.create_job(Who::Owner, &resource, json!({})).await;
         assert_eq!(job.status(), StatusCode::CREATED);
         let job: Value = job.json().await.unwrap();
         let mut media = Value::Null;

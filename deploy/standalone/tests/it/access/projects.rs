@@ -71,7 +71,7 @@ async fn pages_of_several_projects_are_one_list() {
         .enumerate()
     {
         let answer = fixture
-            .enter(
+            .create_job(
                 *who,
                 &format!("r{number}"),
                 json!({ "priority": number % 3 }),
@@ -207,7 +207,7 @@ async fn names_and_unicities_are_separate_per_project() {
 
     let unicity = || json!({ "unicity": "one" });
     let enter = async |who| {
-        let answer = fixture.enter(who, "r", unicity()).await;
+        let answer = fixture.create_job(who, "r", unicity()).await;
         let status = answer.status();
         (
             status,
@@ -226,11 +226,11 @@ async fn names_and_unicities_are_separate_per_project() {
     assert_eq!(first["attributes"]["created_by"], "owner");
     assert_eq!(first["attributes"]["created_role"], "user");
     let several = fixture
-        .enter(Who::BothProjects, "r", json!({ "project_id": "a" }))
+        .create_job(Who::BothProjects, "r", json!({ "project_id": "a" }))
         .await;
     assert_eq!(several.status(), StatusCode::CREATED);
     let foreign = fixture
-        .enter(Who::Owner, "r", json!({ "project_id": "b" }))
+        .create_job(Who::Owner, "r", json!({ "project_id": "b" }))
         .await;
     assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
 }

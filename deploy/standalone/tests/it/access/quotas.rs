@@ -84,7 +84,7 @@ async fn concurrent_uploads_stay_within_the_quota() {
 #[tokio::test]
 async fn unfinished_jobs_are_limited_per_project() {
     let fixture = Fixture::of(installation().with("MEDIA_PROJECT_MAX_JOBS", "10")).await;
-    let enters = (0..30).map(|_| fixture.enter(Who::Service, "r", json!({})));
+    let enters = (0..30).map(|_| fixture.create_job(Who::Service, "r", json!({})));
     let answers = futures_util::future::join_all(enters).await;
     let entered = answers.iter().filter(|a| a.status() == StatusCode::CREATED);
     assert_eq!(entered.count(), 10);
@@ -98,7 +98,7 @@ async fn unfinished_jobs_are_limited_per_project() {
     assert_eq!(document["errors"][0]["code"], "too_many_jobs");
     assert_eq!(
         fixture
-            .enter(Who::ForeignService, "r", json!({}))
+            .create_job(Who::ForeignService, "r", json!({}))
             .await
             .status(),
         StatusCode::CREATED

@@ -94,7 +94,9 @@ impl Fixture {
     async fn attempt(&self, url: &str) -> Value {
         let arguments = json!({ "url": url, "resource": unique("egress") });
         // Without retries, because names of internal addresses fail with an error that is usually retried.
-        let job = self.service.enter(&arguments, json!({ "max_retries": 0 }));
+        let job = self
+            .service
+            .create_job(&arguments, json!({ "max_retries": 0 }));
         let job = job.await;
         let ends = ["succeeded", "failed", "scheduled"];
         let id = job["id"].as_str().unwrap();
@@ -127,7 +129,9 @@ impl Fixture {
 
     /// Imports with these arguments successfully and returns the bytes.
     pub(super) async fn imported_with(&self, arguments: &Value) -> String {
-        let job = self.service.enter(arguments, json!({ "max_retries": 0 }));
+        let job = self
+            .service
+            .create_job(arguments, json!({ "max_retries": 0 }));
         self.finished(&job.await).await
     }
 

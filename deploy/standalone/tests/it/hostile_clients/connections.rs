@@ -45,7 +45,7 @@ async fn ask_for_jobs(stream: &mut TcpStream, subject: &str) {
 
 #[tokio::test]
 async fn a_slow_head_is_closed() {
-    let service = guarded(&[]).serve().await;
+    let service = with_limits(&[]).serve().await;
     let mut stream = connect(&service).await;
     let begin = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
     stream.write_all(begin).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_slow_head_is_closed() {
 
 #[tokio::test]
 async fn the_oldest_of_too_many_large_unfinished_heads_is_closed() {
-    let service = guarded(&[]).serve().await;
+    let service = with_limits(&[]).serve().await;
     let mut heads = Vec::new();
     for _ in 0..66 {
         let mut stream = connect(&service).await;
@@ -95,7 +95,9 @@ async fn the_oldest_of_too_many_large_unfinished_heads_is_closed() {
 
 #[tokio::test]
 async fn half_of_the_connections_may_be_event_streams() {
-    let service = guarded(&[("MEDIA_MAX_CONNECTIONS", "16")]).serve().await;
+    let service = with_limits(&[("MEDIA_MAX_CONNECTIONS", "16")])
+        .serve()
+        .await;
     let arguments = json!({ "url": "http://origin.test/", "resource": "r" });
     let mut streams = Vec::new();
     let mut statuses = Vec::new();
@@ -115,7 +117,7 @@ async fn half_of_the_connections_may_be_event_streams() {
 
 #[tokio::test]
 async fn unread_lists_use_bounded_memory_and_are_closed() {
-    let service = guarded(&[
+    let service = with_limits(&[
         ("MEDIA_RESPONSE_MEMORY", "32MiB"),
         ("MEDIA_RATE_LIMIT", "off"),
     ])

@@ -20,12 +20,12 @@ use crate::fixture::MEDIA;
 /// Longer than a fetch of the keys and the pause between two fetches.
 const LIMIT: Duration = Duration::from_mins(1);
 
-fn believing(server: &KeyServer) -> Installation {
+fn trusting(server: &KeyServer) -> Installation {
     Installation::new(MEDIA).with("MEDIA_JWKS_URL", &server.url())
 }
 
 async fn until_accepted(service: &Service, token: &str) {
-    wait_until("the token is believed", LIMIT, async || {
+    wait_until("the token is accepted", LIMIT, async || {
         (ask(service, token).await.status() == StatusCode::OK).then_some(())
     })
     .await;
@@ -40,7 +40,7 @@ async fn keys_are_used_with_the_algorithms_that_are_allowed() {
     );
     let es384 = TokenKey::es384("es384");
     let server = KeyServer::with_keys(&[&rsa, &ec, &ed, &es384]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     let ann = claims("ann");
     for key in [&rsa, &ec, &ed] {
@@ -50,7 +50,7 @@ async fn keys_are_used_with_the_algorithms_that_are_allowed() {
     assert_refused(&service, &ps256, "algorithm", "PS256").await;
     assert_refused(&service, &es384.token(&ann), "unknown key", "ES384").await;
 
-    let installation = believing(&server).with("MEDIA_JWT_ALGORITHMS", "PS256,ES384");
+    let installation = trusting(&server).with("MEDIA_JWT_ALGORITHMS", "PS256,ES384");
     let service = installation.serve().await;
     assert_accepted(&service, &ps256).await;
     assert_accepted(&service, &es384.token(&ann)).await;
@@ -75,7 +75,7 @@ async fn a_key_verifies_only_what_it_is_intended_for() {
         json!("nonsense"),
     ]))
     .await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     let ann = claims("ann");
     let signed = |header: Value| rsa.token_with(&header, &ann);
@@ -192,7 +192,7 @@ async fn keys_change_without_a_restart() {
         TokenKey::es256("third"),
     );
     let server = KeyServer::with_keys(&[&first]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     assert_accepted(&service, &first.token(&ann)).await;
     assert_eq!(server.requests(), 1);
@@ -211,7 +211,7 @@ async fn keys_change_without_a_restart() {
 #[tokio::test]
 async fn a_flood_of_unknown_keys_causes_one_fetch() {
     let server = KeyServer::with_keys(&[&TokenKey::es256("known")]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     let started = Instant::now();
     let unknown: Vec<String> = (0..50)
@@ -242,7 +242,7 @@ async fn keys_are_kept_while_their_server_fails() {
         Answer::Silence,
     ] {
         let server = KeyServer::with_keys(&[&known]).await;
-        let installation = believing(&server);
+        let installation = trusting(&server);
         let service = installation.serve().await;
         server.answer(failure.clone());
         assert_refused(&service, &unknown.token(&ann), "unknown key", "unknown").await;
@@ -251,7 +251,7 @@ async fn keys_are_kept_while_their_server_fails() {
         assert!(service.stop().await.success(), "{failure:?}");
     }
     let mut server = KeyServer::with_keys(&[&known]).await;
-    let installation = believing(&server);
+    let installation = trusting(&server);
     let service = installation.serve().await;
     server.stop().await;
     assert_refused(&service, &unknown.token(&ann), "unknown key", "unknown").await;
@@ -270,7 +270,7 @@ async fn tokens_are_accepted_once_keys_could_be_fetched() {
         Answer::Redirect(elsewhere.url()),
     ] {
         let server = KeyServer::start(failure.clone()).await;
-        let installation = believing(&server).with("RUST_LOG", "debug").logging();
+        let installation = trusting(&server).with("RUST_LOG", "debug").logging();
         let service = installation.serve().await;
         let answer = ask(&service, &token).await;
         assert_eq!(
@@ -296,7 +296,7 @@ async fn tokens_are_accepted_once_keys_could_be_fetched() {
 
     let mut server = KeyServer::with_keys(&[&key]).await;
     server.stop().await;
-    let installation = believing(&server).with("RUST_LOG", "debug").logging();
+    let installation = trusting(&server).with("RUST_LOG", "debug").logging();
     let service = installation.serve().await;
     assert_eq!(ask(&service, &token).await.status(), 503);
     server.resume().await;
