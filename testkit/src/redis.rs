@@ -92,7 +92,7 @@ impl Redis {
         info.lines()
             .find_map(|line| line.strip_prefix("used_memory:"))
             .and_then(|bytes| bytes.trim().parse().ok())
-            .expect("a figure")
+            .expect("a number")
     }
 
     /// Returns the number of commands processed, including the one that asks for it.
@@ -101,6 +101,6 @@ impl Redis {
         info.lines()
             .find_map(|line| line.strip_prefix("total_commands_processed:"))
             .and_then(|count| count.trim().parse().ok())
-            .expect("a figure")
+            .expect("a number")
     }
 }

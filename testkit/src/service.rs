@@ -123,7 +123,7 @@ impl Installation {
             .spawn()
             .unwrap();
         let limit = Duration::from_secs(30);
-        let base = wait_until("the service says where it is", limit, async || {
+        let base = wait_until("the service writes its address", limit, async || {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "the service ended: {ended:?}");
             let url = std::fs::read_to_string(&lock).ok()?;

@@ -248,7 +248,7 @@ impl Chaos {
             .unwrap();
         for _ in 0..FREEZE_TRIES {
             // Jobs of killed workers do not count as jobs of the frozen one.
-            wait_until("no job is silent", TAKEOVER_LIMIT, async || {
+            wait_until("no job lacks heartbeats", TAKEOVER_LIMIT, async || {
                 (tables::count(&database, SILENT_JOBS, []).await == 0).then_some(())
             })
             .await;

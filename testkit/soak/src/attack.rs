@@ -198,7 +198,7 @@ impl Attacker {
             let document: serde_json::Value = answer.json().await.unwrap();
             id = document["data"]["id"].as_str().map(str::to_owned).or(id);
         }
-        id.expect("a job was entered")
+        id.expect("a job was created")
     }
 
     async fn repeat(&self, job: &str, slow: &str, unavailable: &str) {

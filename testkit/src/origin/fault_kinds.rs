@@ -59,7 +59,7 @@ pub(super) fn plan_for(request: &Request) -> Plan {
             Then::Repeat(vec![b'x'; HALF_BYTES], Duration::ZERO),
         ),
         "flood" => {
-            let many = format!("HTTP/1.1 {argument} As told\r\n\r\n").repeat(1000);
+            let many = format!("HTTP/1.1 {argument} Test\r\n\r\n").repeat(1000);
             plan("", Then::Repeat(many.into(), Duration::ZERO))
         }
         "informational" => plan("HTTP/1.1 103 Early Hints\r\n\r\n", Then::Close),
@@ -67,7 +67,7 @@ pub(super) fn plan_for(request: &Request) -> Plan {
         "cut-chunks" => plan(format!("{CHUNKED}5\r\nhello\r\n"), Then::Close),
         "bad-chunks" => plan(format!("{CHUNKED}nonsense\r\nhello"), Then::Close),
         "not-http" => plan("SSH-2.0-OpenSSH_9.2p1\r\n", Then::Close),
-        "http-0.9" => plan("<html>told</html>\r\n", Then::Close),
+        "http-0.9" => plan("<html>body</html>\r\n", Then::Close),
         "http2" => plan(HTTP2, Then::Close),
         "status-line" => plan(
             "HTTP/1.1 two-hundred OK\r\nContent-Length: 0\r\n\r\n",
@@ -107,9 +107,9 @@ fn complete_plan(command: &str, argument: &str, query: &str, request: &Request) 
     match command {
         "large-head" => {
             let large = format!("X-Large: {}\r\n", "x".repeat(64 * 1024));
-            reply("200 OK", &large, b"told")
+            reply("200 OK", &large, b"body")
         }
-        "many-headers" => reply("200 OK", &"X-Many: x\r\n".repeat(1000), b"told"),
+        "many-headers" => reply("200 OK", &"X-Many: x\r\n".repeat(1000), b"body"),
         "gzip" => reply("200 OK", "Content-Encoding: gzip\r\n", GZIP),
         "bomb" => {
             let member = [MEMBER_HEAD, &[0; MEMBER_ZEROS], MEMBER_TAIL].concat();
@@ -139,7 +139,7 @@ fn complete_plan(command: &str, argument: &str, query: &str, request: &Request) 
             None => redirect("302", query),
         },
         "chain" => match argument.parse::<usize>().unwrap_or_default() {
-            0 => reply("200 OK", "", b"told"),
+            0 => reply("200 OK", "", b"body"),
             left => redirect("302", &format!("/chain/{}", left - 1)),
         },
         "hints" => {
@@ -151,12 +151,12 @@ fn complete_plan(command: &str, argument: &str, query: &str, request: &Request) 
                 format!("Link: <{query}>; rel=preload\r\n"),
                 format!("Alt-Svc: h2=\"{query}\"; ma=60\r\n"),
             ];
-            reply("200 OK", &hints.concat(), b"told")
+            reply("200 OK", &hints.concat(), b"body")
         }
         "echo" => reply("200 OK", "", request.0.as_bytes()),
         "retry-after" => reply("503 Service Unavailable", "Retry-After: 3600\r\n", b""),
-        "status" => reply(&format!("{argument} As told"), "", b"told"),
-        _ => reply("404 Not Found", "", b"told"),
+        "status" => reply(&format!("{argument} Test"), "", b"body"),
+        _ => reply("404 Not Found", "", b"body"),
     }
 }
 
@@ -174,5 +174,5 @@ fn half() -> String {
 
 fn redirect(status: &str, location: &str) -> Plan {
     let headers = format!("Location: {location}\r\nSet-Cookie: session=s3cr3t; Path=/\r\n");
-    reply(&format!("{status} As told"), &headers, b"")
+    reply(&format!("{status} Test"), &headers, b"")
 }

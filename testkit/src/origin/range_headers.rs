@@ -15,7 +15,7 @@ pub fn http_date(time: DateTime<Utc>) -> String {
 pub(super) fn response_head(status: u16, length: u64, headers: &str) -> String {
     let date = http_date(Utc::now());
     format!(
-        "HTTP/1.1 {status} As told\r\nDate: {date}\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status} Test\r\nDate: {date}\r\nContent-Length: {length}\r\n\
          Content-Type: application/octet-stream\r\n{headers}Connection: close\r\n\r\n"
     )
 }

@@ -74,7 +74,7 @@ async fn the_programs_follow_a_failover_without_losing_jobs() {
         .unwrap();
     api.wait_until_ready(false).await;
     assert_eq!(post(&api, &origin, 40).await, None);
-    wait_until("the standby has it all", LIMIT, async || {
+    wait_until("the standby has replayed everything", LIMIT, async || {
         let written = ask(&primary_database, "SELECT pg_current_wal_lsn()::text").await;
         let replayed = ask(&standby_database, "SELECT pg_last_wal_replay_lsn()::text").await;
         (written == replayed).then_some(())
@@ -86,7 +86,7 @@ async fn the_programs_follow_a_failover_without_losing_jobs() {
     api.wait_until_ready(true).await;
     let since = ask(&primary_database, "SELECT now()::text").await;
     for key in 41..80 {
-        let id = wait_until("a job is taken", LIMIT, async || {
+        let id = wait_until("a job is acknowledged", LIMIT, async || {
             post(&api, &origin, key).await
         })
         .await;

@@ -40,14 +40,14 @@ async fn the_token_secret_is_reloaded_when_its_file_changes() {
     // An invalid secret changes nothing.
     replace(&file, "short");
     replace(&file, NEW);
-    wait_until("the new secret counts", LIMIT, async || {
+    wait_until("the new secret is used", LIMIT, async || {
         (status(&api, NEW).await == StatusCode::OK).then_some(())
     })
     .await;
     assert_eq!(status(&api, OLD).await, StatusCode::UNAUTHORIZED);
     replace(&file, "short");
     let log = cluster.logs().join("api.log");
-    wait_until("the mistake is told", LIMIT, async || {
+    wait_until("the mistake is logged", LIMIT, async || {
         let log = std::fs::read_to_string(&log).unwrap();
         log.contains("stays as it was").then_some(())
     })

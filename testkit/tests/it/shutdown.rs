@@ -55,7 +55,7 @@ async fn an_api_finishes_running_downloads() {
     let mut bytes = download.chunk().await.unwrap().unwrap().to_vec();
     let pid = api.process().pid().to_string();
     api.process().signal("-TERM");
-    wait_until("no new connections", Duration::from_secs(10), async || {
+    wait_until("new connections are refused", Duration::from_secs(10), async || {
         api.try_get("/livez").await.err()
     })
     .await;

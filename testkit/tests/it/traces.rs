@@ -31,7 +31,7 @@ async fn one_trace_covers_the_request_and_the_stored_bytes() {
     let job = answer["data"]["id"].as_str().unwrap();
     api.wait_for(job, "succeeded").await;
 
-    let spans = wait_until("the trace is whole", LIMIT, async || {
+    let spans = wait_until("the trace is complete", LIMIT, async || {
         let mut spans = collector.spans();
         spans.retain(|span| span.trace == TRACE);
         let names = ["POST /jobs", "media:import", "record"];

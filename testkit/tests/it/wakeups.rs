@@ -21,7 +21,7 @@ async fn tickets_are_bounded_and_removed() {
         count(&["ZCARD", "media-tickets-v1:scheduled"])
             + count(&["LLEN", "media-tickets-v1:active"])
     };
-    wait_until("tickets wait", Duration::from_secs(10), async || {
+    wait_until("tickets are pending", Duration::from_secs(10), async || {
         (waiting() > 0).then_some(())
     })
     .await;

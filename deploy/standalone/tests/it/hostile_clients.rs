@@ -211,7 +211,7 @@ async fn a_new_connection_is_refused_when_all_serve_requests() {
         uploads.push(begin_upload(&service, &subject, UPLOAD_START).await);
     }
     uploads_begun(&installation, 16).await;
-    let told = wait_until("there is no room", ANSWER_LIMIT, async || {
+    let told = wait_until("all connections are in use", ANSWER_LIMIT, async || {
         let mut stream = connect(&service).await;
         let head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(head).await.ok()?;
@@ -229,7 +229,7 @@ async fn a_new_connection_is_refused_when_all_serve_requests() {
     let document: Value = serde_json::from_str(body).unwrap();
     assert_eq!(document["errors"][0]["code"], "unavailable");
     drop(uploads);
-    wait_until("there is room again", ANSWER_LIMIT, async || {
+    wait_until("connections are free again", ANSWER_LIMIT, async || {
         let answer = service.http.get(service.url("/livez")).send().await;
         answer
             .is_ok_and(|answer| answer.status() == StatusCode::OK)

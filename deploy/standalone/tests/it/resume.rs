@@ -141,7 +141,7 @@ async fn a_paused_import_resumes_unless_its_partial_file_has_changed() {
             .await;
         let id = entered["id"].as_str().unwrap();
         let before = origin.requests().len();
-        wait_until("most has come", Duration::from_secs(30), async || {
+        wait_until("most bytes are sent", Duration::from_secs(30), async || {
             let seen = origin.requests();
             seen.get(before.max(1) - 1)?;
             (seen.last()?.sent >= HELD_AFTER_BYTES).then_some(())

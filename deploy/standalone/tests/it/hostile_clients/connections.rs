@@ -27,7 +27,7 @@ async fn enter_long_jobs(service: &Service, subject: &str) {
     let document = media_testkit::service::import(&arguments, later);
     for _ in 0..600 {
         // On a slow disk the service may refuse for a while.
-        wait_until("a job is entered", CLOSE_LIMIT, async || {
+        wait_until("a job is created", CLOSE_LIMIT, async || {
             let request = service.http.post(service.url("/jobs")).json(&document);
             (send(request, subject).await.status() == StatusCode::CREATED).then_some(())
         })
@@ -141,7 +141,7 @@ async fn unread_lists_use_bounded_memory_and_are_closed() {
     assert_eq!(other.status(), StatusCode::OK);
 
     // The service closes the connection of the slow reader and frees its memory.
-    wait_until("there is memory again", CLOSE_LIMIT, async || {
+    wait_until("memory is free again", CLOSE_LIMIT, async || {
         let list = service
             .http
             .get(service.url("/jobs"))
