@@ -55,9 +55,11 @@ async fn an_api_finishes_running_downloads() {
     let mut bytes = download.chunk().await.unwrap().unwrap().to_vec();
     let pid = api.process().pid().to_string();
     api.process().signal("-TERM");
-    wait_until("new connections are refused", Duration::from_secs(10), async || {
-        api.try_get("/livez").await.err()
-    })
+    wait_until(
+        "new connections are refused",
+        Duration::from_secs(10),
+        async || api.try_get("/livez").await.err(),
+    )
     .await;
     while let Some(chunk) = download.chunk().await.unwrap() {
         bytes.extend_from_slice(&chunk);
