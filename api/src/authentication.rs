@@ -1,4 +1,4 @@
-//! Who makes a request: looks at the token of every request, and hands on a [`Caller`].
+//! Authentication: verifies the token of every request, and puts the [`Caller`] into the request.
 
 use std::{convert::Infallible, future::pending, sync::Arc};
 
@@ -21,45 +21,45 @@ mod published_keys;
 mod signatures;
 mod token;
 
-use published_keys::KeyRefresh;
-use token::{Refusal, TokenVerifier};
+use published_keys::JwksRefresher;
+use token::{TokenError, TokenVerifier};
 
-/// Finds out who makes a request.
+/// Identifies the callers of requests.
 #[derive(Clone)]
 pub(crate) struct Authentication(Option<Arc<TokenVerifier>>);
 
-/// What keeps the keys fresh as long as it runs.
-pub(crate) struct KeyUpkeep(Option<KeyRefresh>);
+/// Refreshes the published keys, if tokens are verified with any.
+pub(crate) struct JwksRefreshTask(Option<JwksRefresher>);
 
 impl Authentication {
-    /// As configured. Keys that a server publishes are asked for once before this returns; the server
-    /// may be away.
+    /// Creates the authentication that is configured. Published keys are fetched once before this returns; if
+    /// that fails, the task fetches them later.
     pub(crate) async fn open(
         config: Option<&AuthenticationConfig>,
-    ) -> std::io::Result<(Self, KeyUpkeep)> {
+    ) -> std::io::Result<(Self, JwksRefreshTask)> {
         let Some(config) = config else {
-            tracing::warn!("there is no authentication: whoever reaches this service may do all");
-            return Ok((Self(None), KeyUpkeep(None)));
+            tracing::warn!(
+                "there is no authentication: every client of this service may do everything"
+            );
+            return Ok((Self(None), JwksRefreshTask(None)));
         };
         signatures::install();
-        let (verifier, refresh) = match &config.keys {
+        let (verifier, refresher) = match &config.keys {
             TokenKeys::Secret(secret) => {
-                tracing::info!("callers are known by tokens signed with MEDIA_JWT_SECRET");
+                tracing::info!("tokens are verified with MEDIA_JWT_SECRET");
                 (TokenVerifier::with_secret(config, secret), None)
             }
             TokenKeys::Published { url, algorithms } => {
-                tracing::info!(
-                    "callers are known by tokens signed with the keys of MEDIA_JWKS_URL"
-                );
-                let (keys, mut refresh) = published_keys::open(url, algorithms)?;
-                refresh.refresh().await;
-                (TokenVerifier::with_published(config, keys), Some(refresh))
+                tracing::info!("tokens are verified with the keys of MEDIA_JWKS_URL");
+                let (keys, mut refresher) = published_keys::open(url, algorithms)?;
+                refresher.refresh().await;
+                (TokenVerifier::with_published(config, keys), Some(refresher))
             }
         };
-        Ok((Self(Some(Arc::new(verifier))), KeyUpkeep(refresh)))
+        Ok((Self(Some(Arc::new(verifier))), JwksRefreshTask(refresher)))
     }
 
-    /// Whether there is any.
+    /// Whether callers are authenticated.
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()
     }
@@ -72,13 +72,13 @@ impl Authentication {
         if rule == CallerRule::Anybody {
             return Ok(Caller::Anonymous);
         }
-        match (token(request.headers())?, rule) {
+        match (bearer_token(request.headers())?, rule) {
             (Some(token), _) => match verifier.verify(token).await {
                 Ok(principal) => Ok(Caller::Known(principal)),
-                Err(Refusal::Invalid(detail)) => Err(invalid(detail)),
-                Err(Refusal::NoKeys) => Err(ApiError::new(
+                Err(TokenError::Invalid(detail)) => Err(invalid(detail)),
+                Err(TokenError::NoKeys) => Err(ApiError::new(
                     ErrorCode::Unavailable,
-                    "the keys that tokens are checked with are not there yet; try again in a moment",
+                    "the keys that verify tokens are not available yet; try again in a moment",
                 )
                 .with_header(header::RETRY_AFTER, "1")),
             },
@@ -90,43 +90,43 @@ impl Authentication {
     }
 }
 
-impl KeyUpkeep {
-    /// Runs for good; whoever drops it ends it.
+impl JwksRefreshTask {
+    /// Runs until it is dropped.
     pub(crate) async fn run(self) -> Infallible {
         match self.0 {
-            Some(refresh) => refresh.run().await,
+            Some(refresher) => refresher.run().await,
             None => pending().await,
         }
     }
 }
 
-/// The token of a request (RFC 6750 §2.1); in no other place is one looked for.
-fn token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+/// The token in the `Authorization` header (RFC 6750 §2.1), the only place where tokens are accepted.
+fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(invalid("there is more than one header Authorization"));
+        return Err(invalid("there is more than one Authorization header"));
     }
     let value = value
         .to_str()
-        .map_err(|_| invalid("the header Authorization has bytes that are no text"))?;
+        .map_err(|_| invalid("the Authorization header must be visible ASCII"))?;
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => Ok(Some(token.trim())),
         _ => Err(unauthenticated(
-            "the header Authorization must be `Bearer` and a token",
+            "the Authorization header must be `Bearer` and a token",
         )),
     }
 }
 
-/// RFC 6750 §3.1: whoever sent no token is told no more than that one is needed.
+/// A request without credentials gets a challenge without an error code (RFC 6750 §3.1).
 fn unauthenticated(detail: &str) -> ApiError {
     ApiError::at_header(ErrorCode::Unauthenticated, "Authorization", detail)
         .with_header(header::WWW_AUTHENTICATE, "Bearer realm=\"media\"")
 }
 
-/// The detail has no quotes and no backslashes (RFC 6750 §3).
+/// The detail must not contain quotes or backslashes (RFC 6750 §3).
 fn invalid(detail: &str) -> ApiError {
     tracing::debug!(detail, "a token was refused");
     let challenge =
@@ -135,7 +135,7 @@ fn invalid(detail: &str) -> ApiError {
         .with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
-/// Authenticates the caller of a request, for everything beneath.
+/// Authenticates the caller of a request, and puts it into the request's extensions.
 pub(crate) async fn authenticate<E: Endpoint>(
     endpoint: Arc<E>,
     mut request: Request,
@@ -158,7 +158,7 @@ mod tests {
                 header::HeaderValue::from_bytes(value).unwrap(),
             );
         }
-        match token(&headers) {
+        match bearer_token(&headers) {
             Ok(token) => Ok(token.map(ToOwned::to_owned)),
             Err(error) if error.to_string().starts_with("invalid_token") => Err("invalid"),
             Err(error) => {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_in_one_header_alone() {
+    fn a_token_is_read_from_a_single_header() {
         assert_eq!(found(&[]), Ok(None));
         assert_eq!(found(&[b"Bearer a.b.c"]), Ok(Some("a.b.c".to_owned())));
         assert_eq!(found(&[b"bEARER  a.b.c "]), Ok(Some("a.b.c".to_owned())));

@@ -55,7 +55,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let (authentication, upkeep) = tokio::select! {
+    let (authentication, jwks_refresh) = tokio::select! {
         opened = Authentication::open(config.authentication.as_ref()) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
@@ -76,7 +76,7 @@ pub async fn serve(
     );
     tokio::select! {
         served = serving => served,
-        never = upkeep.run() => match never {},
+        never = jwks_refresh.run() => match never {},
         never = rate_limit.sweep() => match never {},
     }
 }

@@ -1,4 +1,4 @@
-//! A JSON Web Key Set (RFC 7517): which keys may sign tokens, and how.
+//! JSON Web Key Sets (RFC 7517): the keys that verify tokens, and their algorithms.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -10,37 +10,37 @@ use serde_json::Value;
 /// The most keys in a set.
 const MAX_KEYS: usize = 100;
 
-/// The keys of a set that may sign tokens.
+/// The keys of a set that can verify tokens.
 #[derive(Debug)]
 pub(super) struct KeySet(Vec<NamedKey>);
 
 #[derive(Debug)]
 struct NamedKey {
     id: String,
-    /// What it may be used with, and nothing else: at least one.
+    /// The only algorithms that the key may be used with; at least one.
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
 
-/// What is found under a name.
+/// The result of a lookup by key id.
 #[derive(Debug)]
-pub(super) enum Found<'a> {
+pub(super) enum KeyLookup<'a> {
     /// A key for the algorithm.
-    Key(&'a DecodingKey),
-    /// Keys, but none for the algorithm.
+    Found(&'a DecodingKey),
+    /// The keys with this id are for other algorithms.
     OtherAlgorithm,
-    /// Nothing.
+    /// No key has this id.
     Unknown,
 }
 
-/// Why there is no set.
+/// A document that is not accepted as a key set.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeySetError {
-    /// It is not one.
-    #[error("the answer is no JSON Web Key Set")]
+    /// The document is not a key set.
+    #[error("the answer is not a JSON Web Key Set")]
     Malformed(#[from] serde_json::Error),
-    /// It is larger than any that makes sense.
-    #[error("the answer has {0} keys; {MAX_KEYS} are the most")]
+    /// The set has more than [`MAX_KEYS`] keys.
+    #[error("the answer has {0} keys; the maximum is {MAX_KEYS}")]
     TooMany(usize),
 }
 
@@ -50,8 +50,8 @@ struct Document {
 }
 
 impl KeySet {
-    /// Reads a set. Keys that cannot be used here are left out (RFC 7517 §5), and so are those
-    /// without a name, which no token can ask for.
+    /// Parses a set. Unusable keys are left out (RFC 7517 §5), and so are keys without an id, which no token can
+    /// name.
     pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, KeySetError> {
         let Document { keys } = serde_json::from_slice(document)?;
         if keys.len() > MAX_KEYS {
@@ -59,31 +59,30 @@ impl KeySet {
         }
         let usable = keys
             .into_iter()
-            .filter_map(|key| NamedKey::of(key, allowed));
+            .filter_map(|key| NamedKey::parse(key, allowed));
         Ok(Self(usable.collect()))
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Looks for the key that a token names. Keys of different types may have one name (RFC 7517
-    /// §4.5).
-    pub(super) fn find(&self, id: &str, algorithm: Algorithm) -> Found<'_> {
-        let mut found = Found::Unknown;
+    /// Finds the key with an id for an algorithm. Keys of different types may share an id (RFC 7517 §4.5).
+    pub(super) fn find(&self, id: &str, algorithm: Algorithm) -> KeyLookup<'_> {
+        let mut lookup = KeyLookup::Unknown;
         for named in self.0.iter().filter(|named| named.id == id) {
             if named.algorithms.contains(&algorithm) {
-                return Found::Key(&named.key);
+                return KeyLookup::Found(&named.key);
             }
-            found = Found::OtherAlgorithm;
+            lookup = KeyLookup::OtherAlgorithm;
         }
-        found
+        lookup
     }
 }
 
 impl NamedKey {
-    fn of(key: Value, allowed: &[Algorithm]) -> Option<Self> {
+    fn parse(key: Value, allowed: &[Algorithm]) -> Option<Self> {
         let key: Jwk = serde_json::from_value(key).ok()?;
         let signs = matches!(
             key.common.public_key_use,
@@ -98,7 +97,7 @@ impl NamedKey {
             return None;
         }
         let declared = key.common.key_algorithm;
-        let algorithms: Vec<Algorithm> = fitting(&key.algorithm)
+        let algorithms: Vec<Algorithm> = algorithms_of(&key.algorithm)
             .iter()
             .filter(|algorithm| allowed.contains(algorithm))
             .filter(|algorithm| declared.is_none_or(|declared| declared == (**algorithm).into()))
@@ -115,8 +114,8 @@ impl NamedKey {
     }
 }
 
-/// What a key of a type may be used with. A secret has no place in a set that everybody can read.
-fn fitting(key: &AlgorithmParameters) -> &'static [Algorithm] {
+/// The algorithms for a type of key. Symmetric keys have none: a published secret verifies nothing.
+fn algorithms_of(key: &AlgorithmParameters) -> &'static [Algorithm] {
     match key {
         AlgorithmParameters::RSA(_) => &[
             Algorithm::RS256,
@@ -162,11 +161,12 @@ mod tests {
         Algorithm::EdDSA,
     ];
 
-    /// What the set makes of one key: the algorithms that it is found for.
+    /// The algorithms for which a set finds one key.
     fn uses(key: &Value, allowed: &[Algorithm]) -> Vec<Algorithm> {
         let document = json!({ "keys": [{ "kty": "?" }, key] }).to_string();
         let set = KeySet::parse(document.as_bytes(), allowed).unwrap();
-        let found = |algorithm: &Algorithm| matches!(set.find("k", *algorithm), Found::Key(_));
+        let found =
+            |algorithm: &Algorithm| matches!(set.find("k", *algorithm), KeyLookup::Found(_));
         ALL.into_iter().filter(found).collect()
     }
 
@@ -179,17 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_used_with_what_fits_its_type_and_is_allowed() {
+    fn a_key_is_used_with_the_allowed_algorithms_of_its_type() {
         let rsa = || json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" });
         let p256 = || json!({ "kty": "EC", "crv": "P-256", "x": "AQAB", "y": "AQAB" });
         let p384 = || json!({ "kty": "EC", "crv": "P-384", "x": "AQAB", "y": "AQAB" });
         let ed = || json!({ "kty": "OKP", "crv": "Ed25519", "x": "AQAB" });
-        let of = |of, more| uses(&key(of, more), &ALL);
+        let uses_of = |base, more| uses(&key(base, more), &ALL);
 
-        assert_eq!(of(rsa(), json!({})), [Algorithm::RS256, Algorithm::PS256]);
-        assert_eq!(of(p256(), json!({})), [Algorithm::ES256]);
-        assert_eq!(of(p384(), json!({})), [Algorithm::ES384]);
-        assert_eq!(of(ed(), json!({})), [Algorithm::EdDSA]);
+        assert_eq!(uses_of(rsa(), json!({})), [Algorithm::RS256, Algorithm::PS256]);
+        assert_eq!(uses_of(p256(), json!({})), [Algorithm::ES256]);
+        assert_eq!(uses_of(p384(), json!({})), [Algorithm::ES384]);
+        assert_eq!(uses_of(ed(), json!({})), [Algorithm::EdDSA]);
         assert_eq!(
             uses(
                 &key(rsa(), json!({})),
@@ -198,10 +198,10 @@ mod tests {
             [Algorithm::PS256]
         );
 
-        assert_eq!(of(rsa(), json!({ "alg": "RS256" })), [Algorithm::RS256]);
-        assert_eq!(of(rsa(), json!({ "use": "sig" })).len(), 2);
+        assert_eq!(uses_of(rsa(), json!({ "alg": "RS256" })), [Algorithm::RS256]);
+        assert_eq!(uses_of(rsa(), json!({ "use": "sig" })).len(), 2);
         let operations = json!({ "key_ops": ["sign", "verify"] });
-        assert_eq!(of(rsa(), operations).len(), 2);
+        assert_eq!(uses_of(rsa(), operations).len(), 2);
         for otherwise in [
             json!({ "use": "enc" }),
             json!({ "use": "" }),
@@ -216,7 +216,7 @@ mod tests {
             json!({ "kid": "other" }),
             json!({ "n": "not base64!" }),
         ] {
-            assert_eq!(of(rsa(), otherwise.clone()), [], "{otherwise}");
+            assert_eq!(uses_of(rsa(), otherwise.clone()), [], "{otherwise}");
         }
     }
 
@@ -237,23 +237,23 @@ mod tests {
     }
 
     #[test]
-    fn one_name_may_stand_for_keys_of_two_types() {
+    fn keys_of_two_types_may_share_an_id() {
         let document = json!({ "keys": [
             { "kid": "k", "kty": "RSA", "n": "AQAB", "e": "AQAB" },
             { "kid": "k", "kty": "OKP", "crv": "Ed25519", "x": "AQAB" },
         ] });
         let set = KeySet::parse(document.to_string().as_bytes(), &ALL).unwrap();
-        assert!(matches!(set.find("k", Algorithm::RS256), Found::Key(_)));
-        assert!(matches!(set.find("k", Algorithm::EdDSA), Found::Key(_)));
+        assert!(matches!(set.find("k", Algorithm::RS256), KeyLookup::Found(_)));
+        assert!(matches!(set.find("k", Algorithm::EdDSA), KeyLookup::Found(_)));
         assert!(matches!(
             set.find("k", Algorithm::ES256),
-            Found::OtherAlgorithm
+            KeyLookup::OtherAlgorithm
         ));
-        assert!(matches!(set.find("K", Algorithm::RS256), Found::Unknown));
+        assert!(matches!(set.find("K", Algorithm::RS256), KeyLookup::Unknown));
     }
 
     #[test]
-    fn what_is_no_set_is_refused() {
+    fn documents_that_are_not_key_sets_are_rejected() {
         for document in ["", "[]", "{}", "{\"keys\":{}}", "<html>"] {
             assert!(
                 KeySet::parse(document.as_bytes(), &ALL).is_err(),

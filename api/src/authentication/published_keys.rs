@@ -1,5 +1,5 @@
-//! The public keys that a server publishes: fetched at the start, again every few minutes, and as
-//! soon as a token names a key that is not among them.
+//! The public keys at `MEDIA_JWKS_URL`: fetched at the start, again every few minutes, and when a token names an
+//! unknown key.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -12,83 +12,83 @@ use tokio::{
 };
 use url::Url;
 
-use super::key_set::{Found, KeySet, KeySetError};
+use super::key_set::{KeyLookup, KeySet, KeySetError};
 
-/// How often the keys are fetched.
-const INTERVAL: Duration = Duration::from_mins(5);
-/// How often, at most, they are fetched because a token names an unknown key.
+/// The interval between regular fetches.
+const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
+/// The shortest interval between two fetches that unknown keys cause.
 const DEMAND_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a fetch may take.
-const FETCH_LIMIT: Duration = Duration::from_secs(5);
-/// How long a token with an unknown key waits: for a fetch that runs already, and one after it.
-const DEMAND_LIMIT: Duration = Duration::from_secs(11);
-/// How long a failed fetch is waited after: twice as long each time, up to the longest.
-const LEAST_BACKOFF: Duration = Duration::from_secs(1);
-const MOST_BACKOFF: Duration = Duration::from_mins(1);
-/// How long the keys are believed while the server is away.
-const LIFETIME: Duration = Duration::from_hours(24);
-/// The longest document.
-const MAX_BYTES: usize = 1 << 20;
-/// How many requests can stand in line for a fetch; more wait for their place.
-const LINE: usize = 64;
+/// The longest time for a fetch.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait of a request with an unknown key: for a fetch in progress, and the one after it.
+const DEMAND_TIMEOUT: Duration = Duration::from_secs(11);
+/// The wait after a failed fetch, which doubles with each failure up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
+/// How long keys stay in use while no fetch succeeds.
+const MAX_KEY_AGE: Duration = Duration::from_hours(24);
+/// The largest document, in bytes.
+const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+/// The most queued refresh requests; further ones wait to be queued.
+const MAX_QUEUED_REFRESHES: usize = 64;
 
 type Published = Option<Arc<KeySet>>;
-/// Dropped when what was asked for is done, or is not done.
-type Asker = oneshot::Sender<Infallible>;
+/// A request to fetch the keys. It is dropped when the fetch has ended, successful or not.
+type RefreshRequest = oneshot::Sender<Infallible>;
 
-/// The keys, as they are now.
+/// The current keys.
 pub(super) struct PublishedKeys {
     keys: watch::Receiver<Published>,
-    line: mpsc::Sender<Asker>,
+    requests: mpsc::Sender<RefreshRequest>,
 }
 
-/// Keeps the keys fresh.
-pub(super) struct KeyRefresh {
+/// Fetches the keys.
+pub(super) struct JwksRefresher {
     http: Client,
     url: Url,
     algorithms: Vec<Algorithm>,
     keys: watch::Sender<Published>,
-    line: mpsc::Receiver<Asker>,
-    /// When the keys that are believed came.
+    requests: mpsc::Receiver<RefreshRequest>,
+    /// The time of the last successful fetch.
     fetched: Option<Instant>,
-    /// How often in a row they could not be fetched.
+    /// The number of failed fetches in a row.
     failures: u32,
-    /// When they are fetched next.
+    /// The time of the next regular fetch.
     due: Instant,
-    /// When they were last fetched because of an unknown key.
+    /// The time of the last fetch that an unknown key caused.
     demanded: Option<Instant>,
 }
 
-/// Why there is no key.
+/// A key that cannot be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoKey {
-    /// There is none of that name.
+pub(super) enum KeyError {
+    /// The set has no key with this id.
     Unknown,
-    /// The key of that name is not for that algorithm.
+    /// The keys with this id are for other algorithms.
     OtherAlgorithm,
-    /// There are no keys at all: the server was away from the start, or is for too long.
-    NoneYet,
+    /// There is no set: no fetch has succeeded, or the last success is too long ago.
+    NoKeys,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("no answer within {FETCH_LIMIT:?}")]
+    #[error("no answer within {FETCH_TIMEOUT:?}")]
     TimedOut,
     #[error("the answer has status {0}")]
     Status(StatusCode),
-    #[error("the answer is longer than {MAX_BYTES} bytes")]
+    #[error("the answer is longer than {MAX_DOCUMENT_BYTES} bytes")]
     TooLong,
     #[error(transparent)]
-    NoSet(#[from] KeySetError),
+    KeySet(#[from] KeySetError),
     #[error("no answer")]
     Http(#[source] reqwest::Error),
 }
 
-/// The keys at a URL. Nothing is asked for yet.
+/// Creates the keys at a URL, and the refresher that fetches them. Fetches nothing yet.
 pub(super) fn open(
     url: &Url,
     algorithms: &[TokenAlgorithm],
-) -> io::Result<(PublishedKeys, KeyRefresh)> {
+) -> io::Result<(PublishedKeys, JwksRefresher)> {
     let tls = tls::client_config().map_err(io::Error::other)?;
     let http = Client::builder()
         .no_proxy()
@@ -97,65 +97,69 @@ pub(super) fn open(
         .tls_backend_preconfigured(tls)
         .build()
         .map_err(io::Error::other)?;
-    let (publish, keys) = watch::channel(None);
-    let (join, line) = mpsc::channel(LINE);
-    let refresh = KeyRefresh {
+    let (key_sender, keys) = watch::channel(None);
+    let (requests, queue) = mpsc::channel(MAX_QUEUED_REFRESHES);
+    let refresher = JwksRefresher {
         http,
         url: url.clone(),
         algorithms: algorithms.iter().map(|name| algorithm(*name)).collect(),
-        keys: publish,
-        line,
+        keys: key_sender,
+        requests: queue,
         fetched: None,
         failures: 0,
         due: Instant::now(),
         demanded: None,
     };
-    Ok((PublishedKeys { keys, line: join }, refresh))
+    Ok((PublishedKeys { keys, requests }, refresher))
 }
 
 impl PublishedKeys {
-    /// The key that a token names, which may have been published just now.
-    pub(super) async fn find(&self, id: &str, algorithm: Algorithm) -> Result<DecodingKey, NoKey> {
-        match self.look(id, algorithm) {
-            Err(NoKey::Unknown) => {
-                let (asker, told) = oneshot::channel();
-                let asking = async {
-                    if self.line.send(asker).await.is_ok() {
-                        let _ = told.await;
+    /// Finds the key that a token names. If it is unknown, waits for a fetch: it may be new.
+    pub(super) async fn find(
+        &self,
+        id: &str,
+        algorithm: Algorithm,
+    ) -> Result<DecodingKey, KeyError> {
+        match self.find_current(id, algorithm) {
+            Err(KeyError::Unknown) => {
+                let (request, done) = oneshot::channel();
+                let refresh = async {
+                    if self.requests.send(request).await.is_ok() {
+                        let _ = done.await;
                     }
                 };
-                // Whether it came to anything or not, the keys tell.
-                let _ = timeout(DEMAND_LIMIT, asking).await;
-                self.look(id, algorithm)
+                // The second lookup tells whether the fetch has found the key.
+                let _ = timeout(DEMAND_TIMEOUT, refresh).await;
+                self.find_current(id, algorithm)
             }
             found => found,
         }
     }
 
-    fn look(&self, id: &str, algorithm: Algorithm) -> Result<DecodingKey, NoKey> {
+    fn find_current(&self, id: &str, algorithm: Algorithm) -> Result<DecodingKey, KeyError> {
         let keys = self.keys.borrow();
-        let set = keys.as_deref().ok_or(NoKey::NoneYet)?;
+        let set = keys.as_deref().ok_or(KeyError::NoKeys)?;
         match set.find(id, algorithm) {
-            Found::Key(key) => Ok(key.clone()),
-            Found::OtherAlgorithm => Err(NoKey::OtherAlgorithm),
-            Found::Unknown => Err(NoKey::Unknown),
+            KeyLookup::Found(key) => Ok(key.clone()),
+            KeyLookup::OtherAlgorithm => Err(KeyError::OtherAlgorithm),
+            KeyLookup::Unknown => Err(KeyError::Unknown),
         }
     }
 }
 
-impl KeyRefresh {
-    /// Keeps the keys fresh for as long as it is let.
+impl JwksRefresher {
+    /// Refreshes the keys until it is dropped.
     pub(super) async fn run(mut self) -> Infallible {
         loop {
             tokio::select! {
                 () = sleep_until(self.due) => self.refresh().await,
-                Some(asker) = self.line.recv() => self.serve(asker).await,
+                Some(request) = self.requests.recv() => self.serve(request).await,
             }
         }
     }
 
-    /// Fetches the keys for those in line, unless that was done a moment ago.
-    async fn serve(&mut self, asker: Asker) {
+    /// Fetches the keys for all queued requests, unless an earlier request did so a moment ago.
+    async fn serve(&mut self, request: RefreshRequest) {
         let now = Instant::now();
         if self
             .demanded
@@ -164,29 +168,31 @@ impl KeyRefresh {
             self.demanded = Some(now);
             self.refresh().await;
         }
-        drop(asker);
-        while let Ok(next) = self.line.try_recv() {
+        drop(request);
+        while let Ok(next) = self.requests.try_recv() {
             drop(next);
         }
     }
 
-    /// Fetches the keys once, and settles when to do it next.
+    /// Fetches the keys once, and schedules the next fetch.
     pub(super) async fn refresh(&mut self) {
         match self.fetch().await {
             Ok(set) => {
                 self.failures = 0;
                 self.fetched = Some(Instant::now());
-                self.due = Instant::now() + INTERVAL;
+                self.due = Instant::now() + REFRESH_INTERVAL;
                 self.publish(set);
             }
             Err(error) => {
-                let backoff = LEAST_BACKOFF * 2_u32.saturating_pow(self.failures.min(10));
+                let backoff = MIN_BACKOFF * 2_u32.saturating_pow(self.failures.min(10));
                 self.failures = self.failures.saturating_add(1);
-                self.due = Instant::now() + backoff.min(MOST_BACKOFF);
+                self.due = Instant::now() + backoff.min(MAX_BACKOFF);
                 let error = anyhow::Error::new(error);
                 tracing::warn!("the keys at MEDIA_JWKS_URL cannot be fetched: {error:#}");
-                if self.fetched.is_some_and(|at| at.elapsed() > LIFETIME) {
-                    tracing::error!("the keys of MEDIA_JWKS_URL are too old; no token is believed");
+                if self.fetched.is_some_and(|at| at.elapsed() > MAX_KEY_AGE) {
+                    tracing::error!(
+                        "the keys of MEDIA_JWKS_URL are too old; no token is accepted"
+                    );
                     self.fetched = None;
                     self.keys.send_replace(None);
                 }
@@ -198,21 +204,21 @@ impl KeyRefresh {
         let count = set.len();
         let before = self.keys.send_replace(Some(Arc::new(set)));
         if count == 0 {
-            tracing::warn!("MEDIA_JWKS_URL has no key that could be used; no token is believed");
+            tracing::warn!("MEDIA_JWKS_URL has no usable key; no token is accepted");
         } else if before.is_none_or(|before| before.len() != count) {
-            tracing::info!(count, "keys of MEDIA_JWKS_URL");
+            tracing::info!(count, "fetched the keys of MEDIA_JWKS_URL");
         }
     }
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {
-        let document = timeout(FETCH_LIMIT, self.document())
+        let document = timeout(FETCH_TIMEOUT, self.document())
             .await
             .map_err(|_| FetchError::TimedOut)??;
         Ok(KeySet::parse(&document, &self.algorithms)?)
     }
 
     async fn document(&self) -> Result<Vec<u8>, FetchError> {
-        // The URL may carry what is nobody's business in its query.
+        // The query of the URL may contain a secret.
         let http = |error: reqwest::Error| FetchError::Http(error.without_url());
         let request = self.http.get(self.url.clone());
         let accepted = "application/jwk-set+json, application/json";
@@ -222,11 +228,11 @@ impl KeyRefresh {
             return Err(FetchError::Status(answer.status()));
         }
         let mut document = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(http)? {
-            if document.len() + piece.len() > MAX_BYTES {
+        while let Some(chunk) = answer.chunk().await.map_err(http)? {
+            if document.len() + chunk.len() > MAX_DOCUMENT_BYTES {
                 return Err(FetchError::TooLong);
             }
-            document.extend_from_slice(&piece);
+            document.extend_from_slice(&chunk);
         }
         Ok(document)
     }
@@ -255,69 +261,69 @@ mod tests {
 
     use super::*;
 
-    fn of(server: &KeyServer) -> (PublishedKeys, KeyRefresh) {
+    fn keys_of(server: &KeyServer) -> (PublishedKeys, JwksRefresher) {
         let url = server.url().parse().unwrap();
         open(&url, &[TokenAlgorithm::ES256]).unwrap()
     }
 
-    fn found(keys: &PublishedKeys, id: &str) -> Option<NoKey> {
-        keys.look(id, Algorithm::ES256).err()
+    fn error_for(keys: &PublishedKeys, id: &str) -> Option<KeyError> {
+        keys.find_current(id, Algorithm::ES256).err()
     }
 
     #[tokio::test]
-    async fn keys_are_believed_for_a_day_without_their_server() {
+    async fn keys_stay_in_use_for_a_day_while_fetches_fail() {
         let mut server = KeyServer::with_keys(&[&TokenKey::es256("k")]).await;
-        let (keys, mut refresh) = of(&server);
-        assert_eq!(found(&keys, "k"), Some(NoKey::NoneYet));
-        refresh.refresh().await;
-        assert_eq!(found(&keys, "k"), None);
+        let (keys, mut refresher) = keys_of(&server);
+        assert_eq!(error_for(&keys, "k"), Some(KeyError::NoKeys));
+        refresher.refresh().await;
+        assert_eq!(error_for(&keys, "k"), None);
         server.stop().await;
-        refresh.fetched = Instant::now().checked_sub(LIFETIME / 2);
-        refresh.refresh().await;
-        assert_eq!(found(&keys, "k"), None);
-        refresh.fetched = Instant::now().checked_sub(LIFETIME + Duration::from_mins(1));
-        refresh.refresh().await;
-        assert_eq!(found(&keys, "k"), Some(NoKey::NoneYet));
+        refresher.fetched = Instant::now().checked_sub(MAX_KEY_AGE / 2);
+        refresher.refresh().await;
+        assert_eq!(error_for(&keys, "k"), None);
+        refresher.fetched = Instant::now().checked_sub(MAX_KEY_AGE + Duration::from_mins(1));
+        refresher.refresh().await;
+        assert_eq!(error_for(&keys, "k"), Some(KeyError::NoKeys));
         server.resume().await;
-        refresh.refresh().await;
-        assert_eq!(found(&keys, "k"), None);
+        refresher.refresh().await;
+        assert_eq!(error_for(&keys, "k"), None);
     }
 
     #[tokio::test]
-    async fn a_failing_server_is_asked_again_soon_and_then_less_often() {
+    async fn failed_fetches_are_retried_with_backoff() {
         let mut server = KeyServer::with_keys(&[&TokenKey::es256("k")]).await;
-        let (_keys, mut refresh) = of(&server);
+        let (_keys, mut refresher) = keys_of(&server);
         let mut pause = async || {
             let before = Instant::now();
-            refresh.refresh().await;
-            refresh.due - before
+            refresher.refresh().await;
+            refresher.due - before
         };
-        assert!(pause().await >= INTERVAL);
+        assert!(pause().await >= REFRESH_INTERVAL);
         server.stop().await;
         let first = pause().await;
-        assert!(first >= LEAST_BACKOFF && first < INTERVAL, "{first:?}");
+        assert!(first >= MIN_BACKOFF && first < REFRESH_INTERVAL, "{first:?}");
         for _ in 0..40 {
-            assert!(pause().await < INTERVAL);
+            assert!(pause().await < REFRESH_INTERVAL);
         }
-        assert!(pause().await >= MOST_BACKOFF);
+        assert!(pause().await >= MAX_BACKOFF);
         server.resume().await;
-        assert!(pause().await >= INTERVAL);
+        assert!(pause().await >= REFRESH_INTERVAL);
     }
 
     #[tokio::test]
-    async fn keys_are_fetched_when_it_is_time_without_being_asked_for() {
+    async fn keys_are_fetched_regularly_without_a_request() {
         let server = KeyServer::with_keys(&[&TokenKey::es256("old")]).await;
-        let (keys, mut refresh) = of(&server);
-        refresh.refresh().await;
+        let (keys, mut refresher) = keys_of(&server);
+        refresher.refresh().await;
         server.publish(&[&TokenKey::es256("new")]);
-        refresh.due = Instant::now();
-        let changed = wait_until("the keys change", FETCH_LIMIT * 2, async || {
-            found(&keys, "new").is_none().then_some(())
+        refresher.due = Instant::now();
+        let changed = wait_until("the keys change", FETCH_TIMEOUT * 2, async || {
+            error_for(&keys, "new").is_none().then_some(())
         });
         tokio::select! {
-            never = refresh.run() => match never {},
+            never = refresher.run() => match never {},
             () = changed => {}
         }
-        assert_eq!(found(&keys, "old"), Some(NoKey::Unknown));
+        assert_eq!(error_for(&keys, "old"), Some(KeyError::Unknown));
     }
 }

@@ -1,4 +1,4 @@
-//! How signatures are checked: by ring, which also does the service's TLS.
+//! Verifies signatures with ring, which the service's TLS uses as well.
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind,
@@ -16,20 +16,20 @@ use ring::{
     },
 };
 
-/// Checks signatures, and makes none.
+/// Verifies signatures. Signing is not supported.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
     verifier_factory: verifier,
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Lets the process check signatures.
+/// Installs ring as the process's provider of signatures.
 pub(super) fn install() {
-    // Fails where it is installed already.
+    // Fails only if it is installed already.
     let _ = PROVIDER.install_default();
 }
 
-/// Checks signatures of one algorithm with one key.
+/// Verifies signatures of one algorithm with one key.
 struct RingVerifier {
     algorithm: Algorithm,
     key: Key,
@@ -41,7 +41,10 @@ enum Key {
     Modulus(&'static RsaParameters, RsaPublicKeyComponents<Vec<u8>>),
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the provider's form")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that the provider requires"
+)]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     let algorithm = *algorithm;
     if key.family() != algorithm.family() {
@@ -63,7 +66,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     Ok(Box::new(RingVerifier { algorithm, key }))
 }
 
-/// Some servers publish numbers with zeros before them, against RFC 7518 §2.
+/// Removes leading zeros, which some servers publish against RFC 7518 §2.
 fn unpadded(number: &[u8]) -> Vec<u8> {
     number
         .iter()
@@ -88,7 +91,7 @@ fn curve(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm> {
     }
 }
 
-/// Keys of 2,048 bits or more (RFC 7518 §3.3).
+/// The parameters of an RSA algorithm, for keys of at least 2,048 bits (RFC 7518 §3.3).
 fn padding(algorithm: Algorithm) -> Result<&'static RsaParameters> {
     match algorithm {
         Algorithm::RS256 => Ok(&RSA_PKCS1_2048_8192_SHA256),

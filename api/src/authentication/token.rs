@@ -1,4 +1,4 @@
-//! Tokens: JSON Web Tokens (RFC 7519), checked as RFC 8725 advises.
+//! Verifies JSON Web Tokens (RFC 7519), as RFC 8725 advises.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
@@ -11,14 +11,14 @@ use media_shared::{
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::published_keys::{NoKey, PublishedKeys};
+use super::published_keys::{KeyError, PublishedKeys};
 
 /// The longest token, in bytes.
-const MAX_BYTES: usize = 8 * 1024;
-/// How far the clocks of who makes tokens and of this machine may differ, in seconds.
-const LEEWAY: u64 = 30;
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// The largest difference between the issuer's clock and this machine's, in seconds.
+const LEEWAY_SECONDS: u64 = 30;
 
-/// Checks tokens.
+/// Verifies tokens.
 pub(super) struct TokenVerifier {
     keys: Keys,
     audience: Option<String>,
@@ -30,16 +30,16 @@ enum Keys {
     Published(PublishedKeys),
 }
 
-/// Why a token does not count.
+/// A token that is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Something is wrong with it: a sentence without quotes, and without anything of the token.
+pub(super) enum TokenError {
+    /// The token is invalid. The sentence contains no quotes and no part of the token.
     Invalid(&'static str),
-    /// It cannot be checked: there are no keys yet.
+    /// The token cannot be verified: there are no keys yet.
     NoKeys,
 }
 
-/// What a token says, still unchecked where it has a rule of ours.
+/// The claims of a token; [`principal`] checks them.
 #[derive(Deserialize)]
 struct Claims {
     #[serde(default)]
@@ -48,7 +48,7 @@ struct Claims {
     role: Value,
     #[serde(default)]
     project_id: Value,
-    /// Absence is good for all; so null, which is no scope, has to be told from it.
+    /// Without the claim a token allows everything, so null, which is not a scope, must differ from its absence.
     #[serde(default, deserialize_with = "present")]
     scope: Option<Value>,
     #[serde(default)]
@@ -64,12 +64,12 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Erro
 }
 
 impl TokenVerifier {
-    /// Believes tokens that are signed with a secret, by HS256.
+    /// Accepts tokens that are signed with a secret, by HS256.
     pub(super) fn with_secret(config: &AuthenticationConfig, secret: &Secret) -> Self {
         Self::new(config, Keys::Secret(secret.clone()))
     }
 
-    /// Believes tokens that are signed with published keys.
+    /// Accepts tokens that are signed with published keys.
     pub(super) fn with_published(config: &AuthenticationConfig, keys: PublishedKeys) -> Self {
         Self::new(config, Keys::Published(keys))
     }
@@ -82,54 +82,59 @@ impl TokenVerifier {
         }
     }
 
-    /// Whom a token names.
-    pub(super) async fn verify(&self, token: &str) -> Result<Principal, Refusal> {
-        if token.len() > MAX_BYTES {
-            return Err(Refusal::Invalid("the token is longer than 8192 bytes"));
+    /// Verifies a token, and returns the principal that it names.
+    pub(super) async fn verify(&self, token: &str) -> Result<Principal, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Invalid("the token is longer than 8192 bytes"));
         }
         let header = decode_header(token).map_err(|_| {
-            Refusal::Invalid(
-                "the token is no signed JSON Web Token, or its algorithm is not known here",
+            TokenError::Invalid(
+                "the token is no signed JSON Web Token, or its algorithm is not supported",
             )
         })?;
-        // RFC 7515 §4.1.11: what must be understood, and is not.
+        // Unknown critical extensions make a token invalid (RFC 7515 §4.1.11); none is known here.
         if header.crit.is_some() {
-            return Err(Refusal::Invalid(
-                "the token has critical extensions, which are not known here",
+            return Err(TokenError::Invalid(
+                "the token has critical extensions, which are not supported",
             ));
         }
         let key = self.key(header.kid.as_deref(), header.alg).await?;
         let claims = decode::<Claims>(token, &key, &self.validation(header.alg))
-            .map_err(|error| Refusal::Invalid(reason(&error)))?
+            .map_err(|error| TokenError::Invalid(reason(&error)))?
             .claims;
-        // RFC 7519 §4.1.3: who has no name must refuse what is meant for somebody.
+        // A service without a name must reject a token with an audience (RFC 7519 §4.1.3).
         if self.audience.is_none() && !claims.aud.is_null() {
-            return Err(Refusal::Invalid(reason(&ErrorKind::InvalidAudience.into())));
+            return Err(TokenError::Invalid(reason(
+                &ErrorKind::InvalidAudience.into(),
+            )));
         }
-        // RFC 7519 §4.1.1: one, not several of which one fits.
+        // The issuer is one string (RFC 7519 §4.1.1), while the decoder accepts a list that contains it.
         if self.issuer.is_some() && !claims.iss.is_string() {
-            return Err(Refusal::Invalid(reason(&ErrorKind::InvalidIssuer.into())));
+            return Err(TokenError::Invalid(reason(
+                &ErrorKind::InvalidIssuer.into(),
+            )));
         }
-        principal(claims).map_err(Refusal::Invalid)
+        principal(claims).map_err(TokenError::Invalid)
     }
 
-    /// The key, and the only one: which algorithm goes with which is settled here, whatever the
-    /// token says.
-    async fn key(&self, id: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, Refusal> {
-        const OTHER: Refusal =
-            Refusal::Invalid("the token is signed by an algorithm not taken here");
+    /// Finds the key that verifies a token. The key decides which algorithms are valid, not the token.
+    async fn key(&self, id: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, TokenError> {
+        const OTHER: TokenError =
+            TokenError::Invalid("the token is signed by an algorithm that is not accepted");
         match &self.keys {
-            // Made anew each time: the secret may have been replaced.
+            // The secret may have been replaced since the last token.
             Keys::Secret(secret) if algorithm == Algorithm::HS256 => {
                 Ok(DecodingKey::from_secret(secret.expose().as_bytes()))
             }
             Keys::Secret(_) => Err(OTHER),
             Keys::Published(keys) => {
-                let id = id.ok_or(Refusal::Invalid("the token does not name its key: kid"))?;
+                let id = id.ok_or(TokenError::Invalid("the token does not name its key: kid"))?;
                 keys.find(id, algorithm).await.map_err(|error| match error {
-                    NoKey::OtherAlgorithm => OTHER,
-                    NoKey::Unknown => Refusal::Invalid("the token is signed with an unknown key"),
-                    NoKey::NoneYet => Refusal::NoKeys,
+                    KeyError::OtherAlgorithm => OTHER,
+                    KeyError::Unknown => {
+                        TokenError::Invalid("the token is signed with an unknown key")
+                    }
+                    KeyError::NoKeys => TokenError::NoKeys,
                 })
             }
         }
@@ -137,7 +142,7 @@ impl TokenVerifier {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        validation.leeway = LEEWAY;
+        validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
         let mut required = vec!["exp", "sub"];
         if let Some(audience) = &self.audience {
@@ -153,33 +158,33 @@ impl TokenVerifier {
     }
 }
 
-/// What to tell the sender.
+/// The sentence for the client. It can stand in a header.
 fn reason(error: &Error) -> &'static str {
     match error.kind() {
-        ErrorKind::InvalidSignature => "the token's signature does not fit",
+        ErrorKind::InvalidSignature => "the token's signature is wrong",
         ErrorKind::ExpiredSignature => "the token has expired",
         ErrorKind::ImmatureSignature => "the token is not valid yet",
-        ErrorKind::InvalidAudience => "the token is meant for another audience: aud",
-        ErrorKind::InvalidIssuer => "the token is by another issuer: iss",
+        ErrorKind::InvalidAudience => "the token is for another audience: aud",
+        ErrorKind::InvalidIssuer => "the token is from another issuer: iss",
         ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
             match claim.as_str() {
-                "aud" => "the token does not say whom it is meant for: aud",
-                "iss" => "the token does not say who made it: iss",
-                "nbf" => "the token's claim nbf is no time",
-                "sub" => SUBJECT,
-                _ => "the token does not say until when it is good: exp",
+                "aud" => "the token has no audience: aud",
+                "iss" => "the token has no issuer: iss",
+                "nbf" => "the token's claim nbf is not a time",
+                "sub" => INVALID_SUBJECT,
+                _ => "the token has no time of expiry: exp",
             }
         }
         _ => "the token cannot be read",
     }
 }
 
-const SUBJECT: &str =
-    "the token's claim sub must be a text of 1 to 255 bytes without control characters";
+const INVALID_SUBJECT: &str =
+    "the token's claim sub must be a string of 1 to 255 bytes without control characters";
 
 fn principal(claims: Claims) -> Result<Principal, &'static str> {
     Ok(Principal {
-        subject: name(&claims.sub).ok_or(SUBJECT)?,
+        subject: name(&claims.sub).ok_or(INVALID_SUBJECT)?,
         role: role(claims.role)?,
         projects: projects(&claims.project_id)?,
         scope: scope(claims.scope.as_ref())?,
@@ -187,11 +192,11 @@ fn principal(claims: Claims) -> Result<Principal, &'static str> {
     })
 }
 
-/// A time that was found to be one (RFC 7519 §2: NumericDate).
+/// The whole seconds of a valid time (`NumericDate`, RFC 7519 §2).
 fn seconds(claim: &Value) -> i64 {
     #[allow(
         clippy::cast_possible_truncation,
-        reason = "fractions do not count; what is too large stays so"
+        reason = "fractions are dropped, and large values saturate"
     )]
     let whole = claim.as_f64().map(|seconds| seconds as i64);
     claim.as_i64().or(whole).unwrap_or_default()
@@ -206,7 +211,7 @@ fn role(claim: Value) -> Result<Role, &'static str> {
 }
 
 fn projects(claim: &Value) -> Result<Vec<String>, &'static str> {
-    const WRONG: &str = "the token's claim project_id must be a name of 1 to 255 bytes without control characters, or an array of at most 64 of them";
+    const INVALID: &str = "the token's claim project_id must be a name of 1 to 255 bytes without control characters, or an array of at most 64 of them";
     let claimed = match claim {
         Value::Null => &[],
         Value::Array(names) => names.as_slice(),
@@ -214,12 +219,12 @@ fn projects(claim: &Value) -> Result<Vec<String>, &'static str> {
     };
     let mut projects = Vec::new();
     for claim in claimed {
-        let name = name(claim).ok_or(WRONG)?;
+        let name = name(claim).ok_or(INVALID)?;
         if !projects.contains(&name) {
             projects.push(name);
         }
         if projects.len() > Principal::MAX_PROJECTS {
-            return Err(WRONG);
+            return Err(INVALID);
         }
     }
     Ok(projects)
@@ -229,7 +234,7 @@ fn scope(claim: Option<&Value>) -> Result<Scope, &'static str> {
     match claim {
         None => Ok(Scope::ALL),
         Some(Value::String(claim)) => Ok(Scope::of(claim)),
-        Some(_) => Err("the token's claim scope must be a text"),
+        Some(_) => Err("the token's claim scope must be a string"),
     }
 }
 
@@ -245,18 +250,18 @@ mod tests {
 
     use super::*;
 
-    fn of(claims: Value) -> Result<Principal, &'static str> {
+    fn parsed(claims: Value) -> Result<Principal, &'static str> {
         principal(serde_json::from_value(claims).unwrap())
     }
 
     #[test]
-    fn a_token_says_who_and_for_which_projects() {
-        let least = of(json!({ "sub": "ann" })).unwrap();
+    fn claims_name_the_subject_the_role_and_the_projects() {
+        let least = parsed(json!({ "sub": "ann" })).unwrap();
         assert_eq!(least.subject, "ann");
         assert_eq!(least.role, Role::User);
         assert_eq!(least.projects, Vec::<String>::new());
         assert_eq!(least.scope, Scope::ALL);
-        let most = of(json!({
+        let most = parsed(json!({
             "sub": "s".repeat(255), "role": "service", "project_id": ["b", "a", "b"],
             "scope": "media:read",
         }))
@@ -264,14 +269,14 @@ mod tests {
         assert_eq!(most.role, Role::Service);
         assert_eq!(most.projects, ["b", "a"]);
         assert!(!most.scope.may_write());
-        let one = of(json!({ "sub": "ann", "project_id": "a", "role": null })).unwrap();
+        let one = parsed(json!({ "sub": "ann", "project_id": "a", "role": null })).unwrap();
         assert_eq!(one.projects, ["a"]);
     }
 
     #[test]
-    fn claims_of_another_form_are_refused() {
+    fn malformed_claims_are_rejected() {
         let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
-        assert!(of(json!({ "sub": "ann", "project_id": many[1..] })).is_ok());
+        assert!(parsed(json!({ "sub": "ann", "project_id": many[1..] })).is_ok());
         for (wrong, claim) in [
             (json!({}), "sub"),
             (json!({ "sub": null }), "sub"),
@@ -295,13 +300,13 @@ mod tests {
             (json!({ "sub": "a", "scope": null }), "scope"),
             (json!({ "sub": "a", "scope": ["media:read"] }), "scope"),
         ] {
-            let said = of(wrong.clone()).unwrap_err();
+            let said = parsed(wrong.clone()).unwrap_err();
             assert!(said.contains(claim), "{wrong}: {said}");
         }
     }
 
     #[test]
-    fn every_reason_can_stand_in_a_header() {
+    fn every_reason_is_a_valid_header_value() {
         for kind in [
             ErrorKind::InvalidSignature,
             ErrorKind::MissingRequiredClaim("sub".to_owned()),
