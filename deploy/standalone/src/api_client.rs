@@ -1,4 +1,4 @@
-//! A client of the service's own API: the same for a service in this process and for one elsewhere.
+//! A client of the service's API, for a service in this process or at a URL.
 
 use std::time::Duration;
 
@@ -10,15 +10,14 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-/// How long the service may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a probe may take.
+/// The longest time for an answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time for the answer to a probe, and the interval between probes.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a service may be away while a job is followed.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest outage of the service while a job is followed.
+const MAX_OUTAGE: Duration = Duration::from_secs(15);
 
-/// Talks to a service.
+/// A client of one service.
 #[derive(Clone)]
 pub(crate) struct ApiClient {
     http: Client,
@@ -26,7 +25,7 @@ pub(crate) struct ApiClient {
     token: Option<String>,
 }
 
-/// An import to be entered.
+/// An import to request.
 #[derive(Clone, Debug)]
 pub(crate) struct NewImport {
     pub(crate) url: String,
@@ -36,14 +35,14 @@ pub(crate) struct NewImport {
     pub(crate) retries: i32,
 }
 
-/// A job, as far as an import needs to know it.
+/// The part of a job's document that an import needs.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Job {
     pub(crate) id: String,
     pub(crate) attributes: JobAttributes,
 }
 
-/// What the service says of a job.
+/// The attributes of a job that an import needs.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct JobAttributes {
     pub(crate) status: String,
@@ -55,7 +54,7 @@ pub(crate) struct JobAttributes {
 }
 
 impl Job {
-    /// Whether it has ended.
+    /// Whether the job has ended.
     pub(crate) fn is_final(&self) -> bool {
         matches!(
             self.attributes.status.as_str(),
@@ -63,7 +62,7 @@ impl Job {
         )
     }
 
-    /// Whether it ended well.
+    /// Whether the job has succeeded.
     pub(crate) fn has_succeeded(&self) -> bool {
         self.attributes.status == "succeeded"
     }
@@ -75,10 +74,10 @@ struct Document<T> {
 }
 
 impl ApiClient {
-    /// A client of the service at a URL.
+    /// Creates a client of the service at a URL.
     pub(crate) fn new(base: Url) -> anyhow::Result<Self> {
         let http = Client::builder()
-            .timeout(TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .no_proxy()
             .tls_backend_preconfigured(tls::client_config()?)
             .build()?;
@@ -89,7 +88,7 @@ impl ApiClient {
         })
     }
 
-    /// Shows a token, where there is one.
+    /// Sends a token with every request, if there is one.
     pub(crate) fn with_token(self, token: Option<String>) -> Self {
         Self { token, ..self }
     }
@@ -101,8 +100,8 @@ impl ApiClient {
         }
     }
 
-    /// Enters an import.
-    pub(crate) async fn enter(&self, import: &NewImport) -> anyhow::Result<Job> {
+    /// Requests an import.
+    pub(crate) async fn create_job(&self, import: &NewImport) -> anyhow::Result<Job> {
         let document = json!({
             "data": {
                 "type": "media:jobs",
@@ -133,12 +132,12 @@ impl ApiClient {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Looks a job up, and again for a while if the service does not answer: the job goes on.
-    pub(crate) async fn job_patiently(&self, id: &str) -> anyhow::Result<Job> {
-        let give_up = Instant::now() + PATIENCE;
+    /// Looks up a job. Retries during an outage of at most [`MAX_OUTAGE`], which does not end the job.
+    pub(crate) async fn job_with_retries(&self, id: &str) -> anyhow::Result<Job> {
+        let deadline = Instant::now() + MAX_OUTAGE;
         loop {
             match self.job(id).await {
-                Err(_) if Instant::now() < give_up && !self.is_alive().await => {
+                Err(_) if Instant::now() < deadline && !self.is_alive().await => {
                     sleep(PROBE_TIMEOUT).await;
                 }
                 other => return other,
@@ -146,14 +145,13 @@ impl ApiClient {
         }
     }
 
-    /// Looks a job up.
     async fn job(&self, id: &str) -> anyhow::Result<Job> {
         let request = self.authorized(self.http.get(self.at(&["jobs", id])?));
         let answer: Document<Job> = read(request.send().await?).await?;
         Ok(answer.data)
     }
 
-    /// Looks a media up.
+    /// Looks up the record of a media.
     pub(crate) async fn media(&self, resource: &str, key: &str) -> anyhow::Result<Value> {
         let url = self.at(&["medias", "info", resource, key])?;
         let request = self.authorized(self.http.get(url));
@@ -172,7 +170,7 @@ impl ApiClient {
     }
 }
 
-/// Reads a document, or the errors that came in its place.
+/// Reads a document. Returns the details of an error document as an error.
 async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> anyhow::Result<T> {
     let status = response.status();
     let body: Value = response
@@ -188,5 +186,5 @@ async fn read<T: for<'de> Deserialize<'de>>(response: Response) -> anyhow::Resul
             .collect();
         bail!("{}", details.join("; "));
     }
-    serde_json::from_value(body).context("the service answered something else than expected")
+    serde_json::from_value(body).context("the service answered an unexpected document")
 }

@@ -1,10 +1,10 @@
-//! What can be said on the command line.
+//! The command line.
 
 use clap::{Args, Parser, Subcommand};
 use media_shared::config::Settings;
 use url::Url;
 
-/// Imports media from anywhere, keeps it, and serves it back: the whole service on one machine.
+/// Imports media from any URL, stores it and serves it: the whole service on one machine.
 #[derive(Parser)]
 #[command(name = "media", version)]
 pub(crate) struct Arguments {
@@ -14,39 +14,37 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
 }
 
-/// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serve the API and run imports, until Ctrl-C (the default)
     Serve,
-    /// Import URLs and print the records; through the running service if there is one
+    /// Import URLs and print the records of the media, through the running service if there is one
     Import(ImportArguments),
-    /// Import pictures of its own from this machine, then serve; needs no network
+    /// Import sample pictures from this machine, then serve; needs no network
     Demo,
 }
 
-/// What to import, and where to keep it.
 #[derive(Args)]
 pub(crate) struct ImportArguments {
-    /// What to import
+    /// The URLs to import
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
-    /// Where to keep it
+    /// The resource to store the media in
     #[arg(long, value_name = "R", default_value = "imports")]
     pub(crate) resource: String,
-    /// Where within the resource; for one URL only. Without it, each gets a new key of its own
+    /// The key within the resource, for a single URL; without it, each media gets a new key
     #[arg(long, value_name = "K")]
     pub(crate) key: Option<String>,
-    /// Let anyone download it
+    /// Make the media public: anyone may download it
     #[arg(long)]
     pub(crate) public: bool,
-    /// How often to try again where that can help
+    /// The most retries of an import after failures that may be temporary
     #[arg(long, value_name = "N", default_value = "2")]
     pub(crate) retries: i32,
-    /// The service to hand the work to, such as http://127.0.0.1:8080
+    /// The service that runs the imports, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<Url>,
-    /// The token to show where there is authentication
+    /// The token for a service with authentication
     #[arg(
         long,
         env = "MEDIA_TOKEN",

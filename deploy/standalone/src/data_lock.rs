@@ -1,5 +1,5 @@
-//! One service for data on this machine: the lock that says where the service that has it can be reached.
-//! Data that is all elsewhere may have many services.
+//! The lock on data on this machine, which one service holds at a time. It contains the URL of that service. Data on
+//! other machines is not locked.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,14 @@ use media_migrations::file_lock::{self, FileLock};
 use media_shared::config::{Config, DatabaseUrl, StorageUrl};
 use url::Url;
 
-/// The lock on the data of a configuration; none where nothing is on this machine.
+/// The lock on the data of a configuration; none if all of it is on other machines.
 pub(crate) struct DataLock(Option<FileLock>);
 
 /// The result of an attempt to lock.
 pub(crate) enum Locking {
-    /// The lock is ours.
+    /// This process holds the lock.
     Acquired(DataLock),
-    /// A service has it: at this URL, if it has got so far as to say.
+    /// Another process holds the lock: a service at this URL, if it has announced one.
     HeldBy(Option<Url>),
 }
 
@@ -35,23 +35,23 @@ impl DataLock {
         })
     }
 
-    /// The lock itself, for the connection to the database.
+    /// The lock file, for the connection to the database.
     pub(crate) fn file(&self) -> Option<FileLock> {
         self.0.clone()
     }
 
-    /// Says that the service can no longer be reached.
+    /// Removes the service's URL from the lock.
     pub(crate) fn withdraw(&self) -> std::io::Result<()> {
         self.0.as_ref().map_or(Ok(()), FileLock::withdraw)
     }
 
-    /// Says where the service can be reached.
+    /// Writes the service's URL into the lock.
     pub(crate) fn announce(&self, url: &str) -> std::io::Result<()> {
         self.0.as_ref().map_or(Ok(()), |lock| lock.announce(url))
     }
 }
 
-/// Where the lock is: beside the SQLite file, or in the storage directory.
+/// The path of the lock: beside the SQLite file, or in the storage directory.
 fn lock_file(config: &Config) -> Option<PathBuf> {
     match (&config.database, &config.storage) {
         (DatabaseUrl::Sqlite { path }, _) => Some(FileLock::beside(path)),

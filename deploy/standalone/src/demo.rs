@@ -1,5 +1,5 @@
-//! `media demo`: serves pictures of its own from an origin on this machine, imports them, and goes
-//! on serving. Works without a network.
+//! `media demo`: serves sample pictures from an origin on this machine, imports them, and keeps serving. Needs no
+//! network.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -18,16 +18,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     api_client::{ApiClient, NewImport},
     import::import_all,
-    serve::{Served, greet},
+    serve::{AnnouncedService, greet},
     service::listen,
 };
 
-/// A loopback address of the origin's own: to let imports reach it opens nothing else.
+/// The address of the origin: a loopback address that nothing else uses, so that allowing it opens nothing else.
 const ORIGIN: Ipv4Addr = Ipv4Addr::new(127, 83, 77, 1);
 /// The resource that the demonstration imports into.
 const RESOURCE: &str = "demo";
 
-/// Name, declared type, bytes.
+/// The samples: name, declared type, bytes.
 const SAMPLES: [(&str, &str, &[u8]); 5] = [
     (
         "sunrise.jpg",
@@ -56,7 +56,7 @@ const SAMPLES: [(&str, &str, &[u8]); 5] = [
     ),
 ];
 
-/// Demonstrates.
+/// Runs the demonstration until the service is stopped.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut config = settings.check()?;
     if config.authentication.is_some() {
@@ -70,10 +70,10 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let listener = listen((ORIGIN, 0).into())?;
     let address = format!("http://{}", listener.local_addr()?);
     start_origin(&origin, listener, shutdown.clone())?;
-    // The origin is on this machine, which imports otherwise never reach.
+    // Imports are not allowed to connect to this machine otherwise.
     let origin_alone = IpNet::from(IpAddr::V4(ORIGIN));
     config.worker.egress.allow.push(origin_alone);
-    let service = Served::start(&config, shutdown.clone()).await?;
+    let service = AnnouncedService::start(&config, shutdown.clone()).await?;
     let imports = SAMPLES.map(|(name, ..)| NewImport {
         url: format!("{address}/{name}"),
         resource: RESOURCE.to_owned(),

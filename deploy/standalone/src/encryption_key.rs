@@ -1,5 +1,5 @@
-//! The key that encrypts secrets in the tables, where none is configured: made once, kept in a file beside the
-//! SQLite file.
+//! The key that encrypts secrets in the tables. If none is configured, it is generated once and stored in a file
+//! beside the SQLite file.
 
 use std::{
     fs::File,
@@ -15,8 +15,8 @@ const FILE_NAME: &str = "encryption.key";
 const KEY_BYTES: usize = 32;
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// The configured key, or the one beside the SQLite file; none where the tables are not on this machine. The
-/// caller has locked the data.
+/// Returns the configured key, or the one beside the SQLite file, which it generates if needed; none if no key is
+/// configured and the tables are in PostgreSQL. The caller must hold the lock on the data.
 pub(crate) fn choose(config: &Config) -> anyhow::Result<Option<Secret>> {
     match (&config.encryption_key, &config.database) {
         (None, DatabaseUrl::Sqlite { path }) => {
@@ -34,7 +34,7 @@ fn read_or_create(path: &Path) -> anyhow::Result<Secret> {
         Ok(file) => {
             let mut key = String::new();
             file.take(MAX_FILE_BYTES).read_to_string(&mut key)?;
-            // Shorter: it was cut off, and never used.
+            // A shorter key was not written completely, and so never used.
             if key.trim().len() >= KEY_BYTES {
                 return Ok(Secret::new(key.trim()));
             }
@@ -45,9 +45,9 @@ fn read_or_create(path: &Path) -> anyhow::Result<Secret> {
     let mut bytes = [0; KEY_BYTES];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+        .map_err(|_| anyhow::anyhow!("the system provides no random bytes"))?;
     let key = hex::encode(bytes);
-    // Only its owner can read it: the programs create all files so.
+    // Only its owner can read it: the process's umask applies to all files.
     let mut file = File::create(path)?;
     file.write_all(key.as_bytes())?;
     file.sync_all()?;

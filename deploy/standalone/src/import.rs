@@ -1,4 +1,4 @@
-//! `media import`: imports URLs and prints the records, by the running service if there is one.
+//! `media import`: imports URLs and prints the records of the media, through the running service if there is one.
 
 use std::{io::Write as _, net::Ipv4Addr, process::ExitCode, time::Duration};
 
@@ -22,15 +22,14 @@ use crate::{
     service::{self, Service},
 };
 
-/// How often a running import is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The interval between two lookups of a running job, or of a lock that another process holds.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The most imports that run at the same time.
+const MAX_CONCURRENT_IMPORTS: usize = 32;
+/// The exit code of a program that Ctrl-C has ended: 128 and the number of SIGINT.
+const INTERRUPTED_EXIT_CODE: u8 = 130;
 
-/// The most imports that are followed at once.
-const AT_ONCE: usize = 32;
-/// What a shell takes for "ended by Ctrl-C".
-const INTERRUPTED: u8 = 130;
-
-/// Imports.
+/// Runs the command.
 pub(crate) async fn run(
     settings: &Settings,
     arguments: ImportArguments,
@@ -40,35 +39,32 @@ pub(crate) async fn run(
     }
     telemetry::start_command();
     let shutdown = shutdown::on_signal()?;
-    let found = tokio::select! {
-        found = Host::of(settings, arguments.server.as_ref(), &shutdown) => Some(found?),
+    let target = tokio::select! {
+        target = TargetService::find_or_start(settings, arguments.server.as_ref(), &shutdown) => target?,
+        () = shutdown.cancelled() => return Ok(ExitCode::from(INTERRUPTED_EXIT_CODE)),
+    };
+    let client = ApiClient::new(target.url()?)?.with_token(arguments.token.clone());
+    let imports = new_imports(arguments);
+    let all_succeeded = tokio::select! {
+        all_succeeded = import_all(&client, &imports) => Some(all_succeeded),
         () = shutdown.cancelled() => None,
     };
-    let Some(host) = found else {
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
-    let client = ApiClient::new(host.url()?)?.with_token(arguments.token.clone());
-    let imports = imports_of(arguments);
-    let all = tokio::select! {
-        all = import_all(&client, &imports) => Some(all),
-        () = shutdown.cancelled() => None,
-    };
-    if all.is_none() {
+    if all_succeeded.is_none() {
         eprintln!(
-            "stopping; imports that are not done are kept, and {}",
-            host.who_goes_on()
+            "stopping; {} the unfinished imports",
+            target.who_continues()
         );
     }
-    host.stop(&shutdown).await?;
-    Ok(match all {
+    target.stop(&shutdown).await?;
+    Ok(match all_succeeded {
         Some(true) => ExitCode::SUCCESS,
         Some(false) => ExitCode::FAILURE,
-        None => ExitCode::from(INTERRUPTED),
+        None => ExitCode::from(INTERRUPTED_EXIT_CODE),
     })
 }
 
-/// Each URL with the place it gets.
-fn imports_of(arguments: ImportArguments) -> Vec<NewImport> {
+/// Assigns a resource and a key to each URL.
+fn new_imports(arguments: ImportArguments) -> Vec<NewImport> {
     let ImportArguments {
         urls,
         resource,
@@ -88,34 +84,33 @@ fn imports_of(arguments: ImportArguments) -> Vec<NewImport> {
         .collect()
 }
 
-/// Imports all side by side and prints the records in their order, each as soon as it is its turn.
-/// Says whether all succeeded.
+/// Runs imports concurrently and prints the records in the order of the imports. Returns whether all succeeded.
 pub(crate) async fn import_all(client: &ApiClient, imports: &[NewImport]) -> bool {
     let display = Display::new();
     let mut running = stream::iter(imports)
         .map(|import| import_one(client, import, &display))
-        .buffered(AT_ONCE);
-    let mut all = true;
+        .buffered(MAX_CONCURRENT_IMPORTS);
+    let mut all_succeeded = true;
     while let Some(record) = running.next().await {
         match record {
             Some(record) => display.pause(|| print(&record)),
-            None => all = false,
+            None => all_succeeded = false,
         }
     }
-    all
+    all_succeeded
 }
 
-/// Imports one URL; nothing if it failed, which the display then says.
+/// Imports one URL and returns the media's record. None if the import failed; the display shows the error.
 async fn import_one(client: &ApiClient, import: &NewImport, display: &Display) -> Option<Value> {
     let mut line = display.add(&import.url);
     match follow(client, import, &mut line).await {
         Ok(record) => {
             let attributes = &record["attributes"];
-            let of = |name: &str| attributes[name].as_str().unwrap_or_default();
+            let text = |name: &str| attributes[name].as_str().unwrap_or_default();
             line.finish(&format!(
                 "imported {} ({}, {} bytes)",
-                of("filename"),
-                of("mime_type"),
+                text("filename"),
+                text("mime_type"),
                 attributes["size"]
             ));
             Some(record)
@@ -128,10 +123,10 @@ async fn import_one(client: &ApiClient, import: &NewImport, display: &Display) -
 }
 
 async fn follow(client: &ApiClient, import: &NewImport, line: &mut Line) -> anyhow::Result<Value> {
-    let mut job = client.enter(import).await?;
+    let mut job = client.create_job(import).await?;
     while !job.is_final() {
-        sleep(LOOK_EVERY).await;
-        job = client.job_patiently(&job.id).await?;
+        sleep(POLL_INTERVAL).await;
+        job = client.job_with_retries(&job.id).await?;
         line.update(&job);
     }
     if !job.has_succeeded() {
@@ -146,78 +141,88 @@ async fn follow(client: &ApiClient, import: &NewImport, line: &mut Line) -> anyh
 }
 
 fn print(record: &Value) {
-    // A reader that has gone away wants no more records.
+    // Writing fails if the reader has closed the pipe, and then nothing reads the record.
     let _ = writeln!(std::io::stdout(), "{record:#}");
 }
 
-/// Who does the work.
-enum Host {
-    /// A service elsewhere.
-    Elsewhere(Url),
-    /// One in this process, for as long as the imports take.
-    Here(Box<(DataLock, Service)>),
+/// The service that runs the imports.
+enum TargetService {
+    /// A service in another process.
+    Running(Url),
+    /// A service in this process, which stops when the imports have ended.
+    Own(Box<OwnService>),
 }
 
-impl Host {
-    /// The service named by the user, the one that holds the database, or one of our own.
-    async fn of(
+struct OwnService {
+    service: Service,
+    _lock: DataLock,
+}
+
+impl TargetService {
+    /// Returns the service at `server`, or else the one that holds the lock on the data, or else starts one.
+    async fn find_or_start(
         settings: &Settings,
         server: Option<&Url>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        match server {
-            Some(url) => Ok(Self::Elsewhere(url.clone())),
-            None => Self::find_or_start(&settings.check()?, shutdown).await,
+        if let Some(url) = server {
+            return Ok(Self::Running(url.clone()));
         }
-    }
-
-    async fn find_or_start(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Self> {
-        let mut told = false;
+        let config = settings.check()?;
+        let mut is_waiting = false;
         loop {
-            match DataLock::try_acquire(config)? {
-                Locking::Acquired(lock) => {
-                    let listener = service::listen((Ipv4Addr::LOCALHOST, 0).into())?;
-                    // Not the signal's token: imports may end before the service is told to stop.
-                    // And not announced: it is gone when these imports are done.
-                    let service =
-                        Service::start(config, &lock, listener, shutdown.child_token()).await?;
-                    return Ok(Self::Here(Box::new((lock, service))));
-                }
+            match DataLock::try_acquire(&config)? {
+                Locking::Acquired(lock) => return Self::start(&config, lock, shutdown).await,
                 Locking::HeldBy(Some(url)) if ApiClient::new(url.clone())?.is_alive().await => {
-                    return Ok(Self::Elsewhere(url));
+                    return Ok(Self::Running(url));
                 }
-                // Just starting, just stopping, or another import.
+                // The holder is starting or stopping, or it is another import.
                 Locking::HeldBy(_) => {
-                    if !std::mem::replace(&mut told, true) {
+                    if !std::mem::replace(&mut is_waiting, true) {
                         eprintln!("waiting for another program that uses the same data");
                     }
-                    sleep(LOOK_EVERY).await;
+                    sleep(POLL_INTERVAL).await;
                 }
             }
         }
     }
 
+    /// Starts a service in this process. Its URL is not announced, as it stops with the imports.
+    async fn start(
+        config: &Config,
+        lock: DataLock,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let listener = service::listen((Ipv4Addr::LOCALHOST, 0).into())?;
+        // If the service ends early, it cancels its own token alone.
+        let service = Service::start(config, &lock, listener, shutdown.child_token()).await?;
+        Ok(Self::Own(Box::new(OwnService {
+            service,
+            _lock: lock,
+        })))
+    }
+
     fn url(&self) -> anyhow::Result<Url> {
         match self {
-            Self::Elsewhere(url) => Ok(url.clone()),
-            Self::Here(here) => here.1.url().parse().context("the service's URL"),
+            Self::Running(url) => Ok(url.clone()),
+            Self::Own(own) => own.service.url().parse().context("the service's URL"),
         }
     }
 
-    fn who_goes_on(&self) -> &'static str {
+    fn who_continues(&self) -> &'static str {
         match self {
-            Self::Elsewhere(_) => "the service goes on with them",
-            Self::Here(_) => "the next start goes on with them",
+            Self::Running(_) => "the service continues",
+            Self::Own(_) => "the next start of the service continues",
         }
     }
 
     /// Stops the service in this process, if there is one.
     async fn stop(self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         match self {
-            Self::Elsewhere(_) => Ok(()),
-            Self::Here(here) => {
+            Self::Running(_) => Ok(()),
+            Self::Own(own) => {
                 shutdown.cancel();
-                here.1.join().await
+                own.service.join().await
             }
         }
     }

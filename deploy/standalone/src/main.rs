@@ -1,4 +1,4 @@
-//! `media`: the whole service on one machine, and a command line to it.
+//! `media`: the whole service on one machine, and its command line.
 
 use std::process::ExitCode;
 

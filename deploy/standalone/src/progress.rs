@@ -1,4 +1,4 @@
-//! How imports are shown while they run: a bar each on a terminal, a line each elsewhere.
+//! Shows the progress of imports: a bar for each on a terminal, a line for each otherwise.
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -8,15 +8,15 @@ use url::Url;
 
 use crate::api_client::Job;
 
-/// The most of a URL that is shown beside its bar.
-const LABEL_WIDTH: usize = 40;
+/// The longest label of a bar, in characters.
+const MAX_LABEL_CHARS: usize = 40;
 
-/// All imports that are shown.
+/// The progress of all imports.
 pub(crate) struct Display {
     bars: Option<MultiProgress>,
 }
 
-/// One import that is shown.
+/// The progress of one import.
 pub(crate) struct Line {
     url: String,
     bars: Option<MultiProgress>,
@@ -25,7 +25,7 @@ pub(crate) struct Line {
 }
 
 impl Display {
-    /// Bars if standard error is a terminal, lines if not.
+    /// Creates a display on standard error, with bars if it is a terminal.
     pub(crate) fn new() -> Self {
         let bars = std::io::stderr()
             .is_terminal()
@@ -33,7 +33,7 @@ impl Display {
         Self { bars }
     }
 
-    /// Takes the bars away for as long as something else is written.
+    /// Hides the bars while `write` runs.
     pub(crate) fn pause(&self, write: impl FnOnce()) {
         match &self.bars {
             Some(bars) => bars.suspend(write),
@@ -43,7 +43,7 @@ impl Display {
 
     /// Adds an import.
     pub(crate) fn add(&self, url: &str) -> Line {
-        // What stands on a screen is seen by others.
+        // Other people may see the screen.
         let url = Url::parse(url).map_or_else(|_| url.to_owned(), |url| redact_url(&url));
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(0));
@@ -62,7 +62,7 @@ impl Display {
 }
 
 impl Line {
-    /// Shows how far the import is.
+    /// Shows the progress of the import, and the reason for a retry.
     pub(crate) fn update(&mut self, job: &Job) {
         let attributes = &job.attributes;
         if let Some(bar) = &self.bar {
@@ -74,23 +74,23 @@ impl Line {
             }
             bar.set_position(attributes.bytes_done);
         }
-        let waits = attributes.status == "scheduled" || attributes.status == "pending";
-        if waits && attributes.retry_count > 0 && attributes.error_detail != self.last_error {
+        let is_waiting = attributes.status == "scheduled" || attributes.status == "pending";
+        if is_waiting && attributes.retry_count > 0 && attributes.error_detail != self.last_error {
             self.last_error.clone_from(&attributes.error_detail);
             let reason = self.last_error.clone().unwrap_or_default();
-            self.say(&format!("will be tried again: {reason}"));
+            self.print(&format!("will be retried: {reason}"));
         }
     }
 
-    /// Shows how the import ended: in full, on a line that stays.
+    /// Replaces the bar by a line with the outcome and the whole URL.
     pub(crate) fn finish(self, outcome: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.say(outcome);
+        self.print(outcome);
     }
 
-    fn say(&self, message: &str) {
+    fn print(&self, message: &str) {
         let line = format!("{}: {message}", self.url);
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{line}")),
@@ -108,12 +108,12 @@ fn style(with_total: bool) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// The end of a URL, where the file's name is.
+/// Shortens a URL to its end, which has the file's name.
 fn shortened(url: &str) -> String {
     let length = url.chars().count();
-    if length <= LABEL_WIDTH {
+    if length <= MAX_LABEL_CHARS {
         return url.to_owned();
     }
-    let end: String = url.chars().skip(length - LABEL_WIDTH + 1).collect();
+    let end: String = url.chars().skip(length - MAX_LABEL_CHARS + 1).collect();
     format!("…{end}")
 }

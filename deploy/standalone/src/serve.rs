@@ -1,4 +1,4 @@
-//! `media serve`: the whole service, until it is told to stop.
+//! `media serve`: runs the whole service until a signal stops it.
 
 use std::process::ExitCode;
 
@@ -14,28 +14,28 @@ use crate::{
     service::{self, Service},
 };
 
-/// Serves.
+/// Runs the command.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let config = settings.check()?;
     let telemetry = telemetry::start("media", &config.telemetry)?;
     open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
-    let served = Served::start(&config, shutdown).await?;
-    greet(&served.url());
-    served.join().await?;
+    let service = AnnouncedService::start(&config, shutdown).await?;
+    greet(&service.url());
+    service.join().await?;
     telemetry.finish().await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A service that others can find.
-pub(crate) struct Served {
+/// A running service whose lock announces its URL to other programs.
+pub(crate) struct AnnouncedService {
     lock: DataLock,
     service: Service,
     shutdown: CancellationToken,
 }
 
-impl Served {
-    /// Locks the database, listens, starts the service and says where it is.
+impl AnnouncedService {
+    /// Locks the data, listens, starts the service and announces its URL.
     pub(crate) async fn start(
         config: &Config,
         shutdown: CancellationToken,
@@ -61,12 +61,12 @@ impl Served {
         })
     }
 
-    /// Where it can be reached.
+    /// The URL of the service.
     pub(crate) fn url(&self) -> String {
         self.service.url()
     }
 
-    /// Waits until it has ended; takes its address back as soon as it is told to.
+    /// Waits until the service has ended. Withdraws its URL as soon as the shutdown begins.
     pub(crate) async fn join(self) -> anyhow::Result<()> {
         let Self {
             lock,
@@ -83,7 +83,7 @@ impl Served {
     }
 }
 
-/// Says where things are, whatever is logged.
+/// Prints the URLs of the service and its documentation, at any log level.
 pub(crate) fn greet(url: &str) {
     eprintln!("The service is at {url}, its documentation at {url}/docs. Ctrl-C stops it.");
 }

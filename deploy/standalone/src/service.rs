@@ -1,4 +1,4 @@
-//! The API and the worker in one process, on embedded parts.
+//! The API and the worker in one process, on embedded dependencies.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,8 +23,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Opens the database and the storage, brings the schema up to date and starts both halves. The caller
-    /// has locked the data.
+    /// Opens the database and the storage, migrates the schema, and starts the API and the worker. `lock` is the
+    /// lock on the data.
     pub(crate) async fn start(
         config: &Config,
         lock: &DataLock,
@@ -64,16 +64,18 @@ impl Service {
         })
     }
 
-    /// Where it can be reached.
+    /// The URL of the service.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits until both halves have ended. One that ends early takes the other with it.
+    /// Waits until the API and the worker have ended. If one ends early, the other is stopped.
     pub(crate) async fn join(mut self) -> anyhow::Result<()> {
         let mut result = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            let ended = ended.context("a half of the service panicked").flatten();
+            let ended = ended
+                .context("the API or the worker panicked")
+                .flatten();
             if result.is_ok() {
                 result = ended;
             }
@@ -86,7 +88,7 @@ impl Service {
 }
 
 async fn migrate(services: &Services) -> anyhow::Result<()> {
-    // Migrations need the server itself.
+    // Migrations need a direct connection to the server, not one through a pooler.
     if services.database.is_behind_pooler() {
         return Ok(services.check_schema().await?);
     }
@@ -94,11 +96,11 @@ async fn migrate(services: &Services) -> anyhow::Result<()> {
     media_migrations::migrate_up(&connection)
         .await
         .map_err(OpenError::Database)
-        .context("the schema cannot be brought up to date")?;
+        .context("the schema cannot be migrated")?;
     Ok(connection.close().await?)
 }
 
-/// Listens where the configuration says.
+/// Listens at an address. The error names the settings that choose another one.
 pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     media_api::listen(address).with_context(|| {
         format!("cannot listen on {address}; choose another address with MEDIA_LISTEN or --listen")
