@@ -1,5 +1,5 @@
 //! The audit log: deletions, signals and links with their callers, with the target `media_api::audit`. Each line
-//! stands in the span of its request, which has the request's id.
+//! belongs to the span of its request, which has the request's id.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use media_shared::{caller::Caller, job::Signal};
 
 /// An action that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Action {
     /// A job was deleted.
     DeleteJob,
     /// A job was sent a signal.
@@ -18,7 +18,7 @@ pub(crate) enum Act {
     LinkMedia,
 }
 
-impl Act {
+impl Action {
     fn name(self) -> &'static str {
         match self {
             Self::DeleteJob => "delete job",
@@ -32,12 +32,12 @@ impl Act {
     }
 }
 
-/// Writes a line. It has the media's id, not its name, which is a client's text.
-pub(crate) fn note(act: Act, id: impl Display, caller: &Caller) {
+/// Writes a line. It has the media's id, not its name, which a client has chosen.
+pub(crate) fn record(action: Action, id: impl Display, caller: &Caller) {
     let (subject, role) = match caller {
         Caller::Known(principal) => (principal.subject.as_str(), principal.role.as_str()),
         Caller::Trusted => ("", "trusted"),
         Caller::Anonymous => ("", "anonymous"),
     };
-    tracing::info!(act = act.name(), %id, caller = subject, role, "audit");
+    tracing::info!(act = action.name(), %id, caller = subject, role, "audit");
 }

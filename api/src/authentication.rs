@@ -76,11 +76,9 @@ impl Authentication {
             (Some(token), _) => match verifier.verify(token).await {
                 Ok(principal) => Ok(Caller::Known(principal)),
                 Err(TokenError::Invalid(detail)) => Err(invalid(detail)),
-                Err(TokenError::NoKeys) => Err(ApiError::new(
-                    ErrorCode::Unavailable,
-                    "the keys that verify tokens are not available yet; try again in a moment",
-                )
-                .with_header(header::RETRY_AFTER, "1")),
+                Err(TokenError::NoKeys) => Err(ApiError::unavailable(
+                    "the keys that verify tokens are not available yet",
+                )),
             },
             (None, CallerRule::Required) => Err(unauthenticated(
                 "this needs a token: send it as `Authorization: Bearer …`",

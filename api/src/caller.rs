@@ -1,5 +1,5 @@
-//! The caller of a request as an argument of handlers. Each extractor checks the access that its name states, and
-//! declares the security scheme.
+//! Extractors of the caller of a request. Each checks the access that its name states, and declares the security
+//! scheme.
 
 use std::ops::Deref;
 
@@ -39,7 +39,7 @@ pub(crate) struct MaybeCaller {
     pub(crate) sight: MediaSight,
 }
 
-/// The caller that authentication has put into a request: an anonymous one, if there was none.
+/// The caller that authentication has put into a request; anonymous if there is none.
 pub(crate) fn caller_of(request: &Request) -> &Caller {
     request
         .extensions()
@@ -80,7 +80,7 @@ impl TryFrom<&Caller> for MaybeCaller {
     }
 }
 
-/// Makes an extractor of a type that is made from a caller; `optional` says whether it takes anonymous ones.
+/// Implements an extractor for a type with `TryFrom<&Caller>`; `optional` states whether it accepts anonymous callers.
 macro_rules! caller_extractor {
     ($name:ident, optional: $optional:literal) => {
         impl Deref for $name {

@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(client("192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        // The client's own value stands before the one that the proxy appended.
+        // The client's own value precedes the one that the proxy appended.
         assert_eq!(
             client("10.0.0.1", &["1.1.1.1, 198.51.100.1"]),
             "198.51.100.1"
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_site_are_one() {
+    fn addresses_of_one_site_are_represented_by_one() {
         let site = |text: &str| site(text.parse().unwrap()).to_string();
         assert_eq!(site("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(site("192.0.2.1"), "192.0.2.1");

@@ -1,4 +1,4 @@
-//! Puts operations, pages and middleware together.
+//! Composes operations, pages and middleware into the endpoint of the service.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) type Operations = (JobOperations, MediaOperations, HealthOperations);
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
 
-/// The endpoint of the service. Every error beneath leaves it as a JSON:API error document.
+/// Creates the endpoint of the service. It answers every error with a JSON:API error document.
 pub(crate) fn endpoint(
     services: Services,
     config: &Config,
@@ -50,7 +50,7 @@ pub(crate) fn endpoint(
     ));
     let routes = RouteTable::new(&Operations::meta());
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
-        .description("Imports media from anywhere, keeps it, and serves it back.")
+        .description("Imports media from any URL, stores it and serves it.")
         .license(LicenseObject::new("MIT"));
     let guarded = authentication.is_on();
     let spec = openapi_spec::complete(&service.spec(), guarded);

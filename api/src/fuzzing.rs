@@ -1,4 +1,4 @@
-//! The parsers of requests, for the fuzz targets. Each function panics if a parser breaks its contract.
+//! The entry points of the fuzz targets. Each function panics if a parser of requests breaks its contract.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -22,12 +22,12 @@ use crate::{
     time,
 };
 
-/// Any value of `Accept` is parsed.
+/// Parses a value of `Accept`.
 pub fn accept(field: &[u8]) {
     negotiation::accepts(field);
 }
 
-/// The query of a list is read or refused.
+/// Parses the query of a list.
 pub fn query_string(query: &str) {
     let encoded = query.replace(|c: char| c.is_control() || c == ' ' || c == '#', "+");
     let Ok(uri) = format!("/jobs?{encoded}").parse() else {
@@ -38,7 +38,7 @@ pub fn query_string(query: &str) {
     drop(ListQuery::<MediaResource>::from_request(&request));
 }
 
-/// A cursor is read or refused, in the order that it may be of.
+/// Decodes a cursor in a sort order.
 pub fn cursor(text: &str, sort: &str) {
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("page[after]", text)
@@ -47,7 +47,7 @@ pub fn cursor(text: &str, sort: &str) {
     query_string(&query);
 }
 
-/// A range lies within what is there.
+/// Parses `Range`, and checks that the selected range lies within the media.
 pub fn range_header(value: &[u8], size: u64) {
     if let Some(range) = media::range_of(value, size) {
         assert!(
@@ -57,10 +57,10 @@ pub fn range_header(value: &[u8], size: u64) {
     }
 }
 
-/// Only signed links are valid.
+/// Verifies a signed link, and checks that only signed links are valid.
 pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
     let links = LinkSigner::new(&LinkKeys::new(
-        "a key of the fuzz target, 32 bytes at least",
+        "a key of the fuzz target, at least 32 bytes",
     ));
     let now = DateTime::UNIX_EPOCH;
     let [media, expires, signature] = fields;
@@ -102,7 +102,7 @@ pub fn signed_link(fields: [&str; 3], disposition: Option<&str>) {
     assert!(!good(Some(fields[0])) || disposition == Some(fields[0]));
 }
 
-/// A form is parsed or refused, in chunks of any size, and holds a bounded number of bytes.
+/// Parses a form, and checks that the result does not depend on the sizes of the chunks.
 pub fn multipart(content_type: &str, form: &[u8], piece: usize) {
     let Some(boundary) = multipart::boundary(content_type) else {
         return;
@@ -111,7 +111,7 @@ pub fn multipart(content_type: &str, form: &[u8], piece: usize) {
     assert_eq!(read_form(&boundary, form, piece), whole);
 }
 
-/// The contents of a form's parts, as far as it can be read.
+/// The contents of the complete parts of a form, and whether the form is complete.
 fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) {
     let pieces: Vec<std::io::Result<Bytes>> = form
         .chunks(piece.max(1))
@@ -129,7 +129,7 @@ fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) 
         }
         form.next_part().await.is_ok_and(|part| part.is_none())
     };
-    // All of it is at hand.
+    // The stream never waits, so the future is ready at once.
     let is_whole = reading.now_or_never().unwrap_or_default();
     // The content of an unfinished part depends on the pieces.
     if !is_whole {
@@ -138,7 +138,7 @@ fn read_form(boundary: &str, form: &[u8], piece: usize) -> (Vec<Vec<u8>>, bool) 
     (parts, is_whole)
 }
 
-/// A time is read alike in a body and in a query, unless its plus was not escaped.
+/// Parses a time, and checks that a query accepts every time that a body accepts.
 pub fn times(text: &str) {
     let body = time::parse(text);
     let query = ValueType::Time.parse(text);

@@ -12,7 +12,7 @@ use livez::Livez;
 use metrics::Metrics;
 use readyz::Readyz;
 
-/// The operations for monitoring.
+/// The operations of monitoring.
 pub(crate) type HealthOperations = (Livez, Readyz, Metrics);
 
 /// Creates the operations.

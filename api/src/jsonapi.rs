@@ -10,7 +10,7 @@ pub use error::{ApiError, ErrorCode};
 
 /// The media type of JSON:API.
 pub const MEDIA_TYPE: &str = "application/vnd.api+json";
-/// The version of JSON:API that the documents are of.
+/// The version of JSON:API that the documents conform to.
 pub const VERSION: &str = "1.1";
 
 /// The member `jsonapi` of a document.

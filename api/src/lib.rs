@@ -1,4 +1,4 @@
-//! The HTTP API: creates and shows jobs, and receives and serves media.
+//! The HTTP API of the media importer.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -36,19 +36,18 @@ use authentication::Authentication;
 use middleware::rate_limit::RateLimit;
 use server::{BodyPace, ConnectionLimits, ServerLimits};
 
-/// The longest time that stopping takes beyond the configured grace: to close clients' connections, the
-/// connections to dependencies, and the traces.
+/// The longest time that a shutdown takes beyond the configured grace period: to close the connections of clients and
+/// to dependencies, and to flush the traces.
 pub const STOP_LIMIT: Duration = server::CLOSE_LIMIT
     .saturating_add(services::CLOSE_LIMIT)
     .saturating_add(telemetry::FLUSH_LIMIT);
 
-/// Listens at an address, for [`serve`].
+/// Listens at an address; [`serve`] takes the listener.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     server::listen(address)
 }
 
-/// Serves on a listener until `shutdown`, then lets running requests end within the configured
-/// grace.
+/// Serves on a listener until `shutdown`. Requests in progress then have the configured grace period to end.
 pub async fn serve(
     services: Services,
     config: &Config,

@@ -8,13 +8,13 @@ use media_shared::{
     config::Settings, exit, open_files, probe, services::Services, shutdown, telemetry,
 };
 
-/// Serves the API of the media importer: creates and shows jobs, and receives and serves media.
+/// Serves the API of the media importer: creates and shows jobs, receives and serves media.
 #[derive(Parser)]
 #[command(name = "media-api", version)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
-    /// Ask the program that listens at MEDIA_LISTEN whether it is ready, and start nothing
+    /// Check whether the program that listens at MEDIA_LISTEN is ready, and exit
     #[arg(long)]
     probe: bool,
 }
@@ -31,12 +31,12 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.check()?;
     if arguments.probe {
-        return probe::ready(config.listen).context("it is not ready");
+        return probe::ready(config.listen).context("the program is not ready");
     }
     let telemetry = telemetry::start("media-api", &config.telemetry)?;
     open_files::raise_limit();
     let shutdown = shutdown::on_signal()?;
-    // The workers are other programs: without Redis they find new jobs in the table.
+    // Workers are other processes, so there is no local channel to them. Without Redis they poll the table.
     let services = Services::open(&config, None, None).await?;
     services.check_schema().await?;
     services.warn_unless_writable().await;

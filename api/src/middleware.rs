@@ -1,4 +1,4 @@
-//! Middleware: each is a function that is put around the endpoint beneath it.
+//! Middleware: each is a function that wraps an endpoint.
 
 mod caller_key;
 pub(crate) mod cors;

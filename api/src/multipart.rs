@@ -1,5 +1,5 @@
-//! Parses forms (`multipart/form-data`, RFC 7578) as a stream of parts, with bounded memory. It accepts folded headers,
-//! spaces before colons, bare line feeds in part headers, and all forms of names that [`content_disposition`] knows.
+//! Parses forms (`multipart/form-data`, RFC 7578) as a stream of parts, with bounded memory. Accepts folded headers,
+//! spaces before colons, bare line feeds in part headers, and all forms of names that [`content_disposition`] parses.
 
 use std::io;
 
@@ -19,19 +19,19 @@ const MAX_BOUNDARY_BYTES: usize = 256;
 /// A form that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MultipartError {
-    /// It ends before its last boundary.
-    #[error("the form ended before it was whole")]
+    /// The form ends before its last boundary.
+    #[error("the form ended before its last boundary")]
     Incomplete,
-    /// Its bytes arrived too slowly.
+    /// The bytes arrived too slowly.
     #[error("{0}")]
     TooSlow(String),
-    /// Too many bytes outside the parts.
+    /// The form has too many bytes outside its parts.
     #[error("the form has too many bytes outside its fields")]
     OverheadTooLarge,
-    /// More bytes in all than the limit.
+    /// The form is larger than the limit.
     #[error("the form is larger than the {0} bytes allowed")]
     TooLarge(u64),
-    /// A boundary is followed by something else.
+    /// A boundary is not followed by a line break.
     #[error("a boundary of the form is followed by other bytes")]
     BadBoundary,
 }
@@ -45,13 +45,13 @@ pub(crate) struct PartHead {
     pub(crate) content_type: Option<String>,
 }
 
-/// A form that is being read.
+/// A form that is being parsed.
 pub(crate) struct Multipart {
     chunks: BoxStream<'static, io::Result<Bytes>>,
     buffer: BytesMut,
     delimiter: Finder<'static>,
     position: Position,
-    /// The number of bytes that may still arrive, and the initial one.
+    /// The number of bytes that may still arrive.
     left: u64,
     limit: u64,
 }
@@ -63,20 +63,21 @@ enum Position {
     Preamble,
     /// Within a part.
     Part,
-    /// Behind a boundary.
+    /// After a boundary.
     Boundary,
-    /// Behind the last boundary.
+    /// After the last boundary.
     End,
 }
 
-/// The boundary in a `Content-Type`, quoted or not, of any characters.
+/// Reads the boundary from a `Content-Type`: quoted or not, of any characters. None if it is missing, empty or too
+/// long.
 pub(crate) fn boundary(content_type: &str) -> Option<String> {
     let parsed = Parameterized::parse(content_type.as_bytes());
     let boundary = String::from_utf8(parsed.get("boundary")?.to_vec()).ok()?;
     (!boundary.is_empty() && boundary.len() <= MAX_BOUNDARY_BYTES).then_some(boundary)
 }
 
-/// Whether a `Content-Type` is that of a form.
+/// Whether a `Content-Type` is `multipart/form-data`.
 pub(crate) fn is_form(content_type: &str) -> bool {
     Parameterized::parse(content_type.as_bytes())
         .value
@@ -84,7 +85,7 @@ pub(crate) fn is_form(content_type: &str) -> bool {
 }
 
 impl Multipart {
-    /// Parses a form of at most `limit` bytes.
+    /// Creates a parser of a form of at most `limit` bytes.
     pub(crate) fn new(
         chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
         boundary: &str,
@@ -93,7 +94,7 @@ impl Multipart {
         let delimiter = format!("\r\n--{boundary}");
         Self {
             chunks: chunks.boxed(),
-            // The first boundary begins a line, like all others.
+            // A delimiter begins with a line break, which the first one may lack.
             buffer: BytesMut::from(&b"\r\n"[..]),
             delimiter: Finder::new(delimiter.as_bytes()).into_owned(),
             position: Position::Preamble,
@@ -102,13 +103,13 @@ impl Multipart {
         }
     }
 
-    /// Skips to the next part. None behind the last.
+    /// Skips to the next part. None after the last.
     pub(crate) async fn next_part(&mut self) -> Result<Option<PartHead>, MultipartError> {
         if self.position == Position::Preamble {
             self.skip_preamble().await?;
         }
         while self.chunk().await?.is_some() {}
-        if self.position == Position::End || self.ends_here().await? {
+        if self.position == Position::End || self.is_last_boundary().await? {
             self.position = Position::End;
             return Ok(None);
         }
@@ -117,7 +118,7 @@ impl Multipart {
         Ok(Some(PartHead::parse(&headers)))
     }
 
-    /// The next bytes of the present part. None at its end.
+    /// Returns the next bytes of the current part. None at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         loop {
             if self.position != Position::Part {
@@ -129,21 +130,20 @@ impl Multipart {
                 self.position = Position::Boundary;
                 return Ok(Some(rest).filter(|rest| !rest.is_empty()));
             }
-            // The boundary may have begun at the end of the buffer.
-            let kept = self.begun_delimiter();
-            let sure = self.buffer.len() - kept;
-            if sure > 0 {
-                return Ok(Some(self.buffer.split_to(sure).freeze()));
+            // A delimiter may begin at the end of the buffer.
+            let content = self.buffer.len() - self.partial_delimiter_len();
+            if content > 0 {
+                return Ok(Some(self.buffer.split_to(content).freeze()));
             }
             self.fill().await?;
         }
     }
 
     /// The number of bytes at the end of the buffer that may begin a delimiter.
-    fn begun_delimiter(&self) -> usize {
+    fn partial_delimiter_len(&self) -> usize {
         let needle = self.delimiter.needle();
-        let most = (needle.len() - 1).min(self.buffer.len());
-        let tail = &self.buffer[self.buffer.len() - most..];
+        let max_len = (needle.len() - 1).min(self.buffer.len());
+        let tail = &self.buffer[self.buffer.len() - max_len..];
         memchr::memchr_iter(b'\r', tail)
             .map(|begin| &tail[begin..])
             .find(|end| needle.starts_with(end))
@@ -158,9 +158,9 @@ impl Multipart {
                 self.position = Position::Boundary;
                 return Ok(());
             }
-            let passed = self.buffer.len() - self.begun_delimiter();
-            self.buffer.advance(passed);
-            skipped += passed as u64;
+            let preamble = self.buffer.len() - self.partial_delimiter_len();
+            self.buffer.advance(preamble);
+            skipped += preamble as u64;
             if skipped > MULTIPART_OVERHEAD_LIMIT {
                 return Err(MultipartError::OverheadTooLarge);
             }
@@ -168,8 +168,8 @@ impl Multipart {
         }
     }
 
-    /// Reads the rest of a boundary's line. Returns whether it was the last one.
-    async fn ends_here(&mut self) -> Result<bool, MultipartError> {
+    /// Reads the rest of a boundary's line. Returns whether it is the last boundary.
+    async fn is_last_boundary(&mut self) -> Result<bool, MultipartError> {
         while self.buffer.len() < 2 {
             self.fill().await?;
         }
@@ -212,7 +212,7 @@ impl Multipart {
         }
     }
 
-    /// Receives more bytes. Fails at the end of the body: a form ends with its last boundary.
+    /// Receives more bytes. Fails at the end of the body, which must not come before the last boundary.
     async fn fill(&mut self) -> Result<(), MultipartError> {
         match self.chunks.next().await {
             Some(Ok(chunk)) => {
@@ -231,7 +231,7 @@ impl Multipart {
     }
 }
 
-/// The end of the headers and the begin of the content: the first empty line from an offset on.
+/// Finds the end of the headers and the start of the content: the first empty line from an offset on.
 fn end_of_headers(buffer: &[u8], from: usize) -> Option<(usize, usize)> {
     for begin in [&b"\r\n"[..], b"\n"] {
         if buffer.starts_with(begin) {
@@ -265,7 +265,7 @@ impl PartHead {
     }
 }
 
-/// The lines of headers, with folded ones joined (RFC 5322 §2.2.3).
+/// Splits headers into lines, and joins folded ones (RFC 5322 §2.2.3).
 fn unfolded(headers: &[u8]) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for line in headers.split(|byte| *byte == b'\n') {

@@ -46,14 +46,14 @@ const MAX_HEADERS: usize = 100;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The pause in accepting while evicted connections have not ended.
 const CLOSE_PAUSE: Duration = Duration::from_millis(1);
-/// How often overdue connections are closed.
+/// The interval at which overdue connections are closed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest time for a connection to end after it was told to.
+/// The longest time for a connection to close.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The most connections that get a 503 at a time; others are closed without an answer.
 const MAX_TURNED_AWAY: usize = 64;
-/// The answer of a connection that is turned away.
-const NO_ROOM: &[u8] =
+/// The answer to a connection that is turned away.
+const UNAVAILABLE_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
     Content-Type: application/vnd.api+json\r\nContent-Length: 151\r\n\r\n\
     {\"errors\":[{\"status\":\"503\",\"code\":\"unavailable\",\"title\":\"Service unavailable\",\
@@ -71,7 +71,7 @@ pub(crate) struct ServerLimits {
     pub(crate) pace: BodyPace,
 }
 
-/// Marks an answer whose connection may be evicted: its client resumes it by itself.
+/// Marks an answer whose connection may be evicted: its client resumes it automatically.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resumable;
 
@@ -158,7 +158,7 @@ where
     });
     if ended.await.is_err() {
         server.abort.cancel();
-        // Each ends at its next wait.
+        // Each task ends at its next wait.
         let _ = timeout(CLOSE_LIMIT, tasks.wait()).await;
     }
     Ok(())
@@ -174,14 +174,14 @@ async fn sweep_for_good(connections: &Connections, sweep: &mut tokio::time::Inte
 /// Answers a client that is turned away. It may still be sending its request, so the connection stays open for a
 /// moment for it to read the answer.
 async fn turn_away(mut stream: TcpStream) {
-    let told = async {
-        stream.write_all(NO_ROOM).await?;
+    let answer = async {
+        stream.write_all(UNAVAILABLE_RESPONSE).await?;
         stream.shutdown().await?;
         let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    let _ = timeout(CLOSE_LIMIT, told).await;
+    let _ = timeout(CLOSE_LIMIT, answer).await;
 }
 
 struct Server<E> {
@@ -208,7 +208,7 @@ impl<E> Clone for Server<E> {
 
 impl<E: Endpoint + 'static> Server<E> {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
-        // Answers are written whole, so delaying small packets gains nothing.
+        // Answers are written in large pieces, so Nagle's algorithm would only delay them.
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -256,7 +256,7 @@ impl<E: Endpoint + 'static> Server<E> {
             slot.enter(Phase::Streaming);
         }
         if slot.has_unread_body() {
-            // The rest of the body is not read, so no other request can follow.
+            // The rest of the body is not read, so no other request can follow on this connection.
             parts
                 .headers
                 .insert(CONNECTION, HeaderValue::from_static("close"));

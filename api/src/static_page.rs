@@ -1,4 +1,4 @@
-//! Static pages: rendered once, compressed once, and shared by all answers.
+//! Static pages: compressed once, and shared by all answers.
 
 use std::{
     io::Write as _,
@@ -20,9 +20,9 @@ pub(crate) struct StaticPage(Arc<Page>);
 struct Page {
     content_type: &'static str,
     text: Bytes,
-    /// Compressed at the first request that accepts it.
+    /// The page compressed with gzip, at the first request that accepts it.
     compressed: OnceLock<Bytes>,
-    /// A strong validator of the text; the compressed page has one of its own.
+    /// The hash of the text, the basis of the strong validators of both encodings.
     etag: String,
 }
 
@@ -43,7 +43,7 @@ impl Page {
     fn compressed(&self) -> Bytes {
         let compress = || {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            // Writing to memory does not fail; if it did, the page would be sent uncompressed.
+            // Writing to memory does not fail. If it did, the page would be sent uncompressed.
             let written = encoder
                 .write_all(&self.text)
                 .and_then(|()| encoder.finish());
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_page_is_shared_compressed_and_not_sent_twice() {
+    async fn a_page_is_shared_compressed_and_revalidated() {
         let page = StaticPage::new("text/plain", "text ".repeat(1000));
         let ask = async |coding: &str, etag: &str| {
             let request = Request::builder()

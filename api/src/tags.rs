@@ -9,6 +9,6 @@ pub(crate) enum Tags {
     Jobs,
     /// The media records and their bytes.
     Medias,
-    /// Whether the service lives and can serve.
+    /// Liveness, readiness and metrics of the service.
     Health,
 }

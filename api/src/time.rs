@@ -7,7 +7,7 @@ use serde::{Deserialize as _, Deserializer, de::Error as _};
 /// The years that RFC 3339 can write.
 const YEARS: std::ops::RangeInclusive<i32> = 0..=9999;
 
-/// Parses an RFC 3339 time, whose offset may lack its colon. The error says what is wrong.
+/// Parses an RFC 3339 time, whose offset may lack its colon. The error states the fault.
 pub(crate) fn parse(text: &str) -> Result<DateTime<Utc>, &'static str> {
     let Ok(time) = text.trim().parse::<DateTime<FixedOffset>>() else {
         return Err(fault(text.trim()));
@@ -43,7 +43,7 @@ fn fault(text: &str) -> &'static str {
     }
 }
 
-/// Reads a time in a body, or null.
+/// Deserialises a time in a body, or null.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_alike_everywhere() {
+    fn bodies_and_queries_accept_the_same_times() {
         let noon = parse("2030-01-31T12:00:00Z").unwrap();
         for text in [
             "2030-01-31T14:00:00+02:00",
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_of_a_time_is_named() {
+    fn errors_state_the_fault_of_a_time() {
         for (text, part) in [
             ("2030-01-31T12:00:00", "no time zone"),
             ("2030-01-31T12:00:00.5", "no time zone"),

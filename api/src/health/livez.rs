@@ -4,24 +4,26 @@ use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 
 use crate::tags::Tags;
 
-/// Says that the program runs.
+/// Reports that the program runs.
 pub(crate) struct Livez;
 
 #[derive(ApiResponse)]
 pub(super) enum HealthResponse {
-    /// It is.
+    /// The program runs, or can serve.
     #[oai(status = 200)]
     Healthy(PlainText<String>),
 }
 
 impl HealthResponse {
-    /// The answer.
     pub(super) fn ok() -> Self {
         Self::Healthy(PlainText("ok\n".to_owned()))
     }
 }
 
-#[allow(clippy::unused_async, reason = "operations are async by form")]
+#[allow(
+    clippy::unused_async,
+    reason = "the framework requires async operations"
+)]
 #[OpenApi(tag = "Tags::Health")]
 impl Livez {
     /// Whether the program runs.

@@ -14,7 +14,7 @@ pub(crate) struct Metrics {
 
 #[derive(ApiResponse)]
 enum MetricsResponse {
-    /// The metrics, a line each.
+    /// The metrics in the text format of OpenMetrics.
     #[oai(
         status = 200,
         content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -26,7 +26,7 @@ enum MetricsResponse {
 impl Metrics {
     /// The metrics of the service, in the format of OpenMetrics, which Prometheus reads.
     ///
-    /// They cover all projects: with authentication, they are for admins.
+    /// They cover all projects: with authentication, only admins may read them.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, caller: ReadCaller) -> Result<MetricsResponse, ApiError> {
         caller.sees_figures()?;

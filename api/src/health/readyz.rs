@@ -18,7 +18,7 @@ use crate::{
 /// How long the result of a check is reused.
 const CHECK_TTL: Duration = Duration::from_millis(500);
 
-/// Says whether the program can serve.
+/// Reports whether the program can serve.
 pub(crate) struct Readyz {
     services: Arc<Services>,
     last_check: Mutex<Option<Check>>,
@@ -33,8 +33,8 @@ struct Check {
 
 #[OpenApi(tag = "Tags::Health")]
 impl Readyz {
-    /// Whether the program can serve: database and storage answer, or did within the last half second.
-    /// 503 if not.
+    /// Whether the program can serve: the database and the storage answer, or did within the last half second.
+    /// 503 otherwise.
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self) -> Result<HealthResponse, ApiError> {
         if self.is_ready().await {
@@ -42,13 +42,13 @@ impl Readyz {
         }
         Err(ApiError::new(
             ErrorCode::Unavailable,
-            "the database or the storage does not answer; the service's log says more",
+            "the database or the storage does not answer; see the service's log",
         ))
     }
 }
 
 impl Readyz {
-    /// Starts without a result.
+    /// Creates the operation. The first request checks the dependencies.
     pub(super) fn new(services: Arc<Services>) -> Self {
         Self {
             services,

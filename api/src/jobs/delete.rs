@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::find::{find_own, no_such_job};
 use crate::{
-    audit::{self, Act},
+    audit::{self, Action},
     caller::WriteCaller,
     jsonapi::ApiError,
     resource::query_string::refuse_parameters,
@@ -49,7 +49,7 @@ impl DeleteJob {
         if !self.services.jobs.delete(id).await? {
             return Err(no_such_job());
         }
-        audit::note(Act::DeleteJob, id, &caller);
+        audit::record(Action::DeleteJob, id, &caller);
         Ok(DeleteResponse::Deleted)
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{document::document, find::find_own, resource::JobResource, wake::wake_for};
 use crate::{
-    audit::{self, Act},
+    audit::{self, Action},
     caller::WriteCaller,
     jsonapi::{ApiError, JsonApiBody, JsonApiResponse},
     resource::{document::ResourceDocument, query_string::refuse_parameters},
@@ -55,7 +55,7 @@ impl SignalJob {
         let id = find_own(&self.services, &resource_id, &caller).await?;
         let signal = body.0.data.attributes.signal.into();
         let signalled = self.services.jobs.signal(id, signal).await?;
-        audit::note(Act::SignalJob(signal), id, &caller);
+        audit::record(Action::SignalJob(signal), id, &caller);
         match signalled {
             Signalled::Done(job) => {
                 wake_for(&self.services, &job);

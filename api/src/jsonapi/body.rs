@@ -1,5 +1,4 @@
-//! Bodies of JSON:API: read within limits, with errors that point at the fault, and written with the right media
-//! type.
+//! Bodies of JSON:API requests, read within limits of size and time, and of answers.
 
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
         let body = body.take().map_err(|error| ApiError::from_body(&error))?;
         let taken = timeout(BODY_TIMEOUT, body.into_bytes_limit(MAX_BODY_BYTES))
             .await
-            .map_err(|_| ApiError::new(ErrorCode::Stalled, "the body took too long to come"))?
+            .map_err(|_| ApiError::new(ErrorCode::Stalled, "the body took too long to arrive"))?
             .map_err(|error| ApiError::from_body(&error))?;
         // RFC 8259 §8.1 lets a parser ignore a byte order mark.
         let text = taken.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&taken);
@@ -42,7 +41,7 @@ impl<T: Type + DeserializeOwned> JsonApiBody<T> {
     }
 }
 
-/// Turns a syntax error into a malformed body, and any other error into an invalid value.
+/// Maps a syntax error to a malformed body, and any other error to an invalid value.
 fn rejected(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     if error.inner().is_data() {
         let pointer = pointer_to(error.path());
@@ -64,7 +63,7 @@ fn malformed(error: &serde_json::Error) -> ApiError {
     ApiError::new(ErrorCode::MalformedBody, detail)
 }
 
-/// The error without its line and column: `source.pointer` says where it is.
+/// The error without its line and column, which `source.pointer` replaces.
 fn sentence(error: &serde_json::Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
@@ -78,7 +77,7 @@ fn sentence(error: &serde_json::Error) -> String {
 fn without_value(detail: String) -> String {
     match detail.split_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {
-            format!("does not fit: expected {expected}")
+            format!("has the wrong type or value: expected {expected}")
         }
         _ => detail,
     }
@@ -143,7 +142,7 @@ fn is_json_api(content_type: &str) -> bool {
         || is(MEDIA_TYPE) && parameters.all(|parameter| parameter.name == "profile")
 }
 
-/// A document that is sent.
+/// A document in an answer.
 pub struct JsonApiResponse<T>(pub T);
 
 impl<T: Type + ToJSON> Payload for JsonApiResponse<T> {

@@ -1,5 +1,5 @@
-//! Errors: a stable code, a sentence, and the place of the fault in the request. Every failure, in this program or in
-//! the framework beneath it, is answered with one of these.
+//! The errors of the API: a stable code, a sentence, and the place of the fault in the request. Every failure, also of
+//! the framework, is answered with one of these.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ pub struct ErrorObject {
 /// A JSON:API error document.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
 pub struct ErrorDocument {
-    /// At least one.
+    /// The errors; at least one.
     pub errors: Vec<ErrorObject>,
 }
 
@@ -75,14 +75,18 @@ pub struct ApiError {
 impl ApiError {
     /// An error about the request as a whole.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self::with_faults(code, vec![(detail.into(), None)])
+    }
+
+    fn with_faults(code: ErrorCode, faults: Vec<(String, Option<Source>)>) -> Self {
         Self {
             code,
-            faults: vec![(detail.into(), None)],
+            faults,
             headers: Vec::new(),
         }
     }
 
-    /// A value in the body that cannot be accepted.
+    /// A value in the body that is not accepted.
     pub fn at_pointer(
         code: ErrorCode,
         pointer: impl Into<String>,
@@ -91,7 +95,7 @@ impl ApiError {
         Self::at_pointers(code, vec![(pointer.into(), detail.into())])
     }
 
-    /// Values in the body that cannot be accepted; at least one.
+    /// Values in the body that are not accepted; at least one.
     pub fn at_pointers(code: ErrorCode, faults: Vec<(String, String)>) -> Self {
         let faults = faults.into_iter().map(|(pointer, detail)| {
             let source = Source {
@@ -100,14 +104,10 @@ impl ApiError {
             };
             (detail, Some(source))
         });
-        Self {
-            code,
-            faults: faults.collect(),
-            headers: Vec::new(),
-        }
+        Self::with_faults(code, faults.collect())
     }
 
-    /// A parameter that cannot be accepted.
+    /// A parameter that is not accepted.
     pub fn at_parameter(
         code: ErrorCode,
         parameter: impl Into<String>,
@@ -117,27 +117,19 @@ impl ApiError {
             parameter: Some(parameter.into()),
             ..Source::default()
         };
-        Self {
-            code,
-            faults: vec![(detail.into(), Some(source))],
-            headers: Vec::new(),
-        }
+        Self::with_faults(code, vec![(detail.into(), Some(source))])
     }
 
-    /// A header that cannot be accepted.
+    /// A header that is not accepted.
     pub fn at_header(code: ErrorCode, name: impl Into<String>, detail: impl Into<String>) -> Self {
         let source = Source {
             header: Some(name.into()),
             ..Source::default()
         };
-        Self {
-            code,
-            faults: vec![(detail.into(), Some(source))],
-            headers: Vec::new(),
-        }
+        Self::with_faults(code, vec![(detail.into(), Some(source))])
     }
 
-    /// A header that goes with the error.
+    /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -149,22 +141,24 @@ impl ApiError {
         Self::new(ErrorCode::NotFound, detail)
     }
 
-    /// A defect; its cause is logged, not sent.
-    pub fn internal(what: &str, error: &dyn fmt::Display) -> Self {
-        tracing::error!(what, %error, "internal error");
+    /// A defect of the service; the cause is logged, not sent.
+    pub fn internal(context: &str, error: &dyn fmt::Display) -> Self {
+        tracing::error!(context, %error, "internal error");
         Self::new(
             ErrorCode::Internal,
-            "a defect in the service; its log says more",
+            "a defect of the service; see the service's log",
         )
     }
 
-    fn unavailable(error: &dyn fmt::Display) -> Self {
-        tracing::warn!(%error, "a part of the service cannot be reached");
-        Self::new(
-            ErrorCode::Unavailable,
-            "a part of the service cannot be reached; try again in a moment",
-        )
-        .with_header(header::RETRY_AFTER, "1")
+    /// A temporary failure: the client may retry after a second.
+    pub fn unavailable(detail: &str) -> Self {
+        let detail = format!("{detail}; try again in a moment");
+        Self::new(ErrorCode::Unavailable, detail).with_header(header::RETRY_AFTER, "1")
+    }
+
+    fn unreachable_dependency(error: &dyn fmt::Display) -> Self {
+        tracing::warn!(%error, "a dependency of the service cannot be reached");
+        Self::unavailable("a dependency of the service cannot be reached")
     }
 
     /// Converts an error of the framework.
@@ -184,13 +178,13 @@ impl ApiError {
         if error.is::<MethodNotAllowedError>() {
             return Self::new(
                 ErrorCode::MethodNotAllowed,
-                "this path does not take this method; see /docs",
+                "this path does not support this method; see /docs",
             );
         }
         if error.is::<ContentTypeError>() {
             return Self::new(
                 ErrorCode::UnsupportedMediaType,
-                "the body is missing, or its Content-Type is not one that this path takes; see /docs",
+                "the body is missing, or this path does not accept its Content-Type; see /docs",
             );
         }
         if let Some(error) = error.downcast_ref::<ReadBodyError>() {
@@ -208,22 +202,22 @@ impl ApiError {
         match error {
             ReadBodyError::PayloadTooLarge => Self::new(
                 ErrorCode::TooLarge,
-                "the body is larger than this path takes",
+                "the body is larger than this path accepts",
             ),
             ReadBodyError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Self::new(ErrorCode::Stalled, error.to_string())
             }
             _ => Self::new(
                 ErrorCode::IncompleteBody,
-                "the body ended before it was whole",
+                "the body ended before it was complete",
             ),
         }
     }
 }
 
-/// The framework says "verification failed. maximum(1000, exclusive: false)".
+/// Makes the framework's `verification failed. maximum(1000, exclusive: false)` a sentence about the parameter.
 fn readable(reason: &str) -> String {
-    reason.replacen("verification failed. ", "does not fit: ", 1)
+    reason.replacen("verification failed. ", "is not valid: ", 1)
 }
 
 impl From<DbErr> for ApiError {
@@ -231,16 +225,16 @@ impl From<DbErr> for ApiError {
         match database::classify(&error) {
             DatabaseFailure::Timeout => Self::new(
                 ErrorCode::QueryTimeout,
-                "this list takes too long to read; filter by something that narrows it down, such as status, created_at or resource",
+                "this list takes too long to read; narrow it down with a filter, such as status, created_at or resource",
             ),
             DatabaseFailure::NoSpace => {
-                tracing::error!(%error, "there is no room left for the tables");
+                tracing::error!(%error, "the database has no space left");
                 Self::new(
                     ErrorCode::StorageFull,
-                    "there is no room left in the database; nothing was kept",
+                    "the database has no space left; nothing was stored",
                 )
             }
-            DatabaseFailure::Unavailable => Self::unavailable(&error),
+            DatabaseFailure::Unavailable => Self::unreachable_dependency(&error),
             DatabaseFailure::Defect => Self::internal("database", &error),
         }
     }
@@ -251,9 +245,9 @@ impl From<StorageError> for ApiError {
         match error {
             StorageError::Full => Self::new(
                 ErrorCode::StorageFull,
-                "there is no room left in storage; nothing was kept",
+                "the storage has no space left; nothing was stored",
             ),
-            _ => Self::unavailable(&error),
+            _ => Self::unreachable_dependency(&error),
         }
     }
 }
@@ -272,7 +266,7 @@ impl From<PublishError> for ApiError {
             PublishError::PreconditionFailed(failed) => failed.into(),
             PublishError::BlobLost => Self::new(
                 ErrorCode::Unavailable,
-                "the service lost sight of this upload and kept nothing of it; send it again",
+                "the upload was interrupted in the service, and nothing was stored; send it again",
             ),
         }
     }
@@ -338,7 +332,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Documented as the default response of every operation.
+/// The default response of every operation in the OpenAPI document.
 impl ApiResponse for ApiError {
     fn meta() -> MetaResponses {
         MetaResponses {

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::signed_link::{DEFAULT_LIFETIME, LinkSigner, MAX_LIFETIME};
 use crate::{
-    audit::{self, Act},
+    audit::{self, Action},
     caller::ReadCaller,
     jsonapi::{ApiError, ErrorCode, Implementation, JsonApiBody, JsonApiResponse},
     media::{
@@ -98,7 +98,7 @@ impl LinkMaker {
         let attributes = body.data.attributes.unwrap_or_default();
         let lifetime = lifetime(&attributes)?;
         let media = find(&self.services, place, &sight, &project).await?;
-        audit::note(Act::LinkMedia, media.id, caller);
+        audit::record(Action::LinkMedia, media.id, caller);
         let expires = to_micros(Utc::now()) + lifetime;
         let disposition = attributes.disposition.map(Disposition::as_str);
         let query = signer.sign(media.id, disposition, expires);

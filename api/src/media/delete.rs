@@ -12,7 +12,7 @@ use super::{
     precondition::write_precondition,
 };
 use crate::{
-    audit::{self, Act},
+    audit::{self, Action},
     caller::WriteCaller,
     jsonapi::ApiError,
     tags::Tags,
@@ -93,7 +93,7 @@ impl DeleteMedia {
             .await
         {
             Ok(true) => {
-                audit::note(Act::DeleteMedia, media.id, caller);
+                audit::record(Action::DeleteMedia, media.id, caller);
                 Ok(DeleteResponse::Deleted)
             }
             Ok(false) => Err(no_such_media()),

@@ -1,4 +1,4 @@
-//! The key under which the use of a caller is counted.
+//! The key under which the requests of a caller are counted.
 
 use std::net::IpAddr;
 
@@ -11,18 +11,18 @@ use crate::{
     client_address::{client_address, site},
 };
 
-/// Identifies the caller whose use is counted.
+/// The key of a caller in the tables of limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallerKey {
-    /// The subject of a token, with its projects: two projects may each have an `ann`.
+    /// The subject of a token, with its projects: the same subject of other projects is another caller.
     Subject(String, Vec<String>),
     /// The address of a client without a token, or its /64 of IPv6; none if there is no connection.
     Address(Option<IpAddr>),
 }
 
 impl CallerKey {
-    /// The key of a request. Without authentication nothing is counted by caller: only this machine
-    /// reaches the service.
+    /// The key of a request. None without authentication: only this machine reaches the service then, and callers
+    /// are not limited.
     pub(crate) fn from_request(request: &Request, proxies: &[IpNet]) -> Option<Self> {
         match caller_of(request) {
             Caller::Trusted => None,
@@ -35,7 +35,7 @@ impl CallerKey {
     }
 }
 
-/// The address that a client without a token is counted by.
+/// The address under which the requests of a client without a token are counted.
 pub(crate) fn address_of(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     client_address(request, proxies).map(site)
 }

@@ -1,7 +1,7 @@
-//! The Fetch standard's CORS protocol (§3.2): lets pages of listed origins use the API.
+//! The CORS protocol (Fetch standard §3.2): allows pages of listed origins to use the API.
 //!
-//! The framework's middleware refuses every request that names another origin, even those of the service's
-//! own pages. This one answers them, and the browser withholds the answer from the page.
+//! The framework's middleware rejects every request that names another origin, even those of the service's own pages.
+//! This one answers them, and the browser withholds the answer from the page.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
 /// How long a browser may cache the answer to a preflight, in seconds: two hours, Chromium's maximum.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Lets pages of the listed origins use the API.
+/// Allows pages of the listed origins to use the API.
 pub(crate) async fn allow_origins<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request,

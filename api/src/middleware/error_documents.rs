@@ -27,7 +27,10 @@ pub(crate) async fn answer_errors<E: Endpoint>(
 }
 
 /// Answers a panic with a document, and logs its message.
-#[allow(clippy::needless_pass_by_value, reason = "the form of a panic handler")]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the framework requires"
+)]
 pub(crate) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     ApiError::internal("panic", &panic_message(&*panic)).into_response()
 }

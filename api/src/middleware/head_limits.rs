@@ -1,4 +1,4 @@
-//! Limits of a request's head: its size, one valid host, one length of the body.
+//! Checks the head of a request: its size, its host, and the length of the body.
 
 use std::{net::Ipv6Addr, sync::Arc};
 
@@ -11,17 +11,17 @@ use crate::jsonapi::{ApiError, ErrorCode};
 
 /// The largest path and query, in bytes.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
-/// The largest sum of all header names and values, in bytes. The token has a limit of its own.
+/// The largest sum of all header names and values, in bytes. The token has a separate limit.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Refuses heads that are too large, or ambiguous.
+/// Rejects heads that are too large or ambiguous.
 pub(crate) async fn check_head<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request,
 ) -> Result<E::Output> {
     check_size(&request)?;
-    check_host(request.version(), request.headers()).map_err(ambiguous)?;
-    check_transfer_encoding(request.headers()).map_err(ambiguous)?;
+    check_host(request.version(), request.headers())?;
+    check_transfer_encoding(request.headers())?;
     endpoint.call(request).await
 }
 
@@ -34,11 +34,11 @@ fn check_size(request: &Request) -> Result<(), ApiError> {
         ));
     }
     let headers = request.headers().iter();
-    let weight: usize = headers
+    let header_bytes: usize = headers
         .filter(|(name, _)| *name != header::AUTHORIZATION)
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
-    if weight > MAX_HEADER_BYTES {
+    if header_bytes > MAX_HEADER_BYTES {
         return Err(ApiError::new(
             ErrorCode::HeadersTooLarge,
             format!("the headers are larger than {MAX_HEADER_BYTES} bytes"),
@@ -47,30 +47,27 @@ fn check_size(request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses a request that a proxy may have read differently, and closes the connection: the bytes that
-/// follow may belong to its body.
-fn ambiguous((name, detail): (header::HeaderName, &'static str)) -> ApiError {
+/// Rejects a request that a proxy may have parsed differently. The connection is closed, as the bytes that follow may
+/// belong to the body.
+fn ambiguous(name: &header::HeaderName, detail: &str) -> ApiError {
     ApiError::at_header(ErrorCode::BadRequest, name.as_str(), detail)
         .with_header(header::CONNECTION, "close")
 }
 
-/// RFC 9112 §3.2: one `Host`, and a valid one. HTTP/1.0 has none.
-fn check_host(
-    version: Version,
-    headers: &HeaderMap,
-) -> Result<(), (header::HeaderName, &'static str)> {
+/// Requires a single, valid `Host` (RFC 9112 §3.2). HTTP/1.0 requests may have none.
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_10 => Ok(()),
         (Some(host), None) if host.to_str().is_ok_and(is_host) => Ok(()),
-        _ => Err((
-            header::HOST,
-            "there must be one Host, with a host and perhaps a port",
+        _ => Err(ambiguous(
+            &header::HOST,
+            "there must be one Host header: a host and an optional port",
         )),
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
+/// Whether a text is a `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),
@@ -87,8 +84,8 @@ fn is_host(text: &str) -> bool {
         && in_brackets.map_or_else(is_name, |address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// RFC 9112 §6.1, §6.3: `chunked` is the only known coding, and excludes `Content-Length`.
-fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), (header::HeaderName, &'static str)> {
+/// Requires that the only coding is `chunked`, and that it excludes `Content-Length` (RFC 9112 §6.1, §6.3).
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let is_chunked = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"chunked");
     match (codings.next(), codings.next()) {
@@ -98,8 +95,8 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), (header::HeaderNam
         {
             Ok(())
         }
-        _ => Err((
-            header::TRANSFER_ENCODING,
+        _ => Err(ambiguous(
+            &header::TRANSFER_ENCODING,
             "must be `chunked` alone, without Content-Length",
         )),
     }
@@ -118,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_host_and_it_is_one() {
-        let of = |hosts: &[&'static str]| {
+    fn a_request_needs_a_single_valid_host() {
+        let is_accepted = |hosts: &[&'static str]| {
             let lines: Vec<_> = hosts.iter().map(|host| (header::HOST, *host)).collect();
             check_host(Version::HTTP_11, &headers(&lines)).is_ok()
         };
@@ -132,21 +129,21 @@ mod tests {
             "a:",
             "xn--a_b",
         ] {
-            assert!(of(&[host]), "{host}");
+            assert!(is_accepted(&[host]), "{host}");
         }
         for host in [
             "", "a b", "a/b", "u@a", "[::1", "[x]", "::1", "a:b", "a:80:80", "a,b/", ":80",
         ] {
-            assert!(!of(&[host]), "{host}");
+            assert!(!is_accepted(&[host]), "{host}");
         }
-        assert!(!of(&[]));
-        assert!(!of(&["a", "a"]));
+        assert!(!is_accepted(&[]));
+        assert!(!is_accepted(&["a", "a"]));
         assert!(check_host(Version::HTTP_10, &HeaderMap::new()).is_ok());
     }
 
     #[test]
-    fn a_body_has_one_length() {
-        let of = |codings: &[&'static str], length: bool| {
+    fn the_length_of_a_body_is_unambiguous() {
+        let is_accepted = |codings: &[&'static str], length: bool| {
             let mut lines: Vec<_> = codings
                 .iter()
                 .map(|c| (header::TRANSFER_ENCODING, *c))
@@ -154,9 +151,8 @@ mod tests {
             lines.extend(length.then_some((header::CONTENT_LENGTH, "1")));
             check_transfer_encoding(&headers(&lines)).is_ok()
         };
-        assert!(
-            of(&[], true) && of(&[], false) && of(&["chunked"], false) && of(&["Chunked"], false)
-        );
+        assert!(is_accepted(&[], true) && is_accepted(&[], false));
+        assert!(is_accepted(&["chunked"], false) && is_accepted(&["Chunked"], false));
         for codings in [
             &["identity, chunked"][..],
             &["identity"],
@@ -166,13 +162,13 @@ mod tests {
             &["chunked", "identity"],
             &[""],
         ] {
-            assert!(!of(codings, false), "{codings:?}");
+            assert!(!is_accepted(codings, false), "{codings:?}");
         }
-        assert!(!of(&["chunked"], true));
+        assert!(!is_accepted(&["chunked"], true));
     }
 
     #[test]
-    fn a_head_has_a_largest_size() {
+    fn the_size_of_a_head_is_limited() {
         let with = |target: usize, header: usize| {
             let path = format!("/{}", "a".repeat(target - 1));
             let request = Request::builder().uri_str(path);

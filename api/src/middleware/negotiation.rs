@@ -1,4 +1,4 @@
-//! Content negotiation of documents (JSON:API 1.1 §5) by the client's `Accept`.
+//! Content negotiation of documents by `Accept` (JSON:API 1.1 §5).
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
     routes::{Answer, MatchedRoute},
 };
 
-/// The media types that a client may accept to get a document.
+/// The media types of documents.
 const OFFERS: [&str; 2] = [MEDIA_TYPE, "application/json"];
 
-/// Refuses to send documents to clients that do not accept them.
+/// Rejects requests for documents of clients that do not accept them.
 pub(crate) async fn negotiate<E: Endpoint>(endpoint: Arc<E>, request: Request) -> Result<Response> {
     if MatchedRoute::from_request(&request).answer() != Answer::Document {
         return Ok(endpoint.call(request).await?.into_response());
@@ -57,8 +57,8 @@ pub(crate) fn accepts(accept: &[u8]) -> bool {
     !known.is_empty() && best_media(Some(&known.join(&b", "[..])), &OFFERS).is_some()
 }
 
-/// A media range reduced to its weight: unknown profiles and the parameters of plain JSON are ignored. None
-/// if an extension or an unknown parameter makes JSON:API another type (JSON:API 1.1 §5.3).
+/// Removes the parameters of a media range except its weight: profiles, and all parameters of plain JSON, are ignored.
+/// None if an extension or an unknown parameter makes JSON:API another type (JSON:API 1.1 §5.3).
 fn without_parameters(range: &[u8]) -> Option<Vec<u8>> {
     let parsed = Parameterized::parse(range);
     let is = |mime: &str| parsed.value.eq_ignore_ascii_case(mime.as_bytes());

@@ -1,4 +1,4 @@
-//! Protects a service without authentication from web pages in a browser on this machine: against DNS rebinding and
+//! Protects a service without authentication from web pages in a browser on this machine: from DNS rebinding and
 //! cross-site requests.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use url::Host;
 
 use crate::jsonapi::{ApiError, ErrorCode};
 
-/// Refuses requests that pages of other sites make, unless callers are authenticated (`guarded`): without
-/// authentication, the service listens on loopback addresses alone.
+/// Rejects requests of pages of other sites, unless callers are authenticated (`guarded`). Without authentication, the
+/// service listens only on loopback addresses, which such pages can reach.
 pub(crate) async fn guard_origin<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request,
@@ -25,31 +25,30 @@ pub(crate) async fn guard_origin<E: Endpoint>(
 }
 
 fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
-    let refused = |detail: &str| Err(ApiError::new(ErrorCode::Forbidden, detail));
+    let forbidden = |detail: &str| Err(ApiError::new(ErrorCode::Forbidden, detail));
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    // HTTP/1.0 clients send none; browsers always do.
+    // Browsers always send `Host`; HTTP/1.0 clients may not.
     if let Some(host) = text(header::HOST)
         && !is_this_machine(host)
     {
-        return refused("this service answers to localhost and loopback addresses only");
+        return forbidden("the Host header must be localhost or a loopback address");
     }
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
     let is_foreign = matches!(site, Some("cross-site" | "same-site"));
     // Subresources of a page (<img>, <video>, <script>). The answer to a `fetch` is protected by CORS.
     let mode = text(header::HeaderName::from_static("sec-fetch-mode"));
     if is_foreign && mode == Some("no-cors") {
-        return refused("a page of another site may not show anything from here");
+        return forbidden("pages of other sites must not embed resources of this service");
     }
-    let reads_only = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads_only {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
     if is_foreign {
-        return refused("a page of another site may not change anything here");
+        return forbidden("pages of other sites must not change resources of this service");
     }
     match (text(header::ORIGIN), text(header::HOST)) {
         (Some(origin), Some(host)) if origin != format!("http://{host}") => {
-            refused("a page of another origin may not change anything here")
+            forbidden("pages of other origins must not change resources of this service")
         }
         _ => Ok(()),
     }
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_answered_to() {
+    fn the_host_must_be_this_machine() {
         for host in [
             "localhost:8080",
             "127.0.0.1:8080",
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn other_origins_may_look_but_not_change() {
+    fn other_origins_may_read_and_not_change() {
         let host = ("host", "localhost:8080");
         assert!(allowed(&Method::POST, &[host]));
         assert!(allowed(

@@ -1,4 +1,4 @@
-//! Limits the request rate of each caller with a token bucket, in each API process.
+//! Limits the request rate of each caller with a token bucket. Each API process has its own buckets.
 
 use std::{
     convert::Infallible,
@@ -32,13 +32,13 @@ use crate::{
 
 /// The capacity of a bucket, in seconds of its rate.
 const BURST_SECONDS: u32 = 10;
-/// The number of buckets for addresses. Addresses that share a bucket share its limit; exhausting all of
-/// them takes that many full bursts.
+/// The number of buckets for addresses. Addresses that share a bucket share its limit; to exhaust all buckets takes
+/// this number of full bursts.
 const ADDRESS_BUCKETS: usize = 1 << 17;
 /// How often full buckets are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-// draft-ietf-httpapi-ratelimit-headers-03, as most clients read them.
+// draft-ietf-httpapi-ratelimit-headers-03, the version that most clients support.
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
@@ -116,7 +116,7 @@ impl RateLimit {
         }))
     }
 
-    /// Drops full buckets. Runs until it is dropped.
+    /// Drops full buckets, until the future is dropped.
     pub(crate) async fn sweep(self) -> Infallible {
         loop {
             sleep(SWEEP_INTERVAL).await;
@@ -129,7 +129,7 @@ impl RateLimit {
 }
 
 impl Buckets {
-    /// Takes a request out of its caller's bucket.
+    /// Takes a token out of a caller's bucket, and returns the headers that state its level.
     fn take(&self, key: &CallerKey) -> Result<[(HeaderName, u32); 3], ApiError> {
         let taken = match key {
             CallerKey::Subject(..) => self.callers.check_key(key),
@@ -158,7 +158,7 @@ impl Buckets {
         ApiError::new(
             ErrorCode::RateLimited,
             format!(
-                "more than {} requests a second; try again after a while",
+                "more than {} requests a second; try again after the time in Retry-After",
                 self.rate
             ),
         )
@@ -179,7 +179,6 @@ pub(crate) async fn limit_rate<E: Endpoint>(
     request: Request,
     limit: RateLimit,
 ) -> Result<Response> {
-    // Without authentication, only this machine reaches the service.
     let limited = (limit.0.as_ref())
         .filter(|_| MatchedRoute::from_request(&request).limit() != LimitClass::Probe)
         .and_then(|buckets| {
@@ -199,7 +198,7 @@ pub(crate) async fn limit_rate<E: Endpoint>(
     Ok(response)
 }
 
-/// Counts refused tokens against the limit of their address.
+/// Counts rejected tokens against the limit of the client's address.
 pub(crate) async fn limit_refusals<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request,
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_addresses_leaves_a_known_caller_its_own_bucket() {
+    fn addresses_do_not_use_up_the_bucket_of_a_token() {
         let buckets = buckets(1);
         for address in 0..200_000_u32 {
             let address = IpAddr::V4(address.into());
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_holds_ten_seconds_and_says_what_is_left() {
+    fn a_bucket_holds_ten_seconds_and_its_level_is_in_the_headers() {
         let buckets = buckets(1);
         let key = CallerKey::Address(None);
         for left in (0..10).rev() {

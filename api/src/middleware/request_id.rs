@@ -1,11 +1,11 @@
-//! The identifier of a request in logs, in traces and in the answer.
+//! The identifier of a request, in logs, traces and the answer.
 
 use std::fmt;
 
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-/// The header that carries it in requests and answers.
+/// The header of the identifier, in requests and answers.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest identifier that a client may give, in bytes.
 const MAX_BYTES: usize = 128;
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_name_is_kept_if_it_can_stand_anywhere() {
+    fn a_clients_identifier_is_used_if_it_is_safe() {
         assert_eq!(id_for(Some(b"req-1.2:3")), "req-1.2:3");
         for given in [
             None,
@@ -68,8 +68,8 @@ mod tests {
             Some(b"\xff"),
             Some(&[b'a'; 129]),
         ] {
-            let made = id_for(given);
-            assert!(Uuid::parse_str(&made).is_ok(), "{given:?}: {made}");
+            let generated = id_for(given);
+            assert!(Uuid::parse_str(&generated).is_ok(), "{given:?}: {generated}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Limits of the requests of one caller at a time: requests in progress, event streams, uploads, and the
-//! memory of answers until they are read.
+//! Limits per caller at a time: requests in progress, event streams, uploads, and the memory of answers until clients
+//! have read them.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 const MEMORY_UNIT_BYTES: usize = 64 * 1024;
 /// The memory of a list while it is built: its rows and its text.
 const LIST_BYTES: usize = 2 * MAX_PAGE_BYTES;
-/// One caller may hold this fraction of the memory.
+/// The memory that one caller may hold is the total divided by this.
 const MEMORY_SHARES: usize = 4;
 
 /// The limits that all requests share.
@@ -64,7 +64,7 @@ struct HeldMemory {
 }
 
 impl RequestLimits {
-    /// Creates the limits. A caller gets a part of the connections at most, whatever is configured.
+    /// Creates the limits. The connections cap the configured limits: one caller gets half of them at most.
     pub(crate) fn new(config: &HttpConfig) -> Self {
         let part = |limit: usize, parts: usize| limit.min(config.max_connections / parts).max(1);
         let memory = config.response_memory.div_ceil(MEMORY_UNIT_BYTES);
@@ -91,7 +91,7 @@ impl Limits {
         if class == LimitClass::EventStream {
             let permit = Arc::clone(&self.all_streams).try_acquire_owned();
             held.stream = Some(permit.map_err(|_| {
-                unavailable("there are as many event streams as the service has room for")
+                ApiError::unavailable("the service has reached its limit of event streams")
             })?);
         }
         if let Some(key) = key {
@@ -109,15 +109,13 @@ impl Limits {
         if class == LimitClass::List {
             let memory = timeout(MEMORY_TIMEOUT, self.memory(key)).await;
             held.memory = Some(memory.ok().flatten().ok_or_else(|| {
-                unavailable(
-                    "lists that have not been read yet take all memory that answers may have",
-                )
+                ApiError::unavailable("lists that clients are still reading use all the memory for answers")
             })?);
         }
         Ok(held)
     }
 
-    /// Waits for memory for a list: first for the caller's own share, so that it does not block others.
+    /// Waits for the memory of a list: first for the caller's own share, so that it does not block others.
     async fn memory(&self, key: Option<&CallerKey>) -> Option<HeldMemory> {
         let count = u32::try_from(units(LIST_BYTES)).ok()?;
         let own = match key {
@@ -134,18 +132,10 @@ fn take_own(shares: &CallerShares, key: &CallerKey, kind: &str) -> Result<Share,
     shares.try_take(key).ok_or_else(|| {
         ApiError::new(
             ErrorCode::TooManyAtOnce,
-            format!("this caller has as many {kind} as it may have; wait until one has ended"),
+            format!("this caller has reached its limit of {kind}; wait until one has ended"),
         )
         .with_header(header::RETRY_AFTER, "1")
     })
-}
-
-fn unavailable(detail: &str) -> ApiError {
-    ApiError::new(
-        ErrorCode::Unavailable,
-        format!("{detail}; try again in a moment"),
-    )
-    .with_header(header::RETRY_AFTER, "1")
 }
 
 impl Held {
@@ -223,7 +213,7 @@ mod tests {
                 .now_or_never()
                 .is_some()
         );
-        // A small answer leaves room for nearly another list, an empty one for all of it.
+        // An answer of one byte still holds a unit of memory, so another list does not fit; an empty one holds none.
         first.shrink_to(1);
         assert!(
             limits

@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 use super::request_id::{self, RequestId};
 use crate::routes::MatchedRoute;
 
-/// The route in metrics and spans of a path that no route matches.
+/// The route, in metrics and spans, of requests that match none.
 const NO_ROUTE: &str = "none";
 /// The header that names the client's trace (W3C Trace Context, level 1, §3.2).
 const TRACE_PARENT: &str = "traceparent";
@@ -41,8 +41,8 @@ pub(crate) async fn observe<E: Endpoint>(endpoint: Arc<E>, request: Request) -> 
     Ok(answer)
 }
 
-/// Begins a span in the client's trace, if it has one. The level is the most urgent, so that every line of
-/// log stands in the span of its request.
+/// Begins a span, in the client's trace if there is one. Its level is the highest, so that every log line of the
+/// request belongs to the span at any log level.
 fn span(request: &Request, method: &str, route: &str, id: &RequestId) -> Span {
     let span = tracing::error_span!(
         "request",
@@ -60,7 +60,7 @@ fn span(request: &Request, method: &str, route: &str, id: &RequestId) -> Span {
     span
 }
 
-/// The method in metrics and spans; clients may make up others.
+/// The method in metrics and spans. Unknown methods share a name, as clients could invent any number.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! Headers that tell browsers and caches how to treat an answer, unless the answer sets them itself.
+//! Headers that tell browsers and caches how to treat an answer.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use poem::{
 
 use crate::routes::{BrowserPolicy, MatchedRoute};
 
-/// The policy of pages: their scripts and styles are inline, and they ask this service alone.
+/// The policy of pages: their scripts and styles are inline, and they connect only to this service.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
 );
-/// The policy of data: nothing in it runs, and no page frames it.
+/// The policy of data: browsers run nothing in it, and no page frames it.
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
-/// The caching of an answer that does not say.
+/// The caching of an answer without `Cache-Control`.
 const CACHE: HeaderValue = HeaderValue::from_static("no-store");
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Adds the headers that are missing. Pages of other sites may show media if callers are authenticated
-/// (`guarded`): the media are public, or the link is signed.
+/// Adds the headers that the answer does not have. Pages of other sites may embed media if callers are authenticated
+/// (`guarded`): they can only load public media and signed links.
 pub(crate) async fn add_security_headers<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request,

@@ -3,7 +3,7 @@ use super::*;
 /// A part of a form: field, file, type, content.
 type Part = (Option<String>, Option<String>, Option<String>, Vec<u8>);
 
-/// Reads a form that comes in pieces of a size.
+/// Parses a form that arrives in chunks of a size.
 async fn read(form: &[u8], boundary: &str, piece: usize) -> Result<Vec<Part>, String> {
     let pieces: Vec<io::Result<Bytes>> = form
         .chunks(piece.max(1))
@@ -33,7 +33,7 @@ fn part(name: &str, filename: Option<&str>, content_type: Option<&str>, content:
 }
 
 #[tokio::test]
-async fn forms_are_read_however_they_are_written_and_cut() {
+async fn forms_of_all_spellings_are_parsed_in_chunks_of_any_size() {
     let plain = b"--cut\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--cut\r\n\
         Content-Disposition: form-data; name=\"media\"; filename=\"x.txt\"\r\nContent-Type: text/plain\r\n\r\n\
         two\r\n--cu\r\n--cut--\r\nepilogue";
@@ -69,7 +69,7 @@ async fn forms_are_read_however_they_are_written_and_cut() {
 }
 
 #[tokio::test]
-async fn a_broken_form_is_told_as_such() {
+async fn broken_forms_are_rejected() {
     let long = [b"--cut\r\nX: ".as_slice(), &vec![b'x'; 70_000]].concat();
     let preamble = [vec![b'x'; 70_000].as_slice(), b"\r\n--cut--"].concat();
     for (form, error) in [
@@ -100,7 +100,7 @@ async fn a_broken_form_is_told_as_such() {
 }
 
 #[test]
-fn boundaries_are_taken_as_they_are_written() {
+fn boundaries_are_read_from_content_types() {
     for (content_type, expected) in [
         ("multipart/form-data; boundary=cut", Some("cut")),
         ("Multipart/Form-Data;BOUNDARY=\"a b\"", Some("a b")),

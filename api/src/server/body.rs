@@ -41,16 +41,16 @@ impl BodyPace {
     }
 }
 
-/// The body of a request, which fails with [`io::ErrorKind::TimedOut`] if it comes too slowly.
+/// The body of a request, which fails with [`io::ErrorKind::TimedOut`] if it arrives too slowly.
 pub(super) struct RequestBody {
     body: Incoming,
     slot: Arc<ConnectionSlot>,
     pace: BodyPace,
-    /// The start of the present wait for the client.
+    /// The start of the current wait for the client.
     waiting: Option<Instant>,
-    /// Time waited in the present window.
+    /// Time waited in the current window.
     waited: Duration,
-    /// Bytes received in the present window.
+    /// Bytes received in the current window.
     received: u64,
     timer: Pin<Box<Sleep>>,
 }
@@ -68,7 +68,7 @@ impl RequestBody {
         }
     }
 
-    /// Ends the window when its time is over; fails if it received too little.
+    /// Ends the window when its time is over; fails if too few bytes were received in it.
     fn end_window(&mut self) -> io::Result<()> {
         if self.waited < self.pace.window {
             return Ok(());
@@ -77,7 +77,7 @@ impl RequestBody {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!(
-                    "the body came at less than {} bytes a second",
+                    "the body arrived at less than {} bytes a second",
                     self.pace.min_rate
                 ),
             ));
@@ -150,7 +150,7 @@ impl Body for RequestBody {
 /// of limits and of memory) stay alive.
 pub(super) struct ResponseBody {
     body: BoxBody<Bytes, io::Error>,
-    /// The rest of a frame.
+    /// The rest of a frame that is larger than [`MAX_FRAME_BYTES`].
     rest: Bytes,
     _request: ActiveRequest,
     _extensions: Extensions,

@@ -1,7 +1,7 @@
 //! The table of open connections: its limits, and the eviction when one is exceeded.
 //!
 //! Every connection is accepted. When the table is full, one is evicted: first one that drains a rejected body, then
-//! the one that has waited longest for a request, then the oldest event stream, which its client resumes by itself.
+//! the one that has waited longest for a request, then the oldest event stream, which its client resumes automatically.
 //! If all others serve requests, the new connection is turned away with 503.
 
 use std::{
@@ -93,7 +93,7 @@ struct Shared {
     blocked_since: AtomicU64,
     /// The bytes that the client has read since then.
     unblocked: AtomicUsize,
-    /// Whether the body of the present request was not read to its end.
+    /// Whether the body of the current request was not read to its end.
     unread: AtomicBool,
     close: CancellationToken,
 }
@@ -260,7 +260,7 @@ impl Shared {
 }
 
 impl ConnectionSlot {
-    /// Marks the begin of a request.
+    /// Marks the beginning of a request.
     pub(super) fn begin(self: &Arc<Self>, has_body: bool) -> ActiveRequest {
         self.shared.busy.store(true, Ordering::Relaxed);
         self.shared.unread.store(has_body, Ordering::Relaxed);
@@ -313,7 +313,7 @@ impl ConnectionSlot {
     pub(super) fn write_blocked(&self) {
         let blocked = &self.shared.blocked_since;
         let now = self.connections.now() + 1;
-        // The first time counts.
+        // Only the first call after the client has read counts.
         let _ = blocked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
@@ -330,7 +330,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Records that the body of the present request was read to its end.
+    /// Records that the body of the current request was read to its end.
     pub(super) fn body_ended(&self) {
         self.shared.unread.store(false, Ordering::Relaxed);
     }

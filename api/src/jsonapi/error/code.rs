@@ -37,7 +37,7 @@ error_codes! {
     Unauthenticated: "unauthenticated", UNAUTHORIZED, "Unauthenticated";
     /// The token's scope does not allow this.
     InsufficientScope: "insufficient_scope", FORBIDDEN, "Insufficient scope";
-    /// The caller may not do this, or not from its origin.
+    /// The caller is not allowed to do this, or not from this origin.
     Forbidden: "forbidden", FORBIDDEN, "Forbidden";
     /// The token is invalid.
     InvalidToken: "invalid_token", UNAUTHORIZED, "Invalid token";
@@ -59,21 +59,21 @@ error_codes! {
     HeadersTooLarge: "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large";
     /// Path and query are too long.
     UriTooLong: "uri_too_long", URI_TOO_LONG, "URI too long";
-    /// The route does not take this method.
+    /// The route does not support this method.
     MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// The client accepts no type that the route can send.
     NotAcceptable: "not_acceptable", NOT_ACCEPTABLE, "Not acceptable";
-    /// The body is of a type that the route does not take.
+    /// The route does not accept the type of the body.
     UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
     /// The body does not parse as its Content-Type.
     MalformedBody: "malformed_body", BAD_REQUEST, "Malformed body";
-    /// The body ended before it was whole.
+    /// The body ended before it was complete.
     IncompleteBody: "incomplete_body", BAD_REQUEST, "Incomplete body";
     /// The body, or the media in it, is too large.
     TooLarge: "too_large", PAYLOAD_TOO_LARGE, "Too large";
     /// The query has a parameter that the route does not know.
     UnknownParameter: "unknown_parameter", BAD_REQUEST, "Unknown parameter";
-    /// A value cannot be accepted.
+    /// A value is not accepted.
     InvalidValue: "invalid_value", UNPROCESSABLE_ENTITY, "Invalid value";
     /// The number of bytes differs from the announced one.
     SizeMismatch: "size_mismatch", UNPROCESSABLE_ENTITY, "Size mismatch";
@@ -91,19 +91,19 @@ error_codes! {
     Conflict: "conflict", CONFLICT, "Conflict";
     /// The status of the job does not allow the signal.
     SignalRefused: "signal_refused", CONFLICT, "Signal refused";
-    /// Only a job that waits can be changed.
+    /// Only a waiting job can be changed.
     NotWaiting: "not_waiting", CONFLICT, "Job not waiting";
     /// Another unfinished job holds the same unicity.
     UnicityTaken: "unicity_taken", CONFLICT, "Unicity taken";
     /// The operator has set no key to sign links with.
     LinksNotConfigured: "links_not_configured", CONFLICT, "Links not configured";
-    /// The job cannot be tried again: its password, query values or headers were removed when it ended.
+    /// The job cannot be retried: its password, query values or headers were removed when it ended.
     SecretsRemoved: "secrets_removed", CONFLICT, "Secrets removed";
-    /// The database or storage cannot be reached; trying again later can help.
+    /// The service cannot answer at the moment; a retry may succeed.
     Unavailable: "unavailable", SERVICE_UNAVAILABLE, "Service unavailable";
     /// A list took too long to read.
     QueryTimeout: "query_timeout", SERVICE_UNAVAILABLE, "Query timeout";
-    /// There is no room left in storage.
+    /// The storage or the database has no space left.
     StorageFull: "storage_full", INSUFFICIENT_STORAGE, "Storage full";
     /// A defect of this service.
     Internal: "internal", INTERNAL_SERVER_ERROR, "Internal error";

@@ -20,7 +20,7 @@ fn is_closed(slot: &ConnectionSlot) -> bool {
 }
 
 #[test]
-fn connections_give_way_in_order_and_active_ones_never() {
+fn connections_are_evicted_in_order_and_active_ones_never() {
     let all = connections(4, 100);
     let [active, waiting, draining, streaming] = [(); 4].map(|()| admit(&all, HERE));
     let _request = active.begin(false);
@@ -28,11 +28,11 @@ fn connections_give_way_in_order_and_active_ones_never() {
     streaming.enter(Phase::Streaming);
     for expected in [&draining, &waiting] {
         assert!(!is_closed(expected));
-        // The newcomer itself is the last one that has waited.
-        let newcomer = admit(&all, HERE);
+        // The new connection has waited for the shortest time.
+        let new = admit(&all, HERE);
         assert!(is_closed(expected));
-        assert!(!is_closed(&newcomer));
-        std::mem::forget(newcomer.begin(false));
+        assert!(!is_closed(&new));
+        std::mem::forget(new.begin(false));
     }
     let last = admit(&all, HERE);
     assert!(is_closed(&streaming));
@@ -42,7 +42,7 @@ fn connections_give_way_in_order_and_active_ones_never() {
 }
 
 #[test]
-fn a_connection_that_ended_a_request_waits_anew() {
+fn the_wait_of_a_connection_starts_over_after_a_request() {
     let all = connections(2, 100);
     let [first, second] = [(); 2].map(|()| admit(&all, HERE));
     drop(first.begin(false));
@@ -52,7 +52,7 @@ fn a_connection_that_ended_a_request_waits_anew() {
 }
 
 #[test]
-fn an_address_has_a_share_and_a_proxy_has_all() {
+fn the_limit_per_address_does_not_apply_to_proxies() {
     let all = connections(100, 2);
     let [first, second] = [(); 2].map(|()| admit(&all, HERE));
     let other = admit(&all, THERE);
@@ -65,7 +65,7 @@ fn an_address_has_a_share_and_a_proxy_has_all() {
 }
 
 #[test]
-fn nothing_is_left_of_connections_that_ended() {
+fn ended_connections_leave_no_entries() {
     let all = connections(10, 10);
     for _ in 0..20 {
         let slot = admit(&all, HERE);
@@ -76,7 +76,7 @@ fn nothing_is_left_of_connections_that_ended() {
 }
 
 #[test]
-fn heads_idleness_and_reading_have_their_time() {
+fn slow_heads_idle_connections_and_slow_readers_time_out() {
     let all = connections(10, 10);
     let after = |seconds: u64| all.close_overdue_at(seconds * 1000);
     let [silent, idle, slow, reader] = [(); 4].map(|()| admit(&all, HERE));
@@ -86,7 +86,7 @@ fn heads_idleness_and_reading_have_their_time() {
     assert!(!is_closed(&silent));
     after(12);
     assert!(is_closed(&silent) && !is_closed(&idle));
-    // A byte of a head, and then no more.
+    // An incomplete head has the shorter timeout.
     idle.bytes_received(1);
     after(12);
     assert!(is_closed(&idle));
@@ -102,7 +102,7 @@ fn heads_idleness_and_reading_have_their_time() {
 }
 
 #[test]
-fn of_too_many_large_heads_the_oldest_gives_way() {
+fn the_oldest_large_head_is_evicted_first() {
     let all = connections(1000, 1000);
     let large = || {
         let slot = admit(&all, HERE);
@@ -111,7 +111,7 @@ fn of_too_many_large_heads_the_oldest_gives_way() {
         slot
     };
     let slots: Vec<_> = (0..MAX_LARGE_HEADS).map(|_| large()).collect();
-    // Small ones are not concerned, nor is one that has become a request.
+    // Small heads, and heads that have become requests, do not count.
     let small = admit(&all, HERE);
     small.bytes_received(LARGE_HEAD_BYTES);
     let _request = slots[0].begin(false);
