@@ -69,7 +69,7 @@ impl Authentication {
             return Ok(Caller::Trusted);
         };
         let rule = MatchedRoute::from_request(request).caller();
-        if rule == CallerRule::Anybody {
+        if rule == CallerRule::Public {
             return Ok(Caller::Anonymous);
         }
         match (bearer_token(request.headers())?, rule) {

@@ -1,4 +1,4 @@
-//! `/medias`: one file per operation. The plural is `medias` on the wire alone.
+//! `/medias`: one file per operation. The plural `medias` is used only on the wire.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ mod show;
 mod upload;
 
 use crate::links::{
-    create::{CreateLink, LinkMaker},
-    redeem::LinkReader,
+    create::{CreateLink, LinkCreator},
+    redeem::LinkVerifier,
     signed_link::LinkSigner,
 };
 use delete::DeleteMedia;
@@ -44,7 +44,7 @@ pub(crate) type MediaOperations = (
 pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOperations {
     let services = || Arc::clone(services);
     let signer = config.link_keys.as_ref().map(LinkSigner::new);
-    let links = Arc::new(LinkMaker {
+    let links = Arc::new(LinkCreator {
         services: services(),
         signer: signer.clone(),
         public_url: config.public_url.clone(),
@@ -58,7 +58,7 @@ pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOper
         },
         DownloadMedia {
             services: services(),
-            links: LinkReader { signer },
+            links: LinkVerifier { signer },
             redirect: config.download_redirect,
             inline_pdf: config.http.inline_pdf,
         },

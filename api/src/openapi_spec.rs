@@ -1,5 +1,5 @@
-//! The OpenAPI document: adds to the framework's document what follows from the route table and the tables of
-//! resources, which its macros cannot know.
+//! Completes the framework's OpenAPI document from the route table and the tables of resources, which its macros do not
+//! know.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ mod body_limits;
 
 use body_limits::body_limits;
 
-/// Operations with the parameters of their routes, each path once.
+/// Adds the query parameters of routes to operations, and merges the operations of a path.
 pub(crate) struct Documented<T>(pub(crate) T);
 
 impl<T: OpenApi> OpenApi for Documented<T> {
@@ -52,13 +52,13 @@ fn add_parameters(operation: &mut MetaOperation) {
         .extend(parameters.map(|parameter| parameter.meta));
 }
 
-/// The page of `/docs`, with the completed document in the place of the framework's.
+/// Creates the page of `/docs`: replaces the framework's document by the completed one.
 pub(crate) fn page(html: &str, spec: &str, document: &str) -> String {
     html.replace(spec, document)
 }
 
-/// Completes the framework's document. `guarded` says whether callers are authenticated. If the framework's
-/// document is not JSON, which is a defect, it is served unchanged.
+/// Completes the framework's document. `guarded` states whether callers are authenticated. A document that is not JSON,
+/// which would be a defect, is served unchanged.
 pub(crate) fn complete(document: &str, guarded: bool) -> String {
     completed(document, guarded).unwrap_or_else(|error| {
         tracing::error!(%error, "the OpenAPI document could not be completed");
@@ -66,8 +66,8 @@ pub(crate) fn complete(document: &str, guarded: bool) -> String {
     })
 }
 
-/// Adds what the framework's types cannot say: parameters that may be empty, closed objects, an example of
-/// everything, and who may call each operation.
+/// Adds the facts that the framework's types cannot express: parameters that may be empty, closed objects, limits of
+/// properties, examples, and the security of each operation.
 fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error> {
     let mut document: Json = serde_json::from_str(document)?;
     for name in CLOSED_SCHEMAS {
@@ -115,7 +115,7 @@ fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error>
     serde_json::to_string(&document)
 }
 
-/// Says who may call an operation (OpenAPI 3.0 §4.7.9, §4.7.30).
+/// Sets the security requirement of an operation (OpenAPI 3.0 §4.7.9, §4.7.30).
 fn set_security(operation: &mut Json, caller: CallerRule, guarded: bool) {
     if let Some(operation) = operation.as_object_mut()
         && !guarded
@@ -124,13 +124,13 @@ fn set_security(operation: &mut Json, caller: CallerRule, guarded: bool) {
         return;
     }
     operation["security"] = match caller {
-        CallerRule::Anybody => json!([]),
+        CallerRule::Public => json!([]),
         CallerRule::Optional => json!([{}, { SECURITY_SCHEME: [] }]),
         CallerRule::Required => json!([{ SECURITY_SCHEME: [] }]),
     };
 }
 
-/// The objects that take no unknown members; documents and resources do (JSON:API 1.1 §7).
+/// The objects that accept no unknown members. Documents and resources accept them (JSON:API 1.1 §7).
 const CLOSED_SCHEMAS: [&str; 5] = [
     "JobChangeAttributes",
     "NewImportArguments",
@@ -179,7 +179,7 @@ fn complete_content(body: &mut Json, schemas: &Json) {
     }
 }
 
-/// An example of a schema: its own, or one made of those of its parts.
+/// Returns an example of a schema: its own, or one composed of the examples of its parts.
 fn example(schema: &Json, schemas: &Json) -> Json {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A resource of the API is a table of fields and a table of relationships. The parser of queries, the SQL,
-//! the documents and the OpenAPI description derive from them. A new field is one line.
+//! A resource of the API is a table of fields and a table of relationships. The parser of queries, the SQL, the
+//! documents and the OpenAPI description derive from them.
 
 use sea_orm::EntityTrait;
 use serde_json::Value as Json;
@@ -18,30 +18,30 @@ pub(crate) mod view;
 
 pub(crate) use value_type::ValueType;
 
-/// The row behind a resource.
+/// A row of a resource's table.
 pub(crate) type Model<R> = <<R as Resource>::Entity as EntityTrait>::Model;
 /// The columns of a resource's table.
 pub(crate) type Column<R> = <<R as Resource>::Entity as EntityTrait>::Column;
 
 /// A resource of the API.
 pub(crate) trait Resource: Sized + Send + Sync + 'static {
-    /// The table behind it.
+    /// The table of the resource.
     type Entity: EntityTrait;
-    /// The JSON:API type, such as `media:jobs`.
+    /// The JSON:API type, for example `media:jobs`.
     const TYPE: &'static str;
-    /// The name of its schema in OpenAPI, such as `Job`.
+    /// The name of the schema in OpenAPI, for example `Job`.
     const NAME: &'static str;
-    /// The path of its list.
+    /// The path of the list.
     const PATH: &'static str;
-    /// Its relationships.
+    /// The relationships.
     const RELATIONSHIPS: &'static [Relationship<Model<Self>>];
     /// The column of the project that a row belongs to.
     const PROJECT: Column<Self>;
-    /// The fields with which an index begins that `id` ends, the most selective first.
+    /// The first fields of the indexes that end with `id`, the most selective first.
     const INDEX_PREFIX_FIELDS: &'static [&'static str];
-    /// Its fields. The first one is `id`.
+    /// The fields. The first one is `id`.
     const FIELDS: &'static [Field<Self::Entity>];
-    /// The column behind `id`.
+    /// The column of `id`.
     const ID: Column<Self> = Self::FIELDS[0].column;
 
     /// The links of a resource object.
@@ -55,39 +55,39 @@ pub(crate) trait Resource: Sized + Send + Sync + 'static {
 
 /// A relationship to at most one other resource.
 pub(crate) struct Relationship<M> {
-    /// As clients write it.
+    /// The name in documents and queries.
     pub(crate) name: &'static str,
     /// The JSON:API type of the other resource.
     pub(crate) resource_type: &'static str,
-    /// The id of the other resource, if there is one.
+    /// Returns the id of the other resource, if there is one.
     pub(crate) id: fn(&M) -> Option<Uuid>,
 }
 
 /// A field of a resource.
 pub(crate) struct Field<E: EntityTrait> {
-    /// As clients write it.
+    /// The name in documents and queries.
     pub(crate) name: &'static str,
-    /// The column behind it.
+    /// The column of the field.
     pub(crate) column: E::Column,
-    /// The type of its values.
+    /// The type of the values.
     pub(crate) value_type: ValueType,
-    /// Whether it can be null; `filter[name]=` then asks for null.
+    /// Whether values can be null; `filter[name]=` then selects null.
     pub(crate) nullable: bool,
-    /// The operators of its filters.
+    /// The operators of filters.
     pub(crate) operators: &'static [Operator],
-    /// Whether it can be sorted by.
+    /// Whether it is a sort key.
     pub(crate) sortable: bool,
     /// Whether its order is that of `id`, which contains the time of creation: one index serves both.
     pub(crate) ordered_by_id: bool,
-    /// Its value in a document.
+    /// Returns the value in a document.
     pub(crate) show: fn(&E::Model) -> Json,
-    /// Its description in OpenAPI.
+    /// The description in OpenAPI.
     pub(crate) description: &'static str,
     /// An example of a value, as JSON text.
     pub(crate) example: &'static str,
 }
 
-/// How a filter compares.
+/// The comparison of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operator {
     /// `filter[name]`

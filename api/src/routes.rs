@@ -1,6 +1,6 @@
-//! The route table: who may call each operation, how it answers, how browsers may use the answer,
-//! and which parameters its handler takes from the query. Authentication, negotiation, limits, security
-//! headers, telemetry and the OpenAPI document read it.
+//! The route table: the callers of each operation, the form of its answer, the use of the answer in browsers, its limits,
+//! and the query parameters of its handler. Authentication, negotiation, limits, security headers, telemetry and the
+//! OpenAPI document read it.
 
 use std::sync::Arc;
 
@@ -16,70 +16,70 @@ use crate::{
     resource::openapi::{QueryParameter, list_parameters, view_parameters},
 };
 
-/// Who may call an operation.
+/// The callers that an operation is open to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallerRule {
-    /// Anybody; tokens are not read.
-    Anybody,
-    /// Anybody; a token may show more.
+    /// All callers; tokens are ignored.
+    Public,
+    /// All callers; a token may give access to more.
     Optional,
     /// Callers with a token.
     Required,
 }
 
-/// How an operation answers.
+/// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// With a JSON:API document.
+    /// A JSON:API document.
     Document,
-    /// With something else: bytes, plain text, a page, an event stream, or nothing.
+    /// Anything else: bytes, plain text, a page, an event stream, or an empty body.
     Other,
 }
 
-/// The ways in which browsers may use an answer.
+/// The use of an answer in browsers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrowserPolicy {
-    /// Nothing: it is for programs.
+    /// None: the answer is for programs.
     Data,
-    /// Run it: a page whose scripts and styles are inline.
+    /// A page with inline scripts and styles.
     Page,
-    /// Show it within pages of other sites, where callers are authenticated.
+    /// Media, which pages of other sites may embed if callers are authenticated.
     Media,
 }
 
-/// Which limits a request counts against.
+/// The limits that a request counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitClass {
-    /// Not limited in rate: monitoring asks as often as it likes.
+    /// A probe of monitoring, which has no rate limit.
     Probe,
-    /// A list: its document stays in memory until the client has read it.
+    /// A list, whose document stays in memory until the client has read it.
     List,
     /// An event stream.
     EventStream,
     /// An upload.
     Upload,
-    /// Any other.
+    /// Any other request.
     Other,
 }
 
 /// One row of the table.
 #[derive(Debug)]
 pub(crate) struct Route {
-    /// The operation's id in the OpenAPI document.
+    /// The id of the operation in the OpenAPI document.
     pub(crate) operation: &'static str,
-    /// Who may call it.
+    /// The callers that it is open to.
     pub(crate) caller: CallerRule,
-    /// How it answers.
+    /// The form of its answer.
     pub(crate) answer: Answer,
-    /// How browsers may use the answer.
+    /// The use of the answer in browsers.
     pub(crate) policy: BrowserPolicy,
-    /// Which limits it counts against.
+    /// The limits that it counts against.
     pub(crate) limit: LimitClass,
-    /// The parameters of the query that its signature does not show.
+    /// The query parameters that are not in the signature of its handler.
     pub(crate) parameters: fn() -> Vec<QueryParameter>,
 }
 
-/// An operation on jobs, and anything that the table does not name.
+/// An operation on jobs, and the default for operations that are not in the table.
 const GUARDED: Route = Route {
     operation: "",
     caller: CallerRule::Required,
@@ -92,28 +92,28 @@ const GUARDED: Route = Route {
 /// An operation under `/medias/files/`.
 const FILES: Route = Route {
     policy: BrowserPolicy::Media,
-    parameters: parameters::of_path,
+    parameters: parameters::path_parameters,
     ..GUARDED
 };
 
-/// A download, and its headers alone.
+/// A download, or only its headers.
 const DOWNLOAD: Route = Route {
     caller: CallerRule::Optional,
     answer: Answer::Other,
-    parameters: parameters::of_download,
+    parameters: parameters::download_parameters,
     ..FILES
 };
 
 /// The record of a media.
 const RECORD: Route = Route {
     caller: CallerRule::Optional,
-    parameters: parameters::of_record,
+    parameters: parameters::record_parameters,
     ..GUARDED
 };
 
-/// Tells nothing of what the service keeps.
+/// An operation that reveals nothing about jobs and media.
 const OPEN: Route = Route {
-    caller: CallerRule::Anybody,
+    caller: CallerRule::Public,
     answer: Answer::Other,
     ..GUARDED
 };
@@ -166,21 +166,23 @@ static PAGES: [(&str, Route); 2] = [
     ("/openapi.json", OPEN),
 ];
 
-/// The row of an operation; one that the table does not name is for callers with a token.
+/// The route of an operation; [`GUARDED`] if it is not in the table.
 pub(crate) fn route_of(operation: &str) -> &'static Route {
-    static UNNAMED: Route = GUARDED;
-    let named = OPERATIONS.iter().find(|route| route.operation == operation);
-    named.unwrap_or(&UNNAMED)
+    static DEFAULT: Route = GUARDED;
+    let mut routes = OPERATIONS.iter();
+    routes
+        .find(|route| route.operation == operation)
+        .unwrap_or(&DEFAULT)
 }
 
-/// The routes by path and method. Paths with fewer parameters come first, as a name says more than a
+/// The routes by path and method. Paths with fewer parameters come first, so that a literal segment wins over a
 /// parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteTable(Arc<[PathRoutes]>);
 
 #[derive(Debug)]
 struct PathRoutes {
-    /// As in the OpenAPI document, such as `/jobs/{resource_id}`.
+    /// The path in the OpenAPI document, such as `/jobs/{resource_id}`.
     template: Arc<str>,
     methods: Vec<(Method, &'static Route)>,
 }
@@ -193,18 +195,18 @@ pub(crate) struct MatchedRoute {
 }
 
 impl RouteTable {
-    /// Joins the paths of operations with their rows.
+    /// Joins the paths of operations with their routes.
     pub(crate) fn new(apis: &[MetaApi]) -> Self {
         let mut paths: Vec<PathRoutes> = Vec::new();
-        let mut add = |template: &str, method: Method, route: &'static Route| {
-            let known = paths.iter_mut().find(|path| &*path.template == template);
-            match known {
-                Some(path) => path.methods.push((method, route)),
-                None => paths.push(PathRoutes {
-                    template: template.into(),
-                    methods: vec![(method, route)],
-                }),
-            }
+        let mut add = |template: &str, method: Method, route: &'static Route| match paths
+            .iter_mut()
+            .find(|path| &*path.template == template)
+        {
+            Some(path) => path.methods.push((method, route)),
+            None => paths.push(PathRoutes {
+                template: template.into(),
+                methods: vec![(method, route)],
+            }),
         };
         for path in apis.iter().flat_map(|api| &api.paths) {
             for operation in &path.operations {
@@ -219,7 +221,7 @@ impl RouteTable {
         Self(paths.into())
     }
 
-    /// The route that a method and a path match.
+    /// Finds the route of a method and a path.
     pub(crate) fn find(&self, method: &Method, path: &str) -> MatchedRoute {
         let Some(matching) = self.0.iter().find(|each| each.matches(path)) else {
             return MatchedRoute::default();
@@ -279,37 +281,37 @@ impl MatchedRoute {
         request.extensions().get().unwrap_or(&UNMATCHED)
     }
 
-    /// The path as the OpenAPI document has it.
+    /// The path in the OpenAPI document.
     pub(crate) fn template(&self) -> Option<&str> {
         self.template.as_deref()
     }
 
-    /// Who may call it: only callers with a token where there is no such route.
+    /// The callers that the route is open to; without a route, those with a token.
     pub(crate) fn caller(&self) -> CallerRule {
-        self.row().caller
+        self.route().caller
     }
 
-    /// How it answers: with an error document where there is no such route.
+    /// The form of the answer; without a route, a document.
     pub(crate) fn answer(&self) -> Answer {
-        self.row().answer
+        self.route().answer
     }
 
-    /// How browsers may use the answer.
+    /// The use of the answer in browsers.
     pub(crate) fn policy(&self) -> BrowserPolicy {
-        self.row().policy
+        self.route().policy
     }
 
-    /// Which limits it counts against.
+    /// The limits that the request counts against.
     pub(crate) fn limit(&self) -> LimitClass {
-        self.row().limit
+        self.route().limit
     }
 
-    fn row(&self) -> &'static Route {
+    fn route(&self) -> &'static Route {
         self.route.unwrap_or_else(|| route_of(""))
     }
 }
 
-/// Finds the route of a request, for everything beneath.
+/// Finds the route of a request, and puts it into the request's extensions.
 pub(crate) async fn match_route<E: Endpoint>(
     endpoint: Arc<E>,
     mut request: Request,
@@ -329,12 +331,12 @@ mod tests {
     use crate::endpoint::Operations;
 
     #[test]
-    fn nothing_is_open_that_is_not_named() {
+    fn only_listed_routes_are_public() {
         let routes = RouteTable::new(&Operations::meta());
         for (method, path, expected) in [
-            (Method::GET, "/livez", CallerRule::Anybody),
+            (Method::GET, "/livez", CallerRule::Public),
             (Method::GET, "/livez/", CallerRule::Required),
-            (Method::GET, "/docs", CallerRule::Anybody),
+            (Method::GET, "/docs", CallerRule::Public),
             (Method::GET, "/medias", CallerRule::Required),
             (Method::GET, "/medias/files/a/b", CallerRule::Optional),
             (
@@ -356,15 +358,15 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_has_a_row_that_agrees_with_its_extractor() {
+    fn every_operation_has_a_route_that_agrees_with_its_extractor() {
         let mut operations = Vec::new();
         for path in Operations::meta().iter().flat_map(|api| &api.paths) {
             for operation in &path.operations {
                 let id = operation.operation_id.unwrap_or_default();
                 let route = route_of(id);
-                assert_eq!(route.operation, id, "has no row");
+                assert_eq!(route.operation, id, "has no route");
                 let declared = match operation.security.as_slice() {
-                    [] => CallerRule::Anybody,
+                    [] => CallerRule::Public,
                     [_] => CallerRule::Required,
                     _ => CallerRule::Optional,
                 };

@@ -186,7 +186,10 @@ mod tests {
         let ed = || json!({ "kty": "OKP", "crv": "Ed25519", "x": "AQAB" });
         let uses_of = |base, more| uses(&key(base, more), &ALL);
 
-        assert_eq!(uses_of(rsa(), json!({})), [Algorithm::RS256, Algorithm::PS256]);
+        assert_eq!(
+            uses_of(rsa(), json!({})),
+            [Algorithm::RS256, Algorithm::PS256]
+        );
         assert_eq!(uses_of(p256(), json!({})), [Algorithm::ES256]);
         assert_eq!(uses_of(p384(), json!({})), [Algorithm::ES384]);
         assert_eq!(uses_of(ed(), json!({})), [Algorithm::EdDSA]);
@@ -198,7 +201,10 @@ mod tests {
             [Algorithm::PS256]
         );
 
-        assert_eq!(uses_of(rsa(), json!({ "alg": "RS256" })), [Algorithm::RS256]);
+        assert_eq!(
+            uses_of(rsa(), json!({ "alg": "RS256" })),
+            [Algorithm::RS256]
+        );
         assert_eq!(uses_of(rsa(), json!({ "use": "sig" })).len(), 2);
         let operations = json!({ "key_ops": ["sign", "verify"] });
         assert_eq!(uses_of(rsa(), operations).len(), 2);
@@ -243,13 +249,22 @@ mod tests {
             { "kid": "k", "kty": "OKP", "crv": "Ed25519", "x": "AQAB" },
         ] });
         let set = KeySet::parse(document.to_string().as_bytes(), &ALL).unwrap();
-        assert!(matches!(set.find("k", Algorithm::RS256), KeyLookup::Found(_)));
-        assert!(matches!(set.find("k", Algorithm::EdDSA), KeyLookup::Found(_)));
+        assert!(matches!(
+            set.find("k", Algorithm::RS256),
+            KeyLookup::Found(_)
+        ));
+        assert!(matches!(
+            set.find("k", Algorithm::EdDSA),
+            KeyLookup::Found(_)
+        ));
         assert!(matches!(
             set.find("k", Algorithm::ES256),
             KeyLookup::OtherAlgorithm
         ));
-        assert!(matches!(set.find("K", Algorithm::RS256), KeyLookup::Unknown));
+        assert!(matches!(
+            set.find("K", Algorithm::RS256),
+            KeyLookup::Unknown
+        ));
     }
 
     #[test]

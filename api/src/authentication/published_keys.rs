@@ -190,9 +190,7 @@ impl JwksRefresher {
                 let error = anyhow::Error::new(error);
                 tracing::warn!("the keys at MEDIA_JWKS_URL cannot be fetched: {error:#}");
                 if self.fetched.is_some_and(|at| at.elapsed() > MAX_KEY_AGE) {
-                    tracing::error!(
-                        "the keys of MEDIA_JWKS_URL are too old; no token is accepted"
-                    );
+                    tracing::error!("the keys of MEDIA_JWKS_URL are too old; no token is accepted");
                     self.fetched = None;
                     self.keys.send_replace(None);
                 }
@@ -301,7 +299,10 @@ mod tests {
         assert!(pause().await >= REFRESH_INTERVAL);
         server.stop().await;
         let first = pause().await;
-        assert!(first >= MIN_BACKOFF && first < REFRESH_INTERVAL, "{first:?}");
+        assert!(
+            first >= MIN_BACKOFF && first < REFRESH_INTERVAL,
+            "{first:?}"
+        );
         for _ in 0..40 {
             assert!(pause().await < REFRESH_INTERVAL);
         }

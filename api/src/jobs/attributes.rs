@@ -1,4 +1,4 @@
-//! Checks of attributes that several operations share.
+//! The checks of attributes that several operations share.
 
 use chrono::{DateTime, Datelike as _, Utc};
 use media_shared::{
@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::jsonapi::{ApiError, ErrorCode};
 
-/// The years that a job can be scheduled in: those that RFC 3339 can write.
-const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+/// The years that a job can be scheduled in. RFC 3339 has no later ones.
+const SCHEDULE_YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// The type of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
@@ -32,14 +32,14 @@ pub(super) fn max_priority(caller: &Caller, user_max_priority: Priority) -> Prio
     }
 }
 
-/// Collects the faults of attributes, to report all at once.
+/// Collects the faults of attributes, to report all of them in one answer.
 pub(super) struct AttributeFaults {
     found: Vec<(String, String)>,
     max_priority: Priority,
 }
 
 impl AttributeFaults {
-    /// Starts without faults. `max_priority` is the highest that the caller may give.
+    /// Creates an empty collection. `max_priority` is the caller's highest priority.
     pub(super) fn new(max_priority: Priority) -> Self {
         Self {
             found: Vec::new(),
@@ -55,30 +55,30 @@ impl AttributeFaults {
         ));
     }
 
-    /// Checks a priority.
+    /// Checks a priority. Returns the default if it is not valid.
     pub(super) fn priority(&mut self, number: i64) -> Priority {
         let allowed = Priority::new(number).filter(|priority| *priority <= self.max_priority);
         allowed.unwrap_or_else(|| {
-            let max = self.max_priority.get();
-            self.add("priority", format!("must be -100 to {max} for this caller"));
+            let (min, max) = (Priority::MIN, self.max_priority.get());
+            self.add(
+                "priority",
+                format!("must be {min} to {max} for this caller"),
+            );
             Priority::default()
         })
     }
 
-    /// Checks a time.
+    /// Checks the year of a time.
     pub(super) fn time(&mut self, name: &str, time: DateTime<Utc>) {
-        if !YEARS.contains(&time.year()) {
+        if !SCHEDULE_YEARS.contains(&time.year()) {
             self.add(name, "must lie between 1970 and 9999");
         }
     }
 
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
-    /// The error that reports all faults; there is at least one.
-    pub(super) fn into_error(self) -> ApiError {
-        ApiError::at_pointers(ErrorCode::InvalidValue, self.found)
+    /// Returns the checked value. If there are faults, fails with an error that reports all of them.
+    pub(super) fn finish<T>(self, checked: Option<T>) -> Result<T, ApiError> {
+        checked
+            .filter(|_| self.found.is_empty())
+            .ok_or_else(|| ApiError::at_pointers(ErrorCode::InvalidValue, self.found))
     }
 }

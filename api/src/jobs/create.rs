@@ -32,8 +32,8 @@ use crate::{
     tags::Tags,
 };
 
-/// The most retries that a client can ask for.
-const MAX_RETRIES: i32 = 100;
+/// The highest limit of retries that a client can set.
+pub(crate) const MAX_RETRIES: i32 = 100;
 
 /// Creates a job.
 pub(crate) struct CreateJob {
@@ -51,7 +51,7 @@ enum CreateResponse {
         #[oai(header = "Location")]
         String,
     ),
-    /// An unfinished job holds the same unicity: this one. `meta.deduplicated` is true.
+    /// The unfinished job that has the same unicity. `meta.deduplicated` is true.
     #[oai(status = 200)]
     Existing(JsonApiResponse<ResourceDocument<JobResource>>),
 }
@@ -60,7 +60,7 @@ enum CreateResponse {
 impl CreateJob {
     /// Create a job.
     ///
-    /// Requests an import. The answer comes at once; the job's status shows how the import goes.
+    /// Requests an import. The answer does not wait for the import; the status of the job shows its progress.
     #[oai(path = "/jobs", method = "post", operation_id = "createJob")]
     async fn create(
         &self,
@@ -73,7 +73,7 @@ impl CreateJob {
             return Err(ApiError::at_pointer(
                 ErrorCode::Forbidden,
                 "/data/id",
-                "must not be given: the service names its jobs itself",
+                "must not be set: the service generates the ids of jobs",
             ));
         }
         let max_priority = max_priority(&caller, self.user_max_priority);
@@ -98,7 +98,7 @@ impl CreateJob {
     }
 }
 
-/// Checks all attributes, and reports all faults at once.
+/// Checks all attributes, and reports all faults in one error.
 fn check(
     attributes: NewJobAttributes,
     caller: &Caller,
@@ -129,24 +129,20 @@ fn check(
             Belonging::Any
         }
     };
-    match ImportArguments::check(attributes.arguments.into()) {
-        Ok(arguments) if faults.is_empty() => {
-            let job = NewJob::new::<MediaImport>(&arguments)
-                .map_err(|error| ApiError::internal("arguments", &error))?
-                .priority(priority)
-                .unicity(unicity)
-                .scheduled_at(attributes.scheduled_at)
-                .max_retries(max_retries)
-                .creator(caller.creates(&belonging)?);
-            Ok((job, arguments.path))
+    let arguments = ImportArguments::check(attributes.arguments.into()).map_err(|errors| {
+        for error in errors {
+            faults.add(&format!("arguments/{}", error.field), error.reason);
         }
-        arguments => {
-            for error in arguments.err().unwrap_or_default() {
-                faults.add(&format!("arguments/{}", error.field), error.reason);
-            }
-            Err(faults.into_error())
-        }
-    }
+    });
+    let arguments = faults.finish(arguments.ok())?;
+    let job = NewJob::new::<MediaImport>(&arguments)
+        .map_err(|error| ApiError::internal("arguments", &error))?
+        .priority(priority)
+        .unicity(unicity)
+        .scheduled_at(attributes.scheduled_at)
+        .max_retries(max_retries)
+        .creator(caller.creates(&belonging)?);
+    Ok((job, arguments.path))
 }
 
 /// A request to create a job.
@@ -165,7 +161,7 @@ struct NewJobResource {
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     kind: JobType,
-    /// Must not be given: the service names its jobs itself.
+    /// Must be absent: the service generates the ids of jobs.
     #[oai(skip)]
     id: Option<serde_json::Value>,
     /// The attributes of the job.
@@ -177,23 +173,22 @@ struct NewJobResource {
 #[oai(rename = "NewJobAttributes")]
 #[serde(deny_unknown_fields)]
 struct NewJobAttributes {
-    /// The kind of work: `media:import`.
+    /// The class of the job: `media:import`.
     job_class: String,
     /// -100 to 100, higher first; default 0.
     #[oai(nullable)]
     priority: Option<i64>,
-    /// At most one unfinished job holds a given value; a second request gets the existing job.
+    /// At most one unfinished job has a given value; a second request gets the existing job.
     #[oai(nullable)]
     unicity: Option<String>,
     /// The job does not start before this time: RFC 3339 with a zone.
     #[oai(nullable)]
     #[serde(default, deserialize_with = "crate::time::deserialize")]
     scheduled_at: Option<DateTime<Utc>>,
-    /// Attempts beyond the first, 0 to 100; default 5.
+    /// The most attempts after the first, 0 to 100; default 5.
     #[oai(nullable)]
     max_retries: Option<i32>,
-    /// The project that the job and its media belong to, one of the token's; where that names only
-    /// one, it is that one.
+    /// The project of the job and its media: one that the token names; the default is the only one that it names.
     #[oai(nullable)]
     project_id: Option<String>,
     /// The arguments of the import.
@@ -209,13 +204,13 @@ struct NewImportArguments {
     url: String,
     /// The resource to store the media in: 1 to 255 bytes, no slash.
     resource: String,
-    /// The key within the resource; both together name one media, which is replaced.
+    /// The key within the resource. Resource and key name one media, which the import replaces.
     #[oai(nullable)]
     key: Option<String>,
-    /// The name of the file, instead of the origin's.
+    /// The name of the file, instead of the one from the origin.
     #[oai(nullable)]
     filename: Option<String>,
-    /// Whether anyone may download it; default false.
+    /// Whether anyone may download the media; default false.
     #[oai(nullable)]
     public: Option<bool>,
     /// The SHA-256 that the bytes must have: 64 hexadecimal digits.
@@ -224,14 +219,14 @@ struct NewImportArguments {
     /// The size that the file must have, in bytes.
     #[oai(nullable)]
     size: Option<i64>,
-    /// Sent to the first origin only, never after a redirect to another; never shown again.
+    /// Headers for the first origin. They are not sent after a redirect to another origin, and never shown.
     #[oai(nullable)]
     headers: Option<BTreeMap<String, String>>,
-    /// The most bytes to accept.
+    /// The largest accepted size, in bytes.
     #[oai(nullable)]
     max_bytes: Option<i64>,
-    /// The types to accept, such as `image/png` or `image/*`; all by default. The type is that of the bytes, then
-    /// the origin's, then that of the name. Other types fail with `type_not_allowed`.
+    /// The accepted types, such as `image/png` or `image/*`; all by default. The type is that of the bytes, or else the
+    /// one that the origin declares, or else that of the name. Other types fail with `type_not_allowed`.
     #[oai(nullable)]
     accept_types: Option<Vec<String>>,
 }

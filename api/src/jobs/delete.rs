@@ -22,7 +22,7 @@ pub(crate) struct DeleteJob {
 
 #[derive(ApiResponse)]
 enum DeleteResponse {
-    /// The job is gone.
+    /// The job was deleted.
     #[oai(status = 204)]
     Deleted,
 }
@@ -31,7 +31,7 @@ enum DeleteResponse {
 impl DeleteJob {
     /// Delete a job.
     ///
-    /// A running job is cancelled first. Media that it has stored stays.
+    /// A running job is cancelled first. Media that the job has stored is not deleted.
     #[oai(
         path = "/jobs/:resource_id",
         method = "delete",

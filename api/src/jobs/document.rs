@@ -1,4 +1,4 @@
-//! Documents of jobs, with the media that they include.
+//! Documents of jobs, and the media that they include.
 
 use media_shared::{access::Sight, entities::job, services::Services};
 use poem_openapi::ApiResponse;
@@ -21,12 +21,12 @@ pub(super) enum JobResponse {
     Job(JsonApiResponse<ResourceDocument<JobResource>>),
 }
 
-/// A document of a job with all its fields.
+/// Creates a document of a job with all its fields.
 pub(super) fn document(job: &job::Model) -> JsonApiResponse<ResourceDocument<JobResource>> {
     JsonApiResponse(ResourceDocument::new(job, &View::all(), Vec::new()))
 }
 
-/// The media that these jobs stored, if the view includes them.
+/// Returns the media that jobs have stored, if the view includes them.
 pub(super) async fn included(
     services: &Services,
     view: &View<JobResource>,
@@ -39,7 +39,7 @@ pub(super) async fn included(
     let mut ids: Vec<_> = jobs.iter().filter_map(resource::media_of).collect();
     ids.sort();
     ids.dedup();
-    let media_view = View::<MediaResource>::of_included(&view.other_fields)?;
+    let media_view = View::<MediaResource>::for_included(&view.other_fields)?;
     let found = services.medias.find_all(ids, sight).await?;
     Ok(found
         .iter()

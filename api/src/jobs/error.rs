@@ -1,4 +1,4 @@
-//! The answers to errors of the job repository.
+//! Converts errors of the job repository to answers.
 
 use media_shared::job_ledger::LedgerError;
 use poem::http::header;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_conflict_has_a_code_of_its_own() {
+    fn each_conflict_has_its_own_code() {
         let status = JobStatus::Succeeded;
         let signal = Signal::Pause;
         for (error, code) in [

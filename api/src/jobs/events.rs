@@ -22,9 +22,9 @@ use crate::{
     caller::ReadCaller, jsonapi::ApiError, resource::query_string::refuse_parameters, tags::Tags,
 };
 
-/// How often a silent stream sends a comment, so that proxies keep it open.
+/// The interval between comments on an idle stream, which keep it open in proxies.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// The longest stream, for a caller whose token expires later.
+/// The longest duration of a stream; the token may end it earlier.
 const MAX_STREAM_DURATION: Duration = Duration::from_hours(24);
 
 /// Streams the events of a job.
@@ -50,7 +50,7 @@ impl JobEvents {
         request: &Request,
         /// The job's id.
         resource_id: Path<String>,
-        /// The last event that the listener knows.
+        /// The id of the last event that the client has received.
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
     ) -> Result<EventStreamResponse, ApiError> {
@@ -58,14 +58,14 @@ impl JobEvents {
         let job = find(&self.services, &resource_id, &caller.sight).await?;
         let end = self.shutdown.clone();
         let events = events(&self.watch, &job, last_event_id.0, end);
-        // The listener can go on with a new token.
+        // The client can resume the stream with a new token.
         let events = events.take_until(expiry(&caller));
         let stream = SSE::new(events).keep_alive(KEEP_ALIVE_INTERVAL);
         Ok(EventStreamResponse(stream))
     }
 }
 
-/// Ends when the caller's token expires.
+/// Completes when the caller's token expires.
 fn expiry(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
     let left = match caller {
         Caller::Known(principal) => Some(principal.expires.saturating_sub(Utc::now().timestamp())),

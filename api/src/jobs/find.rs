@@ -16,8 +16,7 @@ pub(super) async fn find(
     found.ok_or_else(no_such_job)
 }
 
-/// Finds a job that the caller may change. The owner of a job never changes, so this holds until the change
-/// is made.
+/// Finds a job that the caller may change. The owner of a job never changes, so the result stays valid until the change.
 pub(super) async fn find_own(
     services: &Services,
     id: &str,

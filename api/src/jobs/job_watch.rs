@@ -1,4 +1,4 @@
-//! Watches the jobs that clients listen to, with one read a second for all listeners.
+//! Polls the jobs of event streams: once a second for all streams together.
 
 use std::{
     collections::HashMap,
@@ -22,34 +22,33 @@ use crate::{
     resource::{document::ResourceDocument, view::View},
 };
 
-/// How often the watched jobs are read.
-const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval between two polls.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The most jobs in one statement.
-const JOBS_PER_READ: usize = 500;
+const MAX_JOBS_PER_STATEMENT: usize = 500;
 
-/// The latest state of a job; none once it is deleted.
+/// The latest state of a job; none if it was deleted.
 type Latest = Option<job::Model>;
 
-/// Reads the jobs that have listeners.
+/// Polls the jobs that have subscribers.
 pub(crate) struct JobWatch {
     jobs: JobLedger,
     watched: Mutex<HashMap<JobId, watch::Sender<Latest>>>,
 }
 
 impl JobWatch {
-    /// Starts to read, until `end` or until the watch is dropped.
+    /// Starts to poll, until `end` or until the watch is dropped.
     pub(crate) fn start(jobs: JobLedger, end: CancellationToken) -> Arc<Self> {
         let watch = Arc::new(Self {
             jobs,
             watched: Mutex::default(),
         });
-        // The task ends with `end`, or when the watch is dropped: it holds a weak reference.
-        tokio::spawn(read_until(Arc::downgrade(&watch), end));
+        // The weak reference lets the task end when the watch is dropped.
+        tokio::spawn(poll_until(Arc::downgrade(&watch), end));
         watch
     }
 
-    /// Listens to a job.
-    fn listen(&self, job: &job::Model) -> watch::Receiver<Latest> {
+    fn subscribe(&self, job: &job::Model) -> watch::Receiver<Latest> {
         let mut watched = self.lock();
         if let Some(sender) = watched.get(&job.id) {
             return sender.subscribe();
@@ -59,14 +58,14 @@ impl JobWatch {
         receiver
     }
 
-    /// Reads every job that still has listeners, and drops the others.
-    async fn read(&self) -> Result<(), sea_orm::DbErr> {
+    /// Reads every job that has subscribers, and drops the others.
+    async fn poll(&self) -> Result<(), sea_orm::DbErr> {
         let ids: Vec<JobId> = {
             let mut watched = self.lock();
             watched.retain(|_, sender| sender.receiver_count() > 0);
             watched.keys().copied().collect()
         };
-        for ids in ids.chunks(JOBS_PER_READ) {
+        for ids in ids.chunks(MAX_JOBS_PER_STATEMENT) {
             let found = self.jobs.find_all(ids.to_vec()).await?;
             let mut found: HashMap<_, _> = found.into_iter().map(|job| (job.id, job)).collect();
             let watched = self.lock();
@@ -85,13 +84,13 @@ impl JobWatch {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, watch::Sender<Latest>>> {
-        // No code that holds the lock can leave the map half changed.
+        // No code panics while it holds the lock.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn read_until(watch: Weak<JobWatch>, end: CancellationToken) {
-    let mut ticks = interval(READ_INTERVAL);
+async fn poll_until(watch: Weak<JobWatch>, end: CancellationToken) {
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -101,22 +100,22 @@ async fn read_until(watch: Weak<JobWatch>, end: CancellationToken) {
         let Some(watch) = watch.upgrade() else {
             return;
         };
-        if let Err(error) = watch.read().await {
-            tracing::warn!(%error, "the jobs that are listened to could not be read");
+        if let Err(error) = watch.poll().await {
+            tracing::warn!(%error, "the jobs of event streams cannot be read");
         }
     }
 }
 
-/// The events of a job: `progress` for each change, then one `end`. `seen` is the identifier of the
-/// last event that the listener knows.
+/// Streams the events of a job: `progress` for each change, then one `end`. `seen` is the id of the last event that the
+/// client has received.
 pub(super) fn events(
     watch: &JobWatch,
     job: &job::Model,
     seen: Option<String>,
     end: CancellationToken,
 ) -> impl Stream<Item = Event> + Send + use<> {
-    let mut receiver = watch.listen(job);
-    // The present state is the first event.
+    let mut receiver = watch.subscribe(job);
+    // The current state is the first event.
     receiver.mark_changed();
     stream::unfold(Some((receiver, seen, end)), |state| async move {
         let (mut receiver, mut seen, end) = state?;
@@ -154,7 +153,7 @@ fn deleted() -> Event {
     Event::message(document.to_string()).event_type("end")
 }
 
-/// The identifier of an event: the time of the change.
+/// The id of an event: the time of the change, in microseconds since 1970.
 fn id_of(job: &job::Model) -> String {
     job.updated_at.timestamp_micros().to_string()
 }

@@ -23,10 +23,10 @@ pub(crate) struct SignalJob {
 
 #[derive(ApiResponse)]
 enum SignalResponse {
-    /// The job has obeyed.
+    /// The signal has taken effect.
     #[oai(status = 200)]
     Done(JsonApiResponse<ResourceDocument<JobResource>>),
-    /// The job runs; it obeys within two seconds.
+    /// The job is running; the signal takes effect within two seconds.
     #[oai(status = 202)]
     Requested(JsonApiResponse<ResourceDocument<JobResource>>),
 }
@@ -35,9 +35,9 @@ enum SignalResponse {
 impl SignalJob {
     /// Signal a job.
     ///
-    /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
-    /// A signal that the job's status does not allow is refused with 409 `signal_refused`, and `retry`
-    /// with 409 `unicity_taken` while another unfinished job holds the unicity.
+    /// `cancel` ends a job, `pause` suspends it, `resume` continues it, `retry` restarts a job that has failed or was
+    /// cancelled. If the job's status does not allow the signal, the answer is 409 `signal_refused`; if another
+    /// unfinished job has the same unicity, the answer to `retry` is 409 `unicity_taken`.
     #[oai(
         path = "/jobs/:resource_id/signal",
         method = "post",
@@ -100,7 +100,8 @@ enum SignalType {
 #[oai(rename = "SignalAttributes")]
 #[serde(deny_unknown_fields)]
 struct SignalAttributes {
-    /// `cancel` ends it, `pause` holds it, `resume` lets it go on, `retry` starts an ended one anew.
+    /// `cancel` ends the job, `pause` suspends it, `resume` continues it, `retry` restarts it after it has failed or was
+    /// cancelled.
     signal: SignalName,
 }
 
@@ -109,13 +110,13 @@ struct SignalAttributes {
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 enum SignalName {
-    /// Ends the job for good.
+    /// Ends the job.
     Cancel,
-    /// Holds the job until `resume`.
+    /// Suspends the job until `resume`.
     Pause,
-    /// Lets a paused job go on.
+    /// Continues a paused job.
     Resume,
-    /// Starts an ended job anew.
+    /// Restarts a job that has failed or was cancelled.
     Retry,
 }
 

@@ -24,7 +24,7 @@ use crate::{
     tags::Tags,
 };
 
-/// Changes a job that waits.
+/// Changes a waiting job.
 pub(crate) struct UpdateJob {
     pub(super) services: Arc<Services>,
     pub(super) user_max_priority: Priority,
@@ -32,10 +32,10 @@ pub(crate) struct UpdateJob {
 
 #[OpenApi(tag = "Tags::Jobs")]
 impl UpdateJob {
-    /// Change a job that waits.
+    /// Change a waiting job.
     ///
-    /// Its priority, and when it may start. A job that runs or has ended is refused with 409
-    /// `not_waiting`.
+    /// Changes its priority, and the time before which it does not start. For a job that runs or has ended, the answer
+    /// is 409 `not_waiting`.
     #[oai(
         path = "/jobs/:resource_id",
         method = "patch",
@@ -59,7 +59,7 @@ impl UpdateJob {
     }
 }
 
-/// Checks all attributes, and reports all faults at once.
+/// Checks all attributes, and reports all faults in one error.
 fn check(
     id: JobId,
     document: JobChangeDocument,
@@ -85,14 +85,10 @@ fn check(
             }
         },
     };
-    if faults.is_empty() {
-        Ok(change)
-    } else {
-        Err(faults.into_error())
-    }
+    faults.finish(Some(change))
 }
 
-/// A request to change a job that waits.
+/// A request to change a waiting job.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "JobChangeDocument", example)]
 struct JobChangeDocument {
@@ -100,7 +96,7 @@ struct JobChangeDocument {
     data: JobChangeResource,
 }
 
-/// A job to be changed.
+/// A job to change.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "JobChange")]
 struct JobChangeResource {
@@ -110,7 +106,7 @@ struct JobChangeResource {
     kind: JobType,
     /// The job's id.
     id: Uuid,
-    /// The attributes to change; others stay.
+    /// The attributes to change; absent ones keep their values.
     #[serde(default)]
     attributes: Option<JobChangeAttributes>,
 }
@@ -123,13 +119,13 @@ struct JobChangeAttributes {
     /// -100 to 100, higher first.
     #[oai(nullable)]
     priority: Option<i64>,
-    /// The job does not start before this time: RFC 3339 with a zone; null for at once.
+    /// The job does not start before this time: RFC 3339 with a zone; null removes the time.
     #[oai(nullable)]
     #[serde(default, deserialize_with = "nullable_time")]
     scheduled_at: MaybeUndefined<DateTime<Utc>>,
 }
 
-/// Reads a time that is there, or null.
+/// Deserialises a present time, or null.
 fn nullable_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<MaybeUndefined<DateTime<Utc>>, D::Error> {

@@ -20,7 +20,7 @@ use crate::{
     jsonapi::{ApiError, ErrorCode, Implementation, JsonApiBody, JsonApiResponse},
     media::{
         disposition::Disposition,
-        find::{Place, find},
+        find::{RequestedMedia, find},
         headers,
         parameters::project_of,
     },
@@ -29,15 +29,15 @@ use crate::{
 
 /// Creates a signed link.
 pub(crate) struct CreateLink {
-    pub(crate) links: Arc<LinkMaker>,
+    pub(crate) links: Arc<LinkCreator>,
 }
 
 /// Creates signed links.
-pub(crate) struct LinkMaker {
+pub(crate) struct LinkCreator {
     pub(crate) services: Arc<Services>,
-    /// None if the operator has set no key.
+    /// None if no key is configured.
     pub(crate) signer: Option<LinkSigner>,
-    /// The URL that clients reach the service at.
+    /// The URL of the service for clients.
     pub(crate) public_url: Option<Url>,
 }
 
@@ -52,8 +52,8 @@ enum LinkResponse {
 impl CreateLink {
     /// Create a link to a media.
     ///
-    /// A signed link: anyone who has it can use it until it expires. Without a signing key, the
-    /// answer is 409 `links_not_configured`.
+    /// A signed link: anyone who has it can use it until it expires. If no signing key is configured, the answer is 409
+    /// `links_not_configured`.
     #[oai(
         path = "/medias/files/:resource/:key/links",
         method = "post",
@@ -69,19 +69,22 @@ impl CreateLink {
         key: Path<String>,
         body: JsonApiBody<NewLinkDocument>,
     ) -> Result<LinkResponse, ApiError> {
-        let place = Place::new(&resource, Some(&key));
-        let link = self.links.create(&caller, request, place, body.0).await?;
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        let link = self
+            .links
+            .create(&caller, request, requested, body.0)
+            .await?;
         Ok(LinkResponse::Created(link))
     }
 }
 
-impl LinkMaker {
+impl LinkCreator {
     /// Creates a link to a media that the caller may read in its own projects.
     pub(crate) async fn create(
         &self,
         caller: &ReadCaller,
         request: &Request,
-        place: Place<'_>,
+        requested: RequestedMedia<'_>,
         body: NewLinkDocument,
     ) -> Result<JsonApiResponse<LinkDocument>, ApiError> {
         let project = project_of(request)?;
@@ -92,12 +95,12 @@ impl LinkMaker {
         let signer = self.signer.as_ref().ok_or_else(|| {
             ApiError::new(
                 ErrorCode::LinksNotConfigured,
-                "this service makes no links: its operator has to set MEDIA_URL_SIGNING_KEY",
+                "this service does not create links: its operator has to set MEDIA_URL_SIGNING_KEY",
             )
         })?;
         let attributes = body.data.attributes.unwrap_or_default();
         let lifetime = lifetime(&attributes)?;
-        let media = find(&self.services, place, &sight, &project).await?;
+        let media = find(&self.services, requested, &sight, &project).await?;
         audit::record(Action::LinkMedia, media.id, caller);
         let expires = to_micros(Utc::now()) + lifetime;
         let disposition = attributes.disposition.map(Disposition::as_str);
@@ -116,7 +119,7 @@ impl LinkMaker {
         }))
     }
 
-    /// Makes a path a URL, if the service knows the one that clients reach it at.
+    /// Converts a path to a URL, if the service's URL is configured.
     fn absolute(&self, path: &str) -> String {
         match &self.public_url {
             Some(url) => format!("{}{path}", url.as_str().trim_end_matches('/')),
@@ -161,7 +164,7 @@ pub(crate) struct NewLinkDocument {
     data: NewLinkResource,
 }
 
-/// A link to be created.
+/// A link to create.
 #[derive(Clone, Debug, Object, Deserialize)]
 #[oai(rename = "NewLink")]
 struct NewLinkResource {
@@ -169,20 +172,20 @@ struct NewLinkResource {
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     kind: LinkType,
-    /// Its attributes.
+    /// The attributes of the link.
     #[serde(default)]
     attributes: Option<NewLinkAttributes>,
 }
 
-/// The attributes of a link to be created.
+/// The attributes of a link to create.
 #[derive(Clone, Debug, Default, Object, Deserialize)]
 #[oai(rename = "NewLinkAttributes")]
 #[serde(deny_unknown_fields)]
 struct NewLinkAttributes {
-    /// The lifetime in seconds, at most 604800, which are seven days; default 3600.
+    /// The lifetime in seconds, at most 604800 (seven days); default 3600.
     #[oai(nullable)]
     expires_in: Option<i64>,
-    /// How a browser that follows it treats the bytes; `attachment` unless it says `inline`.
+    /// `inline` makes browsers show the media, `attachment` makes them save it; default `attachment`.
     #[oai(nullable)]
     disposition: Option<Disposition>,
 }
@@ -206,7 +209,7 @@ struct LinkResource {
     kind: LinkType,
     /// The id of the media.
     id: String,
-    /// Its attributes.
+    /// The attributes of the link.
     attributes: LinkAttributes,
 }
 
@@ -214,10 +217,9 @@ struct LinkResource {
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "LinkAttributes")]
 struct LinkAttributes {
-    /// The URL to follow with GET or HEAD, whole or in ranges. A path, unless the service knows the URL that
-    /// clients reach it at.
+    /// The URL for GET and HEAD requests, also of ranges. Only a path, unless the service's URL is configured.
     url: String,
-    /// The time at which it expires.
+    /// The time at which the link expires.
     expires_at: String,
 }
 

@@ -1,4 +1,4 @@
-//! Reads the signed link in the query of a download.
+//! Redeems the signed link in the query of a download.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use media_shared::ids::MediaId;
@@ -10,21 +10,21 @@ use crate::{
 };
 
 /// Verifies signed links.
-pub(crate) struct LinkReader {
-    /// None if the operator has set no key.
+pub(crate) struct LinkVerifier {
+    /// None if no key is configured.
     pub(crate) signer: Option<LinkSigner>,
 }
 
 /// A valid link.
 pub(crate) struct RedeemedLink {
-    /// The media that it is for.
+    /// The media that the link names.
     pub(crate) media: MediaId,
-    /// How long it stays valid.
-    pub(crate) left: TimeDelta,
+    /// The remaining time of validity.
+    pub(crate) valid_for: TimeDelta,
 }
 
-impl LinkReader {
-    /// Takes a link out of a query, and verifies it. `disposition` stays there.
+impl LinkVerifier {
+    /// Takes a link out of a query, and verifies it. `disposition` stays in the query.
     pub(crate) fn take(&self, query: &mut QueryString) -> Result<Option<RedeemedLink>, ApiError> {
         let Some(signature) = query.take("signature")? else {
             return Ok(None);
@@ -32,7 +32,7 @@ impl LinkReader {
         let (media, expires) = (query.take("media")?, query.take("expires")?);
         let disposition = query.peek("disposition");
         let (Some(media), Some(expires), Some(signer)) = (media, expires, &self.signer) else {
-            return Err(refused(LinkError::Invalid));
+            return Err(link_error(LinkError::Invalid));
         };
         let link = LinkQuery {
             media: &media,
@@ -41,23 +41,23 @@ impl LinkReader {
             signature: &signature,
         };
         let now = Utc::now();
-        let media = signer.verify(&link, now).map_err(refused)?;
-        // A valid link has a valid time.
-        let ends = expires
+        let media = signer.verify(&link, now).map_err(link_error)?;
+        // The time in a valid link can be parsed.
+        let expires_at = expires
             .parse()
             .ok()
-            .and_then(|at| DateTime::from_timestamp(at, 0));
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         Ok(Some(RedeemedLink {
             media,
-            left: ends.unwrap_or(now) - now,
+            valid_for: expires_at.unwrap_or(now) - now,
         }))
     }
 }
 
-fn refused(error: LinkError) -> ApiError {
+fn link_error(error: LinkError) -> ApiError {
     let code = match error {
         LinkError::Expired => ErrorCode::LinkExpired,
         LinkError::Invalid => ErrorCode::InvalidLink,
     };
-    ApiError::new(code, format!("{error}; ask for another one"))
+    ApiError::new(code, format!("{error}; request another one"))
 }

@@ -1,7 +1,7 @@
 //! The signature of a link: HMAC-SHA256 over the media, the time of expiry and the disposition.
 //!
-//! A link names a media by its id, so it serves the bytes that the media has when the link is followed: new
-//! ones after a replacement, none after a deletion. It does not restrict method or range.
+//! A link names a media by its id, so it serves the current bytes of the media: new ones after a replacement, none after
+//! a deletion. It does not restrict the method or the range.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ use ring::hmac;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-/// The lifetime of a link that does not ask for another.
+/// The default lifetime of a link.
 pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// The longest lifetime of a link.
 pub(crate) const MAX_LIFETIME: TimeDelta = TimeDelta::days(7);
 /// The largest difference between the clocks of two machines.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
-/// The first line of every signed text. Text of another form needs another one.
+const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
+/// The first line of every signed text: its version, which a change of the format has to change.
 const TEXT_PREFIX: &str = "media link 1";
 
 /// Signs links, and verifies them.
 #[derive(Clone)]
 pub(crate) struct LinkSigner(LinkKeys);
 
-/// The query of a signed link, to be written behind a `?`.
+/// The query of a signed link, without the `?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedQuery {
     media: String,
@@ -34,37 +34,37 @@ pub(crate) struct SignedQuery {
     signature: String,
 }
 
-/// The query of a link as it came, unchecked.
+/// The query of a link, not verified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkQuery<'a> {
     /// `media`: the id of the media.
     pub(crate) media: &'a str,
-    /// `expires`: when the link ends, in seconds since 1970.
+    /// `expires`: the time of expiry, in seconds since 1970.
     pub(crate) expires: &'a str,
-    /// `disposition`, if it is there.
+    /// `disposition`, if present.
     pub(crate) disposition: Option<&'a str>,
     /// `signature`: base64url without padding.
     pub(crate) signature: &'a str,
 }
 
-/// Why a link is refused.
+/// A link that is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// It was valid once.
+    /// The link was valid until it expired.
     #[error("the link has expired")]
     Expired,
-    /// It was never signed here, or was changed since.
+    /// The link was not signed with a current key, or has been changed.
     #[error("the link is not one that this service has signed")]
     Invalid,
 }
 
 impl LinkSigner {
-    /// Signs with the first key, and verifies with both.
+    /// Creates a signer, which signs with the first key and verifies with both.
     pub(crate) fn new(keys: &LinkKeys) -> Self {
         Self(keys.clone())
     }
 
-    /// Signs a link. One that expires later than [`MAX_LIFETIME`] from now is refused when it is used.
+    /// Signs a link. [`verify`](Self::verify) rejects links that expire later than [`MAX_LIFETIME`] from now.
     pub(crate) fn sign(
         &self,
         media: MediaId,
@@ -84,7 +84,7 @@ impl LinkSigner {
         }
     }
 
-    /// The media that a link is for, if the link is valid with its disposition.
+    /// Verifies a link, and returns the media that it names.
     pub(crate) fn verify(
         &self,
         query: &LinkQuery<'_>,
@@ -92,7 +92,7 @@ impl LinkSigner {
     ) -> Result<MediaId, LinkError> {
         let media = MediaId(Uuid::parse_str(query.media).map_err(|_| LinkError::Invalid)?);
         let expires: i64 = query.expires.parse().map_err(|_| LinkError::Invalid)?;
-        // One link has one spelling.
+        // Other spellings of the same values are not accepted.
         if media.to_string() != query.media || expires.to_string() != query.expires {
             return Err(LinkError::Invalid);
         }
@@ -102,13 +102,13 @@ impl LinkSigner {
         let text = signed_text(media, expires, query.disposition);
         let is_signed_with =
             |key: &str| hmac::verify(&hmac_key(key), text.as_bytes(), &signature).is_ok();
-        let good = self.0.with(|signing, previous| {
+        let is_signed = self.0.with(|signing, previous| {
             is_signed_with(signing) || previous.is_some_and(is_signed_with)
         });
-        let ends = DateTime::from_timestamp(expires, 0).ok_or(LinkError::Invalid)?;
-        if !good || ends > now + MAX_LIFETIME + SKEW {
+        let expires_at = DateTime::from_timestamp(expires, 0).ok_or(LinkError::Invalid)?;
+        if !is_signed || expires_at > now + MAX_LIFETIME + MAX_CLOCK_SKEW {
             Err(LinkError::Invalid)
-        } else if ends <= now {
+        } else if expires_at <= now {
             Err(LinkError::Expired)
         } else {
             Ok(media)
@@ -120,8 +120,8 @@ fn hmac_key(secret: &str) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())
 }
 
-/// No two links have one text: an id and a number have no line breaks, and what follows them to the
-/// end is the disposition.
+/// The text that the signature covers. Different links have different texts: the id and the number contain no line
+/// breaks, so the rest of the text is the disposition.
 fn signed_text(media: MediaId, expires: i64, disposition: Option<&str>) -> String {
     let ending = disposition.map_or(String::new(), |disposition| format!("\n{disposition}"));
     format!("{TEXT_PREFIX}\n{media}\n{expires}{ending}")
@@ -168,7 +168,7 @@ mod tests {
     const SECOND: TimeDelta = TimeDelta::seconds(1);
 
     #[test]
-    fn a_link_is_good_until_it_ends() {
+    fn a_link_is_valid_until_it_expires() {
         let (signer, media) = (signer("a", None), MediaId::generate());
         let link = signer.sign(media, None, now() + DEFAULT_LIFETIME);
         let at = |time| signer.verify(&raw(&link), time);
@@ -177,12 +177,12 @@ mod tests {
         assert_eq!(at(now() + DEFAULT_LIFETIME), Err(LinkError::Expired));
         let longest = signer.sign(media, None, now() + MAX_LIFETIME);
         assert_eq!(signer.verify(&raw(&longest), now()), Ok(media));
-        let longer = signer.sign(media, None, now() + MAX_LIFETIME + SKEW + SECOND);
+        let longer = signer.sign(media, None, now() + MAX_LIFETIME + MAX_CLOCK_SKEW + SECOND);
         assert_eq!(signer.verify(&raw(&longer), now()), Err(LinkError::Invalid));
     }
 
     #[test]
-    fn nothing_of_a_link_can_be_changed() {
+    fn changed_links_are_invalid() {
         let (signer, media) = (signer("a", None), MediaId::generate());
         let link = signer.sign(media, Some("inline"), now() + SECOND);
         let good = raw(&link);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_change_without_breaking_links() {
+    fn links_stay_valid_while_their_key_is_the_previous_one() {
         let (old, both, new) = (signer("a", None), signer("b", Some("a")), signer("b", None));
         let media = MediaId::generate();
         let before = old.sign(media, None, now() + SECOND);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_written_as_a_query() {
+    fn a_link_is_formatted_as_a_query() {
         let media = MediaId(Uuid::nil());
         let link = signer("a", None).sign(media, Some("inline"), now());
         let (start, signature) = link.to_string().rsplit_once('=').map_or_else(

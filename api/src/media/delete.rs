@@ -7,7 +7,7 @@ use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    find::{Place, find, no_such_media},
+    find::{RequestedMedia, find, no_such_media},
     parameters::project_of,
     precondition::write_precondition,
 };
@@ -25,7 +25,7 @@ pub(crate) struct DeleteMedia {
 
 #[derive(ApiResponse)]
 enum DeleteResponse {
-    /// The media is gone.
+    /// The media was deleted.
     #[oai(status = 204)]
     Deleted,
 }
@@ -34,7 +34,7 @@ enum DeleteResponse {
 impl DeleteMedia {
     /// Delete a media without a key.
     ///
-    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
+    /// With `If-Match` or `If-None-Match`, deletes it only if the condition holds; otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource",
         method = "delete",
@@ -47,13 +47,13 @@ impl DeleteMedia {
         /// The resource of the media.
         resource: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        let place = Place::new(&resource, None);
-        self.delete_at(&caller, request, place).await
+        let requested = RequestedMedia::new(&resource, None);
+        self.delete_requested(&caller, request, requested).await
     }
 
     /// Delete a media.
     ///
-    /// With `If-Match` or `If-None-Match`, only if the condition holds (412 otherwise).
+    /// With `If-Match` or `If-None-Match`, deletes it only if the condition holds; otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "delete",
@@ -68,24 +68,24 @@ impl DeleteMedia {
         /// The key within the resource.
         key: Path<String>,
     ) -> Result<DeleteResponse, ApiError> {
-        let place = Place::new(&resource, Some(&key));
-        self.delete_at(&caller, request, place).await
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        self.delete_requested(&caller, request, requested).await
     }
 }
 
 impl DeleteMedia {
-    async fn delete_at(
+    async fn delete_requested(
         &self,
         caller: &WriteCaller,
         request: &Request,
-        place: Place<'_>,
+        requested: RequestedMedia<'_>,
     ) -> Result<DeleteResponse, ApiError> {
         let project = project_of(request)?;
         let sight = MediaSight {
             projects: caller.reach.projects.clone(),
             public: false,
         };
-        let media = find(&self.services, place, &sight, &project).await?;
+        let media = find(&self.services, requested, &sight, &project).await?;
         let condition = write_precondition(request);
         let repository = &self.services.medias;
         match repository

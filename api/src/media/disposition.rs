@@ -1,21 +1,21 @@
-//! How a browser treats a download.
+//! The treatment of a download by browsers.
 
 use poem_openapi::Enum;
 use serde::Deserialize;
 
-/// How a browser treats a download.
+/// The treatment of a download by browsers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Disposition {
-    /// Shows it, if it is of a type that cannot run there.
+    /// Browsers show the media, if its type cannot run scripts.
     Inline,
-    /// Saves it.
+    /// Browsers save the media.
     Attachment,
 }
 
 impl Disposition {
-    /// As a query has it.
+    /// The value in a query.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Inline => "inline",

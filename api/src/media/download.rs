@@ -15,13 +15,13 @@ use poem_openapi::{
 
 use super::{
     disposition::Disposition,
-    find::{Place, find, no_such_media},
+    find::{RequestedMedia, find, no_such_media},
     parameters::{take_key, take_project},
 };
 use crate::{
     caller::MaybeCaller,
     jsonapi::ApiError,
-    links::redeem::{LinkReader, RedeemedLink},
+    links::redeem::{LinkVerifier, RedeemedLink},
     resource::query_string::QueryString,
     tags::Tags,
 };
@@ -33,16 +33,16 @@ mod response;
 use answer::{Source, answer_download};
 use response::DownloadResponse;
 
-/// The shortest time for which storage signs a URL.
+/// The shortest validity of a URL that storage signs.
 const MIN_REDIRECT_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Downloads a media.
 pub(crate) struct DownloadMedia {
     pub(super) services: Arc<Services>,
-    pub(super) links: LinkReader,
-    /// How long a redirect to storage stays valid, if clients are redirected.
+    pub(super) links: LinkVerifier,
+    /// The validity of redirects to storage, if clients are redirected.
     pub(super) redirect: Option<Duration>,
-    /// Whether browsers may show PDF files in place.
+    /// Whether browsers may show PDF files inline.
     pub(super) inline_pdf: bool,
 }
 
@@ -50,8 +50,8 @@ pub(crate) struct DownloadMedia {
 impl DownloadMedia {
     /// Download a media without a key.
     ///
-    /// Takes single ranges and conditional requests. With `Prefer: return=minimal` the answer is
-    /// 204, headers only.
+    /// Supports single ranges and conditional requests. With `Prefer: return=minimal` the answer is
+    /// 204 and only headers.
     #[oai(
         path = "/medias/files/:resource",
         method = "get",
@@ -63,17 +63,17 @@ impl DownloadMedia {
         request: &Request,
         /// The resource of the media.
         resource: Path<String>,
-        /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
+        /// `inline` makes browsers show media whose type cannot run scripts; `attachment` makes them save it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let place = Place::new(&resource, None);
-        self.send(&caller, request, place, disposition.0).await
+        let requested = RequestedMedia::new(&resource, None);
+        self.send(&caller, request, requested, disposition.0).await
     }
 
     /// Download a media.
     ///
-    /// Takes single ranges and conditional requests. With `Prefer: return=minimal` the answer is
-    /// 204, headers only.
+    /// Supports single ranges and conditional requests. With `Prefer: return=minimal` the answer is
+    /// 204 and only headers.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "get",
@@ -87,11 +87,11 @@ impl DownloadMedia {
         resource: Path<String>,
         /// The key within the resource.
         key: Path<String>,
-        /// `inline` shows media in the browser that cannot run there; `attachment` saves it.
+        /// `inline` makes browsers show media whose type cannot run scripts; `attachment` makes them save it.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let place = Place::new(&resource, Some(&key));
-        self.send(&caller, request, place, disposition.0).await
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        self.send(&caller, request, requested, disposition.0).await
     }
 
     /// The headers of a download of a media without a key.
@@ -106,11 +106,11 @@ impl DownloadMedia {
         request: &Request,
         /// The resource of the media.
         resource: Path<String>,
-        /// As for the download.
+        /// The same as for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let place = Place::new(&resource, None);
-        self.send(&caller, request, place, disposition.0).await
+        let requested = RequestedMedia::new(&resource, None);
+        self.send(&caller, request, requested, disposition.0).await
     }
 
     /// The headers of a download.
@@ -127,11 +127,11 @@ impl DownloadMedia {
         resource: Path<String>,
         /// The key within the resource.
         key: Path<String>,
-        /// As for the download.
+        /// The same as for the download.
         disposition: Query<Option<Disposition>>,
     ) -> Result<DownloadResponse, ApiError> {
-        let place = Place::new(&resource, Some(&key));
-        self.send(&caller, request, place, disposition.0).await
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        self.send(&caller, request, requested, disposition.0).await
     }
 }
 
@@ -140,7 +140,7 @@ impl DownloadMedia {
         &self,
         caller: &MaybeCaller,
         request: &Request,
-        place: Place<'_>,
+        requested: RequestedMedia<'_>,
         disposition: Option<Disposition>,
     ) -> Result<DownloadResponse, ApiError> {
         let mut query = QueryString::from_request(request);
@@ -148,30 +148,32 @@ impl DownloadMedia {
         query.take("disposition")?;
         let project = take_project(&mut query)?;
         let key = match &link {
-            // A signed link takes no other parameters.
+            // A signed link has no other parameters.
             Some(_) => {
                 query.finish()?;
-                place.key.map(str::to_owned)
+                requested.key.map(str::to_owned)
             }
-            // A link that has lost its signature.
+            // A link without its signature.
             None if query.peek("media").is_some() => {
                 return Err(query.finish().err().unwrap_or_else(no_such_media));
             }
-            // Pages add parameters of their own, such as `v` against stale caches.
-            None => take_key(place.key, &mut query)?,
+            // Unknown parameters are ignored: pages add some, such as `v` against stale caches.
+            None => take_key(requested.key, &mut query)?,
         };
-        let place = Place {
+        let requested = RequestedMedia {
             key: key.as_deref(),
-            ..place
+            ..requested
         };
-        let find = || self.find(link.as_ref(), place, &caller.sight, &project);
-        let left = link.as_ref().and_then(|link| link.left.to_std().ok());
+        let find = || self.find(link.as_ref(), requested, &caller.sight, &project);
+        let valid_for = link.as_ref().and_then(|link| link.valid_for.to_std().ok());
         let source = Source {
             store: &*self.services.store,
             inline_pdf: self.inline_pdf,
             // The redirect of a link expires no later than the link.
-            redirect: match (self.redirect, left) {
-                (Some(redirect), Some(left)) => Some(redirect.min(left.max(MIN_REDIRECT_LIFETIME))),
+            redirect: match (self.redirect, valid_for) {
+                (Some(redirect), Some(valid_for)) => {
+                    Some(redirect.min(valid_for.max(MIN_REDIRECT_LIFETIME)))
+                }
                 (redirect, _) => redirect,
             },
         };
@@ -183,17 +185,17 @@ impl DownloadMedia {
     async fn find(
         &self,
         link: Option<&RedeemedLink>,
-        place: Place<'_>,
+        requested: RequestedMedia<'_>,
         sight: &MediaSight,
         project: &Belonging,
     ) -> Result<media::Model, ApiError> {
         let Some(link) = link else {
-            return find(&self.services, place, sight, project).await;
+            return find(&self.services, requested, sight, project).await;
         };
         let found = self.services.medias.find_by_id(link.media).await?;
-        // Another media may be at this path by now.
+        // The signature covers the id of the media, not the path.
         found
-            .filter(|media| place.holds(media))
+            .filter(|media| requested.matches(media))
             .ok_or_else(no_such_media)
     }
 }

@@ -11,8 +11,8 @@ use poem::{
     },
 };
 
-/// All but RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+/// All characters except the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -21,9 +21,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The most headers of a download's answer.
 const MAX_HEADERS: usize = 24;
 
-/// The path of a media under `/medias/files` or `/medias/info`.
-pub(crate) fn path_to(what: &str, media: &media::Model) -> String {
-    let mut path = format!("/medias/{what}/{}", encoded(&media.resource));
+/// The path of a media in a section of the API, `files` or `info`.
+pub(crate) fn path_to(section: &str, media: &media::Model) -> String {
+    let mut path = format!("/medias/{section}/{}", encoded(&media.resource));
     if let Some(key) = &media.key {
         path.push('/');
         path.push_str(&encoded(key));
@@ -31,18 +31,18 @@ pub(crate) fn path_to(what: &str, media: &media::Model) -> String {
     path
 }
 
-/// The link in documents: the path with the project, since other projects may have a media at the same path.
-pub(crate) fn link_to(what: &str, media: &media::Model) -> String {
-    let path = path_to(what, media);
+/// The link to a media in documents: the path and the project, as other projects may have a media at the same path.
+pub(crate) fn link_to(section: &str, media: &media::Model) -> String {
+    let path = path_to(section, media);
     match &media.project_id {
         Some(project) => format!("{path}?project_id={}", encoded(project)),
         None => path,
     }
 }
 
-/// Text as a header or a path can carry it.
+/// Percent-encodes text for a header or a path segment.
 pub(crate) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// The strong validator: the digest of the bytes.
@@ -50,16 +50,16 @@ pub(crate) fn etag(media: &media::Model) -> String {
     format!("\"{}\"", media.sha256)
 }
 
-/// When the media last changed, as HTTP has it: in whole seconds.
+/// The time of the last change, in whole seconds.
 pub(crate) fn last_modified(media: &media::Model) -> Option<HttpDate> {
     HttpDate::from_unix(media.updated_at.timestamp()).ok()
 }
 
-/// The validators and the rules for caches, which go with every answer about a media, 304 too.
-pub(crate) fn validators(headers: &mut HeaderMap, media: &media::Model) {
-    // All headers of a download fit, so the map never grows.
+/// Sets the validators and the rules for caches, which every answer about a media has, including 304.
+pub(crate) fn set_validators(headers: &mut HeaderMap, media: &media::Model) {
+    // Reserves space for all headers of a download at once.
     headers.reserve(MAX_HEADERS);
-    // The bytes at a path change: caches may keep them, and must revalidate before they use them.
+    // Media can be replaced, so caches have to revalidate them before each use.
     let cache = if media.public {
         "public, no-cache"
     } else {
@@ -67,8 +67,8 @@ pub(crate) fn validators(headers: &mut HeaderMap, media: &media::Model) {
     };
     set(headers, header::ETAG, etag(media));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    // `return=minimal` answers without the bytes (RFC 7240 §2), and another caller may find another media
-    // at the same path.
+    // The answer to `return=minimal` has no bytes (RFC 7240 §2), and another caller may get another media at the same
+    // path.
     let vary = HeaderValue::from_static("Prefer, Authorization");
     headers.insert(header::VARY, vary);
     if let Some(date) = last_modified(media) {
@@ -84,8 +84,8 @@ pub(crate) fn content_type(media: &media::Model) -> String {
     }
 }
 
-/// Sets the headers that describe the bytes and how a browser may treat them.
-pub(crate) fn content(headers: &mut HeaderMap, media: &media::Model, inline: bool) {
+/// Sets the headers that describe the bytes and their treatment by browsers.
+pub(crate) fn set_content_headers(headers: &mut HeaderMap, media: &media::Model, inline: bool) {
     let disposition = content_disposition(media, inline);
     set(headers, header::CONTENT_TYPE, content_type(media));
     set(headers, header::CONTENT_DISPOSITION, disposition);
@@ -101,7 +101,7 @@ pub(crate) fn content(headers: &mut HeaderMap, media: &media::Model, inline: boo
     }
 }
 
-/// Sets a header, if the value can be one.
+/// Sets a header, if the value is valid.
 pub(crate) fn set(
     headers: &mut HeaderMap,
     name: impl IntoHeaderName,
@@ -112,17 +112,17 @@ pub(crate) fn set(
     }
 }
 
-/// Whether a browser may show it in place: types that cannot run scripts, and PDF if `pdf` is set, whose scripts
-/// the sandbox confines.
+/// Whether browsers may show a media inline: types that cannot run scripts, and PDF if `pdf` is set, whose scripts the
+/// sandbox confines.
 pub(crate) fn may_be_inline(media: &media::Model, pdf: bool) -> bool {
     media_type::is_passive(&media.mime_type) || pdf && media.mime_type == "application/pdf"
 }
 
-/// RFC 6266, with the name in RFC 8187 where ASCII does not suffice. Inline only what
-/// [may be](may_be_inline).
+/// The value of `Content-Disposition` (RFC 6266), with names beyond ASCII encoded by RFC 8187. `inline` must only be set
+/// if [`may_be_inline`] allows it.
 pub(crate) fn content_disposition(media: &media::Model, inline: bool) -> String {
     let mut value = Vec::new();
-    // Names hold no control characters, the only thing that cannot be written.
+    // Only control characters cannot be written, and names do not contain any.
     if disposition::write_attachment(&media.filename, &mut value).is_err() {
         value = b"attachment".to_vec();
     }
@@ -134,7 +134,7 @@ pub(crate) fn content_disposition(media: &media::Model, inline: bool) -> String 
     }
 }
 
-/// Whether the client asks for headers only: `Prefer: return=minimal` (RFC 7240 §4.2).
+/// Whether the client prefers an answer of only headers: `Prefer: return=minimal` (RFC 7240 §4.2).
 pub(crate) fn wants_minimal(request: &Request) -> bool {
     request.headers().get_all("prefer").iter().any(|value| {
         list::list(value.as_bytes()).is_ok_and(|preferences| {
@@ -145,7 +145,7 @@ pub(crate) fn wants_minimal(request: &Request) -> bool {
     })
 }
 
-/// A field's value; several lines are one list (RFC 9110 §5.3).
+/// The value of a header; several lines are joined to one list (RFC 9110 §5.3).
 pub(crate) fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let lines: Vec<&[u8]> = headers
         .get_all(name)

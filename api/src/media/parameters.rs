@@ -1,4 +1,4 @@
-//! The parameters of the query that several operations on media take.
+//! The query parameters that several operations on media share.
 
 use media_shared::access::Belonging;
 use poem::Request;
@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// Names the project of a path, or of a new media.
+/// The parameter that names the project of a media.
 const PROJECT: &str = "project_id";
 
-/// Takes the project out of a query; an empty one is none.
+/// Takes the project out of a query. An empty value selects media without a project.
 pub(crate) fn take_project(query: &mut QueryString) -> Result<Belonging, ApiError> {
     match query.take(PROJECT)? {
         None => Ok(Belonging::Any),
@@ -25,7 +25,7 @@ pub(crate) fn take_project(query: &mut QueryString) -> Result<Belonging, ApiErro
     }
 }
 
-/// The project of a request that takes no other parameter.
+/// Parses the project in the query of a request that has no other parameters.
 pub(crate) fn project_of(request: &Request) -> Result<Belonging, ApiError> {
     let mut query = QueryString::from_request(request);
     let project = take_project(&mut query)?;
@@ -33,7 +33,7 @@ pub(crate) fn project_of(request: &Request) -> Result<Belonging, ApiError> {
     Ok(project)
 }
 
-/// Takes the key: that of the path, or else that of the query.
+/// Returns the key of the path, or else takes the one of the query.
 pub(super) fn take_key(
     key: Option<&str>,
     query: &mut QueryString,
@@ -45,41 +45,41 @@ pub(super) fn take_key(
 }
 
 /// The parameters of every operation on one media.
-pub(crate) fn of_path() -> Vec<QueryParameter> {
+pub(crate) fn path_parameters() -> Vec<QueryParameter> {
     let schema = MetaSchema {
         max_length: Some(255),
         ..example(MetaSchema::new("string"), json!("project-1"))
     };
-    let description = "The project that the media belongs to, where several have one at this path, or where the token names several; empty for none";
+    let description = "The project of the media, needed if several projects have one at this path, or if the token names several; an empty value selects media without a project";
     vec![parameter(PROJECT, schema, description)]
 }
 
 /// The parameters of a record.
-pub(crate) fn of_record() -> Vec<QueryParameter> {
+pub(crate) fn record_parameters() -> Vec<QueryParameter> {
     let mut parameters = view_parameters::<MediaResource>();
-    parameters.extend(of_path());
+    parameters.extend(path_parameters());
     parameters
 }
 
-/// The parameters of a download: with those of a signed link, which come and go together.
-pub(crate) fn of_download() -> Vec<QueryParameter> {
+/// The parameters of a download, including those of a signed link, which are all present or all absent.
+pub(crate) fn download_parameters() -> Vec<QueryParameter> {
     let text = |text: &str| example(MetaSchema::new("string"), json!(text));
-    let mut parameters = of_path();
+    let mut parameters = path_parameters();
     parameters.extend([
         parameter(
             "media",
             text("01a209d3-ac64-703f-91dc-9affcb76ba68"),
-            "Of a signed link: the media",
+            "Signed link: the media",
         ),
         parameter(
             "expires",
             text("1795463456"),
-            "Of a signed link: the time of expiry, in seconds since 1970",
+            "Signed link: the time of expiry, in seconds since 1970",
         ),
         parameter(
             "signature",
             text("6-3ecDKUOGAN389qhN3el6W2vM9STbDE0CaIZSe1S2k"),
-            "Of a signed link: the signature, which covers `disposition` as well",
+            "Signed link: the signature, which covers `disposition` as well",
         ),
     ]);
     parameters

@@ -1,11 +1,11 @@
-//! Conditions that requests make on the media that they write.
+//! The preconditions of requests that write media.
 
 use media_shared::media::WritePrecondition;
 use poem::{Request, http::header};
 
 use super::headers::field;
 
-/// The condition in the headers of a request.
+/// Reads the precondition from the headers of a request.
 pub(super) fn write_precondition(request: &Request) -> WritePrecondition {
     let value = |name| field(request.headers(), &name);
     WritePrecondition::new(value(header::IF_MATCH), value(header::IF_NONE_MATCH))

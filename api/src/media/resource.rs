@@ -15,7 +15,7 @@ use crate::resource::{
 #[derive(Clone, Debug)]
 pub(crate) struct MediaResource;
 
-/// A field that cannot be null, and can be sorted and filtered by its value.
+/// The defaults: not null, a sort key, with a filter for equality.
 const PLAIN: Field<media::Entity> = Field {
     name: "",
     column: media::Column::Id,
@@ -54,16 +54,16 @@ impl Resource for MediaResource {
         Field { name: "filename", column: media::Column::Filename, show: |media| json!(media.filename), description: "The name of the file", example: "\"portrait.jpg\"", ..PLAIN },
         Field { name: "size", column: media::Column::Size, value_type: ValueType::Integer, operators: &[Equal, AtLeast, AtMost], show: |media| json!(media.size), description: "The size in bytes", example: "20258", ..PLAIN },
         Field { name: "mime_type", column: media::Column::MimeType, operators: &[Equal, In], show: |media| json!(media.mime_type), description: "The type of the bytes", example: "\"image/jpeg\"", ..PLAIN },
-        Field { name: "charset", column: media::Column::Charset, nullable: true, operators: &[], sortable: false, show: |media| json!(media.charset), description: "The charset of text, as declared or detected; null if unknown", example: "\"utf-8\"", ..PLAIN },
-        Field { name: "metadata", column: media::Column::Metadata, value_type: ValueType::Object, nullable: true, operators: &[], sortable: false, show: |media| json!(media.metadata), description: "Metadata from the bytes: `width` and `height` of pictures and film, in pixels, `duration` of sound and film, in seconds; null if nothing", example: "{\"width\":640,\"height\":480}", ..PLAIN },
-        Field { name: "sha256", column: media::Column::Sha256, operators: &[], sortable: false, show: |media| json!(media.sha256), description: "64 hexadecimal digits", example: "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"", ..PLAIN },
-        Field { name: "public", column: media::Column::Public, value_type: ValueType::Boolean, show: |media| json!(media.public), description: "Whether anyone may download it", example: "true", ..PLAIN },
-        Field { name: "created_by", column: media::Column::CreatedBy, nullable: true, show: |media| json!(media.created_by), description: "The subject of the caller that stored the present bytes", example: "\"user-7\"", ..PLAIN },
+        Field { name: "charset", column: media::Column::Charset, nullable: true, operators: &[], sortable: false, show: |media| json!(media.charset), description: "The charset of text, declared or detected; null if unknown", example: "\"utf-8\"", ..PLAIN },
+        Field { name: "metadata", column: media::Column::Metadata, value_type: ValueType::Object, nullable: true, operators: &[], sortable: false, show: |media| json!(media.metadata), description: "Metadata from the bytes: `width` and `height` of images and video, in pixels; `duration` of audio and video, in seconds; null if there is none", example: "{\"width\":640,\"height\":480}", ..PLAIN },
+        Field { name: "sha256", column: media::Column::Sha256, operators: &[], sortable: false, show: |media| json!(media.sha256), description: "The SHA-256 of the bytes, 64 hexadecimal digits", example: "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"", ..PLAIN },
+        Field { name: "public", column: media::Column::Public, value_type: ValueType::Boolean, show: |media| json!(media.public), description: "Whether anyone may download the media", example: "true", ..PLAIN },
+        Field { name: "created_by", column: media::Column::CreatedBy, nullable: true, show: |media| json!(media.created_by), description: "The subject of the caller that stored the current bytes", example: "\"user-7\"", ..PLAIN },
         Field { name: "created_role", column: media::Column::CreatedRole, nullable: true, show: |media| json!(media.created_role), description: "The role of that caller", example: "\"user\"", ..PLAIN },
         Field { name: "project_id", column: media::Column::ProjectId, nullable: true, show: |media| json!(media.project_id), description: "The project that the media belongs to", example: "\"project-1\"", ..PLAIN },
         Field { name: "source_url", column: media::Column::SourceUrl, nullable: true, operators: &[], sortable: false, show: |media| json!(media.source_url), description: "The URL that the bytes were imported from, secrets redacted; null if they were uploaded", example: "\"http://origin.test/portrait.jpg\"", ..PLAIN },
         Field { name: "created_at", column: media::Column::CreatedAt, value_type: ValueType::Time, operators: &[Equal, AtLeast, AtMost], ordered_by_id: true, show: |media| time(media.created_at), description: "The time of creation", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
-        Field { name: "updated_at", column: media::Column::UpdatedAt, value_type: ValueType::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.updated_at), description: "The time of the last change of its bytes or attributes", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
+        Field { name: "updated_at", column: media::Column::UpdatedAt, value_type: ValueType::Time, operators: &[Equal, AtLeast, AtMost], show: |media| time(media.updated_at), description: "The time of the last change of the bytes or attributes", example: "\"2026-11-23T19:13:16.894472Z\"", ..PLAIN },
     ];
 
     fn links(media: &media::Model) -> Json {

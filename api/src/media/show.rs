@@ -1,5 +1,5 @@
-//! `GET /medias/info/{resource}` and `GET /medias/info/{resource}/{key}`: the record of a media, as a document
-//! or as headers alone.
+//! `GET /medias/info/{resource}` and `GET /medias/info/{resource}/{key}`: the record of a media, as a document or in
+//! headers.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use poem_openapi::{
 };
 
 use super::{
-    find::{Place, find},
-    headers::{self, encoded, set, validators},
+    find::{RequestedMedia, find},
+    headers::{self, encoded, set, set_validators},
     parameters::{take_key, take_project},
     resource::MediaResource,
 };
@@ -35,7 +35,7 @@ pub(crate) struct ShowMedia {
 impl ShowMedia {
     /// Show a media without a key.
     ///
-    /// With `Prefer: return=minimal` the answer is 204 and the record is in its headers.
+    /// With `Prefer: return=minimal` the answer is 204, with the record in its headers.
     #[oai(
         path = "/medias/info/:resource",
         method = "get",
@@ -48,12 +48,13 @@ impl ShowMedia {
         /// The resource of the media.
         resource: Path<String>,
     ) -> Result<RecordResponse, ApiError> {
-        self.show_at(&caller, request, &resource, None).await
+        let requested = RequestedMedia::new(&resource, None);
+        self.show_requested(&caller, request, requested).await
     }
 
     /// Show a media.
     ///
-    /// With `Prefer: return=minimal` the answer is 204 and the record is in its headers.
+    /// With `Prefer: return=minimal` the answer is 204, with the record in its headers.
     #[oai(
         path = "/medias/info/:resource/:key",
         method = "get",
@@ -68,31 +69,34 @@ impl ShowMedia {
         /// The key within the resource.
         key: Path<String>,
     ) -> Result<RecordResponse, ApiError> {
-        self.show_at(&caller, request, &resource, Some(&key)).await
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        self.show_requested(&caller, request, requested).await
     }
 }
 
 impl ShowMedia {
-    async fn show_at(
+    async fn show_requested(
         &self,
         caller: &MaybeCaller,
         request: &Request,
-        resource: &str,
-        key: Option<&str>,
+        requested: RequestedMedia<'_>,
     ) -> Result<RecordResponse, ApiError> {
         let mut query = QueryString::from_request(request);
         let project = take_project(&mut query)?;
         let view = View::take(&mut query)?;
-        let key = take_key(key, &mut query)?;
-        let place = Place::new(resource, key.as_deref());
-        let media = find(&self.services, place, &caller.sight, &project).await?;
+        let key = take_key(requested.key, &mut query)?;
+        let requested = RequestedMedia {
+            key: key.as_deref(),
+            ..requested
+        };
+        let media = find(&self.services, requested, &caller.sight, &project).await?;
         let media = caller.sight.shown(media);
         let minimal = headers::wants_minimal(request);
         Ok(RecordResponse::new(media, &view, minimal))
     }
 }
 
-/// The headers that carry the record, and their descriptions. Text is percent-encoded (RFC 3986).
+/// The headers of the record, and their descriptions. Text is percent-encoded (RFC 3986).
 const RECORD_HEADERS: [(&str, &str); 12] = [
     ("X-Media-Id", "The media's id"),
     ("X-Media-Resource", "The resource, percent-encoded"),
@@ -104,8 +108,11 @@ const RECORD_HEADERS: [(&str, &str); 12] = [
     ("X-Media-Size", "The size in bytes"),
     ("X-Media-Type", "The type of the bytes"),
     ("X-Media-Charset", "The charset of text, if it is known"),
-    ("X-Media-Sha256", "64 hexadecimal digits"),
-    ("X-Media-Public", "Whether anyone may download it"),
+    (
+        "X-Media-Sha256",
+        "The SHA-256 of the bytes, 64 hexadecimal digits",
+    ),
+    ("X-Media-Public", "Whether anyone may download the media"),
     ("X-Media-Created-At", "The time of creation"),
     ("X-Media-Updated-At", "The time of the last change"),
     ("Preference-Applied", "return=minimal"),
@@ -129,8 +136,8 @@ impl RecordResponse {
     }
 }
 
-/// The headers in the order of [`RECORD_HEADERS`]; what is not known has none.
-fn record(media: &media::Model) -> [Option<String>; 12] {
+/// The values of [`RECORD_HEADERS`], in their order; none for headers that are absent.
+fn record_values(media: &media::Model) -> [Option<String>; 12] {
     [
         Some(media.id.to_string()),
         Some(encoded(&media.resource)),
@@ -154,8 +161,8 @@ impl IntoResponse for RecordResponse {
             Self::Headers(media) => {
                 let mut response = StatusCode::NO_CONTENT.into_response();
                 let headers = response.headers_mut();
-                validators(headers, &media);
-                for ((name, _), value) in RECORD_HEADERS.iter().zip(record(&media)) {
+                set_validators(headers, &media);
+                for ((name, _), value) in RECORD_HEADERS.iter().zip(record_values(&media)) {
                     if let Some(value) = value {
                         set(headers, *name, value);
                     }
@@ -189,7 +196,7 @@ impl ApiResponse for RecordResponse {
                     headers: vec![],
                 },
                 MetaResponse {
-                    description: "The media, in headers alone: the client preferred `return=minimal`",
+                    description: "The media in headers: the client preferred `return=minimal`",
                     status: Some(204),
                     status_range: None,
                     content: vec![],

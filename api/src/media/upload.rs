@@ -7,12 +7,13 @@ use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    find::Place, parameters::project_of, precondition::write_precondition, resource::MediaResource,
+    find::RequestedMedia, parameters::project_of, precondition::write_precondition,
+    resource::MediaResource,
 };
 use crate::{
     caller::{ReadCaller, WriteCaller},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
-    links::create::{LinkDocument, LinkMaker},
+    links::create::{LinkCreator, LinkDocument},
     resource::{document::ResourceDocument, view::View},
     tags::Tags,
 };
@@ -30,22 +31,22 @@ use receive::{Target, UploadReceiver};
 pub(crate) struct UploadMedia {
     pub(super) services: Arc<Services>,
     pub(super) receiver: UploadReceiver,
-    pub(super) links: Arc<LinkMaker>,
+    pub(super) links: Arc<LinkCreator>,
 }
 
 #[derive(ApiResponse)]
 enum UploadResponse {
-    /// The media, as it is now stored.
+    /// The stored media.
     #[oai(status = 200)]
     Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
 }
 
 #[derive(ApiResponse)]
 enum UploadOrLinkResponse {
-    /// The media, as it is now stored.
+    /// The stored media.
     #[oai(status = 200)]
     Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
-    /// The link, where the path ends in `links` and the body is a document.
+    /// The link, if the path ends in `links` and the body is a document.
     #[oai(status = 201)]
     LinkCreated(JsonApiResponse<LinkDocument>),
 }
@@ -54,8 +55,8 @@ enum UploadOrLinkResponse {
 impl UploadMedia {
     /// Upload a media without a key.
     ///
-    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
-    /// `If-None-Match`, only if the condition holds (412 otherwise).
+    /// Expects form data with a file field named `media`. Replaces the media at this path; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds, otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource",
         method = "post",
@@ -75,9 +76,10 @@ impl UploadMedia {
 
     /// Upload a media, or create a link to one without a key.
     ///
-    /// Expects form data with a file field named `media`. A media that is already there is replaced; with `If-Match` or
-    /// `If-None-Match`, only if the condition holds (412 otherwise). Where the path ends in `links` and the body is a
-    /// document instead, creates a signed link to the media without a key: anyone who has it can use it until it expires.
+    /// Expects form data with a file field named `media`. Replaces the media at this path; with `If-Match` or
+    /// `If-None-Match`, only if the condition holds, otherwise the answer is 412. If the path ends in `links` and the
+    /// body is a document, creates a signed link to the media without a key instead: anyone who has the link can use it
+    /// until it expires.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "post",
@@ -85,7 +87,7 @@ impl UploadMedia {
     )]
     async fn upload_by_key(
         &self,
-        // A link needs read access alone; `store` requires write access.
+        // A link needs only read access; `store` requires write access.
         caller: ReadCaller,
         request: &Request,
         /// The resource to store the media in.
@@ -102,8 +104,11 @@ impl UploadMedia {
                 Ok(UploadOrLinkResponse::Stored(media))
             }
             FormOrLink::Link(link) => {
-                let place = Place::new(&resource, None);
-                let link = self.links.create(&caller, request, place, link.0).await?;
+                let requested = RequestedMedia::new(&resource, None);
+                let link = self
+                    .links
+                    .create(&caller, request, requested, link.0)
+                    .await?;
                 Ok(UploadOrLinkResponse::LinkCreated(link))
             }
         }

@@ -69,7 +69,10 @@ mod tests {
             Some(&[b'a'; 129]),
         ] {
             let generated = id_for(given);
-            assert!(Uuid::parse_str(&generated).is_ok(), "{given:?}: {generated}");
+            assert!(
+                Uuid::parse_str(&generated).is_ok(),
+                "{given:?}: {generated}"
+            );
         }
     }
 }

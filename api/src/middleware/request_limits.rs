@@ -109,7 +109,9 @@ impl Limits {
         if class == LimitClass::List {
             let memory = timeout(MEMORY_TIMEOUT, self.memory(key)).await;
             held.memory = Some(memory.ok().flatten().ok_or_else(|| {
-                ApiError::unavailable("lists that clients are still reading use all the memory for answers")
+                ApiError::unavailable(
+                    "lists that clients are still reading use all the memory for answers",
+                )
             })?);
         }
         Ok(held)

@@ -1,66 +1,67 @@
-//! The limits of properties in bodies, as the OpenAPI document shows them. Bodies are parsed by serde and checked by
-//! their handlers, which report all faults at once; validators of the framework's types would never run.
+//! The limits of properties in bodies, for the OpenAPI document. Handlers check them and report all faults at once.
+//! Validators of the framework's types would never run, as serde parses the bodies.
 
-use media_shared::{caller::Principal, job::Unicity, media::MAX_NAME_BYTES};
+use media_shared::{
+    caller::Principal,
+    job::{Priority, Unicity},
+    media::MAX_NAME_BYTES,
+};
 use serde_json::{Value as Json, json};
 
-use crate::links::signed_link::MAX_LIFETIME;
+use crate::{jobs::MAX_RETRIES, links::signed_link::MAX_LIFETIME};
 
 /// The limits of one property.
 pub(super) struct PropertyLimits {
     /// The schema that has the property.
     pub(super) schema: &'static str,
-    /// The property.
+    /// The name of the property.
     pub(super) name: &'static str,
-    /// Keywords of its schema.
+    /// The keywords to add to the schema of the property.
     pub(super) keywords: Json,
 }
 
 /// The limits that handlers check.
 pub(super) fn body_limits() -> Vec<PropertyLimits> {
-    let of = |schema, name, keywords| PropertyLimits {
+    let limits = |schema, name, keywords| PropertyLimits {
         schema,
         name,
         keywords,
     };
-    let priority = json!({ "minimum": -100.0, "maximum": 100.0 });
+    let priority = range(Priority::MIN, Priority::MAX);
     let name = json!({ "minLength": 1, "maxLength": MAX_NAME_BYTES });
-    let lifetime = f64::from(i32::try_from(MAX_LIFETIME.num_seconds()).unwrap_or(i32::MAX));
+    let lifetime = i32::try_from(MAX_LIFETIME.num_seconds()).unwrap_or(i32::MAX);
     let (job, import) = ("NewJobAttributes", "NewImportArguments");
     vec![
-        of(job, "job_class", json!({ "pattern": "^media:import$" })),
-        of(job, "priority", priority.clone()),
-        of(
+        limits(job, "job_class", json!({ "pattern": "^media:import$" })),
+        limits(job, "priority", priority.clone()),
+        limits(
             job,
             "unicity",
             json!({ "minLength": 1, "maxLength": Unicity::MAX_BYTES }),
         ),
-        of(
-            job,
-            "max_retries",
-            json!({ "minimum": 0.0, "maximum": 100.0 }),
-        ),
-        of(
+        limits(job, "max_retries", range(0, MAX_RETRIES)),
+        limits(
             job,
             "project_id",
             json!({ "maxLength": Principal::MAX_NAME_BYTES }),
         ),
-        of("JobChangeAttributes", "priority", priority),
-        of(import, "resource", name.clone()),
-        of(import, "key", name.clone()),
-        of(import, "filename", name),
-        of(import, "sha256", json!({ "pattern": "^[0-9a-fA-F]{64}$" })),
-        of(import, "size", json!({ "minimum": 0.0 })),
-        of(import, "max_bytes", json!({ "minimum": 1.0 })),
-        of(
+        limits("JobChangeAttributes", "priority", priority),
+        limits(import, "resource", name.clone()),
+        limits(import, "key", name.clone()),
+        limits(import, "filename", name),
+        limits(import, "sha256", json!({ "pattern": "^[0-9a-fA-F]{64}$" })),
+        limits(import, "size", json!({ "minimum": 0.0 })),
+        limits(import, "max_bytes", json!({ "minimum": 1.0 })),
+        limits(
             import,
             "accept_types",
             json!({ "minItems": 1, "maxItems": 32 }),
         ),
-        of(
-            "NewLinkAttributes",
-            "expires_in",
-            json!({ "minimum": 1.0, "maximum": lifetime }),
-        ),
+        limits("NewLinkAttributes", "expires_in", range(1, lifetime)),
     ]
+}
+
+/// The keywords of an inclusive range.
+fn range<N: Into<f64>>(min: N, max: N) -> Json {
+    json!({ "minimum": min.into(), "maximum": max.into() })
 }

@@ -1,4 +1,4 @@
-//! Cursors: the values of the sort keys in the last item of a page, as text that clients send back unchanged.
+//! Cursors: the values of the sort keys in the last item of a page, as opaque text.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sea_orm::{EntityTrait, Value};
@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 use super::{Field, Resource, query_string::invalid};
 use crate::jsonapi::ApiError;
 
-/// A field to sort by, and whether the greatest value comes first.
+/// A sort key, and whether its order is descending.
 pub(crate) type SortField<R> = (&'static Field<<R as Resource>::Entity>, bool);
 
 /// The order of a list.
 type Sort<R> = [SortField<R>];
 
-/// Encodes the cursor that points behind an item.
+/// Encodes the cursor of the page after an item.
 pub(crate) fn encode<R: Resource>(
     sort: &Sort<R>,
     last: &<R::Entity as EntityTrait>::Model,
@@ -23,19 +23,19 @@ pub(crate) fn encode<R: Resource>(
     URL_SAFE_NO_PAD.encode(cursor.to_string())
 }
 
-/// Decodes the values of a cursor that was made for this order.
+/// Decodes the values of a cursor, which must have been encoded for the same order.
 pub(crate) fn decode<R: Resource>(sort: &Sort<R>, text: &str) -> Result<Vec<Value>, ApiError> {
-    let refused = || {
+    let invalid_cursor = || {
         invalid(
             "page[after]",
-            "must be taken from a link `next`, together with the rest of it",
+            "must be copied from a link `next`, together with the other parameters of the link",
         )
     };
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
-    let (made_for, values): (String, Vec<Json>) =
-        serde_json::from_slice(&bytes).map_err(|_| refused())?;
-    if made_for != signature::<R>(sort) || values.len() != sort.len() {
-        return Err(refused());
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid_cursor())?;
+    let (order, values): (String, Vec<Json>) =
+        serde_json::from_slice(&bytes).map_err(|_| invalid_cursor())?;
+    if order != signature::<R>(sort) || values.len() != sort.len() {
+        return Err(invalid_cursor());
     }
     sort.iter()
         .zip(&values)
@@ -44,11 +44,12 @@ pub(crate) fn decode<R: Resource>(sort: &Sort<R>, text: &str) -> Result<Vec<Valu
                 .value_type
                 .parse_json(value)
                 .filter(|_| field.nullable || !value.is_null())
-                .ok_or_else(refused)
+                .ok_or_else(invalid_cursor)
         })
         .collect()
 }
 
+/// The order as text, such as `-priority,-id`.
 fn signature<R: Resource>(sort: &Sort<R>) -> String {
     sort.iter()
         .map(|(field, descending)| format!("{}{}", if *descending { "-" } else { "" }, field.name))

@@ -1,4 +1,4 @@
-//! Resources as JSON:API documents.
+//! JSON:API documents of resources.
 
 use std::{borrow::Cow, marker::PhantomData};
 
@@ -13,23 +13,15 @@ use url::form_urlencoded::Serializer;
 use super::{Model, Resource, cursor, list_query::ListQuery, openapi, view::View};
 use crate::jsonapi;
 
-/// A resource object with the fields that a view shows.
+/// Creates a resource object with the fields that a view selects.
 pub(crate) fn resource_object<R: Resource>(model: &Model<R>, view: &View<R>) -> Json {
-    let mut attributes = Map::new();
-    let mut id = Json::Null;
-    for field in R::FIELDS {
-        if field.name == "id" {
-            id = (field.show)(model);
-        }
-    }
-    for field in &view.fields {
-        if field.name != "id" {
-            attributes.insert(field.name.to_owned(), (field.show)(model));
-        }
-    }
+    let fields = view.fields.iter().filter(|field| field.name != "id");
+    let attributes: Map<String, Json> = fields
+        .map(|field| (field.name.to_owned(), (field.show)(model)))
+        .collect();
     let mut object = json!({
         "type": R::TYPE,
-        "id": id,
+        "id": (R::FIELDS[0].show)(model),
         "attributes": attributes,
         "links": R::links(model),
     });
@@ -63,7 +55,7 @@ pub(crate) struct ListDocument<R> {
 }
 
 impl<R: Resource> ResourceDocument<R> {
-    /// Creates a document of a resource and the ones that it includes.
+    /// Creates a document of a resource and its included resources.
     pub(crate) fn new(model: &Model<R>, view: &View<R>, included: Vec<Json>) -> Self {
         let mut document = json!({
             "jsonapi": { "version": jsonapi::VERSION },
@@ -85,14 +77,14 @@ impl<R: Resource> ResourceDocument<R> {
         self
     }
 
-    /// The document.
+    /// Returns the document.
     pub(crate) fn into_json(self) -> Json {
         self.document
     }
 }
 
 impl<R: Resource> ListDocument<R> {
-    /// Creates a document of a page, with links to others.
+    /// Creates a document of a page, with links to other pages.
     pub(crate) fn new(page: &Page<Model<R>>, query: &ListQuery<R>, included: Vec<Json>) -> Self {
         let data: Vec<Json> = page
             .items
@@ -117,7 +109,7 @@ impl<R: Resource> ListDocument<R> {
     }
 }
 
-/// Links to the other pages that are known.
+/// The links to other pages: `last` only if the list was counted, `prev` only for a page with a number.
 fn links<R: Resource>(page: &Page<Model<R>>, query: &ListQuery<R>) -> Json {
     let numbered = |number: u64| link::<R>(&query.rest, "page[number]", &number.to_string());
     let mut links = json!({ "first": numbered(1) });

@@ -1,4 +1,4 @@
-//! Filters: from `filter[…]` in a query to SQL conditions.
+//! Converts the `filter[…]` parameters of a query to SQL conditions.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use media_shared::{ids::least_at, list::Groups};
@@ -10,13 +10,13 @@ use super::{
 };
 use crate::jsonapi::ApiError;
 
-/// The rows that a query asks for.
+/// The rows that a query selects.
 pub(super) struct Filter<R: Resource> {
-    /// The condition on them, apart from the groups.
+    /// The condition on the rows, apart from the groups.
     pub(super) condition: Condition,
-    /// The groups that they belong to.
+    /// The groups of the rows.
     pub(super) groups: Option<Groups<Column<R>>>,
-    /// The number of values in its lists.
+    /// The number of values in the lists of the filters.
     pub(super) values: usize,
 }
 
@@ -28,29 +28,33 @@ enum Comparison {
     AtMost(Value),
 }
 
-/// The most groups that an index is asked for; more become an ordinary condition.
+/// The most groups that are read from an index one by one; more become an ordinary condition.
 const MAX_GROUPS: usize = 8;
-/// The largest difference between the time in an identifier and the row's time of creation: earlier versions
-/// read the clock twice.
+/// The largest difference between the time in an identifier and the row's time of creation: earlier versions of the
+/// service read the clock twice.
 const IDENTIFIER_SLACK: TimeDelta = TimeDelta::seconds(1);
 
 /// Takes the parameters `filter[…]` out of a query.
 pub(super) fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter<R>, ApiError> {
-    let mut asked = Vec::new();
+    let mut comparisons = Vec::new();
     for field in R::FIELDS {
         for operator in field.operators {
-            asked.extend(take_comparison(query, field, *operator)?.map(|asked| (field, asked)));
+            let comparison = take_comparison(query, field, *operator)?;
+            comparisons.extend(comparison.map(|comparison| (field, comparison)));
         }
     }
-    let values = asked.iter().map(|(_, asked)| asked.listed()).sum();
-    let groups = take_groups::<R>(&mut asked);
-    let condition = asked
+    let values = comparisons
+        .iter()
+        .map(|(_, comparison)| comparison.value_count())
+        .sum();
+    let groups = take_groups::<R>(&mut comparisons);
+    let condition = comparisons
         .into_iter()
-        .fold(Condition::all(), |all, (field, asked)| {
-            let period = asked.period().filter(|_| field.ordered_by_id);
+        .fold(Condition::all(), |all, (field, comparison)| {
+            let period = comparison.period().filter(|_| field.ordered_by_id);
             let identifiers = period.map(|period| period.identifiers::<R>());
             all.add_option(identifiers)
-                .add(asked.condition(field.column))
+                .add(comparison.condition(field.column))
         });
     Ok(Filter {
         condition,
@@ -85,24 +89,24 @@ fn take_comparison<E: EntityTrait>(
     }))
 }
 
-/// Takes out the comparison that an index serves best.
+/// Removes the comparison that an index serves best, and converts it to groups.
 fn take_groups<R: Resource>(
-    asked: &mut Vec<(&'static Field<R::Entity>, Comparison)>,
+    comparisons: &mut Vec<(&'static Field<R::Entity>, Comparison)>,
 ) -> Option<Groups<Column<R>>> {
-    let few = |comparison: &Comparison| match comparison {
+    let is_short = |comparison: &Comparison| match comparison {
         Comparison::Among(values) => values.len() <= MAX_GROUPS,
         _ => false,
     };
-    let place = R::INDEX_PREFIX_FIELDS.iter().find_map(|leading| {
-        asked
+    let position = R::INDEX_PREFIX_FIELDS.iter().find_map(|prefix| {
+        comparisons
             .iter()
-            .position(|(field, asked)| field.name == *leading && few(asked))
+            .position(|(field, comparison)| field.name == *prefix && is_short(comparison))
     })?;
-    let (field, Comparison::Among(mut values)) = asked.remove(place) else {
+    let (field, Comparison::Among(values)) = comparisons.remove(position) else {
         return None;
     };
     let mut distinct = Vec::with_capacity(values.len());
-    for value in values.drain(..) {
+    for value in values {
         if !distinct.contains(&value) {
             distinct.push(value);
         }
@@ -126,15 +130,15 @@ impl Comparison {
         }
     }
 
-    /// The number of values in its list.
-    fn listed(&self) -> usize {
+    /// The number of values in the list.
+    fn value_count(&self) -> usize {
         match self {
             Self::Among(values) => values.len(),
             _ => 0,
         }
     }
 
-    /// The period that it selects, if it compares times.
+    /// The period that the comparison selects, if it compares times.
     fn period(&self) -> Option<Period> {
         let time = |value: &Value| match value {
             Value::ChronoDateTimeUtc(time) => *time,
@@ -153,14 +157,14 @@ impl Comparison {
     }
 }
 
-/// A period of time, open where there is no bound.
+/// A period of time, unbounded on a side without a time.
 struct Period {
     begin: Option<DateTime<Utc>>,
     end: Option<DateTime<Utc>>,
 }
 
 impl Period {
-    /// A condition on the identifiers of the rows created in it, which their index serves.
+    /// A condition on the identifiers of the rows created in the period, which the index on them serves.
     fn identifiers<R: Resource>(&self) -> Condition {
         let from = |time: DateTime<Utc>| R::ID.gte(least_at(time - IDENTIFIER_SLACK));
         let to = |time: DateTime<Utc>| R::ID.lte(least_at(time + IDENTIFIER_SLACK));

@@ -17,36 +17,36 @@ use super::{
 };
 use crate::jsonapi::{ApiError, ErrorCode};
 
-/// The most values that are bound to a statement; SQLite's limit is 32,766. A list over several projects
-/// repeats its filter for each.
-const MAX_BOUND: usize = 30_000;
-/// The most values of a statement beside the lists of its filter.
-const OTHER_VALUES: usize = 60;
+/// The most values that are bound to a statement; SQLite's limit is 32,766. A list over several projects repeats its
+/// filter for each project.
+const MAX_BOUND_VALUES: usize = 30_000;
+/// The most values of a statement besides the lists of its filter.
+const MAX_OTHER_VALUES: usize = 60;
 
-/// The list that a client asks for.
+/// The parsed query of a list.
 pub(crate) struct ListQuery<R: Resource> {
     filter: Condition,
-    /// The part of the filter that an index serves in the order of its rows.
+    /// The part of the filter that an index serves in the order of the list.
     groups: Option<Groups<Column<R>>>,
     /// The number of values in the filter's lists.
     values: usize,
-    /// The fields to sort by, `id` last.
+    /// The sort keys, `id` last.
     pub(crate) sort: Vec<SortField<R>>,
     start: PageStart,
-    /// The page's number, if the client gave one.
+    /// The number of the page, unless a cursor selects it.
     pub(crate) number: Option<u64>,
-    /// The number of items.
+    /// The number of items per page.
     pub(crate) size: PageSize,
-    /// Whether to count.
+    /// Whether to count the items of the list.
     pub(crate) count: bool,
     /// The fields and relationships to show.
     pub(crate) view: View<R>,
-    /// The query without its page, for links.
+    /// The query without the parameters of the page, for links.
     pub(crate) rest: String,
 }
 
 impl<R: Resource> ListQuery<R> {
-    /// Reads the query of a request for a list.
+    /// Parses the query of a request.
     pub(crate) fn from_request(request: &Request) -> Result<Self, ApiError> {
         let mut query = QueryString::from_request(request);
         let rest = rest_of(request);
@@ -91,15 +91,15 @@ impl<R: Resource> ListQuery<R> {
         })
     }
 
-    /// The rows to read, within what the caller may read.
+    /// Creates the request for the rows that the caller may read.
     pub(crate) fn request(&self, sight: &Sight) -> Result<ListRequest<Column<R>>, ApiError> {
         if let Sight::Projects(projects) = sight
-            && projects.len() * (self.values + OTHER_VALUES) > MAX_BOUND
+            && projects.len() * (self.values + MAX_OTHER_VALUES) > MAX_BOUND_VALUES
         {
             return Err(ApiError::new(
                 ErrorCode::InvalidValue,
                 format!(
-                    "the lists of the filters have {} values, too many for a token of {} projects; ask for fewer at a time",
+                    "the lists of the filters have {} values, too many for a token with {} projects; send fewer values",
                     self.values,
                     projects.len()
                 ),
@@ -108,12 +108,12 @@ impl<R: Resource> ListQuery<R> {
         let (filter, groups) = match sight {
             Sight::All => (self.filter.clone(), self.groups.clone()),
             Sight::Projects(projects) => {
-                let asked = self.groups.as_ref().map(Groups::condition);
+                let condition = self.groups.as_ref().map(Groups::condition);
                 let own = Groups {
                     column: R::PROJECT,
                     values: projects.iter().map(Into::into).collect(),
                 };
-                (self.filter.clone().add_option(asked), Some(own))
+                (self.filter.clone().add_option(condition), Some(own))
             }
         };
         Ok(ListRequest {
@@ -135,8 +135,8 @@ impl<R: Resource> ListQuery<R> {
     }
 }
 
-/// The fields to sort by. `id` ends them, so that the order is total, in the direction of the field before it,
-/// so that one index serves both directions. The order of `created_at` is that of `id`.
+/// Takes the sort keys out of a query, and appends `id`, so that the order is total. `id` has the direction of the key
+/// before it, so that one index serves both directions. It replaces `created_at`, which has the same order.
 fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, ApiError> {
     let mut sort: Vec<SortField<R>> = Vec::new();
     let mut named = Vec::new();
@@ -154,7 +154,7 @@ fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, 
         named.push(found.name);
         sort.push((found, descending));
     }
-    // Fields after a unique one have no effect.
+    // Keys after a unique one have no effect.
     let unique = |(field, _): &SortField<R>| field.name == "id" || field.ordered_by_id;
     let descending = match sort.iter().position(unique) {
         Some(last) => {
@@ -178,7 +178,7 @@ fn take_size(query: &mut QueryString) -> Result<PageSize, ApiError> {
     }
 }
 
-/// The page's number; bounded so that an offset never overflows.
+/// Takes the number of the page out of a query. Its limit keeps offsets from overflowing.
 fn take_number(query: &mut QueryString) -> Result<Option<u64>, ApiError> {
     match query.take("page[number]")? {
         None => Ok(None),
@@ -191,7 +191,7 @@ fn take_number(query: &mut QueryString) -> Result<Option<u64>, ApiError> {
     }
 }
 
-/// The query without the parameters of its page.
+/// The query without the parameters of the page.
 fn rest_of(request: &Request) -> String {
     let query = request.uri().query().unwrap_or_default();
     url::form_urlencoded::Serializer::new(String::new())

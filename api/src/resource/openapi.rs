@@ -1,4 +1,4 @@
-//! The OpenAPI description of a resource: the parameters and the documents that follow from its table.
+//! The OpenAPI description of a resource: the parameters and the documents that derive from its table.
 
 use poem_openapi::{
     ParameterStyle,
@@ -9,11 +9,11 @@ use serde_json::{Value as Json, json};
 use super::{Field, Operator, Resource};
 use crate::jsonapi;
 
-/// A parameter of the query that no signature of a handler shows.
+/// A parameter of the query that is not in the signature of a handler.
 pub(crate) struct QueryParameter {
-    /// Its description for the framework.
+    /// The framework's description of it.
     pub(crate) meta: MetaOperationParam,
-    /// Whether an empty value has a meaning of its own, which the framework's type cannot say.
+    /// Whether an empty value has a meaning, which the framework's type cannot express.
     pub(crate) allows_empty: bool,
 }
 
@@ -40,16 +40,16 @@ pub(crate) fn list_parameters<R: Resource>() -> Vec<QueryParameter> {
                 example: Some(json!(100)),
                 ..MetaSchema::new_with_format("integer", "uint32")
             },
-            "The number of items per page, default to 1000, which is also the most",
+            "The number of items per page, default to 1000, which is also the maximum",
         ),
         parameter(
             "page[after]",
             example(MetaSchema::new("string"), json!("W1siaWQiXSxbIjAxIl1d")),
-            "The cursor of a link `next`, instead of a page number: stable while rows come and go",
+            "The cursor of a link `next`, instead of a page number: stable while items are created and deleted",
         ),
         list_parameter(
             "sort",
-            "The sort order, comma separated list of fields, a `-` before those that descend. `id` ends every order, in the direction of the key before it",
+            "The sort order, comma separated list of fields, a `-` before descending ones. `id` is always the last sort key, in the direction of the key before it",
             sort_example::<R>(),
         ),
         parameter(
@@ -97,7 +97,7 @@ pub(crate) fn view_parameters<R: Resource>() -> Vec<QueryParameter> {
             let mut parameter = list_parameter(name, &description, related.join(","));
             parameter.meta.schema = inline(MetaSchema {
                 items: Some(Box::new(inline(MetaSchema {
-                    // Empty asks for none (JSON:API 1.1 §5.1.1).
+                    // An empty value includes nothing (JSON:API 1.1 §5.1.1).
                     enum_items: related
                         .iter()
                         .chain(&[""])
@@ -118,23 +118,35 @@ fn filter_parameter<E: sea_orm::EntityTrait>(
     operator: Operator,
 ) -> QueryParameter {
     let name = field.parameter(operator);
-    let what = format!("`{}`: {}", field.name, field.description);
+    let description = format!("`{}`: {}", field.name, field.description);
     let value = || example(field.value_type.schema(), example_of(field));
     match operator {
         Operator::Equal if field.nullable => QueryParameter {
             allows_empty: true,
-            ..parameter(&name, value(), &format!("{what}. Empty asks for null"))
+            ..parameter(
+                &name,
+                value(),
+                &format!("{description}. An empty value selects null"),
+            )
         },
-        Operator::Equal => parameter(&name, value(), &what),
-        Operator::AtLeast => parameter(&name, value(), &format!("{what}. At least this")),
-        Operator::AtMost => parameter(&name, value(), &format!("{what}. At most this")),
+        Operator::Equal => parameter(&name, value(), &description),
+        Operator::AtLeast => parameter(
+            &name,
+            value(),
+            &format!("{description}. This value or more"),
+        ),
+        Operator::AtMost => parameter(
+            &name,
+            value(),
+            &format!("{description}. This value or less"),
+        ),
         Operator::In => {
             let items = MetaSchema {
                 items: Some(Box::new(inline(field.value_type.schema()))),
                 ..example(MetaSchema::new("array"), json!([example_of(field)]))
             };
             let description = format!(
-                "{what}. Any of a comma separated list, at most 1000; `{name}[]=…` for values with commas"
+                "{description}. Any of a comma separated list of at most 1000 values; `{name}[]=…` for values with commas"
             );
             let mut list = parameter(&name, items, &description);
             list.meta.explode = false;
@@ -202,7 +214,7 @@ pub(crate) fn register<R: Resource>(registry: &mut Registry) {
 fn resource_schema<R: Resource>() -> MetaSchema {
     let attributes = R::FIELDS.iter().filter(|field| field.name != "id");
     let attributes = MetaSchema {
-        description: Some("All of them, or those that `fields` names"),
+        description: Some("All attributes, or those that `fields` names"),
         properties: attributes
             .map(|field| {
                 let schema = MetaSchema {
@@ -244,7 +256,7 @@ fn jsonapi_member() -> (&'static str, MetaSchemaRef) {
 
 fn included_member() -> (&'static str, MetaSchemaRef) {
     let schema = MetaSchema {
-        description: Some("The related resources that were asked for"),
+        description: Some("The related resources that `include` names"),
         items: Some(Box::new(inline(MetaSchema::new("object")))),
         ..MetaSchema::new("array")
     };
@@ -282,18 +294,18 @@ pub(crate) fn list_document_schema<R: Resource>() -> MetaSchema {
             ("first", link("The first page")),
             (
                 "prev",
-                link("The page before this one, if it was asked for by number"),
+                link("The page before this one, if the request has a page number"),
             ),
             (
                 "next",
-                link("The page after this one, by a cursor; absent on the last"),
+                link("The page after this one, by a cursor; absent on the last page"),
             ),
             ("last", link("The last page, if the list was counted")),
         ],
         ..MetaSchema::new("object")
     };
     let count = MetaSchema {
-        description: Some("How many items there are in all, if `count` was true"),
+        description: Some("The total number of items, if `count` was true"),
         ..example(MetaSchema::new_with_format("integer", "int64"), json!(2500))
     };
     let meta = MetaSchema {

@@ -1,5 +1,4 @@
-//! Tests the number of rows that PostgreSQL reads for common lists of a large table: from the query string to the
-//! plan.
+//! Tests the number of rows that PostgreSQL reads for common lists of a large table, from the query string to the plan.
 
 use media_shared::{access::Sight, entities::job, ids::JobId, list};
 use poem::Request;
@@ -14,16 +13,16 @@ use crate::{jobs::JobResource, media::MediaResource};
 
 /// The number of rows in each table.
 const ROWS: u64 = 200_000;
-/// The most rows that a list may read to show a thousand.
+/// The most rows that a list of a thousand may read.
 const MAX_READ: f64 = 10_000.0;
 
-/// The identifier of a row in the tables, which tells its time: a second later than the one before it.
+/// The identifier of a row, which contains its time: a second later than that of the row before it.
 fn id_of(row: u64) -> Uuid {
     let text = format!("{:012x}70008000{row:012x}", 1_767_225_600_000 + row * 1000);
     text.parse().unwrap()
 }
 
-/// 200 projects; one job in a hundred is of a rare kind in each respect.
+/// Jobs of 200 projects; in each column, one job in a hundred has a rare value.
 const JOBS: &str = "
 INSERT INTO jobs (id, job_class, priority, status, max_retries, unicity, scheduled_at,
     arguments_version, arguments, project_id, created_at, updated_at, finished_at)
@@ -95,7 +94,7 @@ async fn check<R: Resource>(database: &DatabaseConnection, queries: &[&str]) {
 }
 
 #[tokio::test]
-async fn the_lists_that_people_live_by_read_no_whole_table() {
+async fn common_lists_do_not_read_whole_tables() {
     let test = media_testkit::databases::postgres().await;
     let database = &test.database.direct_connection().await.unwrap();
     for sql in [JOBS, MEDIAS, "ANALYZE"] {
@@ -151,13 +150,13 @@ async fn the_lists_that_people_live_by_read_no_whole_table() {
 }
 
 #[tokio::test]
-async fn the_last_page_costs_what_the_first_costs() {
+async fn the_last_page_reads_no_more_than_the_first() {
     let test = media_testkit::databases::postgres().await;
     let database = &test.database.direct_connection().await.unwrap();
     for sql in [JOBS, "ANALYZE"] {
         database.execute_unprepared(sql).await.unwrap();
     }
-    // The cursor that a page near the end would have.
+    // The cursor of a page near the end.
     let sorts = [
         "",
         "sort=-created_at",
@@ -185,10 +184,10 @@ async fn page_after(database: &DatabaseConnection, query: &str, last: Uuid) -> S
 }
 
 #[tokio::test]
-async fn what_is_asked_for_may_lie_behind_all_else() {
+async fn lists_skip_rows_that_do_not_match() {
     let test = media_testkit::databases::postgres().await;
     let database = &test.database.direct_connection().await.unwrap();
-    // The older half has ended, and is of other projects than the newer, which waits.
+    // The older half has ended, and belongs to another project than the newer half, which is pending.
     let sql = "UPDATE jobs SET status = CASE WHEN id < $1 THEN 'succeeded' ELSE 'pending' END, \
                project_id = CASE WHEN id < $1 THEN 'old' ELSE 'new' END, \
                finished_at = CASE WHEN id < $1 THEN now() END";

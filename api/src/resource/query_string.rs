@@ -1,4 +1,4 @@
-//! The parameters of a query. Each reader takes those it knows; the rest is refused.
+//! The parameters of a query. Each parser takes those that it knows; the rest is rejected.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use url::form_urlencoded;
 
 use crate::jsonapi::{ApiError, ErrorCode};
 
-/// The most values that a list in a query may have.
+/// The most values of a list in a query.
 const MAX_VALUES: usize = 1000;
 
 /// The parameters of a query by name, in their order.
 pub(crate) struct QueryString(BTreeMap<String, Vec<String>>);
 
 impl QueryString {
-    /// Reads the query of a request.
+    /// Parses the query of a request.
     pub(crate) fn from_request(request: &Request) -> Self {
         let mut parameters = BTreeMap::<_, Vec<_>>::new();
         let query = request.uri().query().unwrap_or_default();
@@ -27,16 +27,16 @@ impl QueryString {
         Self(parameters)
     }
 
-    /// Takes a parameter that may be given once.
+    /// Takes a parameter that must not be repeated.
     pub(crate) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         match self.0.remove(name) {
             None => Ok(None),
             Some(mut values) if values.len() == 1 => Ok(values.pop()),
-            Some(_) => Err(invalid(name, "must be given once")),
+            Some(_) => Err(invalid(name, "must not be repeated")),
         }
     }
 
-    /// Reads a parameter that was given once, and leaves it there.
+    /// Returns a parameter that is not repeated, without taking it.
     pub(crate) fn peek(&self, name: &str) -> Option<&str> {
         match self.0.get(name)?.as_slice() {
             [only] => Some(only),
@@ -44,8 +44,7 @@ impl QueryString {
         }
     }
 
-    /// Takes a parameter that is a list: `name=a,b`, `name=a&name=b` or, for values with commas in
-    /// them, `name[]=a&name[]=b`.
+    /// Takes a list: `name=a,b`, `name=a&name=b` or, for values that contain commas, `name[]=a&name[]=b`.
     pub(crate) fn take_list(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         let commas = self.0.remove(name);
         let brackets = self.0.remove(&format!("{name}[]"));
@@ -65,7 +64,7 @@ impl QueryString {
         Ok(Some(values))
     }
 
-    /// Takes a list of names, where an empty text is an empty list.
+    /// Takes a list of names. An empty value is an empty list.
     pub(crate) fn take_names(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         let names = self.take_list(name)?;
         Ok(names.map(|names| match names.as_slice() {
@@ -74,7 +73,7 @@ impl QueryString {
         }))
     }
 
-    /// Takes the parameters `name[key]`, with and without `[]` behind, as lists of names by key.
+    /// Takes the parameters `name[key]` and `name[key][]` as lists of names by key.
     pub(crate) fn take_lists_by_key(
         &mut self,
         name: &str,
@@ -99,30 +98,30 @@ impl QueryString {
         Ok(lists)
     }
 
-    /// Refuses the parameters that are left: a misspelt one must not be ignored.
+    /// Rejects the remaining parameters: a misspelt one must not be ignored.
     pub(crate) fn finish(self) -> Result<(), ApiError> {
         match self.0.into_keys().next() {
             None => Ok(()),
             Some(name) => Err(ApiError::at_parameter(
                 ErrorCode::UnknownParameter,
                 name,
-                "this path does not know the parameter; see /docs",
+                "this path does not have the parameter; see /docs",
             )),
         }
     }
 }
 
-/// Refuses every parameter, for paths that take none.
+/// Rejects every parameter.
 pub(crate) fn refuse_parameters(request: &Request) -> Result<(), ApiError> {
     QueryString::from_request(request).finish()
 }
 
-/// A parameter's value that cannot be accepted.
+/// A parameter whose value is not accepted.
 pub(crate) fn invalid(parameter: &str, detail: impl Into<String>) -> ApiError {
     ApiError::at_parameter(ErrorCode::InvalidValue, parameter, detail)
 }
 
-/// A name in a parameter that does not exist.
+/// A parameter that contains an unknown name.
 pub(crate) fn unknown(parameter: &str, detail: impl Into<String>) -> ApiError {
     ApiError::at_parameter(ErrorCode::UnknownParameter, parameter, detail)
 }

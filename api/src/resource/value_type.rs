@@ -24,18 +24,18 @@ pub(crate) enum ValueType {
     Boolean,
     /// RFC 3339 with a zone.
     Time,
-    /// An object; shown only.
+    /// An object, which has no filters and is no sort key.
     Object,
 }
 
 impl ValueType {
-    /// Parses a value of a query. The error says what it must be.
+    /// Parses a value of a query. The error states the rule.
     pub(crate) fn parse(self, text: &str) -> Result<Value, String> {
         match self {
             Self::Id => Uuid::try_parse(text)
                 .map(Value::from)
                 .map_err(|_| "must be a UUID".to_owned()),
-            // PostgreSQL takes no NUL in a text.
+            // PostgreSQL does not accept NUL in text.
             Self::Text if text.contains('\0') => Err("must not contain NUL".to_owned()),
             Self::Text => Ok(text.into()),
             Self::OneOf(values) if values.contains(&text) => Ok(text.into()),
@@ -53,7 +53,7 @@ impl ValueType {
         }
     }
 
-    /// NULL as this type.
+    /// The SQL null of this type.
     pub(crate) fn null(self) -> Value {
         match self {
             Self::Id => Value::Uuid(None),
@@ -64,7 +64,7 @@ impl ValueType {
         }
     }
 
-    /// Parses a value that a document shows and a cursor carries.
+    /// Parses a value of a cursor, which has the form of values in documents.
     pub(crate) fn parse_json(self, json: &Json) -> Option<Value> {
         match json {
             Json::Null => Some(self.null()),
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_type_takes_its_own_values_only() {
+    fn each_type_accepts_only_its_values() {
         for (value_type, good, bad) in [
             (ValueType::Id, "01a209d3-ac64-703f-91dc-9affcb76ba68", "x"),
             (ValueType::Text, "", "\0"),

@@ -1,4 +1,4 @@
-//! The part of a resource that a client wants to see: `fields` and `include`.
+//! The parameters `fields` and `include`, which select the parts of a resource in a document.
 
 use poem::Request;
 
@@ -14,14 +14,14 @@ pub(crate) struct View<R: Resource> {
     pub(crate) fields: Vec<&'static Field<R::Entity>>,
     /// The relationships.
     pub(crate) relationships: Vec<&'static str>,
-    /// The fields of included resources, by type, as the client wrote them.
+    /// The unchecked names of the fields of included resources, by type.
     pub(crate) other_fields: Vec<(String, Vec<String>)>,
     /// The relationships to include.
     pub(crate) include: Vec<&'static str>,
 }
 
 impl<R: Resource> View<R> {
-    /// Reads the query of a request for a single resource.
+    /// Parses the query of a request for a single resource.
     pub(crate) fn from_request(request: &Request) -> Result<Self, ApiError> {
         let mut query = QueryString::from_request(request);
         let view = Self::take(&mut query)?;
@@ -29,7 +29,7 @@ impl<R: Resource> View<R> {
         Ok(view)
     }
 
-    /// Shows all fields and includes nothing.
+    /// A view of all fields, without included resources.
     pub(crate) fn all() -> Self {
         Self {
             fields: R::FIELDS.iter().collect(),
@@ -39,8 +39,8 @@ impl<R: Resource> View<R> {
         }
     }
 
-    /// The view of an included resource, by the fields that the client named for its type.
-    pub(crate) fn of_included(types: &[(String, Vec<String>)]) -> Result<Self, ApiError> {
+    /// The view of an included resource, with the fields that the query names for its type.
+    pub(crate) fn for_included(types: &[(String, Vec<String>)]) -> Result<Self, ApiError> {
         let mut view = Self::all();
         for (key, names) in types {
             if key == R::TYPE {
@@ -50,7 +50,7 @@ impl<R: Resource> View<R> {
         Ok(view)
     }
 
-    /// Shows these attributes and relationships only (JSON:API 1.1 §5.2).
+    /// Selects only these attributes and relationships (JSON:API 1.1 §5.2).
     fn select(&mut self, parameter: &str, names: &[String]) -> Result<(), ApiError> {
         for name in names {
             if field::<R>(name).is_none() && R::relationship(name).is_none() {
@@ -81,7 +81,7 @@ impl<R: Resource> View<R> {
             } else if related.any(|known| known.resource_type == key) {
                 view.other_fields.push((key, names));
             } else {
-                return Err(unknown(&parameter, "there is no such type here"));
+                return Err(unknown(&parameter, format!("there is no type `{key}`")));
             }
         }
         for parameter in ["included", "include"] {

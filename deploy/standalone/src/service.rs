@@ -73,9 +73,7 @@ impl Service {
     pub(crate) async fn join(mut self) -> anyhow::Result<()> {
         let mut result = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            let ended = ended
-                .context("the API or the worker panicked")
-                .flatten();
+            let ended = ended.context("the API or the worker panicked").flatten();
             if result.is_ok() {
                 result = ended;
             }

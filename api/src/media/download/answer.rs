@@ -1,4 +1,4 @@
-//! Answers a download: the bytes whole or in part, or a redirect to storage.
+//! Answers a download: with all bytes or a range of them, or with a redirect to storage.
 
 use std::{io, time::Duration};
 
@@ -19,24 +19,24 @@ use super::{
 };
 use crate::{
     jsonapi::{ApiError, ErrorCode},
-    media::headers::{self, content, set, validators},
+    media::headers::{self, set, set_content_headers, set_validators},
 };
 
-/// How often a download starts again because the media was replaced between the lookup of its record and the
-/// opening of its bytes.
-const MAX_OPEN_TRIES: u32 = 3;
+/// The most attempts to answer a download. An attempt fails if the media is replaced between the lookup of its record
+/// and the opening of its bytes.
+const MAX_ATTEMPTS: u32 = 3;
 
 /// The source of the bytes.
 pub(super) struct Source<'a> {
     /// The stored objects.
     pub(super) store: &'a dyn BlobStore,
-    /// How long a redirect to storage stays valid, if clients are redirected.
+    /// The validity of redirects to storage, if clients are redirected.
     pub(super) redirect: Option<Duration>,
-    /// Whether browsers may show PDF files in place.
+    /// Whether browsers may show PDF files inline.
     pub(super) inline_pdf: bool,
 }
 
-/// Answers a download. `find` looks up the media's record, again if it was replaced meanwhile.
+/// Answers a download. `find` looks up the media's record, once for each attempt.
 pub(super) async fn answer_download<F>(
     source: &Source<'_>,
     find: impl Fn() -> F,
@@ -46,12 +46,12 @@ pub(super) async fn answer_download<F>(
 where
     F: Future<Output = Result<media::Model, ApiError>>,
 {
-    let mut tries = 1;
+    let mut attempts = 1;
     loop {
         let media = find().await?;
         match answer(source, &media, request, inline).await {
-            Err(AnswerError::Storage(StorageError::NotFound)) if tries < MAX_OPEN_TRIES => {
-                tries += 1;
+            Err(AnswerError::Storage(StorageError::NotFound)) if attempts < MAX_ATTEMPTS => {
+                attempts += 1;
             }
             Err(AnswerError::Storage(error)) => return Err(error.into()),
             Err(AnswerError::Request(error)) => return Err(error),
@@ -71,11 +71,11 @@ async fn answer(
     request: &Request,
     inline: bool,
 ) -> Result<Response, AnswerError> {
-    // The table holds no negative size.
+    // The table has no negative sizes.
     let size = u64::try_from(media.size).unwrap_or_default();
     let method = request.method();
     let mut response = Response::default();
-    validators(response.headers_mut(), media);
+    set_validators(response.headers_mut(), media);
     let (status, range) = match evaluate_conditions(request.headers(), media, size, method) {
         Selection::NotModified => {
             response.set_status(StatusCode::NOT_MODIFIED);
@@ -84,7 +84,7 @@ async fn answer(
         Selection::PreconditionFailed => {
             return Err(AnswerError::Request(ApiError::new(
                 ErrorCode::PreconditionFailed,
-                "the media is not the one that the condition names",
+                "the media does not fulfil the conditions of the request",
             )));
         }
         Selection::OutOfRange => {
@@ -106,14 +106,14 @@ async fn answer(
         return Ok(Response::builder()
             .status(StatusCode::FOUND)
             .header(header::LOCATION, url.as_str())
-            // The URL expires, and needs no other permission.
+            // The URL expires, and gives access without a token.
             .header(header::CACHE_CONTROL, "no-store")
             .finish());
     }
-    // Storage sends no sandbox along, so only what comes from here may be a PDF.
+    // Only answers of this service have the sandbox policy that confines PDF files; answers of storage do not.
     let inline = inline && headers::may_be_inline(media, source.inline_pdf);
     let headers = response.headers_mut();
-    content(headers, media, inline);
+    set_content_headers(headers, media, inline);
     if headers::wants_minimal(request) {
         set(headers, "preference-applied", "return=minimal");
         response.set_status(StatusCode::NO_CONTENT);
@@ -137,8 +137,8 @@ async fn answer(
     Ok(response)
 }
 
-/// The URL in storage that the client is redirected to. A client that sends `If-Range` is not redirected: storage
-/// does not know the tag.
+/// Creates the URL in storage that the client is redirected to. None for requests with `If-Range`, as storage does not
+/// know the tag.
 async fn presigned_url(
     source: &Source<'_>,
     media: &media::Model,
@@ -167,10 +167,10 @@ async fn presigned_url(
 }
 
 fn body_of(bytes: BlobStream) -> Body {
-    Body::from_bytes_stream(bytes.map(|piece| {
-        piece.map_err(|error| {
+    Body::from_bytes_stream(bytes.map(|chunk| {
+        chunk.map_err(|error| {
             // The headers were sent, so the error can only end the answer early.
-            tracing::error!(%error, "a download broke off");
+            tracing::error!(%error, "a download was interrupted");
             io::Error::other(error)
         })
     }))

@@ -13,7 +13,7 @@ use poem::http::{HeaderMap, HeaderName, Method, header};
 
 use crate::media::headers::{self, field};
 
-/// The part of a media that the conditions and the range of a request ask for.
+/// The part of a media that the conditions and the range of a request select.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selection {
     Whole,
@@ -31,7 +31,7 @@ pub(super) fn evaluate_conditions(
     method: &Method,
 ) -> Selection {
     let opaque = media.sha256.as_bytes();
-    // A digest in hexadecimal digits is always a valid tag.
+    // Hexadecimal digits are always a valid tag.
     let Ok(current) = EntityTag::strong(opaque) else {
         return Selection::Whole;
     };
@@ -63,8 +63,8 @@ pub(super) fn evaluate_conditions(
     }
 }
 
-/// Whether `If-Range` allows a part. Only a strong tag does: within the second that a date names, the media
-/// may have changed more than once (RFC 9110 §13.1.5, §8.8.2.2).
+/// Whether `If-Range` holds. A date never does: the media may have changed twice within its second (RFC 9110 §13.1.5,
+/// §8.8.2.2).
 fn if_range_holds(headers: &HeaderMap, current: &EntityTag<'_>) -> bool {
     match field(headers, &header::IF_RANGE)
         .as_deref()
@@ -76,7 +76,7 @@ fn if_range_holds(headers: &HeaderMap, current: &EntityTag<'_>) -> bool {
     }
 }
 
-/// The range of a request for a media of `size` bytes, if it is served in part.
+/// The range of a request for a media of `size` bytes, if the answer is partial.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn range_of(value: &[u8], size: u64) -> Option<Range<u64>> {
     match parse_range(value, size) {
@@ -85,7 +85,7 @@ pub(crate) fn range_of(value: &[u8], size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// Parses a range. Several ranges, or an unreadable one, select the whole (RFC 9110 §14.2).
+/// Parses a range. Several ranges, or an invalid one, select the whole media (RFC 9110 §14.2).
 fn parse_range(value: &[u8], size: u64) -> Selection {
     let mut ranges = [ByteRange { start: 0, end: 0 }; 2];
     let Ok(parsed) = range::parse(value, &Limits::DEFAULT) else {

@@ -1,4 +1,4 @@
-//! The answers of downloads as OpenAPI describes them.
+//! The OpenAPI description of the answers to downloads.
 
 use poem::{IntoResponse, Response};
 use poem_openapi::{
@@ -14,12 +14,9 @@ const VALIDATORS: [(&str, &str); 4] = [
     ("Last-Modified", "The time of the last change of the media"),
     (
         "Cache-Control",
-        "Caches may store it, and must revalidate before they use it",
+        "Caches may store the answer, and must revalidate it before they use it",
     ),
-    (
-        "Vary",
-        "`Prefer` decides whether the bytes are sent, `Authorization` which ones",
-    ),
+    ("Vary", "The bytes depend on `Prefer` and `Authorization`"),
 ];
 
 /// The answer to a download.
@@ -48,13 +45,16 @@ impl ApiResponse for DownloadResponse {
             headers: VALIDATORS.map(documented).into(),
         };
         let redirect = MetaResponse {
-            description: "A URL in storage that expires, if the service is configured so",
+            description: "A redirect to storage, if the service is configured to redirect downloads",
             status: Some(302),
             status_range: None,
             content: vec![],
             headers: vec![
-                documented(("Location", "The URL; it needs no other permission")),
-                documented(("Cache-Control", "Not to be stored")),
+                documented((
+                    "Location",
+                    "A URL in storage that expires; it needs no token",
+                )),
+                documented(("Cache-Control", "`no-store`")),
             ],
         };
         MetaResponses {
@@ -63,10 +63,10 @@ impl ApiResponse for DownloadResponse {
                 response(200, "The bytes", true),
                 response(
                     204,
-                    "Headers only: the client preferred `return=minimal`",
+                    "Only headers: the client preferred `return=minimal`",
                     false,
                 ),
-                response(206, "The bytes in the range asked for", true),
+                response(206, "The bytes of the requested range", true),
                 response(304, "The client's copy is still valid", false),
             ],
         }

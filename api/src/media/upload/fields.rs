@@ -4,7 +4,7 @@ use media_shared::media::{Filename, Sha256};
 
 use crate::jsonapi::{ApiError, ErrorCode};
 
-/// The field that carries the file.
+/// The name of the field with the file.
 pub(super) const FILE_FIELD: &str = "media";
 
 /// The values of the fields before the file.
@@ -16,8 +16,8 @@ pub(super) struct FormFields {
     pub(super) size: Option<u64>,
 }
 
-/// A field that cannot be accepted.
-pub(super) fn invalid_field(name: &str, detail: &str) -> ApiError {
+/// A field that is not accepted.
+fn invalid_field(name: &str, detail: &str) -> ApiError {
     let shown: String = name.chars().take(64).collect();
     ApiError::at_pointer(
         ErrorCode::InvalidValue,
@@ -29,16 +29,16 @@ pub(super) fn invalid_field(name: &str, detail: &str) -> ApiError {
 impl FormFields {
     const NAMES: [&'static str; 4] = ["public", "filename", "sha256", "size"];
 
-    /// Refuses an unknown field by its name, before its value is read: it may be the file.
+    /// Rejects an unknown field by its name, before its value is read, which may be the file.
     pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
         if Self::NAMES.contains(&name) {
             return Ok(());
         }
-        let detail = "is not a field of this form; the file goes into the field `media`";
+        let detail = "is not a field of this form; send the file in the field `media`";
         Err(invalid_field(name, detail))
     }
 
-    /// Reads the value of a field.
+    /// Parses the value of a field.
     pub(super) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), ApiError> {
         let invalid = |detail: String| invalid_field(name, &detail);
         let text = std::str::from_utf8(value).map_err(|_| invalid("is not UTF-8".to_owned()))?;
@@ -76,7 +76,7 @@ pub(super) fn missing_file() -> ApiError {
     )
 }
 
-/// The pointer to a field of the form.
+/// The JSON Pointer to a field of the form.
 pub(super) fn pointer_to(name: &str) -> String {
     let name: String = name.chars().take(64).collect();
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))

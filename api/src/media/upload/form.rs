@@ -1,4 +1,4 @@
-//! The upload form as a request body: `multipart/form-data`.
+//! The request body of an upload: a form, `multipart/form-data`.
 
 use media_shared::intake::IntakeError;
 use poem::{Body, Request, RequestBody, Result, http::header};
@@ -18,25 +18,25 @@ use crate::{
 pub(super) struct UploadForm {
     body: Body,
     boundary: String,
-    /// `Content-Length`, if the client knows it.
+    /// `Content-Length`, if the client sends it.
     content_length: Option<u64>,
 }
 
-/// A form that is being read.
+/// A form that is being parsed.
 pub(super) struct OpenForm {
     pub(super) parts: Multipart,
-    /// The smallest size of the file, if the client sent the size of the form.
+    /// The smallest possible size of the file, if the client sends `Content-Length`.
     pub(super) min_file_bytes: Option<u64>,
 }
 
 impl UploadForm {
-    /// Starts to read. A form whose `Content-Length` is too large is refused at once.
+    /// Starts to parse. A form whose `Content-Length` is too large is rejected at once.
     pub(super) fn open(self, max_bytes: u64) -> Result<OpenForm, ApiError> {
         let limit = max_bytes.saturating_add(MULTIPART_OVERHEAD_LIMIT);
         if self.content_length.is_some_and(|length| length > limit) {
             return Err(IntakeError::TooLarge { limit: max_bytes }.into());
         }
-        // The size of the file itself is limited where it is stored.
+        // The ingest limits the size of the file itself.
         let parts = Multipart::new(self.body.into_bytes_stream(), &self.boundary, limit);
         let min_file_bytes = self
             .content_length
@@ -70,7 +70,7 @@ impl Payload for UploadForm {
                     "public",
                     with_description(
                         MetaSchema::new("boolean"),
-                        "Whether anyone may download it; before `media`",
+                        "Whether anyone may download the media; before `media`",
                     ),
                 ),
                 (
@@ -112,7 +112,7 @@ impl ParsePayload for UploadForm {
         let boundary = boundary.ok_or_else(|| {
             ApiError::new(
                 ErrorCode::MalformedBody,
-                "the form cannot be read: its Content-Type names no boundary",
+                "the form cannot be parsed: its Content-Type names no boundary",
             )
         })?;
         let content_length = request

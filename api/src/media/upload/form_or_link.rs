@@ -10,8 +10,7 @@ use poem_openapi::{
 use super::form::UploadForm;
 use crate::{jsonapi::JsonApiBody, links::create::NewLinkDocument};
 
-/// The last segment of a path that creates a link. It may be a key as well: a form that is sent there is
-/// an upload.
+/// The last segment of a path that creates a link. It is a valid key as well: a form that is sent there is an upload.
 const LINK_SEGMENT: &str = "/links";
 
 /// A form, or a request for a link.
@@ -38,7 +37,7 @@ impl<'a> ApiExtractor<'a> for FormOrLink {
         };
         meta.content.insert(0, form);
         meta.description =
-            Some("A form uploads. A document makes a link, where the path ends in `links`");
+            Some("A form uploads a media. A document creates a link, if the path ends in `links`");
         Some(meta)
     }
 

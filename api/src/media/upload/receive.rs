@@ -1,5 +1,4 @@
-//! Receives an upload: streams its file into storage as it comes, never whole into memory, never into a
-//! temporary file first.
+//! Receives uploads: streams the file into storage, without a copy in memory or in a temporary file.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,26 +27,26 @@ use crate::{
 
 /// The longest value of a field other than the file, in bytes.
 const MAX_FIELD_BYTES: usize = 1024;
-/// The number of failed renewals in a row after which an upload ends: its blob is held for longer.
-const MAX_MISSED_RENEWALS: u32 = 2;
+/// The most failed renewals in a row that an upload survives. Its blob stays reserved for longer than this takes.
+const MAX_FAILED_RENEWALS: u32 = 2;
 
 /// Receives uploads.
 pub(crate) struct UploadReceiver {
     pub(in crate::media) services: Arc<Services>,
     pub(in crate::media) max_bytes: u64,
-    /// The longest wait for the next bytes.
+    /// The longest wait for the client's next bytes.
     pub(in crate::media) stall: Duration,
 }
 
-/// The place of an upload, and its creator.
+/// The media that an upload creates or replaces.
 pub(super) struct Target {
     pub(super) path: MediaPath,
     pub(super) creator: Creator,
-    /// The condition on what is there already.
+    /// The condition on the media that it replaces.
     pub(super) condition: WritePrecondition,
 }
 
-/// The description of the file before its bytes.
+/// The facts about the file that the form states before its bytes.
 struct FileDescription {
     fields: FormFields,
     filename: Option<Filename>,
@@ -88,7 +87,7 @@ impl FileDescription {
 }
 
 impl UploadReceiver {
-    /// Reads a form, stores its file and records it.
+    /// Parses a form, stores its file and creates the media's record.
     pub(super) async fn receive(
         &self,
         target: Target,
@@ -124,11 +123,11 @@ impl UploadReceiver {
         };
         let Services { blobs, store, .. } = &*self.services;
         let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());
-        // A file that cannot fit is refused before its first byte.
+        // A file that would exceed a limit is rejected before its first byte.
         let announced = fields.size.or(form.min_file_bytes);
         let intake = Intake::open(blobs, store, owner, expectation, announced).await?;
         let blob = intake.blob().clone();
-        let keep = async {
+        let store = async {
             let described = FileDescription::new(fields, part);
             let sealed = self.store(intake, &mut form.parts).await?;
             let condition = target.condition.clone();
@@ -138,9 +137,9 @@ impl UploadReceiver {
             self.record(new, condition, &blob, form).await
         };
         tokio::select! {
-            kept = keep => kept,
+            stored = store => stored,
             lost = self.renew(blob.id) => {
-                // The collector may have deleted it while a request to storage was in progress.
+                // The collector may have deleted the blob while a request to storage was in progress.
                 self.disown(&blob).await;
                 Err(lost)
             }
@@ -149,22 +148,21 @@ impl UploadReceiver {
 
     async fn disown(&self, blob: &StagedBlob) {
         if let Err(error) = self.services.blobs.disown(blob).await {
-            tracing::warn!(%error, "a broken upload's blob is left to the collector");
+            tracing::warn!(%error, "the blob of a failed upload is left to the collector");
         }
     }
 
-    /// Renews the hold on the blob during the upload. Returns only when the blob is lost.
+    /// Renews the reservation of the blob during the upload. Returns only when the blob is lost.
     async fn renew(&self, blob_id: BlobId) -> ApiError {
-        let mut missed = 0;
+        let mut failures = 0;
         loop {
             sleep(BlobLedger::renew_every()).await;
             match self.services.blobs.renew(blob_id).await {
-                Ok(true) => missed = 0,
-                Ok(false) => return blob_lost(),
-                // The hold outlasts a few failures.
-                Err(error) if missed < MAX_MISSED_RENEWALS => {
-                    missed += 1;
-                    tracing::warn!(%error, "an upload's blob was not renewed");
+                Ok(true) => failures = 0,
+                Ok(false) => return PublishError::BlobLost.into(),
+                Err(error) if failures < MAX_FAILED_RENEWALS => {
+                    failures += 1;
+                    tracing::warn!(%error, "the blob of an upload was not renewed");
                 }
                 Err(error) => return error.into(),
             }
@@ -174,7 +172,7 @@ impl UploadReceiver {
     /// Streams the file into storage.
     async fn store(&self, mut intake: Intake, form: &mut Multipart) -> Result<Sealed, ApiError> {
         loop {
-            let chunk = async { form.chunk().await.map_err(|error| unreadable(&error)) };
+            let chunk = async { form.chunk().await.map_err(ApiError::from) };
             let written = match self.limited(chunk).await {
                 Ok(None) => return Ok(intake.seal().await?),
                 Ok(Some(chunk)) => intake.write(chunk).await.map_err(ApiError::from),
@@ -187,7 +185,7 @@ impl UploadReceiver {
         }
     }
 
-    /// Records the file, if the form ends after it.
+    /// Creates the media's record, if the form ends after the file.
     async fn record(
         &self,
         new: NewMedia,
@@ -205,7 +203,7 @@ impl UploadReceiver {
             Ok(Some(part)) => Err(ApiError::at_pointer(
                 ErrorCode::InvalidValue,
                 pointer_to(&part.names.name.unwrap_or_default()),
-                "nothing may come after the field `media`; put it before",
+                "fields must come before the field `media`",
             )),
             Err(error) => Err(error),
         };
@@ -218,7 +216,7 @@ impl UploadReceiver {
 
     async fn next_part(&self, form: &mut OpenForm) -> Result<Option<PartHead>, ApiError> {
         let parts = &mut form.parts;
-        self.limited(async { parts.next_part().await.map_err(|error| unreadable(&error)) })
+        self.limited(async { parts.next_part().await.map_err(ApiError::from) })
             .await
     }
 
@@ -230,16 +228,16 @@ impl UploadReceiver {
         timeout(self.stall, wait).await.unwrap_or_else(|_| {
             Err(ApiError::new(
                 ErrorCode::Stalled,
-                format!("no byte came for {:?}", self.stall),
+                format!("no byte arrived for {:?}", self.stall),
             ))
         })
     }
 }
 
-/// Reads the value of a field other than the file.
+/// Receives the value of a field other than the file.
 async fn field_value(name: &str, form: &mut Multipart) -> Result<Vec<u8>, ApiError> {
     let mut value = Vec::new();
-    while let Some(chunk) = form.chunk().await.map_err(|error| unreadable(&error))? {
+    while let Some(chunk) = form.chunk().await? {
         value.extend_from_slice(&chunk);
         if value.len() > MAX_FIELD_BYTES {
             return Err(ApiError::at_pointer(
@@ -252,26 +250,24 @@ async fn field_value(name: &str, form: &mut Multipart) -> Result<Vec<u8>, ApiErr
     Ok(value)
 }
 
-fn blob_lost() -> ApiError {
-    PublishError::BlobLost.into()
-}
-
-fn unreadable(error: &MultipartError) -> ApiError {
-    let (code, detail) = match error {
-        MultipartError::Incomplete => (
-            ErrorCode::IncompleteBody,
-            format!("{error}; nothing was kept"),
-        ),
-        MultipartError::TooSlow(_) => (ErrorCode::Stalled, error.to_string()),
-        MultipartError::OverheadTooLarge => (
-            ErrorCode::MalformedBody,
-            format!("{error}; its boundary may be wrong"),
-        ),
-        MultipartError::TooLarge(_) => (ErrorCode::TooLarge, error.to_string()),
-        MultipartError::BadBoundary => (
-            ErrorCode::MalformedBody,
-            format!("the form cannot be read: {error}"),
-        ),
-    };
-    ApiError::new(code, detail)
+impl From<MultipartError> for ApiError {
+    fn from(error: MultipartError) -> Self {
+        let (code, detail) = match &error {
+            MultipartError::Incomplete => (
+                ErrorCode::IncompleteBody,
+                format!("{error}; nothing was stored"),
+            ),
+            MultipartError::TooSlow(_) => (ErrorCode::Stalled, error.to_string()),
+            MultipartError::OverheadTooLarge => (
+                ErrorCode::MalformedBody,
+                format!("{error}; its boundary may be wrong"),
+            ),
+            MultipartError::TooLarge(_) => (ErrorCode::TooLarge, error.to_string()),
+            MultipartError::BadBoundary => (
+                ErrorCode::MalformedBody,
+                format!("the form cannot be parsed: {error}"),
+            ),
+        };
+        Self::new(code, detail)
+    }
 }
