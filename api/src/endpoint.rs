@@ -24,12 +24,19 @@ use crate::{
         security_headers::add_security_headers,
     },
     openapi_spec::{self, Documented},
+    operations::operations,
     routes::{RouteTable, match_route},
     static_page::StaticPage,
 };
 
-/// All operations.
-pub(crate) type Operations = (JobOperations, MediaOperations, HealthOperations);
+operations! {
+    /// All operations.
+    Operations {
+        jobs: JobOperations,
+        media: MediaOperations,
+        health: HealthOperations,
+    }
+}
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json; charset=utf-8";
@@ -43,11 +50,11 @@ pub(crate) fn endpoint(
     shutdown: CancellationToken,
 ) -> impl Endpoint + use<> {
     let services = Arc::new(services);
-    let operations: Documented<Operations> = Documented((
-        jobs::operations(&services, config.projects.user_max_priority, shutdown),
-        media::operations(&services, config),
-        health::operations(&services),
-    ));
+    let operations = Documented(Operations {
+        jobs: jobs::operations(&services, config.projects.user_max_priority, shutdown),
+        media: media::operations(&services, config),
+        health: health::operations(&services),
+    });
     let routes = RouteTable::new(&Operations::meta());
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from any URL, stores it and serves it.")

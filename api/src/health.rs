@@ -12,16 +12,24 @@ use livez::Livez;
 use metrics::Metrics;
 use readyz::Readyz;
 
-/// The operations of monitoring.
-pub(crate) type HealthOperations = (Livez, Readyz, Metrics);
+use crate::operations::operations;
+
+operations! {
+    /// The operations of monitoring.
+    HealthOperations {
+        livez: Livez,
+        readyz: Readyz,
+        metrics: Metrics,
+    }
+}
 
 /// Creates the operations.
 pub(crate) fn operations(services: &Arc<Services>) -> HealthOperations {
-    (
-        Livez,
-        Readyz::new(Arc::clone(services)),
-        Metrics {
+    HealthOperations {
+        livez: Livez,
+        readyz: Readyz::new(Arc::clone(services)),
+        metrics: Metrics {
             services: Arc::clone(services),
         },
-    )
+    }
 }

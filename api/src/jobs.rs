@@ -31,16 +31,20 @@ use show::ShowJob;
 use signal::SignalJob;
 use update::UpdateJob;
 
-/// The operations on jobs.
-pub(crate) type JobOperations = (
-    CreateJob,
-    ListJobs,
-    ShowJob,
-    UpdateJob,
-    DeleteJob,
-    SignalJob,
-    JobEvents,
-);
+use crate::operations::operations;
+
+operations! {
+    /// The operations on jobs.
+    JobOperations {
+        create: CreateJob,
+        list: ListJobs,
+        show: ShowJob,
+        update: UpdateJob,
+        delete: DeleteJob,
+        signal: SignalJob,
+        events: JobEvents,
+    }
+}
 
 /// Creates the operations. Event streams end at `shutdown`.
 pub(crate) fn operations(
@@ -49,31 +53,31 @@ pub(crate) fn operations(
     shutdown: CancellationToken,
 ) -> JobOperations {
     let services = || Arc::clone(services);
-    (
-        CreateJob {
+    JobOperations {
+        create: CreateJob {
             services: services(),
             user_max_priority,
         },
-        ListJobs {
+        list: ListJobs {
             services: services(),
         },
-        ShowJob {
+        show: ShowJob {
             services: services(),
         },
-        UpdateJob {
+        update: UpdateJob {
             services: services(),
             user_max_priority,
         },
-        DeleteJob {
+        delete: DeleteJob {
             services: services(),
         },
-        SignalJob {
+        signal: SignalJob {
             services: services(),
         },
-        JobEvents {
+        events: JobEvents {
             watch: JobWatch::start(services().jobs.clone(), shutdown.clone()),
             services: services(),
             shutdown,
         },
-    )
+    }
 }

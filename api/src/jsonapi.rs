@@ -6,7 +6,7 @@ pub mod error;
 use poem_openapi::Object;
 
 pub use body::{JsonApiBody, JsonApiResponse};
-pub use error::{ApiError, ErrorCode};
+pub use error::{ApiError, ErrorCode, Fault};
 
 /// The media type of JSON:API.
 pub const MEDIA_TYPE: &str = "application/vnd.api+json";

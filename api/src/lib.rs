@@ -25,6 +25,7 @@ mod media;
 mod middleware;
 mod multipart;
 mod openapi_spec;
+mod operations;
 mod resource;
 mod routes;
 mod server;

@@ -16,10 +16,13 @@ mod resource;
 mod show;
 mod upload;
 
-use crate::links::{
-    create::{CreateLink, LinkCreator},
-    redeem::LinkVerifier,
-    signed_link::LinkSigner,
+use crate::{
+    links::{
+        create::{CreateLink, LinkCreator},
+        redeem::LinkVerifier,
+        signed_link::LinkSigner,
+    },
+    operations::operations,
 };
 use delete::DeleteMedia;
 use download::DownloadMedia;
@@ -30,15 +33,17 @@ pub(crate) use resource::MediaResource;
 use show::ShowMedia;
 use upload::{UploadMedia, receive::UploadReceiver};
 
-/// The operations on media.
-pub(crate) type MediaOperations = (
-    ListMedia,
-    ShowMedia,
-    DownloadMedia,
-    UploadMedia,
-    CreateLink,
-    DeleteMedia,
-);
+operations! {
+    /// The operations on media.
+    MediaOperations {
+        list: ListMedia,
+        show: ShowMedia,
+        download: DownloadMedia,
+        upload: UploadMedia,
+        link: CreateLink,
+        delete: DeleteMedia,
+    }
+}
 
 /// Creates the operations.
 pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOperations {
@@ -49,20 +54,20 @@ pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOper
         signer: signer.clone(),
         public_url: config.public_url.clone(),
     });
-    (
-        ListMedia {
+    MediaOperations {
+        list: ListMedia {
             services: services(),
         },
-        ShowMedia {
+        show: ShowMedia {
             services: services(),
         },
-        DownloadMedia {
+        download: DownloadMedia {
             services: services(),
             links: LinkVerifier { signer },
             redirect: config.download_redirect,
             inline_pdf: config.http.inline_pdf,
         },
-        UploadMedia {
+        upload: UploadMedia {
             receiver: UploadReceiver {
                 services: services(),
                 max_bytes: config.max_bytes.as_u64(),
@@ -71,9 +76,9 @@ pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOper
             services: services(),
             links: Arc::clone(&links),
         },
-        CreateLink { links },
-        DeleteMedia {
+        link: CreateLink { links },
+        delete: DeleteMedia {
             services: services(),
         },
-    )
+    }
 }

@@ -4,7 +4,7 @@
 //! every body once more. hyper limits the first of these times; the limits of tower and the kernel's queue make clients
 //! wait in order. None of them can choose which connection to evict.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, combinators::BoxBody};
@@ -106,68 +106,92 @@ where
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     };
-    let max_open = limits.connections.total + MAX_TURNED_AWAY;
-    let connections = Connections::new(limits.connections);
-    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
-    let tasks = TaskTracker::new();
-    let mut sweep = interval(SWEEP_INTERVAL);
-    loop {
-        // A flood of connections must not exhaust file descriptors before evicted ones have ended.
-        while tasks.len() > max_open && !shutdown.is_cancelled() {
-            sleep(CLOSE_PAUSE).await;
-        }
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = sweep.tick() => {
-                connections.close_overdue();
-                continue;
-            }
-            () = shutdown.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => match connections.admit(peer.ip()) {
-                Some(slot) => {
-                    let server = server.clone();
-                    tasks.spawn(async move { server.connection(stream, peer, slot).await });
-                }
-                None => {
-                    if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
-                        tasks.spawn(async move {
-                            turn_away(stream).await;
-                            drop(permit);
-                        });
-                    }
-                }
-            },
-            // The client closed the connection before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
-                connections.make_room();
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    let acceptor = Acceptor {
+        max_tasks: limits.connections.total + MAX_TURNED_AWAY,
+        connections: Connections::new(limits.connections),
+        turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
+        tasks: TaskTracker::new(),
+        server,
+    };
+    tokio::select! {
+        never = acceptor.accept(&listener) => match never {},
+        never = acceptor.close_overdue() => match never {},
+        () = shutdown.cancelled() => {}
     }
     drop(listener);
-    tasks.close();
-    let ended = timeout(grace, async {
-        tokio::select! {
-            () = tasks.wait() => {}
-            () = sweep_for_good(&connections, &mut sweep) => {}
-        }
-    });
-    if ended.await.is_err() {
-        server.abort.cancel();
-        // Each task ends at its next wait.
-        let _ = timeout(CLOSE_LIMIT, tasks.wait()).await;
-    }
+    acceptor.drain(grace).await;
     Ok(())
 }
 
-async fn sweep_for_good(connections: &Connections, sweep: &mut tokio::time::Interval) {
-    loop {
-        sweep.tick().await;
-        connections.close_overdue();
+/// Accepts connections, and spawns a task for each.
+struct Acceptor<E> {
+    server: Server<E>,
+    connections: Arc<Connections>,
+    /// The permits of connections that are turned away with an answer.
+    turned_away: Arc<Semaphore>,
+    tasks: TaskTracker,
+    max_tasks: usize,
+}
+
+impl<E: Endpoint + 'static> Acceptor<E> {
+    async fn accept(&self, listener: &TcpListener) -> Infallible {
+        loop {
+            // A flood of connections must not exhaust file descriptors before evicted ones have ended.
+            while self.tasks.len() > self.max_tasks {
+                sleep(CLOSE_PAUSE).await;
+            }
+            match listener.accept().await {
+                Ok((stream, peer)) => self.spawn(stream, peer),
+                Err(error) => self.recover(&error).await,
+            }
+        }
+    }
+
+    /// Serves a connection, or turns it away.
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Some(slot) = self.connections.admit(peer.ip()) {
+            let server = self.server.clone();
+            self.tasks
+                .spawn(async move { server.connection(stream, peer, slot).await });
+        } else if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            self.tasks.spawn(async move {
+                turn_away(stream).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Makes room after a failure to accept, unless the client has closed its connection before.
+    async fn recover(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionAborted {
+            tracing::warn!(%error, "no connection can be accepted");
+            self.connections.make_room();
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    /// Waits until all connections have ended, and aborts those that have not after `grace`.
+    async fn drain(&self, grace: Duration) {
+        self.tasks.close();
+        let ended = timeout(grace, async {
+            tokio::select! {
+                () = self.tasks.wait() => {}
+                never = self.close_overdue() => match never {},
+            }
+        });
+        if ended.await.is_err() {
+            self.server.abort.cancel();
+            // Each task ends at its next wait.
+            let _ = timeout(CLOSE_LIMIT, self.tasks.wait()).await;
+        }
+    }
+
+    async fn close_overdue(&self) -> Infallible {
+        let mut sweep = interval(SWEEP_INTERVAL);
+        loop {
+            sweep.tick().await;
+            self.connections.close_overdue();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use media_shared::{
 use poem_openapi::Enum;
 use serde::Deserialize;
 
-use crate::jsonapi::{ApiError, ErrorCode};
+use crate::jsonapi::{ApiError, ErrorCode, Fault};
 
 /// The years that a job can be scheduled in. RFC 3339 has no later ones.
 const SCHEDULE_YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
@@ -34,7 +34,7 @@ pub(super) fn max_priority(caller: &Caller, user_max_priority: Priority) -> Prio
 
 /// Collects the faults of attributes, to report all of them in one answer.
 pub(super) struct AttributeFaults {
-    found: Vec<(String, String)>,
+    found: Vec<Fault>,
     max_priority: Priority,
 }
 
@@ -49,10 +49,9 @@ impl AttributeFaults {
 
     /// Adds a fault of an attribute.
     pub(super) fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
-        self.found.push((
-            format!("/data/attributes/{name}"),
-            format!("`{name}` {detail}"),
-        ));
+        let pointer = format!("/data/attributes/{name}");
+        let detail = format!("`{name}` {detail}");
+        self.found.push(Fault::at_pointer(pointer, detail));
     }
 
     /// Checks a priority. Returns the default if it is not valid.
@@ -79,6 +78,6 @@ impl AttributeFaults {
     pub(super) fn finish<T>(self, checked: Option<T>) -> Result<T, ApiError> {
         checked
             .filter(|_| self.found.is_empty())
-            .ok_or_else(|| ApiError::at_pointers(ErrorCode::InvalidValue, self.found))
+            .ok_or_else(|| ApiError::with_faults(ErrorCode::InvalidValue, self.found))
     }
 }

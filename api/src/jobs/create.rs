@@ -28,7 +28,7 @@ use super::{
 use crate::{
     caller::WriteCaller,
     jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
-    resource::{document::ResourceDocument, query_string::refuse_parameters, view::View},
+    resource::{document::ResourceDocument, query_string::refuse_parameters},
     tags::Tags,
 };
 
@@ -90,7 +90,7 @@ impl CreateJob {
                 Ok(CreateResponse::Created(document(&job), location))
             }
             Created::Existing(job) => {
-                let document = ResourceDocument::new(&job, &View::all(), Vec::new());
+                let document = ResourceDocument::with_all_fields(&job);
                 let document = document.with_meta(json!({ "deduplicated": true }));
                 Ok(CreateResponse::Existing(JsonApiResponse(document)))
             }

@@ -23,7 +23,7 @@ pub(super) enum JobResponse {
 
 /// Creates a document of a job with all its fields.
 pub(super) fn document(job: &job::Model) -> JsonApiResponse<ResourceDocument<JobResource>> {
-    JsonApiResponse(ResourceDocument::new(job, &View::all(), Vec::new()))
+    JsonApiResponse(ResourceDocument::with_all_fields(job))
 }
 
 /// Returns the media that jobs have stored, if the view includes them.

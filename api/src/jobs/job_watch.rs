@@ -17,10 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::resource::JobResource;
-use crate::{
-    jsonapi,
-    resource::{document::ResourceDocument, view::View},
-};
+use crate::{jsonapi, resource::document::ResourceDocument};
 
 /// The interval between two polls.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -142,7 +139,7 @@ pub(super) fn events(
 }
 
 fn event_of(job: &job::Model, kind: &str) -> Event {
-    let document = ResourceDocument::<JobResource>::new(job, &View::all(), Vec::new()).into_json();
+    let document = ResourceDocument::<JobResource>::with_all_fields(job).into_json();
     Event::message(document.to_string())
         .event_type(kind)
         .id(id_of(job))

@@ -41,6 +41,26 @@ pub struct Source {
     pub header: Option<String>,
 }
 
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    detail: String,
+    source: Option<Source>,
+}
+
+impl Fault {
+    /// A value in the body that is not accepted.
+    pub fn at_pointer(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            source: Some(Source {
+                pointer: Some(pointer.into()),
+                ..Source::default()
+            }),
+        }
+    }
+}
+
 /// One error of a JSON:API error document.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
 #[oai(rename = "Error", skip_serializing_if_is_none)]
@@ -68,17 +88,23 @@ pub struct ErrorDocument {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     code: ErrorCode,
-    faults: Vec<(String, Option<Source>)>,
+    faults: Vec<Fault>,
     headers: Vec<(header::HeaderName, String)>,
 }
 
 impl ApiError {
     /// An error about the request as a whole.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self::with_faults(code, vec![(detail.into(), None)])
+        Self::at(code, None, detail)
     }
 
-    fn with_faults(code: ErrorCode, faults: Vec<(String, Option<Source>)>) -> Self {
+    fn at(code: ErrorCode, source: Option<Source>, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::with_faults(code, vec![Fault { detail, source }])
+    }
+
+    /// An error about several faults; at least one.
+    pub fn with_faults(code: ErrorCode, faults: Vec<Fault>) -> Self {
         Self {
             code,
             faults,
@@ -92,19 +118,7 @@ impl ApiError {
         pointer: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        Self::at_pointers(code, vec![(pointer.into(), detail.into())])
-    }
-
-    /// Values in the body that are not accepted; at least one.
-    pub fn at_pointers(code: ErrorCode, faults: Vec<(String, String)>) -> Self {
-        let faults = faults.into_iter().map(|(pointer, detail)| {
-            let source = Source {
-                pointer: Some(pointer),
-                ..Source::default()
-            };
-            (detail, Some(source))
-        });
-        Self::with_faults(code, faults.collect())
+        Self::with_faults(code, vec![Fault::at_pointer(pointer, detail)])
     }
 
     /// A parameter that is not accepted.
@@ -117,7 +131,7 @@ impl ApiError {
             parameter: Some(parameter.into()),
             ..Source::default()
         };
-        Self::with_faults(code, vec![(detail.into(), Some(source))])
+        Self::at(code, Some(source), detail)
     }
 
     /// A header that is not accepted.
@@ -126,7 +140,7 @@ impl ApiError {
             header: Some(name.into()),
             ..Source::default()
         };
-        Self::with_faults(code, vec![(detail.into(), Some(source))])
+        Self::at(code, Some(source), detail)
     }
 
     /// Adds a header to the answer.
@@ -292,7 +306,7 @@ impl fmt::Display for ApiError {
         write!(f, "{}", self.code.as_str())?;
         self.faults
             .iter()
-            .try_for_each(|(detail, _)| write!(f, ": {detail}"))
+            .try_for_each(|fault| write!(f, ": {}", fault.detail))
     }
 }
 
@@ -305,12 +319,12 @@ impl ResponseError for ApiError {
 
     fn as_response(&self) -> Response {
         let (code, status, title) = (self.code.as_str(), self.code.status(), self.code.title());
-        let errors = self.faults.iter().map(|(detail, source)| ErrorObject {
+        let errors = self.faults.iter().map(|fault| ErrorObject {
             status: status.as_str().to_owned(),
             code: code.to_owned(),
             title: title.to_owned(),
-            detail: detail.clone(),
-            source: source.clone(),
+            detail: fault.detail.clone(),
+            source: fault.source.clone(),
         });
         let document = ErrorDocument {
             errors: errors.collect(),

@@ -14,7 +14,7 @@ use crate::{
     caller::{ReadCaller, WriteCaller},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
     links::create::{LinkCreator, LinkDocument},
-    resource::{document::ResourceDocument, view::View},
+    resource::document::ResourceDocument,
     tags::Tags,
 };
 
@@ -139,7 +139,7 @@ impl UploadMedia {
             condition,
         };
         let media = self.receiver.receive(target, form).await?;
-        let document = ResourceDocument::new(&media, &View::all(), Vec::new());
+        let document = ResourceDocument::with_all_fields(&media);
         Ok(JsonApiResponse(document))
     }
 }

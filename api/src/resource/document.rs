@@ -70,6 +70,11 @@ impl<R: Resource> ResourceDocument<R> {
         }
     }
 
+    /// Creates a document of a resource with all its fields, without included resources.
+    pub(crate) fn with_all_fields(model: &Model<R>) -> Self {
+        Self::new(model, &View::all(), Vec::new())
+    }
+
     /// Adds the member `meta`.
     #[must_use]
     pub(crate) fn with_meta(mut self, meta: Json) -> Self {

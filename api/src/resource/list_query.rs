@@ -119,15 +119,7 @@ impl<R: Resource> ListQuery<R> {
         Ok(ListRequest {
             filter,
             groups,
-            order: self
-                .sort
-                .iter()
-                .map(|(field, descending)| SortKey {
-                    column: field.column,
-                    descending: *descending,
-                    nullable: field.nullable,
-                })
-                .collect(),
+            order: self.sort.iter().map(sort_column).collect(),
             start: self.start.clone(),
             size: self.size,
             count: self.count,
@@ -139,32 +131,40 @@ impl<R: Resource> ListQuery<R> {
 /// before it, so that one index serves both directions. It replaces `created_at`, which has the same order.
 fn take_sort<R: Resource>(query: &mut QueryString) -> Result<Vec<SortField<R>>, ApiError> {
     let mut sort: Vec<SortField<R>> = Vec::new();
-    let mut named = Vec::new();
     for key in query.take_names("sort")?.unwrap_or_default() {
         let (name, descending) = match key.strip_prefix('-') {
             Some(name) => (name, true),
             None => (key.as_str(), false),
         };
-        let found = field::<R>(name).filter(|field| field.sortable);
-        let found =
-            found.ok_or_else(|| unknown("sort", format!("there is no sort key `{name}`")))?;
-        if named.contains(&found.name) {
+        let field = field::<R>(name).filter(|field| field.sortable);
+        let field =
+            field.ok_or_else(|| unknown("sort", format!("there is no sort key `{name}`")))?;
+        if sort.iter().any(|key| key.field.name == field.name) {
             return Err(invalid("sort", format!("has `{name}` twice")));
         }
-        named.push(found.name);
-        sort.push((found, descending));
+        sort.push(SortField { field, descending });
     }
     // Keys after a unique one have no effect.
-    let unique = |(field, _): &SortField<R>| field.name == "id" || field.ordered_by_id;
-    let descending = match sort.iter().position(unique) {
-        Some(last) => {
-            sort.truncate(last + 1);
-            sort.pop().is_some_and(|(_, descending)| descending)
-        }
-        None => sort.last().is_some_and(|(_, descending)| *descending),
+    let is_unique = |key: &SortField<R>| key.field.name == "id" || key.field.ordered_by_id;
+    let last = match sort.iter().position(is_unique) {
+        Some(position) => sort.drain(position..).next(),
+        None => None,
     };
-    sort.extend(R::FIELDS.first().map(|id| (id, descending)));
+    let descending = last
+        .as_ref()
+        .or(sort.last())
+        .is_some_and(|key| key.descending);
+    let field = &R::FIELDS[0];
+    sort.push(SortField { field, descending });
     Ok(sort)
+}
+
+fn sort_column<R: Resource>(key: &SortField<R>) -> SortKey<Column<R>> {
+    SortKey {
+        column: key.field.column,
+        descending: key.descending,
+        nullable: key.field.nullable,
+    }
 }
 
 fn take_size(query: &mut QueryString) -> Result<PageSize, ApiError> {
