@@ -109,7 +109,7 @@ fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     }
     let value = value
         .to_str()
-        .map_err(|_| invalid("the Authorization header must be visible ASCII"))?;
+        .map_err(|_| invalid("the Authorization header has bytes that are no text"))?;
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => Ok(Some(token.trim())),
         _ => Err(unauthenticated(

@@ -33,8 +33,9 @@ struct Check {
 
 #[OpenApi(tag = "Tags::Health")]
 impl Readyz {
-    /// Whether the program can serve: the database and the storage answer, or did within the last half second.
-    /// 503 otherwise.
+    /// Whether the program can serve.
+    ///
+    /// The answer is 200 if the database and the storage answer, or did within the last half second, and 503 otherwise.
     #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
     async fn readyz(&self) -> Result<HealthResponse, ApiError> {
         if self.is_ready().await {
