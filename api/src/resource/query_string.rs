@@ -105,7 +105,7 @@ impl QueryString {
             Some(name) => Err(ApiError::at_parameter(
                 ErrorCode::UnknownParameter,
                 name,
-                "this path does not have the parameter; see /docs",
+                "this path does not know the parameter; see /docs",
             )),
         }
     }
