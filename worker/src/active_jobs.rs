@@ -1,4 +1,4 @@
-//! The jobs that this worker runs: what the heartbeat says of them, and how they are told to stop.
+//! The jobs that this worker runs: their progress for the heartbeat, and requests to stop them.
 
 use std::{
     collections::HashMap,
@@ -14,21 +14,20 @@ use media_shared::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The jobs that run now.
+/// The running jobs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ActiveJobs(Arc<Mutex<Listed>>);
+pub(crate) struct ActiveJobs(Arc<Mutex<JobList>>);
 
 #[derive(Debug, Default)]
-struct Listed {
+struct JobList {
     jobs: HashMap<Lease, Arc<ActiveJob>>,
-    /// Why every job has to stop, those that are yet to come too.
-    all_stop: Option<StopReason>,
+    /// Why every job has to stop, including future ones.
+    stop_all: Option<StopReason>,
 }
 
-/// A job that runs.
+/// A running job.
 #[derive(Debug, Default)]
 pub(crate) struct ActiveJob {
-    /// How far it is.
     pub(crate) progress: Progress,
     staged: Mutex<Option<StagedBlob>>,
     stop: CancellationToken,
@@ -38,21 +37,19 @@ pub(crate) struct ActiveJob {
 /// Why a job has to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
-    /// The job bears a signal: cancel or pause.
+    /// The job has the signal `cancel` or `pause`.
     Signal,
-    /// The job is no longer this worker's.
+    /// The lease expired, or the job was deleted.
     LeaseLost,
-    /// The worker shuts down.
     Shutdown,
-    /// There is nothing to store it in.
-    StorageAway,
+    StorageUnavailable,
 }
 
-/// How far an import is.
+/// Progress in bytes.
 #[derive(Debug)]
 pub(crate) struct Progress {
     done: AtomicU64,
-    /// `u64::MAX` where the origin does not say.
+    /// `u64::MAX` if unknown.
     total: AtomicU64,
 }
 
@@ -66,12 +63,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// The origin said how many bytes will come.
+    /// Sets the total number of bytes.
     pub(crate) fn announce(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So many bytes have come in all.
+    /// Sets the number of bytes received so far.
     pub(crate) fn advance(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
     }
@@ -80,7 +77,7 @@ impl Progress {
         let done = self.done.load(Ordering::Relaxed);
         let total = self.total.load(Ordering::Relaxed);
         let known = (total != u64::MAX).then_some(total);
-        // 100 means succeeded, which is still to come.
+        // 100 is reserved for jobs that have succeeded.
         let progress = match known {
             Some(total) if total > 0 => (done.saturating_mul(100) / total).min(99),
             _ => 0,
@@ -95,43 +92,40 @@ impl Progress {
 }
 
 impl ActiveJob {
-    /// The job writes this blob from now on.
+    /// Sets the blob that the job writes.
     pub(crate) fn stage(&self, blob: StagedBlob) {
         *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob);
     }
 
-    /// The blob that it writes, if it does yet.
+    /// Returns the blob that the job writes, if it has begun to.
     pub(crate) fn staged(&self) -> Option<StagedBlob> {
         let staged = self.staged.lock();
         staged.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells the job to stop; the first reason stands. Says whether this was the first.
+    /// Requests the job to stop. The first reason is kept; returns whether this was the first.
     pub(crate) fn stop(&self, reason: StopReason) -> bool {
         let first = self.reason.set(reason).is_ok();
         self.stop.cancel();
         first
     }
 
-    /// Waits until the job is told to stop.
+    /// Waits until the job is requested to stop.
     pub(crate) async fn stopped(&self) -> StopReason {
         self.stop.cancelled().await;
-        // Set before the token was cancelled.
+        // The reason is set before the token is cancelled.
         self.reason.get().copied().unwrap_or(StopReason::LeaseLost)
     }
-}
 
-impl ActiveJob {
-    /// Waits until the job is no longer this worker's; for ever, if it is told to stop for another
-    /// reason first.
-    pub(crate) async fn lost(&self) {
+    /// Waits until the lease is lost; forever, if the job is requested to stop for another reason first.
+    pub(crate) async fn lease_lost(&self) {
         if self.stopped().await != StopReason::LeaseLost {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Takes a job off the list when its run ends, however it ends.
+/// Removes a job from the list when it is dropped.
 pub(crate) struct ActiveGuard {
     jobs: ActiveJobs,
     lease: Lease,
@@ -139,15 +133,15 @@ pub(crate) struct ActiveGuard {
 }
 
 impl ActiveJobs {
-    /// Puts a job on the list.
-    pub(crate) fn enter(&self, lease: Lease) -> ActiveGuard {
+    /// Adds a job to the list.
+    pub(crate) fn insert(&self, lease: Lease) -> ActiveGuard {
         let job = Arc::new(ActiveJob::default());
-        let mut listed = self.lock();
-        if let Some(reason) = listed.all_stop {
+        let mut list = self.lock();
+        if let Some(reason) = list.stop_all {
             job.stop(reason);
         }
-        listed.jobs.insert(lease, Arc::clone(&job));
-        drop(listed);
+        list.jobs.insert(lease, Arc::clone(&job));
+        drop(list);
         ActiveGuard {
             jobs: self.clone(),
             lease,
@@ -155,7 +149,7 @@ impl ActiveJobs {
         }
     }
 
-    /// What the heartbeat says.
+    /// Returns the progress of all jobs for the heartbeat.
     pub(crate) fn beats(&self) -> Vec<Beat> {
         self.lock()
             .jobs
@@ -164,27 +158,26 @@ impl ActiveJobs {
             .collect()
     }
 
-    /// The job under a lease, if it still runs.
+    /// Returns the job with a lease, if it still runs.
     pub(crate) fn get(&self, lease: Lease) -> Option<Arc<ActiveJob>> {
         self.lock().jobs.get(&lease).cloned()
     }
 
-    /// Tells all jobs to stop, and all that are yet to come.
+    /// Requests all jobs to stop, including future ones.
     pub(crate) fn stop_all(&self, reason: StopReason) {
-        let mut listed = self.lock();
-        listed.all_stop = Some(reason);
-        for job in listed.jobs.values() {
+        let mut list = self.lock();
+        list.stop_all = Some(reason);
+        for job in list.jobs.values() {
             job.stop(reason);
         }
     }
 
-    /// Whether no job runs.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().jobs.is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Listed> {
-        // No code that holds the lock can leave the map half changed.
+    fn lock(&self) -> std::sync::MutexGuard<'_, JobList> {
+        // A panic cannot leave the list inconsistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics` of the worker.
+//! The endpoints `/livez`, `/readyz` and `/metrics` of the worker.
 
 use std::time::Duration;
 
@@ -10,37 +10,36 @@ use poem::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long answers may go on at the end.
-const GRACE: Duration = Duration::from_secs(2);
+/// Time for open requests after the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Answers on a listener until `end`.
+/// Serves the endpoints until `end`.
 pub(crate) async fn run(services: Services, listener: TcpListener, end: CancellationToken) {
     let routes = Route::new()
         .at("/livez", get(livez))
         .at("/readyz", get(readyz))
-        .at("/metrics", get(figures))
+        .at("/metrics", get(exposition))
         .data(services);
     let served = match TcpAcceptor::from_tokio(listener) {
         Ok(acceptor) => {
             Server::new_with_acceptor(acceptor)
                 .name("media-worker")
-                .run_with_graceful_shutdown(routes, end.cancelled_owned(), Some(GRACE))
+                .run_with_graceful_shutdown(routes, end.cancelled_owned(), Some(SHUTDOWN_TIMEOUT))
                 .await
         }
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        tracing::error!(%error, "health and metrics are no longer answered");
+        tracing::error!(%error, "health and metrics are no longer served");
     }
 }
 
-/// Whether the program lives.
 #[handler]
 fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Whether it can import: the database and the storage answer.
+/// Whether the database and storage answer.
 #[handler]
 async fn readyz(Data(services): Data<&Services>) -> Response {
     match services.check().await {
@@ -49,9 +48,8 @@ async fn readyz(Data(services): Data<&Services>) -> Response {
     }
 }
 
-/// The figures that one steers by.
 #[handler]
-async fn figures(Data(services): Data<&Services>) -> Response {
+async fn exposition(Data(services): Data<&Services>) -> Response {
     let exposition = metrics::exposition(services).await;
     exposition
         .with_content_type(metrics::MEDIA_TYPE)
@@ -60,6 +58,6 @@ async fn figures(Data(services): Data<&Services>) -> Response {
 
 fn unavailable(error: &dyn std::fmt::Display) -> Response {
     tracing::warn!(%error, "not ready");
-    let text = "the database or the storage does not answer; the log says more\n";
+    let text = "the database or storage does not answer; see the log\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }

@@ -1,5 +1,5 @@
-//! The worker's sign of life, once a second: one statement renews all its leases, writes all its
-//! progress and brings back all signals.
+//! The heartbeat, once a second: one statement renews all leases of the worker, writes the progress of its jobs
+//! and returns their signals.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::active_jobs::{ActiveJobs, StopReason};
 
-/// How often the worker gives a sign of life.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// Time between heartbeats.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Beats until `end`.
+/// Sends heartbeats until `end`.
 pub(crate) async fn run(jobs: JobLedger, active: ActiveJobs, end: CancellationToken) {
-    let mut ticks = interval(BEAT_EVERY);
+    let mut ticks = interval(HEARTBEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_success = Instant::now();
     loop {
@@ -26,18 +26,18 @@ pub(crate) async fn run(jobs: JobLedger, active: ActiveJobs, end: CancellationTo
             () = end.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if beat(&jobs, &active).await {
+        if send(&jobs, &active).await {
             last_success = Instant::now();
         } else if last_success.elapsed() > jobs.lease() && !active.is_empty() {
             tracing::error!(
-                "no heartbeat for longer than a lease: the jobs of this worker may be run by others"
+                "no heartbeat for longer than a lease: other workers may run the jobs of this one"
             );
         }
     }
 }
 
-/// One beat; says whether it reached the database.
-async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
+/// Sends one heartbeat; returns whether it reached the database.
+async fn send(jobs: &JobLedger, active: &ActiveJobs) -> bool {
     let beats = active.beats();
     if beats.is_empty() {
         return true;
@@ -76,11 +76,11 @@ async fn beat(jobs: &JobLedger, active: &ActiveJobs) -> bool {
     true
 }
 
-/// Counts the leases that others have now; a job that was deleted is nobody's.
+/// Counts the leases that other workers have now; deleted jobs do not count.
 async fn count_lost(jobs: &JobLedger, lost: Vec<JobId>) {
-    // Only a figure: without an answer, all are counted.
+    // Without an answer, all are counted: this is only a metric.
     let all = lost.len();
     let found = timeout(jobs.lease() / HEARTBEATS_PER_LEASE, jobs.find_all(lost)).await;
-    let left = found.map_or(all, |found| found.map_or(all, |jobs| jobs.len()));
-    figures().leases_lost(left as u64);
+    let existing = found.map_or(all, |found| found.map_or(all, |jobs| jobs.len()));
+    figures().leases_lost(existing as u64);
 }

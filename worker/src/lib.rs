@@ -1,4 +1,4 @@
-//! The worker: takes jobs from the table, fetches what they name, stores and records it.
+//! The worker: claims jobs, fetches the URLs in their arguments, and stores and records the files.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,8 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod active_jobs;
 pub mod egress;
-pub mod fetch;
-pub mod filename;
+mod fetch;
 mod health;
 mod heartbeat;
 mod import;
@@ -31,7 +30,7 @@ mod maintenance;
 mod readiness;
 mod runner;
 mod slots;
-mod ticket_consumer;
+mod wakeup_consumer;
 
 pub use media_shared::tls;
 
@@ -43,42 +42,41 @@ use maintenance::Maintenance;
 use readiness::Readiness;
 use runner::Runner;
 
-/// How long jobs that were told to stop may take to write that down.
-const HAND_BACK_LIMIT: Duration = Duration::from_secs(10);
+/// Timeout of the release of stopped jobs, and of the tasks' end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much longer than the configured grace `media-worker` may take to stop: handing jobs back, its
-/// runtime, its tasks, its connections and its traces each have their limit. Whoever kills it earlier leaves jobs to
-/// the rescue, which counts an attempt.
-pub const STOP_LIMIT: Duration = HAND_BACK_LIMIT
+/// Maximum time that `media-worker` takes to stop after the configured grace: to release jobs, end its runtime and
+/// tasks, close its connections and flush traces. If it is killed earlier, jobs have to be rescued, which counts
+/// an attempt.
+pub const STOP_LIMIT: Duration = RELEASE_TIMEOUT
     .saturating_mul(3)
     .saturating_add(services::CLOSE_LIMIT)
     .saturating_add(telemetry::FLUSH_LIMIT);
 
-/// Why the worker could not run.
+/// Why the worker ended.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// No connection can be trusted.
+    /// No trusted certificates are available.
     #[error(transparent)]
     Trust(#[from] tls::TrustError),
     /// `REDIS_URL` cannot be used.
     #[error("REDIS_URL cannot be used")]
     Redis(#[from] RedisQueueError),
-    /// It cannot answer about its health.
+    /// The address for health and metrics is not available.
     #[error("cannot listen on {address}; choose another address with MEDIA_WORKER_LISTEN")]
     Listen {
-        /// Where it was to listen.
+        /// The configured address.
         address: SocketAddr,
-        /// Why it cannot.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Its runtime ended.
+    /// The runtime ended.
     #[error("the worker's runtime ended: {0}")]
     Runtime(String),
 }
 
-/// Runs until `shutdown`, on tickets that are posted in this process, on those in Redis where one is
-/// configured, and on what it finds in the table; then lets running imports go on for the configured
-/// grace and hands back those that are not done.
+/// Runs jobs until `shutdown`, woken by this process, by Redis if configured, and by regular looks at the table.
+/// Then lets running imports finish within the configured grace, and releases the others.
 pub async fn run(
     services: Services,
     (local, source): (LocalTickets, LocalTicketSource),
@@ -102,13 +100,13 @@ pub async fn run(
         Arc::clone(&services.store),
         config.max_bytes.as_u64(),
     );
-    // Whatever can fail comes before the first task: those are joined at the end alone.
+    // Everything that can fail comes before the first task, as tasks are joined only at the end.
     let health = listen(config.worker.listen).await?;
     let redis = config.redis.as_ref().map(RedisQueue::open).transpose()?;
     let active = ActiveJobs::default();
     let end = CancellationToken::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(fetcher.keep_shares(end.clone()));
+    tasks.spawn(fetcher.refresh_connection_shares(end.clone()));
     tasks.spawn(heartbeat::run(
         services.jobs.clone(),
         active.clone(),
@@ -119,7 +117,7 @@ pub async fn run(
     }
     let draining = shutdown.child_token();
     let readiness = Arc::new(Readiness::new(services.clone()));
-    tasks.spawn(Arc::clone(&readiness).keep_looking(end.clone()));
+    tasks.spawn(Arc::clone(&readiness).watch(end.clone()));
     let runner = Runner::new(
         (worker, services.jobs.clone()),
         importer,
@@ -130,7 +128,7 @@ pub async fn run(
         draining.clone(),
     );
     if let Some(queue) = redis {
-        tasks.spawn(ticket_consumer::run(
+        tasks.spawn(wakeup_consumer::run(
             queue,
             local.clone(),
             runner.clone(),
@@ -143,27 +141,27 @@ pub async fn run(
         concurrency: config.worker.concurrency,
         job_retention: config.worker.job_retention,
     };
-    tasks.spawn(maintenance.clone().keep_jobs_moving(end.clone()));
+    tasks.spawn(maintenance.clone().schedule_jobs(end.clone()));
     tasks.spawn(maintenance.clean_up(end.clone()));
     tasks.close();
 
     let context = WorkerContext::new("media-worker");
-    let mut tickets = take_tickets(&context, runner.clone(), source, config);
+    let mut consumer = consume_local_wakeups(&context, runner.clone(), source, config);
     let ended = tokio::select! {
         () = shutdown.cancelled() => None,
-        // Nothing but a defect ends it: the source neither fails nor ends.
-        ended = &mut tickets => Some(WorkerError::Runtime(reason_of(ended))),
+        // Only a defect ends it: the source neither fails nor ends.
+        ended = &mut consumer => Some(WorkerError::Runtime(reason_of(ended))),
     };
-    // Fails only where the worker has ended or not begun: then it takes no tickets either.
+    // Fails only if the consumer has ended or not started, and so takes no wake-ups either.
     let _ = context.stop();
     draining.cancel();
     drain(&runner, &active, config.shutdown_grace).await;
-    if ended.is_none() && timeout(HAND_BACK_LIMIT, &mut tickets).await.is_err() {
-        tickets.abort();
+    if ended.is_none() && timeout(RELEASE_TIMEOUT, &mut consumer).await.is_err() {
+        consumer.abort();
     }
     end.cancel();
-    if timeout(HAND_BACK_LIMIT, tasks.wait()).await.is_err() {
-        tracing::error!("a statement to the database does not end; stopping all the same");
+    if timeout(RELEASE_TIMEOUT, tasks.wait()).await.is_err() {
+        tracing::error!("a statement in the database does not end; stopping anyway");
     }
     ended.map_or(Ok(()), Err)
 }
@@ -178,20 +176,20 @@ async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Work
     }
 }
 
-type TicketWorker = JoinHandle<Result<(), apalis::prelude::WorkerError>>;
+type WakeupConsumer = JoinHandle<Result<(), apalis::prelude::WorkerError>>;
 
-/// Starts to take tickets, each in a task of its own.
-fn take_tickets(
+/// Starts a consumer of this process's wake-ups, with a task for each.
+fn consume_local_wakeups(
     context: &WorkerContext,
     runner: Runner,
     source: LocalTicketSource,
     config: &Config,
-) -> TicketWorker {
-    let tickets: BoxStream<'static, Result<Ticket, Infallible>> =
+) -> WakeupConsumer {
+    let wakeups: BoxStream<'static, Result<Ticket, Infallible>> =
         source.into_stream().map(Ok).boxed();
     let worker = WorkerBuilder::new(context)
-        .backend(tickets)
-        // Twice the slots: imports that are being recorded or wait for a slot count, too.
+        .backend(wakeups)
+        // Twice the slots, as imports that wait for a slot or are being recorded count as well.
         .concurrency(
             config
                 .worker
@@ -202,7 +200,7 @@ fn take_tickets(
         .catch_panic()
         .data(runner)
         .parallelize(tokio::spawn)
-        .build(take_ticket);
+        .build(on_wakeup);
     tokio::spawn(worker.run())
 }
 
@@ -216,18 +214,18 @@ fn reason_of(
     }
 }
 
-async fn take_ticket(_: Ticket, runner: Data<Runner>) {
-    // Boxed: it is large, and moved through each layer of the runtime.
+async fn on_wakeup(_: Ticket, runner: Data<Runner>) {
+    // Boxed, as the future is large and moves through each layer of the runtime.
     Box::pin(runner.work()).await;
 }
 
-/// Lets running jobs end, then hands back those that have not.
+/// Waits for running jobs, and stops those that exceed the grace.
 async fn drain(runner: &Runner, active: &ActiveJobs, grace: Duration) {
     if timeout(grace, runner.idle()).await.is_ok() {
         return;
     }
     active.stop_all(StopReason::Shutdown);
-    if timeout(HAND_BACK_LIMIT, runner.idle()).await.is_err() {
-        tracing::error!("some jobs could not be handed back; others will rescue them");
+    if timeout(RELEASE_TIMEOUT, runner.idle()).await.is_err() {
+        tracing::error!("some jobs could not be released; they will be rescued");
     }
 }

@@ -1,4 +1,4 @@
-//! `media-worker`: imports, on the database and storage that the configuration names.
+//! `media-worker`: runs jobs with the configured database and storage.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -10,13 +10,13 @@ use media_shared::{
 };
 use media_worker::egress::SystemResolver;
 
-/// Imports media: takes jobs from the database, fetches what they name, stores and records it.
+/// Imports media: claims jobs from the database, fetches their URLs, and stores and records the files.
 #[derive(Parser)]
 #[command(name = "media-worker", version)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
-    /// Ask the program that listens at MEDIA_WORKER_LISTEN whether it is ready, and start nothing
+    /// Check whether the worker that listens at MEDIA_WORKER_LISTEN is ready, and exit
     #[arg(long)]
     probe: bool,
 }
@@ -33,11 +33,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.settings.check()?;
     if arguments.probe {
-        let listens = config
+        let address = config
             .worker
             .listen
             .context("MEDIA_WORKER_LISTEN is not set")?;
-        return probe::ready(listens).context("it is not ready");
+        return probe::ready(address).context("the worker is not ready");
     }
     let telemetry = telemetry::start("media-worker", &config.telemetry)?;
     open_files::raise_limit();

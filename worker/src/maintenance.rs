@@ -1,5 +1,5 @@
-//! What has to be done from time to time: jobs made due, rescued and pruned, tickets posted for
-//! what is pending, garbage collected. Safe to run in every worker at once.
+//! Periodic maintenance: promotes scheduled jobs, rescues jobs of lost workers, wakes workers for pending jobs,
+//! collects garbage and prunes finished jobs. Every worker may run it at the same time.
 
 use std::{
     fmt::Display,
@@ -16,47 +16,47 @@ use media_shared::{
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How often the schedule and the leases are looked at.
-const TURN: Duration = Duration::from_secs(1);
-/// How long one step may take.
-const STEP_LIMIT: Duration = Duration::from_mins(2);
-/// How often garbage is collected.
-const COLLECT_EVERY: Duration = Duration::from_secs(5);
-/// How often finished jobs are pruned.
-const PRUNE_EVERY: Duration = Duration::from_mins(1);
+/// Interval of the checks of schedules and leases.
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of one step.
+const STEP_TIMEOUT: Duration = Duration::from_mins(2);
+/// Interval of garbage collection.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval of pruning.
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What one worker maintains.
+/// The maintenance of one worker.
 #[derive(Clone)]
 pub(crate) struct Maintenance {
     pub(crate) services: Services,
     /// Wakes this worker.
     pub(crate) local: LocalTickets,
-    /// How many tickets can be of use to this worker.
+    /// Maximum number of useful wake-ups of this worker.
     pub(crate) concurrency: usize,
     /// How long finished jobs are kept.
     pub(crate) job_retention: Duration,
 }
 
 impl Maintenance {
-    /// Makes pending what is due or lost, and says so to the workers, until `end`: that may come
-    /// between any two statements, and each is whole by itself.
-    pub(crate) async fn keep_jobs_moving(self, end: CancellationToken) {
-        let mut turns = turns(TURN);
-        let mut watch = Watch::new(self.services.jobs.lease(), SystemTime::now());
-        let moving = async {
+    /// Makes due jobs and jobs of lost workers pending, and wakes workers, until `end`. It can stop between any
+    /// two statements, as each is a transaction.
+    pub(crate) async fn schedule_jobs(self, end: CancellationToken) {
+        let mut ticks = ticks(SCHEDULE_INTERVAL);
+        let mut observation = Observation::new(self.services.jobs.lease(), SystemTime::now());
+        let scheduling = async {
             loop {
-                turns.tick().await;
-                self.move_jobs(&mut watch).await;
+                ticks.tick().await;
+                self.schedule(&mut observation).await;
             }
         };
-        end.run_until_cancelled(moving).await;
+        end.run_until_cancelled(scheduling).await;
     }
 
-    /// Collects garbage and prunes finished jobs, until `end`. Apart from the schedule, which a
-    /// slow storage must not hold up.
+    /// Collects garbage and prunes finished jobs until `end`: separately, so that slow storage does not delay
+    /// the schedule.
     pub(crate) async fn clean_up(self, end: CancellationToken) {
-        let mut collections = turns(COLLECT_EVERY);
-        let mut prunings = turns(PRUNE_EVERY);
+        let mut collections = ticks(COLLECT_INTERVAL);
+        let mut prunings = ticks(PRUNE_INTERVAL);
         let cleaning = async {
             loop {
                 tokio::select! {
@@ -68,26 +68,26 @@ impl Maintenance {
         end.run_until_cancelled(cleaning).await;
     }
 
-    async fn move_jobs(&self, watch: &mut Watch) {
+    async fn schedule(&self, observation: &mut Observation) {
         let jobs = &self.services.jobs;
         let limit = self.concurrency as u64;
-        // Asked first, for it changes nothing: no worker's jobs are taken in a turn in which the database has
-        // not answered before, since it may have been away for as long as a lease.
+        // Read first, to check that the database answers: if it was unavailable for as long as a lease, no jobs
+        // may be taken from other workers.
         let Some(pending) = attempt(Work::Reconcile, jobs.count_pending(limit)).await else {
             return;
         };
-        watch.succeeded(SystemTime::now());
+        observation.record_success(SystemTime::now());
         let pending = usize::try_from(pending).unwrap_or(self.concurrency);
         self.local.post(pending);
-        // A step that fails stops none of the others.
+        // A failed step does not stop the others.
         if let Some(due @ 1..) = attempt(Work::Schedule, jobs.promote_due()).await {
-            // The other workers need not wait for their own turn.
+            // Wakes the other workers before their next check.
             let due = usize::try_from(due).unwrap_or(MAX_WAITING);
             self.services.tickets.post(due);
         }
-        if watch.is_long_enough(SystemTime::now()) {
+        if observation.is_long_enough(SystemTime::now()) {
             attempt(Work::Rescue, jobs.rescue_expired()).await;
-            let stray = jobs.rescue_stray(&mut watch.stray, Instant::now());
+            let stray = jobs.rescue_stray(&mut observation.stray, Instant::now());
             attempt(Work::Rescue, stray).await;
         }
     }
@@ -116,18 +116,18 @@ impl Maintenance {
     }
 }
 
-/// For how long this worker could have seen the others' heartbeats. When the database was away, or
-/// this process frozen, no lease was renewed or none was seen to be: everybody gets the length of a
-/// lease to give a sign of life before anybody's jobs are taken.
-struct Watch {
+/// The time for which this worker could have observed the heartbeats of others. While the database was
+/// unavailable or this process was suspended, renewals were impossible or unseen: after that, all workers get
+/// the duration of a lease for a heartbeat before their jobs are taken.
+struct Observation {
     lease: Duration,
     since: SystemTime,
     last_success: SystemTime,
-    /// Leases that the clock says nothing about.
+    /// Leases whose expiry the clock does not tell.
     stray: StrayLeases,
 }
 
-impl Watch {
+impl Observation {
     fn new(lease: Duration, now: SystemTime) -> Self {
         Self {
             lease,
@@ -137,10 +137,9 @@ impl Watch {
         }
     }
 
-    /// The database has answered. An answer that comes long after the one before begins the watch
-    /// anew, and so does a clock that was set back. By the wall clock, which goes on while a machine
-    /// sleeps, and by which leases run out.
-    fn succeeded(&mut self, now: SystemTime) {
+    /// Records an answer of the database. The observation starts over after a gap or when the clock was set back.
+    /// Uses the wall clock, which leases use as well and which continues while a machine is suspended.
+    fn record_success(&mut self, now: SystemTime) {
         let gap = now.duration_since(self.last_success);
         if gap.is_ok_and(|gap| gap <= self.lease / 2) {
             self.last_success = now;
@@ -153,29 +152,29 @@ impl Watch {
 
     fn is_long_enough(&self, now: SystemTime) -> bool {
         now.duration_since(self.since)
-            .is_ok_and(|watched| watched > self.lease)
+            .is_ok_and(|observed| observed > self.lease)
     }
 }
 
-/// Turns at intervals; one that is late puts the others off.
-fn turns(every: Duration) -> Interval {
-    let mut turns = interval(every);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    turns
+/// Ticks at an interval; a late tick delays the following ones.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
-/// Does one thing; a failure is logged, and the next turn tries again.
-async fn attempt<T, E: Display>(what: Work, work: impl Future<Output = Result<T, E>>) -> Option<T> {
-    match timeout(STEP_LIMIT, work).await {
+/// Runs one step. A failure is logged; the step is tried again at the next tick.
+async fn attempt<T, E: Display>(step: Work, work: impl Future<Output = Result<T, E>>) -> Option<T> {
+    match timeout(STEP_TIMEOUT, work).await {
         Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
-            figures().troubled(what);
-            tracing::warn!(?what, %error, "maintenance failed");
+            figures().troubled(step);
+            tracing::warn!(?step, %error, "maintenance failed");
             None
         }
         Err(_) => {
-            figures().troubled(what);
-            tracing::warn!(?what, "maintenance took too long");
+            figures().troubled(step);
+            tracing::warn!(?step, "maintenance took too long");
             None
         }
     }
@@ -188,33 +187,36 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(4);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Watches for some seconds, one success in each.
-    fn watch_for(watch: &mut Watch, now: &mut SystemTime, seconds: u32) {
+    /// Records one success per second.
+    fn observe_for(observation: &mut Observation, now: &mut SystemTime, seconds: u32) {
         for _ in 0..seconds {
             *now += SECOND;
-            watch.succeeded(*now);
+            observation.record_success(*now);
         }
     }
 
     #[test]
-    fn an_outage_and_a_clock_that_is_set_back_begin_the_watch_anew() {
+    fn an_outage_or_a_clock_set_back_restarts_the_observation() {
         let mut now = SystemTime::UNIX_EPOCH + Duration::from_hours(10_000);
-        let mut watch = Watch::new(LEASE, now);
-        watch_for(&mut watch, &mut now, 4);
-        assert!(!watch.is_long_enough(now));
-        watch_for(&mut watch, &mut now, 1);
-        assert!(watch.is_long_enough(now));
+        let mut observation = Observation::new(LEASE, now);
+        observe_for(&mut observation, &mut now, 4);
+        assert!(!observation.is_long_enough(now));
+        observe_for(&mut observation, &mut now, 1);
+        assert!(observation.is_long_enough(now));
 
         now += LEASE;
-        watch.succeeded(now);
-        assert!(!watch.is_long_enough(now), "after an outage");
-        watch_for(&mut watch, &mut now, 5);
-        assert!(watch.is_long_enough(now));
+        observation.record_success(now);
+        assert!(!observation.is_long_enough(now), "after an outage");
+        observe_for(&mut observation, &mut now, 5);
+        assert!(observation.is_long_enough(now));
 
         now -= Duration::from_hours(1);
-        watch.succeeded(now);
-        assert!(!watch.is_long_enough(now), "after the clock was set back");
-        watch_for(&mut watch, &mut now, 5);
-        assert!(watch.is_long_enough(now), "and not an hour later");
+        observation.record_success(now);
+        assert!(
+            !observation.is_long_enough(now),
+            "after the clock was set back"
+        );
+        observe_for(&mut observation, &mut now, 5);
+        assert!(observation.is_long_enough(now), "and not an hour later");
     }
 }

@@ -1,5 +1,5 @@
-//! Whether the parts that every import needs are there. While they are away, a worker claims
-//! nothing: each import would fetch its bytes from the origin only to lose them.
+//! Readiness of the database and storage. While one is unavailable, a worker claims no jobs: each import would
+//! fetch a file only to lose it.
 
 use std::{
     sync::{
@@ -16,29 +16,28 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often parts that are away are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// An outage that begins so soon after the last one is the same trouble: a store that gives way
-/// under load is back as soon as the load is gone.
-const SAME_TROUBLE: Duration = Duration::from_mins(5);
-/// The longest wait after an outage.
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
+/// Interval of checks while a dependency is unavailable.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time within which a further outage belongs to the previous one: a store that fails under load recovers when
+/// the load is gone.
+const OUTAGE_MERGE_WINDOW: Duration = Duration::from_mins(5);
+/// Maximum pause after an outage.
+const MAX_PAUSE: Duration = Duration::from_mins(2);
 
-/// Knows whether the database and the storage are away.
+/// Tracks whether the database and storage are available.
 pub(crate) struct Readiness {
     services: Services,
-    /// Whether imports are to wait.
-    closed: AtomicBool,
-    known: Mutex<Known>,
+    /// Whether imports have to wait.
+    is_blocked: AtomicBool,
+    state: Mutex<State>,
 }
 
-/// What is known of the parts.
-struct Known {
-    looked: Instant,
-    away: bool,
-    /// When they were last found to be back.
-    back: Instant,
-    /// How often they went away within the same trouble.
+struct State {
+    checked_at: Instant,
+    is_unavailable: bool,
+    /// Time of the last recovery.
+    recovered_at: Instant,
+    /// Number of merged outages.
     outages: u32,
 }
 
@@ -47,91 +46,88 @@ impl Readiness {
         let now = Instant::now();
         Self {
             services,
-            closed: AtomicBool::new(false),
-            known: Mutex::new(Known {
-                looked: now,
-                away: false,
-                back: now,
+            is_blocked: AtomicBool::new(false),
+            state: Mutex::new(State {
+                checked_at: now,
+                is_unavailable: false,
+                recovered_at: now,
                 outages: 0,
             }),
         }
     }
 
-    /// Whether an import can be begun. Costs nothing while all is well.
-    pub(crate) async fn is_good(&self) -> bool {
-        if !self.closed.load(Ordering::Relaxed) {
+    /// Whether an import can start. Cheap while the dependencies are available.
+    pub(crate) async fn is_ready(&self) -> bool {
+        if !self.is_blocked.load(Ordering::Relaxed) {
             return true;
         }
-        let mut known = self.known.lock().await;
-        if known.away {
-            if known.looked.elapsed() >= LOOK_EVERY {
-                self.check(&mut known).await;
+        let mut state = self.state.lock().await;
+        if state.is_unavailable {
+            if state.checked_at.elapsed() >= CHECK_INTERVAL {
+                self.check(&mut state).await;
             }
             return false;
         }
-        let open = known.back.elapsed() >= known.wait();
-        self.closed.store(!open, Ordering::Relaxed);
-        open
+        let is_ready = state.recovered_at.elapsed() >= state.pause();
+        self.is_blocked.store(!is_ready, Ordering::Relaxed);
+        is_ready
     }
 
-    /// Looks for parts that are away, until `end`: a worker that has nothing to do finds out as well
-    /// that they are back.
-    pub(crate) async fn keep_looking(self: Arc<Self>, end: CancellationToken) {
-        let looking = async {
+    /// Checks unavailable dependencies until `end`, so that an idle worker notices their recovery as well.
+    pub(crate) async fn watch(self: Arc<Self>, end: CancellationToken) {
+        let watching = async {
             loop {
-                sleep(LOOK_EVERY).await;
-                self.is_good().await;
+                sleep(CHECK_INTERVAL).await;
+                self.is_ready().await;
             }
         };
-        end.run_until_cancelled(looking).await;
+        end.run_until_cancelled(watching).await;
     }
 
-    /// Looks now. To be asked when an import could not be stored: is it the import, or all of them?
-    /// Imports that fail together share one look.
-    pub(crate) async fn look(&self) -> bool {
-        let asked = Instant::now();
-        let mut known = self.known.lock().await;
-        if known.looked < asked {
-            self.check(&mut known).await;
+    /// Checks now, and returns whether the dependencies are available: called when an import could not be stored,
+    /// to tell an outage from a failure of that import. Concurrent calls share one check.
+    pub(crate) async fn check_now(&self) -> bool {
+        let called_at = Instant::now();
+        let mut state = self.state.lock().await;
+        if state.checked_at < called_at {
+            self.check(&mut state).await;
         }
-        !known.away
+        !state.is_unavailable
     }
 
-    async fn check(&self, known: &mut Known) {
+    async fn check(&self, state: &mut State) {
         let checked = self.services.check().await;
-        known.looked = Instant::now();
+        state.checked_at = Instant::now();
         match checked {
-            Err(error) if !known.away => {
-                tracing::warn!(%error, "no imports until database and storage are back");
-                let before = if known.back.elapsed() < SAME_TROUBLE {
-                    known.outages
-                } else {
-                    0
-                };
-                known.outages = before.saturating_add(1);
-                known.away = true;
+            Err(error) if !state.is_unavailable => {
+                tracing::warn!(%error, "no imports until the database and storage are available");
+                if state.recovered_at.elapsed() >= OUTAGE_MERGE_WINDOW {
+                    state.outages = 0;
+                }
+                state.outages = state.outages.saturating_add(1);
+                state.is_unavailable = true;
                 figures().waits_for_parts(true);
-                self.closed.store(true, Ordering::Relaxed);
+                self.is_blocked.store(true, Ordering::Relaxed);
             }
-            Ok(()) if known.away => {
-                known.away = false;
+            Ok(()) if state.is_unavailable => {
+                state.is_unavailable = false;
                 figures().waits_for_parts(false);
-                known.back = Instant::now();
-                let wait = known.wait();
-                tracing::info!(?wait, "database and storage are back");
+                state.recovered_at = Instant::now();
+                let pause = state.pause();
+                tracing::info!(?pause, "the database and storage are available again");
             }
             _ => {}
         }
     }
 }
 
-impl Known {
-    /// How long imports wait once the parts are back: not at all the first time.
-    fn wait(&self) -> Duration {
-        let doubled = self.outages.saturating_sub(1).min(16);
-        match doubled {
+impl State {
+    /// Returns how long imports wait after a recovery: not at all after the first outage.
+    fn pause(&self) -> Duration {
+        let doublings = self.outages.saturating_sub(1).min(16);
+        match doublings {
             0 => Duration::ZERO,
-            n => Duration::from_secs(1 << n).min(LONGEST_WAIT),
+            n => Duration::from_secs(1 << n).min(MAX_PAUSE),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs jobs: claims the most urgent, runs it, writes down how it ended, and claims again.
+//! Runs jobs: claims the most urgent one, runs an attempt, records the outcome, and claims the next.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -25,19 +25,18 @@ use crate::{
     slots::{RESERVE_CHECK_INTERVAL, Slots},
 };
 
-/// How often a worker whose storage is away looks whether it could take a ticket.
-const ROOM_CHECK: Duration = Duration::from_millis(500);
-/// What this worker can run.
-const KNOWN: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
-/// How long the database has for one statement of a claim or an outcome.
-const STATEMENT_LIMIT: Duration = Duration::from_mins(1);
-/// How long to wait before an outcome that the database would not take is written again.
-const REWRITE_DELAY: Duration = Duration::from_millis(500);
-/// How long an outcome is kept for a database that will not take it; then the job is left to the
-/// rescue.
-const REWRITE_LIMIT: Duration = Duration::from_mins(10);
+/// Interval at which a worker that is not ready checks its capacity.
+const CAPACITY_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// The job classes that this worker supports.
+const SUPPORTED_CLASSES: [KnownClass; 1] = [KnownClass::of::<MediaImport>()];
+/// Timeout of a statement that claims a job or records an outcome.
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
+/// Delay before an outcome that could not be recorded is written again.
+const RECORD_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Time for which an outcome is retried; then the job is left to be rescued.
+const RECORD_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Runs jobs, one at a time for each ticket it is given.
+/// Runs jobs, one at a time per call of [`Runner::work`].
 #[derive(Clone)]
 pub(crate) struct Runner(Arc<Inner>);
 
@@ -47,16 +46,16 @@ struct Inner {
     importer: Importer,
     active: ActiveJobs,
     readiness: Arc<Readiness>,
-    /// How long one attempt may take.
-    total: Duration,
-    /// No more claims.
+    /// Timeout of one attempt.
+    attempt_timeout: Duration,
+    /// Stops further claims.
     draining: CancellationToken,
     slots: Slots,
-    /// Open while somebody works: a claim that is under way counts before its job is known.
+    /// Counts running calls of [`Runner::work`], including those that are claiming a job.
     working: TaskTracker,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt, before it is recorded.
 enum Outcome {
     Stored(Box<NewMedia>),
     Failed(Failure),
@@ -64,8 +63,8 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// What is counted once it is written, with what it has brought.
-    fn settled(&self) -> AttemptOutcome {
+    /// Counts a recorded outcome.
+    fn count(&self) -> AttemptOutcome {
         match self {
             Self::Stored(media) => {
                 figures().stored(Stored::Import, media.size);
@@ -80,7 +79,7 @@ impl Outcome {
                 }
             }
             Self::Stopped(StopReason::Signal) => AttemptOutcome::Stopped,
-            Self::Stopped(StopReason::Shutdown | StopReason::StorageAway) => {
+            Self::Stopped(StopReason::Shutdown | StopReason::StorageUnavailable) => {
                 AttemptOutcome::HandedBack
             }
             Self::Stopped(StopReason::LeaseLost) => AttemptOutcome::Lost,
@@ -94,40 +93,40 @@ impl Runner {
         importer: Importer,
         active: ActiveJobs,
         readiness: Arc<Readiness>,
-        total: Duration,
+        attempt_timeout: Duration,
         concurrency: usize,
         draining: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
-            claims: jobs.claims(worker, &KNOWN),
+            claims: jobs.claims(worker, &SUPPORTED_CLASSES),
             jobs,
             importer,
             active,
             readiness,
-            total,
+            attempt_timeout,
             draining,
             slots: Slots::new(concurrency),
             working: TaskTracker::new(),
         }))
     }
 
-    /// Works until nothing is pending.
+    /// Runs jobs until none is pending.
     pub(crate) async fn work(&self) {
         let _working = self.0.working.token();
         // The semaphore is never closed.
         while let Ok((slot, slot_use)) = self.0.slots.acquire().await {
-            if self.0.draining.is_cancelled() || !self.0.readiness.is_good().await {
+            if self.0.draining.is_cancelled() || !self.0.readiness.is_ready().await {
                 return;
             }
-            match timeout(STATEMENT_LIMIT, self.0.claims.next(slot_use)).await {
+            match timeout(STATEMENT_TIMEOUT, self.0.claims.next(slot_use)).await {
                 Ok(Ok(Some(claimed))) => self.run(claimed, slot).await,
-                // A job may be pending that only another slot is for.
+                // A pending job may need another kind of slot.
                 Ok(Ok(None)) if slot_use != SlotUse::AnyProject => {
                     drop(slot);
                     sleep(RESERVE_CHECK_INTERVAL).await;
                 }
                 Ok(Ok(None)) => return,
-                // The maintenance loop posts a ticket again when the database is back.
+                // The maintenance loop wakes this worker when the database is back.
                 Ok(Err(error)) => {
                     figures().troubled(Work::Claim);
                     tracing::warn!(%error, "no job could be claimed");
@@ -142,9 +141,9 @@ impl Runner {
         }
     }
 
-    /// Runs an attempt, as a part of the trace that the job was asked for in.
+    /// Runs an attempt within the trace of the request that created the job.
     async fn run(&self, claimed: Claimed, slot: SemaphorePermit<'_>) {
-        // Of the most urgent level, so that no line is without the job that it is about.
+        // At the level of errors, so that every line of the log names its job.
         let span = tracing::error_span!(
             "attempt",
             otel.name = %claimed.job.job_class,
@@ -166,33 +165,34 @@ impl Runner {
 
     async fn run_attempt(&self, claimed: &Claimed, slot: SemaphorePermit<'_>) -> AttemptOutcome {
         let begun = Instant::now();
-        let guard = self.0.active.enter(claimed.lease);
+        let guard = self.0.active.insert(claimed.lease);
         let outcome = match self.attempt(claimed, &guard).await {
-            // No attempt is spent on what is not the import's fault.
+            // An outage of storage uses no attempt.
             Outcome::Failed(failure)
-                if failure.code == FailureCode::StorageFailed && !self.0.readiness.look().await =>
+                if failure.code == FailureCode::StorageFailed
+                    && !self.0.readiness.check_now().await =>
             {
-                Outcome::Stopped(StopReason::StorageAway)
+                Outcome::Stopped(StopReason::StorageUnavailable)
             }
             outcome => outcome,
         };
         if matches!(outcome, Outcome::Stopped(_)) {
-            // The attempt was dropped where it stood, and writes no more.
-            let discarded = self.0.importer.discard(claimed.lease, &guard.job);
-            // The collector finds what could not be given up in time.
-            let _ = timeout(STATEMENT_LIMIT, discarded).await;
+            // The attempt's future was dropped, so it writes no more. A blob that cannot be released in time is
+            // left to the collector.
+            let released = self.0.importer.release(claimed.lease, &guard.job);
+            let _ = timeout(STATEMENT_TIMEOUT, released).await;
         }
-        // Its bytes are where they belong: the next import may begin while this one is written down.
+        // The transfer is complete: the next import may start while this outcome is recorded.
         drop(slot);
-        let settling = self.settle(claimed.lease, outcome, &guard);
-        let outcome = settling.instrument(info_span!("record")).await;
+        let recording = self.record(claimed.lease, outcome, &guard);
+        let outcome = recording.instrument(info_span!("record")).await;
         figures().attempt_ended(&claimed.job.job_class, outcome, begun.elapsed());
         outcome
     }
 
     async fn attempt(&self, claimed: &Claimed, guard: &ActiveGuard) -> Outcome {
         let import = AssertUnwindSafe(self.0.importer.run(claimed, &guard.job));
-        let import = timeout(self.0.total, import.catch_unwind());
+        let import = timeout(self.0.attempt_timeout, import.catch_unwind());
         tokio::select! {
             biased;
             reason = guard.job.stopped() => Outcome::Stopped(reason),
@@ -202,55 +202,55 @@ impl Runner {
                 Ok(Err(panic)) => Outcome::Failed(panicked(claimed.lease, &*panic)),
                 Err(_) => Outcome::Failed(Failure::new(
                     FailureCode::TotalTimeout,
-                    format!("the import was not done within {:?}", self.0.total),
+                    format!("the import did not finish within {:?}", self.0.attempt_timeout),
                 )),
             },
         }
     }
 
-    /// Writes down how the attempt ended. While the database will not take it, tries again: by then
-    /// the lease may be lost, and the job another's.
-    async fn settle(
+    /// Records the outcome of an attempt. Retries while the database is unavailable; meanwhile the lease may be
+    /// lost.
+    async fn record(
         &self,
         lease: Lease,
         mut outcome: Outcome,
         guard: &ActiveGuard,
     ) -> AttemptOutcome {
-        let give_up = Instant::now() + REWRITE_LIMIT;
-        while Instant::now() < give_up {
-            match timeout(STATEMENT_LIMIT, self.write(lease, &outcome)).await {
-                Ok(Ok(())) => return outcome.settled(),
+        let deadline = Instant::now() + RECORD_TIMEOUT;
+        while Instant::now() < deadline {
+            match timeout(STATEMENT_TIMEOUT, self.write(lease, &outcome)).await {
+                Ok(Ok(())) => return outcome.count(),
                 Ok(Err(LedgerError::LeaseLost | LedgerError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
                     figures().write_fenced();
-                    self.disown(guard).await;
+                    self.abandon_blob(guard).await;
                     return AttemptOutcome::Lost;
                 }
                 Ok(Err(LedgerError::Denied(_))) => {
-                    self.disown(guard).await;
+                    self.abandon_blob(guard).await;
                     outcome = Outcome::Failed(overwrite_denied());
                     continue;
                 }
-                Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not written yet"),
-                Err(_) => tracing::warn!(%lease, "the database did not take the outcome"),
+                Ok(Err(error)) => tracing::warn!(%lease, %error, "the outcome is not recorded yet"),
+                Err(_) => tracing::warn!(%lease, "recording the outcome timed out"),
             }
             figures().troubled(Work::Settle);
-            // A stop means nothing to an attempt that has ended, unless the job is another's.
-            let lost = guard.job.lost();
-            if timeout(REWRITE_DELAY, lost).await.is_ok() {
-                self.disown(guard).await;
+            // Of the reasons to stop, only a lost lease matters after the end of an attempt.
+            let lost = guard.job.lease_lost();
+            if timeout(RECORD_RETRY_DELAY, lost).await.is_ok() {
+                self.abandon_blob(guard).await;
                 return AttemptOutcome::Lost;
             }
         }
-        tracing::error!(%lease, "the outcome could not be written; the job will be rescued");
+        tracing::error!(%lease, "the outcome could not be recorded; the job will be rescued");
         AttemptOutcome::Lost
     }
 
-    /// Gives up what an attempt has written whose job is another's by now.
-    async fn disown(&self, guard: &ActiveGuard) {
+    /// Abandons the blob of an attempt that has lost its job.
+    async fn abandon_blob(&self, guard: &ActiveGuard) {
         if let Some(blob) = guard.job.staged() {
-            let disowned = self.0.importer.disown(&blob);
-            let _ = timeout(STATEMENT_LIMIT, disowned).await;
+            let abandoned = self.0.importer.abandon(&blob);
+            let _ = timeout(STATEMENT_TIMEOUT, abandoned).await;
         }
     }
 
@@ -269,9 +269,9 @@ impl Runner {
                 let job = jobs.stopped(lease).await?;
                 tracing::info!(%lease, status = job.status.as_str(), "stopped by a signal");
             }
-            Outcome::Stopped(StopReason::Shutdown | StopReason::StorageAway) => {
+            Outcome::Stopped(StopReason::Shutdown | StopReason::StorageUnavailable) => {
                 jobs.hand_back(lease).await?;
-                tracing::info!(%lease, "handed back");
+                tracing::info!(%lease, "released the job");
             }
             Outcome::Stopped(StopReason::LeaseLost) => {
                 tracing::warn!(%lease, "stopped: the lease is lost");
@@ -280,15 +280,15 @@ impl Runner {
         Ok(())
     }
 
-    /// Waits until another job could run.
-    pub(crate) async fn has_room(&self) {
-        while !self.0.readiness.is_good().await {
-            sleep(ROOM_CHECK).await;
+    /// Waits until this worker can run another job.
+    pub(crate) async fn wait_for_capacity(&self) {
+        while !self.0.readiness.is_ready().await {
+            sleep(CAPACITY_CHECK_INTERVAL).await;
         }
         self.0.slots.wait_for_shared().await;
     }
 
-    /// Waits until nobody works any more.
+    /// Waits until every call of [`Runner::work`] has returned.
     pub(crate) async fn idle(&self) {
         self.0.working.close();
         self.0.working.wait().await;
@@ -298,8 +298,8 @@ impl Runner {
 fn overwrite_denied() -> Failure {
     Failure::new(
         FailureCode::OverwriteDenied,
-        "somebody else's media is at this resource and key, and whoever asked for the import may not \
-         replace it; choose another key",
+        "this resource and key belong to media of another creator, which the creator of this job may not \
+         replace; choose another key",
     )
 }
 
@@ -307,6 +307,6 @@ fn panicked(lease: Lease, panic: &(dyn Any + Send)) -> Failure {
     tracing::error!(%lease, message = panic_message(panic), "an import panicked");
     Failure::new(
         FailureCode::Internal,
-        "a defect in the service ended this import; its log says more",
+        "a defect in the service ended this import; see its log",
     )
 }

@@ -1,7 +1,7 @@
-//! The slots of a worker: how many imports move bytes at once, and of which projects.
+//! The job slots of a worker, which limit how many imports transfer bytes at once.
 //!
-//! Shared slots are for all projects. A few more are reserved for projects that run little: when the imports of
-//! one project have taken every shared slot, another's begins in a reserved one.
+//! Shared slots are for all projects. A few more are reserved for projects with few running jobs: when one
+//! project uses all shared slots, an import of another starts in a reserved one.
 
 use std::time::Duration;
 
@@ -11,56 +11,56 @@ use tokio::{
     time::timeout,
 };
 
-/// How often a worker whose shared slots are taken looks for a job that a reserved slot is for.
+/// Interval at which a worker without a free shared slot looks for a job for a reserved one.
 pub(crate) const RESERVE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// One slot is reserved for this many shared ones.
+/// Number of shared slots per reserved slot.
 const SHARED_PER_RESERVED: usize = 4;
 
 /// The slots of one worker.
 pub(crate) struct Slots {
     shared: Semaphore,
     reserved: Semaphore,
-    /// A project that has as many jobs running, in all workers, gets no reserved slot.
-    most_in_reserve: u32,
-    /// How long all shared slots have to be taken before a reserved one is used.
-    patience: Duration,
+    /// Projects with at least this many running jobs, in all workers, get no reserved slot.
+    reserve_limit: u32,
+    /// Time for which all shared slots have to be taken before a reserved one is used.
+    shared_timeout: Duration,
 }
 
 impl Slots {
-    /// Makes shared slots, and a quarter as many reserved ones, but one at least.
+    /// Creates shared slots, and a quarter as many reserved ones, but at least one.
     pub(crate) fn new(shared: usize) -> Self {
         let reserved = (shared / SHARED_PER_RESERVED).max(1);
         Self {
             shared: Semaphore::new(shared),
             reserved: Semaphore::new(reserved),
-            most_in_reserve: u32::try_from(reserved).unwrap_or(u32::MAX),
-            patience: RESERVE_CHECK_INTERVAL,
+            reserve_limit: u32::try_from(reserved).unwrap_or(u32::MAX),
+            shared_timeout: RESERVE_CHECK_INTERVAL,
         }
     }
 
-    /// Waits for a slot: a shared one, or a reserved one if all of those are taken for a while.
+    /// Waits for a shared slot, or for a reserved one if all shared ones stay taken.
     pub(crate) async fn acquire(&self) -> Result<(SemaphorePermit<'_>, SlotUse), AcquireError> {
         loop {
-            if let Ok(shared) = timeout(self.patience, self.shared.acquire()).await {
+            if let Ok(shared) = timeout(self.shared_timeout, self.shared.acquire()).await {
                 return Ok((shared?, SlotUse::AnyProject));
             }
             if let Ok(reserved) = self.reserved.try_acquire() {
-                return Ok((reserved, self.use_of_reserve()));
+                return Ok((reserved, self.reserved_use()));
             }
         }
     }
 
-    /// The last reserved slot is for projects that run nothing.
-    fn use_of_reserve(&self) -> SlotUse {
+    /// The last reserved slot is for projects without running jobs.
+    fn reserved_use(&self) -> SlotUse {
         SlotUse::FewerRunningThan(match self.reserved.available_permits() {
             0 => 1,
-            _ => self.most_in_reserve,
+            _ => self.reserve_limit,
         })
     }
 
     /// Waits until a shared slot is free.
     pub(crate) async fn wait_for_shared(&self) {
-        // An error means that the slots are closed, which they never are.
+        // The semaphore is never closed.
         drop(self.shared.acquire().await);
     }
 }
@@ -70,9 +70,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn reserved_slots_are_for_projects_that_run_little_and_the_last_for_new_ones() {
+    async fn reserved_slots_are_for_projects_with_few_running_jobs() {
         let slots = Slots {
-            patience: Duration::from_millis(1),
+            shared_timeout: Duration::from_millis(1),
             ..Slots::new(8)
         };
         let mut taken = Vec::new();
@@ -85,9 +85,9 @@ mod tests {
         assert_eq!(uses[..8], [SlotUse::AnyProject; 8]);
         assert_eq!(uses[8], SlotUse::FewerRunningThan(2));
         assert_eq!(uses[9], SlotUse::FewerRunningThan(1));
-        let none = timeout(slots.patience * 50, slots.acquire()).await;
+        let none = timeout(slots.shared_timeout * 50, slots.acquire()).await;
         assert!(none.is_err());
-        // A shared slot comes first.
+        // A free shared slot is preferred.
         drop(taken.swap_remove(0));
         let (_, slot_use) = slots.acquire().await.unwrap();
         assert_eq!(slot_use, SlotUse::AnyProject);

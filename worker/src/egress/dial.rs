@@ -1,4 +1,4 @@
-//! The only place where this program connects on a user's behalf.
+//! Connects to the hosts of URLs: the only place that opens connections on a user's behalf.
 
 use std::{
     collections::VecDeque,
@@ -12,15 +12,17 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{net::TcpStream, time::sleep};
 use url::{Host, Url};
 
-use super::{EgressDenied, EgressGate, NameResolver};
+use super::{
+    address_policy::{EgressDenied, EgressGate},
+    resolver::NameResolver,
+};
 
-/// The time after which the next address is tried as well (RFC 8305 §5, the recommended value).
+/// Delay before the next address is tried as well (the recommended value of RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// The most addresses of one name that are tried.
+/// Maximum number of addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
-/// Connects to the hosts of URLs, through the gate: a name is resolved once, and only those of its
-/// addresses are dialled that may be.
+/// Connects to the hosts of URLs. A name is resolved once, and only addresses that pass the gate are dialled.
 #[derive(Clone)]
 pub struct Dialer {
     gate: EgressGate,
@@ -30,38 +32,38 @@ pub struct Dialer {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// The gate said no.
+    /// The gate refused the URL or address.
     #[error(transparent)]
     Denied(#[from] EgressDenied),
-    /// The name has no address that may be dialled. Which of the two it is, is not told: otherwise a
-    /// client would learn which names exist inside the operator's network.
+    /// The name does not resolve, or to forbidden addresses only. The two are not distinguished: otherwise
+    /// a client would learn which names exist inside the operator's network.
     #[error("the name has no address that may be reached")]
     Unresolved(#[source] io::Error),
-    /// No address took the connection.
-    #[error("no address took the connection")]
+    /// No address accepted the connection.
+    #[error("no address accepted the connection")]
     Refused(#[source] io::Error),
 }
 
 impl Dialer {
-    /// A dialler behind a gate.
+    /// Creates a dialler that connects through a gate.
     pub fn new(gate: EgressGate, resolver: Arc<dyn NameResolver>) -> Self {
         Self { gate, resolver }
     }
 
-    /// The gate.
+    /// Returns the gate.
     pub fn gate(&self) -> &EgressGate {
         &self.gate
     }
 
-    /// Connects to the host and port of a URL. The caller limits the time.
+    /// Connects to the host and port of a URL. The caller sets the timeout.
     pub async fn dial(&self, url: &Url) -> Result<TcpStream, DialError> {
-        self.gate.judge_url(url)?;
+        self.gate.check_url(url)?;
         let addresses = self.addresses(url).await?;
         self.connect_first(addresses).await
     }
 
-    /// Connects to the address that takes the connection first (RFC 8305): each is tried when the one
-    /// before it has failed, or has not answered for a moment.
+    /// Connects to the address that accepts first (RFC 8305): each is tried when the previous one has failed
+    /// or has not answered within [`ATTEMPT_DELAY`].
     async fn connect_first(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
         let mut waiting: VecDeque<_> = interleaved(addresses).into();
         let mut attempts = FuturesUnordered::new();
@@ -89,9 +91,9 @@ impl Dialer {
     }
 
     async fn connect(&self, address: SocketAddr) -> Result<TcpStream, DialError> {
-        // Here, where nothing can come between the verdict and the connection.
-        self.gate.judge(address)?;
-        #[allow(clippy::disallowed_methods, reason = "the one place for it")]
+        // Checked here so that nothing comes between the check and the connection.
+        self.gate.check_address(address)?;
+        #[allow(clippy::disallowed_methods, reason = "this is the gate")]
         let stream = TcpStream::connect(address)
             .await
             .map_err(DialError::Refused)?;
@@ -99,7 +101,7 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// The addresses that may be dialled. If none may, that is the error.
+    /// Resolves the addresses that may be dialled; an error if there is none.
     async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, DialError> {
         let port = url.port_or_known_default().ok_or(EgressDenied::NoHost)?;
         let name = match url.host().ok_or(EgressDenied::NoHost)? {
@@ -112,23 +114,23 @@ impl Dialer {
         let mut allowed = Vec::new();
         for ip in found.map_err(DialError::Unresolved)? {
             let address = SocketAddr::new(ip, port);
-            match self.gate.judge(address) {
+            match self.gate.check_address(address) {
                 Ok(()) => allowed.push(address),
                 Err(EgressDenied::Port) => refused_port = true,
-                // For the operator; the client learns nothing of it.
-                Err(verdict) => tracing::info!(name, %verdict, "an address of a name is refused"),
+                // Logged for the operator; the client must not learn it.
+                Err(denied) => tracing::info!(name, %denied, "an address of a name is refused"),
             }
         }
         match (allowed.is_empty(), refused_port) {
             (false, _) => Ok(allowed),
-            // The address is on the public internet, so this tells nothing of what is inside.
+            // The address is on the public internet, so this reveals nothing about the inside.
             (true, true) => Err(EgressDenied::Port.into()),
             (true, false) => Err(DialError::Unresolved(io::ErrorKind::NotFound.into())),
         }
     }
 }
 
-/// Addresses in the order of the resolver, but with the families taking turns (RFC 8305 §4).
+/// Orders addresses as the resolver did, but alternates the address families (RFC 8305 §4).
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_v6 = |address: &SocketAddr| matches!(address.ip(), IpAddr::V6(_));
     let first_is_v6 = addresses.first().is_some_and(is_v6);
@@ -161,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_take_turns() {
+    fn address_families_alternate() {
         let of = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<_>>();
         let given = of(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
         let order = of(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"]);
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(interleaved(Vec::new()), []);
     }
 
-    /// Answers with these addresses, whatever the name.
+    /// Resolves every name to these addresses.
     struct Fixed(Vec<IpAddr>);
 
     #[async_trait::async_trait]
@@ -179,8 +181,8 @@ mod tests {
         }
     }
 
-    /// A listener that takes no more connections, nor refuses any: their packets are dropped.
-    async fn dead(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+    /// Opens a listener with a full backlog: packets of further connections are dropped.
+    async fn unresponsive(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(address).unwrap();
         let listener = socket.listen(1).unwrap();
@@ -192,16 +194,16 @@ mod tests {
     }
 
     const FILL_TIMEOUT: Duration = Duration::from_millis(500);
-    /// As long as an import waits for a connection by default.
+    /// The default timeout of a connection.
     const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn four_dead_addresses_keep_nobody_from_the_fifth() {
+    async fn four_unresponsive_addresses_do_not_keep_the_fifth_from_being_used() {
         let good = TcpListener::bind("127.0.0.9:0").await.unwrap();
         let port = good.local_addr().unwrap().port();
         let ips: Vec<IpAddr> = [2, 3, 4, 5].map(|n| IpAddr::from([127, 0, 0, n])).to_vec();
         let addresses = ips.iter().map(|ip| SocketAddr::new(*ip, port));
-        let _dead = futures_util::future::join_all(addresses.map(dead)).await;
+        let _unresponsive = futures_util::future::join_all(addresses.map(unresponsive)).await;
         let gate = EgressGate::new(&EgressConfig {
             allow: vec!["127.0.0.0/8".parse().unwrap()],
             ..EgressConfig::default()

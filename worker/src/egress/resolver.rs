@@ -1,13 +1,13 @@
-//! How names become addresses.
+//! Resolves host names.
 
 use std::{io, net::IpAddr};
 
 use async_trait::async_trait;
 
-/// Resolves names. Tests bring their own, so that no name leaves the machine.
+/// Resolves names. Tests use their own resolver, so that no name leaves the machine.
 #[async_trait]
 pub trait NameResolver: Send + Sync + 'static {
-    /// All addresses of a name. The caller limits the time.
+    /// Returns all addresses of a name. The caller sets the timeout.
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -18,7 +18,7 @@ pub struct SystemResolver;
 #[async_trait]
 impl NameResolver for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        #[allow(clippy::disallowed_methods, reason = "the one place for it")]
+        #[allow(clippy::disallowed_methods, reason = "this is the resolver")]
         let addresses = tokio::net::lookup_host((name, 0)).await?;
         Ok(addresses.map(|address| address.ip()).collect())
     }

@@ -1,18 +1,14 @@
-//! Content codings of answers (RFC 9110 §8.4). None is asked for, but some origins send one anyway: it is
-//! undone, within limits, unless it is the file's own.
+//! Content codings of answers (RFC 9110 §8.4). None is requested, but some origins send one anyway: it is
+//! removed, within limits, unless the file itself is in that coding.
 
 use hyper::{HeaderMap, header};
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
-use url::Url;
 
-mod decoder;
+use super::error::ExchangeError;
 
-pub(super) use decoder::Decoder;
-
-/// The most codings over one another that are undone.
+/// Maximum number of nested codings.
 const MAX_CODINGS: usize = 3;
-/// Registered codings that cannot be undone here. A word that is no coding at all (a charset, `none`,
-/// `aws-chunked`) is ignored: the bytes are as they are.
+/// Registered codings that are not supported. Values that are not codings (a charset, `none`, `aws-chunked`)
+/// are ignored: they do not change the bytes.
 const UNSUPPORTED: [&str; 7] = [
     "compress",
     "x-compress",
@@ -30,14 +26,13 @@ pub(super) enum Coding {
     Deflate,
     Brotli,
     Zstd,
-    /// One that cannot be undone.
     Unsupported,
 }
 
 impl Coding {
-    /// Nothing for words that are no coding.
-    fn parse(word: &str) -> Option<Self> {
-        match word {
+    /// Parses a token; nothing if it is not a coding.
+    fn parse(token: &str) -> Option<Self> {
+        match token {
             "gzip" | "x-gzip" => Some(Self::Gzip),
             "deflate" => Some(Self::Deflate),
             "br" => Some(Self::Brotli),
@@ -46,8 +41,8 @@ impl Coding {
         }
     }
 
-    /// Whether the name or type of a file says that it is in this coding by itself.
-    fn is_of_file(self, name: &str, mime: Option<&str>) -> bool {
+    /// Whether the name or type of a file says that the file itself is in this coding.
+    fn is_file_format(self, name: &str, mime: Option<&str>) -> bool {
         let extension = name.rsplit_once('.').map(|(_, extension)| extension);
         let extension = extension.unwrap_or_default().to_ascii_lowercase();
         let (extensions, types): (&[&str], &[&str]) = match self {
@@ -76,90 +71,78 @@ impl Coding {
     }
 }
 
-/// The codings of an answer that have to be undone to get the file, the last one first. `names` are those
-/// that the file may have. A file that is in a coding by itself, such as a `.tar.gz`, keeps it: the
-/// header then describes the file, as some servers have it.
-pub(super) fn to_undo(
-    url: &Url,
+/// Returns the codings to remove from an answer to get the file, the last one first. `names` are the names that
+/// the file may have. A file that is itself in a coding, such as a `.tar.gz`, keeps it: some servers use the
+/// header to describe the file.
+pub(super) fn to_remove(
     headers: &HeaderMap,
     names: &[&str],
     mime: Option<&str>,
-) -> Result<Vec<Coding>, Failure> {
+) -> Result<Vec<Coding>, ExchangeError> {
     let mut codings: Vec<(Coding, String)> = headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
-        .flat_map(|value| words(value.as_bytes()))
-        .filter_map(|word| Some((Coding::parse(&word)?, word)))
+        .flat_map(|value| tokens(value.as_bytes()))
+        .filter_map(|token| Some((Coding::parse(&token)?, token)))
         .collect();
     if let Some((first, _)) = codings.first()
-        && names.iter().any(|name| first.is_of_file(name, mime))
+        && names.iter().any(|name| first.is_file_format(name, mime))
     {
         codings.remove(0);
     }
-    let refused = |(coding, _): &&(Coding, String)| *coding == Coding::Unsupported;
-    if let Some((_, word)) = codings.iter().find(refused) {
-        return Err(unsupported(url, word));
+    let is_unsupported = |(coding, _): &&(Coding, String)| *coding == Coding::Unsupported;
+    if let Some((_, token)) = codings.iter().find(is_unsupported) {
+        return Err(unsupported(token));
     }
     if codings.len() > MAX_CODINGS {
-        return Err(unsupported(url, "several codings at once"));
+        return Err(unsupported("several codings at once"));
     }
     Ok(codings.iter().rev().map(|(coding, _)| *coding).collect())
 }
 
-/// Whether the body is in chunks. `Transfer-Encoding` may say `chunked`, which is undone on the way, and
-/// the obsolete `identity`; nothing else (RFC 9112 §6.1).
-pub(super) fn check_transfer(url: &Url, headers: &HeaderMap) -> Result<bool, Failure> {
+/// Whether the body is chunked. `Transfer-Encoding` may be `chunked`, which hyper decodes, and the obsolete
+/// `identity`; nothing else (RFC 9112 §6.1).
+pub(super) fn is_chunked(headers: &HeaderMap) -> Result<bool, ExchangeError> {
     let codings: Vec<String> = headers
         .get_all(header::TRANSFER_ENCODING)
         .iter()
-        .flat_map(|value| words(value.as_bytes()))
-        .filter(|word| word != "identity")
+        .flat_map(|value| tokens(value.as_bytes()))
+        .filter(|token| token != "identity")
         .collect();
     match codings.as_slice() {
         [] => Ok(false),
         [only] if only == "chunked" => Ok(true),
-        [first, ..] => Err(unsupported(url, first)),
+        [first, ..] => Err(unsupported(first)),
     }
 }
 
-/// The words of a list, in lower case.
-fn words(value: &[u8]) -> Vec<String> {
+/// Splits a list into tokens in lower case.
+fn tokens(value: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(value)
         .split(',')
-        .map(|word| word.trim().to_ascii_lowercase())
-        .filter(|word| !word.is_empty())
+        .map(|token| token.trim().to_ascii_lowercase())
+        .filter(|token| !token.is_empty())
         .collect()
 }
 
-fn unsupported(url: &Url, word: &str) -> Failure {
-    let shown: String = word.chars().take(32).collect();
-    Failure::new(
-        FailureCode::UnsupportedEncoding,
-        format!(
-            "{} sent its bytes in the coding `{shown}`, which cannot be undone, though only `identity` was asked for; the origin has to be set right",
-            redact_url(url)
-        ),
-    )
+fn unsupported(token: &str) -> ExchangeError {
+    ExchangeError::UnsupportedCoding(token.chars().take(32).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn url() -> Url {
-        Url::parse("http://origin.test/").unwrap()
-    }
-
-    fn undo(lines: &[&'static str], name: &str, mime: Option<&str>) -> Option<Vec<Coding>> {
+    fn remove(lines: &[&'static str], name: &str, mime: Option<&str>) -> Option<Vec<Coding>> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(header::CONTENT_ENCODING, line.parse().unwrap());
         }
-        to_undo(&url(), &headers, &[name], mime).ok()
+        to_remove(&headers, &[name], mime).ok()
     }
 
     #[test]
-    fn codings_are_undone_unless_they_are_none_or_the_file_s_own() {
+    fn codings_are_removed_unless_the_file_itself_is_in_them() {
         use Coding::{Brotli, Deflate, Gzip, Zstd};
         for (lines, name, mime, expected) in [
             (&["gzip"][..], "a.csv", Some("text/csv"), Some(vec![Gzip])),
@@ -169,14 +152,14 @@ mod tests {
             (&["zstd"], "a", None, Some(vec![Zstd])),
             (&["deflate, gzip"], "a", None, Some(vec![Gzip, Deflate])),
             (&["identity", "gzip"], "a", None, Some(vec![Gzip])),
-            // The file's own.
+            // Formats of the file.
             (&["gzip"], "a.tar.gz", None, Some(vec![])),
             (&["x-gzip"], "A.TGZ", None, Some(vec![])),
             (&["gzip"], "a", Some("application/x-gzip"), Some(vec![])),
             (&["gzip", "gzip"], "a.gz", None, Some(vec![Gzip])),
             (&["br"], "a.gz", None, Some(vec![Brotli])),
             (&["x-compress"], "a.tar.Z", None, Some(vec![])),
-            // No codings.
+            // Not codings.
             (&["utf-8"], "a", None, Some(vec![])),
             (
                 &["none", "binary, aws-chunked", "", "8bit"],
@@ -186,17 +169,17 @@ mod tests {
             ),
             (&["aws-chunked,gzip"], "a", None, Some(vec![Gzip])),
             (&[], "a", None, Some(vec![])),
-            // Not known here.
+            // Not supported.
             (&["compress"], "a", None, None),
             (&["gzip, aes128gcm"], "a", None, None),
             (&["gzip, gzip, gzip, gzip"], "a", None, None),
         ] {
-            assert_eq!(undo(lines, name, mime), expected, "{lines:?} of {name}");
+            assert_eq!(remove(lines, name, mime), expected, "{lines:?} of {name}");
         }
     }
 
     #[test]
-    fn only_chunks_are_undone_on_the_way() {
+    fn chunked_is_the_only_transfer_coding() {
         for (value, expected) in [
             ("chunked", Some(true)),
             ("Identity", Some(false)),
@@ -208,7 +191,7 @@ mod tests {
         ] {
             let headers =
                 HeaderMap::from_iter([(header::TRANSFER_ENCODING, value.parse().unwrap())]);
-            assert_eq!(check_transfer(&url(), &headers).ok(), expected, "{value}");
+            assert_eq!(is_chunked(&headers).ok(), expected, "{value}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A connection to an origin, TLS included, that speaks HTTP/1.1: one that is limited for each
-//! connection is not helped by HTTP/2, which would put all ranges on one.
+//! Connections to origins, with TLS, over HTTP/1.1: HTTP/2 would put all ranges on one connection, which does
+//! not help where an origin limits the rate per connection.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use media_shared::tls::{self, TrustError};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
@@ -16,79 +17,54 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
-use super::{failure, origin_slots::Slot};
-use crate::{
-    egress::{DialError, Dialer},
-    tls,
+use super::{
+    error::{ExchangeError, is_unexpected_data},
+    host_limits::ConnectionPermit,
 };
+use crate::egress::Dialer;
 
-/// The most bytes of an answer's head, and the most headers: more than fit into the bytes, unless they
-/// are hardly longer than the frame around them.
+/// Maximum size of an answer's head.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Maximum number of headers: more would fit into the head only if they were hardly longer than their syntax.
 const MAX_HEADERS: usize = MAX_HEADER_BYTES / 16;
-/// What one read may bring, and so what a connection may hold.
-const READ_BYTES: usize = 256 * 1024;
-/// How long the end of a connection is waited for after its answer.
-pub(super) const ENDING_LIMIT: Duration = Duration::from_millis(20);
+/// Maximum size of one read, and so of a connection's buffer.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Timeout for the end of a connection after its answer.
+pub(super) const END_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// Makes connections.
+/// Opens connections.
 #[derive(Clone)]
 pub(super) struct Connector {
     dialer: Dialer,
     tls: TlsConnector,
-    limit: Duration,
+    timeout: Duration,
 }
 
-/// An open connection, good for one exchange. Dropping it closes it.
+/// An open connection for one exchange. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Empty<Bytes>>,
-    driver: AbortOnDropHandle<Ending>,
-    _slot: Option<Slot>,
-}
-
-/// What came after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Nothing, as far as one can tell.
-    Clean,
-    /// More bytes, which belong to nothing.
-    Excess,
+    /// Returns whether bytes came after the answer.
+    driver: AbortOnDropHandle<bool>,
+    _permit: ConnectionPermit,
 }
 
 impl Connection {
-    /// What follows the answer, once it was read to its end. The origin was asked to close the
-    /// connection then; one that does not is not waited for.
-    pub(super) async fn ending(&mut self) -> Ending {
-        let ended = timeout(ENDING_LIMIT, &mut self.driver).await;
-        ended.map_or(Ending::Clean, |ending| ending.unwrap_or(Ending::Clean))
+    /// Whether bytes came after the answer, once that was read to its end. The origin was asked to close the
+    /// connection; one that does not is given [`END_TIMEOUT`].
+    pub(super) async fn has_excess_bytes(&mut self) -> bool {
+        let ended = timeout(END_TIMEOUT, &mut self.driver).await;
+        ended.is_ok_and(|has_excess| has_excess.unwrap_or(false))
     }
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
-    /// No address took it, or none may be dialled.
-    #[error("no connection")]
-    Dial(#[from] DialError),
-    /// The TLS handshake failed.
-    #[error("no secure connection")]
-    Tls(#[source] io::Error),
-    /// It took too long.
-    #[error("no connection in time")]
-    TimedOut,
-    /// The HTTP client could not begin.
-    #[error("the connection could not be used")]
-    Http(#[from] hyper::Error),
-}
-
 impl Connector {
-    pub(super) fn new(dialer: Dialer, limit: Duration) -> Result<Self, tls::TrustError> {
+    pub(super) fn new(dialer: Dialer, timeout: Duration) -> Result<Self, TrustError> {
         let mut tls = tls::client_config()?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             dialer,
             tls: Arc::new(tls).into(),
-            limit,
+            timeout,
         })
     }
 
@@ -96,69 +72,65 @@ impl Connector {
         &self.dialer
     }
 
-    /// Connects to the origin of a URL, in a slot of its host's.
+    /// Connects to the origin of a URL.
     pub(super) async fn connect(
         &self,
         url: &Url,
-        slot: Option<Slot>,
-    ) -> Result<Connection, ConnectError> {
-        match timeout(self.limit, self.connect_unlimited(url, slot)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::TimedOut),
-        }
+        permit: ConnectionPermit,
+    ) -> Result<Connection, ExchangeError> {
+        let connecting = self.connect_without_timeout(url, permit);
+        let connected = timeout(self.timeout, connecting).await;
+        connected.unwrap_or(Err(ExchangeError::ConnectTimeout))
     }
 
-    async fn connect_unlimited(
+    async fn connect_without_timeout(
         &self,
         url: &Url,
-        slot: Option<Slot>,
-    ) -> Result<Connection, ConnectError> {
+        permit: ConnectionPermit,
+    ) -> Result<Connection, ExchangeError> {
         let stream = self.dialer.dial(url).await?;
         if url.scheme() != "https" {
-            return speak(TokioIo::new(stream), slot).await;
+            return handshake(TokioIo::new(stream), permit).await;
         }
-        let name = server_name(url).map_err(ConnectError::Tls)?;
-        let secured = self.tls.connect(name, stream).await;
-        speak(TokioIo::new(secured.map_err(ConnectError::Tls)?), slot).await
+        let secured = async { self.tls.connect(server_name(url)?, stream).await };
+        let secured = secured
+            .await
+            .map_err(|error| ExchangeError::from_tls(&error))?;
+        handshake(TokioIo::new(secured), permit).await
     }
 }
 
-/// Reads on behind an answer.
-async fn ending_of(stream: TokioIo<impl AsyncRead + Unpin>) -> Ending {
-    match stream.into_inner().read(&mut [0; 1]).await {
-        Ok(1..) => Ending::Excess,
-        // Closed, however well.
-        Ok(0) | Err(_) => Ending::Clean,
-    }
+/// Reads on after an answer, and returns whether there is more. A close may be orderly or not.
+async fn reads_excess(stream: TokioIo<impl AsyncRead + Unpin>) -> bool {
+    matches!(stream.into_inner().read(&mut [0; 1]).await, Ok(1..))
 }
 
-async fn speak(
+async fn handshake(
     stream: TokioIo<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-    slot: Option<Slot>,
-) -> Result<Connection, ConnectError> {
+    permit: ConnectionPermit,
+) -> Result<Connection, ExchangeError> {
     let (sender, connection) = http1::Builder::new()
         .max_headers(MAX_HEADERS)
-        // RFC 9112 §5.2: a user agent puts blanks in place of a fold. RFC 9112 §5.1: it removes blanks
-        // before the colon.
+        // RFC 9112 §5.2: a user agent replaces line folding with spaces. RFC 9112 §5.1: a proxy removes
+        // whitespace before the colon.
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
         .max_header_size(MAX_HEADER_BYTES)
-        .max_buf_size(READ_BYTES)
+        .max_buf_size(READ_BUFFER_BYTES)
         .handshake(stream)
-        .await?;
+        .await
+        .map_err(|_| ExchangeError::NotConnected("the connection cannot be used"))?;
     let driver = tokio::spawn(async move {
         match connection.without_shutdown().await {
-            Ok(parts) if parts.read_buf.is_empty() => ending_of(parts.io).await,
-            Ok(_) => Ending::Excess,
-            Err(error) if failure::is_nameless(&error) => Ending::Excess,
-            // Whoever waits for the answer hears of it.
-            Err(_) => Ending::Clean,
+            Ok(parts) => !parts.read_buf.is_empty() || reads_excess(parts.io).await,
+            // Other errors are returned with the answer.
+            Err(error) => is_unexpected_data(&error),
         }
     });
     Ok(Connection {
         sender,
         driver: AbortOnDropHandle::new(driver),
-        _slot: slot,
+        _permit: permit,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Cookies that an origin sets in a redirect to itself (RFC 6265): some give the bytes only to clients
-//! that bring them back. They belong to one import and one origin and are never stored.
+//! Cookies that an origin sets in a redirect to itself (RFC 6265): some origins serve a file only to clients
+//! that send them back. They belong to one import and one origin and are never stored.
 
 use hyper::{
     HeaderMap,
@@ -9,10 +9,11 @@ use media_shared::clock::Clock;
 use parse_net::date::{HttpDate, http_date};
 use url::Url;
 
-/// The most cookies that are kept, and the most bytes of one.
+/// Maximum number of cookies of one origin.
 const MAX_COOKIES: usize = 64;
+/// Maximum size of a `Set-Cookie` header.
 const MAX_COOKIE_BYTES: usize = 4096;
-/// The most bytes of the header that sends them back.
+/// Maximum size of a `Cookie` header.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// The cookies of one origin.
@@ -23,12 +24,12 @@ pub(super) struct Cookies(Vec<Cookie>);
 struct Cookie {
     name: Vec<u8>,
     value: Vec<u8>,
-    /// Where it is sent: to this path and below.
+    /// The cookie is sent to this path and below.
     path: Vec<u8>,
 }
 
 impl Cookies {
-    /// Takes the cookies of an answer to a request for `url`, which is of the origin.
+    /// Stores the cookies of an answer to a request for `url`.
     pub(super) fn store(&mut self, url: &Url, headers: &HeaderMap) {
         for value in headers.get_all(header::SET_COOKIE) {
             let Some((cookie, is_kept)) = Cookie::parse(url, value.as_bytes()) else {
@@ -42,13 +43,12 @@ impl Cookies {
         }
     }
 
-    /// Forgets all, as the import goes on at another origin.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// The header `Cookie` of a request: the client's own, then those of the origin, which replace the
-    /// client's of the same name.
+    /// Returns the header `Cookie` of a request: the client's own cookies, then those of the origin, which
+    /// replace the client's of the same name.
     pub(super) fn header(&self, url: &Url, own: Option<&HeaderValue>) -> Option<HeaderValue> {
         let sent: Vec<&Cookie> = self.0.iter().filter(|cookie| cookie.covers(url)).collect();
         if sent.is_empty() {
@@ -77,7 +77,7 @@ impl Cookies {
 }
 
 impl Cookie {
-    /// Reads one `Set-Cookie`, and whether it sets the cookie or removes it (RFC 6265 §5.2).
+    /// Parses a `Set-Cookie`, and whether it sets or removes the cookie (RFC 6265 §5.2).
     fn parse(url: &Url, field: &[u8]) -> Option<(Self, bool)> {
         let mut parts = field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let (name, value) = split(parts.next()?);
@@ -110,7 +110,7 @@ impl Cookie {
         Some((cookie, is_kept))
     }
 
-    /// Whether it is sent to a URL of its origin (RFC 6265 §5.1.4).
+    /// Whether the cookie is sent to a URL of its origin (RFC 6265 §5.1.4).
     fn covers(&self, url: &Url) -> bool {
         let Some(below) = url.path().as_bytes().strip_prefix(&self.path[..]) else {
             return false;
@@ -134,7 +134,7 @@ fn default_path(url: &Url) -> Vec<u8> {
     }
 }
 
-/// Whether a host belongs to a domain. The cookie goes back to this host alone all the same.
+/// Whether a host belongs to a domain.
 fn is_within(url: &Url, domain: &[u8]) -> bool {
     let host = url.host_str().unwrap_or_default();
     let domain = String::from_utf8_lossy(domain).to_ascii_lowercase();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_gets_back_the_cookies_that_are_meant_for_the_path() {
+    fn cookies_are_sent_to_matching_paths() {
         for (set, own, to, expected) in [
             (&["a=1; Path=/"][..], None, "/x", Some("a=1")),
             (&["a=1"], None, "/a/c", Some("a=1")),

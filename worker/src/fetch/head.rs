@@ -1,105 +1,104 @@
-//! What the head of an answer says about the bytes to come.
+//! The head of an answer: what it announces about the content.
 
 use hyper::{
     HeaderMap, Response, StatusCode,
     body::{Body as _, Incoming},
     header::{self, HeaderValue},
 };
-use media_shared::{content_disposition, job::Failure, media::Filename};
+use media_shared::{content_disposition, media::Filename};
 use parse_net::range::{ContentRange, parse_content_range};
 use url::Url;
 
 use super::{
-    FetchError, Identity, Part,
     coding::{self, Coding},
-    failure,
+    content_identity::{ByteRange, ContentIdentity},
+    error::ExchangeError,
     validator::Validator,
 };
 
-/// The head of an answer that carries bytes.
+/// The head of an answer with content.
 #[derive(Clone, Debug)]
-pub struct Head {
-    /// Where the answer came from, after redirects.
-    pub url: Url,
-    /// What tells the bytes from others at the same URL.
-    pub identity: Identity,
-    /// The type that the origin declares, with parameters.
-    pub content_type: Option<String>,
-    /// The name that the origin gives the file.
-    pub filename: Option<Filename>,
-    /// Whether the origin says that it gives parts.
-    pub accepts_ranges: bool,
+pub(crate) struct Head {
+    /// The URL after redirects.
+    pub(crate) url: Url,
+    pub(crate) identity: ContentIdentity,
+    /// The declared type, with parameters.
+    pub(crate) content_type: Option<String>,
+    /// The name in `Content-Disposition`.
+    pub(crate) filename: Option<Filename>,
+    pub(crate) accepts_ranges: bool,
 }
 
-/// How the body of an answer is to be read.
+/// How to read the body of an answer.
 pub(super) struct BodyPlan {
-    /// The content codings to undo, in this order.
+    /// The content codings to remove, in this order.
     pub(super) codings: Vec<Coding>,
-    /// How many bytes it has, where the HTTP library does not count them.
+    /// The number of bytes, if hyper does not count them.
     pub(super) length: Option<u64>,
 }
 
 impl Head {
-    /// Reads the head of an answer to a request for all the bytes.
+    /// Reads the head of an answer to a request for the whole content.
     pub(super) fn of_whole(
-        url: Url,
+        url: &Url,
         response: &Response<Incoming>,
-    ) -> Result<(Self, BodyPlan), Failure> {
+    ) -> Result<(Self, BodyPlan), ExchangeError> {
         let headers = response.headers();
-        let length = body_length(&url, response)?;
+        let length = body_length(response)?;
         let total = match response.status() {
             StatusCode::OK => length,
-            // Some answer so though no range was asked for. It is good if it brings all.
+            // Some origins answer so though no range was requested. It is accepted if it is complete.
             StatusCode::PARTIAL_CONTENT if is_complete(headers, length) => complete_length(headers),
-            status => return Err(failure::of_status(&url, status, headers)),
+            status => return Err(ExchangeError::from_status(status, headers)),
         };
-        let identity = Identity {
+        let identity = ContentIdentity {
             total,
-            validator: Validator::of(headers),
+            validator: Validator::from_headers(headers),
         };
         let accepts_ranges = text(headers, header::ACCEPT_RANGES)
             .is_some_and(|units| units.eq_ignore_ascii_case("bytes"));
         let mut head = Self::read(url, headers, identity, accepts_ranges);
         let plan = head.body_plan(response, length)?;
         if !plan.codings.is_empty() {
-            // Length, validator and ranges are those of the coded bytes, which are not kept: what is
-            // kept cannot be gone on with by offsets.
-            head.identity = Identity::default();
+            // Length, validator and ranges describe the coded bytes; offsets in the decoded bytes, which are
+            // stored, cannot be requested.
+            head.identity = ContentIdentity::default();
             head.accepts_ranges = false;
         }
         Ok((head, plan))
     }
 
-    /// Reads the head of an answer to a request for a part: it must bring just that part, of the
-    /// same bytes.
-    pub(super) fn of_part(
-        url: Url,
+    /// Reads the head of an answer to a request for a range; nothing if it does not bring exactly that range
+    /// of the same content.
+    pub(super) fn of_range(
+        url: &Url,
         response: &Response<Incoming>,
-        part: Part,
-        identity: &Identity,
-    ) -> Result<(Self, BodyPlan), FetchError> {
+        range: ByteRange,
+        identity: &ContentIdentity,
+    ) -> Result<Option<(Self, BodyPlan)>, ExchangeError> {
         let headers = response.headers();
         match response.status() {
             StatusCode::PARTIAL_CONTENT => {}
-            // Fewer bytes by now.
-            StatusCode::RANGE_NOT_SATISFIABLE => return Err(FetchError::Changed(None)),
-            status => return Err(failure::of_status(&url, status, headers).into()),
+            // The content is shorter by now.
+            StatusCode::RANGE_NOT_SATISFIABLE => return Ok(None),
+            status => return Err(ExchangeError::from_status(status, headers)),
         }
-        let length = body_length(&url, response)?;
-        let Some(identity) = identity_by(headers, length, part, identity) else {
-            return Err(FetchError::Changed(None));
+        let length = body_length(response)?;
+        let Some(identity) = confirmed_identity(headers, length, range, identity) else {
+            return Ok(None);
         };
         let head = Self::read(url, headers, identity, true);
         let plan = head.body_plan(response, length)?;
-        if plan.codings.is_empty() {
-            Ok((head, plan))
-        } else {
-            // A part of coded bytes is no part of the file.
-            Err(FetchError::Changed(None))
-        }
+        // A range of coded bytes is no range of the file.
+        Ok(plan.codings.is_empty().then_some((head, plan)))
     }
 
-    fn read(url: Url, headers: &HeaderMap, identity: Identity, accepts_ranges: bool) -> Self {
+    fn read(
+        url: &Url,
+        headers: &HeaderMap,
+        identity: ContentIdentity,
+        accepts_ranges: bool,
+    ) -> Self {
         let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Self {
             identity,
@@ -109,7 +108,7 @@ impl Head {
                 .iter()
                 .find_map(|value| content_disposition::filename(value.as_bytes())),
             accepts_ranges,
-            url,
+            url: url.clone(),
         }
     }
 
@@ -117,7 +116,7 @@ impl Head {
         &self,
         response: &Response<Incoming>,
         length: Option<u64>,
-    ) -> Result<BodyPlan, Failure> {
+    ) -> Result<BodyPlan, ExchangeError> {
         let path = self
             .url
             .path_segments()
@@ -126,16 +125,16 @@ impl Head {
         let names: Vec<&str> = given.into_iter().chain(path).collect();
         let mime = self.content_type.as_deref().map(essence);
         Ok(BodyPlan {
-            codings: coding::to_undo(&self.url, response.headers(), &names, mime.as_deref())?,
+            codings: coding::to_remove(response.headers(), &names, mime.as_deref())?,
             length: length.filter(|_| response.body().size_hint().exact().is_none()),
         })
     }
 }
 
-/// How many bytes the body has, if the origin says so. `Transfer-Encoding: identity` makes the HTTP
-/// library pass over a `Content-Length`, which counts all the same.
-fn body_length(url: &Url, response: &Response<Incoming>) -> Result<Option<u64>, Failure> {
-    let is_chunked = coding::check_transfer(url, response.headers())?;
+/// Returns the length of the body, if announced. `Transfer-Encoding: identity` makes hyper ignore a
+/// `Content-Length`, which is used here.
+fn body_length(response: &Response<Incoming>) -> Result<Option<u64>, ExchangeError> {
+    let is_chunked = coding::is_chunked(response.headers())?;
     let counted = response.body().size_hint().exact();
     if is_chunked || counted.is_some() {
         return Ok(counted);
@@ -148,11 +147,11 @@ fn body_length(url: &Url, response: &Response<Incoming>) -> Result<Option<u64>, 
     match first {
         None => Ok(None),
         Some(Some(length)) if numbers.all(|other| other == Some(length)) => Ok(Some(length)),
-        Some(_) => Err(failure::bad_length(url)),
+        Some(_) => Err(ExchangeError::AmbiguousLength),
     }
 }
 
-/// Whether an answer brings a range that is all there is (RFC 9110 §14.4).
+/// Whether an answer brings a range that is the whole content (RFC 9110 §14.4).
 fn is_complete(headers: &HeaderMap, length: Option<u64>) -> bool {
     let value = headers.get(header::CONTENT_RANGE);
     let range = value.map(|value| parse_content_range(value.as_bytes()));
@@ -171,14 +170,14 @@ fn complete_length(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
-/// What is known of the bytes by an answer that brings the part that was asked for; nothing if it
-/// brings another, or a part of other bytes (RFC 9110 §14.4).
-fn identity_by(
+/// Returns the identity of the content, completed by an answer that brings the requested range; nothing if it
+/// brings another range or other content (RFC 9110 §14.4).
+fn confirmed_identity(
     headers: &HeaderMap,
     length: Option<u64>,
-    part: Part,
-    identity: &Identity,
-) -> Option<Identity> {
+    requested: ByteRange,
+    identity: &ContentIdentity,
+) -> Option<ContentIdentity> {
     let validator = identity.validator.as_ref()?;
     let value = headers.get(header::CONTENT_RANGE)?;
     let Ok(ContentRange::Satisfied { range, complete }) = parse_content_range(value.as_bytes())
@@ -186,18 +185,18 @@ fn identity_by(
         return None;
     };
     let total = identity.total.or(complete);
-    // An end that nobody has named cannot be told from one that came too soon.
-    if part.end.is_none() && total.is_none() {
+    // Without a known end, a truncated body could not be detected.
+    if requested.end.is_none() && total.is_none() {
         return None;
     }
-    let last = part.end.or(total).and_then(|end| end.checked_sub(1));
-    let is_the_part = range.start == part.start
+    let last = requested.end.or(total).and_then(|end| end.checked_sub(1));
+    let is_requested = range.start == requested.start
         && last.is_none_or(|last| last == range.end)
         && length.is_none_or(|length| length == range.len());
     let same_length = identity.total.is_some() && complete == total;
-    let is_the_same = validator.is_confirmed_by(headers, same_length)
+    let is_same_content = validator.is_confirmed_by(headers, same_length)
         && (complete.is_none() || complete == total);
-    (is_the_part && is_the_same).then(|| Identity {
+    (is_requested && is_same_content).then(|| ContentIdentity {
         total,
         validator: Some(validator.clone()),
     })
@@ -207,7 +206,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A media type without parameters.
+/// Returns a media type without parameters.
 fn essence(content_type: &str) -> String {
     content_type
         .split(';')
@@ -223,26 +222,26 @@ mod tests {
 
     const DATE: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
 
-    /// What is known by an answer that brings the bytes 5 to 9 of 10.
-    fn known(total: Option<u64>, modified: Option<&'static str>) -> Option<Identity> {
+    /// Returns the identity after an answer with the bytes 5 to 9 of 10.
+    fn confirmed(total: Option<u64>, modified: Option<&'static str>) -> Option<ContentIdentity> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_RANGE, "bytes 5-9/10".parse().unwrap());
         if let Some(date) = modified {
             headers.insert(header::LAST_MODIFIED, date.parse().unwrap());
         }
-        let part = Part {
+        let range = ByteRange {
             start: 5,
             end: None,
         };
-        let identity = Identity {
+        let identity = ContentIdentity {
             total,
             validator: Some(Validator::LastModified(DATE.to_owned())),
         };
-        identity_by(&headers, Some(5), part, &identity)
+        confirmed_identity(&headers, Some(5), range, &identity)
     }
 
     #[test]
-    fn an_unasked_range_is_taken_if_it_is_all() {
+    fn an_unrequested_range_is_accepted_if_it_is_complete() {
         for (range, length, expected) in [
             ("bytes 0-9/10", Some(10), true),
             ("bytes 0-9/10", None, true),
@@ -261,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_says_nothing_of_its_date_is_taken_by_a_length_that_was_known() {
-        assert!(known(Some(10), Some(DATE)).is_some());
-        assert!(known(Some(10), None).is_some());
-        assert!(known(None, Some(DATE)).is_some());
-        assert_eq!(known(None, None), None);
-        assert_eq!(known(Some(11), Some(DATE)), None);
+    fn a_range_without_a_date_is_confirmed_by_a_known_length() {
+        assert!(confirmed(Some(10), Some(DATE)).is_some());
+        assert!(confirmed(Some(10), None).is_some());
+        assert!(confirmed(None, Some(DATE)).is_some());
+        assert_eq!(confirmed(None, None), None);
+        assert_eq!(confirmed(Some(11), Some(DATE)), None);
         let later = "Mon, 23 Nov 2026 12:00:01 GMT";
-        assert_eq!(known(Some(10), Some(later)), None);
+        assert_eq!(confirmed(Some(10), Some(later)), None);
     }
 }

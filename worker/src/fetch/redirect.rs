@@ -1,45 +1,39 @@
-//! Where redirects lead.
+//! Targets of redirects.
 
 use std::borrow::Cow;
 
 use hyper::{Response, header};
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
 use url::Url;
 
-/// Where a redirect leads, or nothing if the answer is none. 300 and 304 are no redirects that can be
-/// followed (RFC 9110 §15.4).
+use super::error::ExchangeError;
+
+/// Returns the target of a redirect, or nothing if the answer is none. 300 and 304 are not redirects that can
+/// be followed (RFC 9110 §15.4).
 pub(super) fn target<B>(
     url: &Url,
     response: &Response<B>,
     may_downgrade: bool,
-) -> Result<Option<Url>, Failure> {
+) -> Result<Option<Url>, ExchangeError> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let wrong = |reason: &str| {
-        Failure::new(
-            FailureCode::BadRedirect,
-            format!("{} redirects {reason}", redact_url(url)),
-        )
-    };
     let location = response
         .headers()
         .get(header::LOCATION)
-        .ok_or_else(|| wrong("without saying where to"))?;
+        .ok_or(ExchangeError::BadRedirect("without saying where to"))?;
     let target = url
         .join(&reference(location.as_bytes()))
-        .map_err(|_| wrong("to something that is no URL"))?;
+        .map_err(|_| ExchangeError::BadRedirect("to something that is not a URL"))?;
     let downgrade = url.scheme() == "https" && target.scheme() == "http";
     if downgrade && !may_downgrade {
-        return Err(wrong(
+        return Err(ExchangeError::BadRedirect(
             "from https to http, which is not followed; the operator can allow it with MEDIA_EGRESS_DOWNGRADE",
         ));
     }
     Ok(Some(target))
 }
 
-/// A `Location` as text. Bytes that are no UTF-8 stand for themselves: they are percent-encoded, as a URL
-/// has them.
+/// Converts a `Location` to text. Bytes of text that is not UTF-8 are percent-encoded as they are.
 fn reference(location: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(location) {
         Ok(text) => text.into(),
@@ -70,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_in_any_charset_names_the_same_bytes() {
+    fn a_location_in_any_charset_keeps_its_bytes() {
         for (location, expected) in [
             (&b"/x"[..], Some("http://origin.test/x")),
             (b"x y", Some("http://origin.test/a/x%20y")),

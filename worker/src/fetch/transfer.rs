@@ -1,104 +1,119 @@
-//! The bytes of a URL in their order, over as many connections as it takes: one that breaks is
-//! followed by another that goes on where it broke.
+//! The bytes of a URL in order, over several connections. A connection that breaks is replaced by one that
+//! resumes where it broke.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media_shared::job::{Failure, FailureCode};
-use rand::RngExt as _;
 use tokio::time::sleep;
 
 use super::{
-    Body, FetchError, Fetcher, Head, Opened, Part, Target, ahead::Ahead, failure, flight::Flight,
+    answer::{Answer, FetchError},
+    body::Body,
+    content_identity::{ByteRange, ContentIdentity},
+    error::{ExchangeError, FetchFailure},
+    fetcher::Fetcher,
+    head::Head,
+    target::Target,
 };
 
-/// How often a connection that broke is followed by another before enough has come.
-const MAX_RECONNECTS: u32 = 4;
-/// What is enough.
-const PROGRESS_BYTES: u64 = 256 * 1024;
-/// The pause before the first of them; each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+mod concurrency_controller;
+mod parallel_ranges;
+mod prefetch;
+mod reconnect;
 
-/// Bytes on their way from an origin.
-pub struct Transfer {
+use parallel_ranges::ParallelRanges;
+use prefetch::Prefetch;
+use reconnect::ReconnectLimit;
+
+/// A transfer from an origin.
+pub(crate) struct Transfer {
     fetcher: Fetcher,
     target: Target,
     head: Head,
-    /// What is read now; nothing between two connections.
-    reading: Option<Reading>,
-    /// The connections beside it, where there can be any.
-    flight: Option<Flight>,
-    /// How many bytes were handed out, and those before them.
+    /// The current source of bytes; nothing between two connections.
+    source: Option<Source>,
+    /// The additional connections, if the origin serves ranges.
+    parallel: Option<ParallelRanges>,
+    /// Offset of the next byte in the file.
     position: u64,
-    reconnects: Reconnects,
+    reconnects: ReconnectLimit,
 }
 
-/// What is read now.
-enum Reading {
-    /// All the rest.
+/// The source of the reader's bytes.
+enum Source {
+    /// A connection that serves the rest of the file.
     Rest(Body),
-    /// A part that was fetched ahead.
-    Part(Ahead),
-    /// What is missing before the part that was fetched ahead.
+    /// A range that was prefetched.
+    Prefetched(Prefetch),
+    /// A connection that serves the bytes before the first prefetched range.
     Gap { body: Body, end: u64 },
 }
 
-/// How often a connection broke without bringing enough.
-#[derive(Debug, Default)]
-struct Reconnects {
-    count: u32,
-    since: u64,
-}
-
 impl Transfer {
-    pub(super) fn new(fetcher: Fetcher, target: Target, opened: Opened, position: u64) -> Self {
+    /// Reads an answer with the whole content of a target.
+    pub(crate) fn new(fetcher: &Fetcher, target: &Target, answer: Answer) -> Self {
+        Self::at(fetcher, target, answer, 0)
+    }
+
+    /// Resumes content at an offset before its end.
+    pub(crate) async fn resume(
+        fetcher: &Fetcher,
+        target: &Target,
+        identity: &ContentIdentity,
+        offset: u64,
+    ) -> Result<Self, FetchError> {
+        let range = ByteRange {
+            start: offset,
+            end: None,
+        };
+        let answer = fetcher.client.open_range(target, identity, range, None);
+        Ok(Self::at(fetcher, target, answer.await?, offset))
+    }
+
+    fn at(fetcher: &Fetcher, target: &Target, answer: Answer, position: u64) -> Self {
         Self {
-            flight: Flight::of(&fetcher, opened.near, &opened.head),
-            fetcher,
-            target,
-            head: opened.head,
-            reading: Some(Reading::Rest(opened.body)),
+            fetcher: fetcher.clone(),
+            target: target.clone(),
+            parallel: ParallelRanges::new(fetcher, answer.final_target, &answer.head),
+            head: answer.head,
+            source: Some(Source::Rest(answer.body)),
             position,
-            reconnects: Reconnects {
-                count: 0,
-                since: position,
-            },
+            reconnects: ReconnectLimit::new(position),
         }
     }
 
-    /// What the origin says about the bytes.
-    pub fn head(&self) -> &Head {
+    pub(crate) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Whether all the bytes are there, as far as the origin said how many there are.
-    pub fn is_whole(&self) -> bool {
+    /// Whether the announced number of bytes has come.
+    pub(crate) fn is_complete(&self) -> bool {
         self.head.identity.total == Some(self.position)
     }
 
-    /// The next bytes, or nothing at the end of all.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+    /// Returns the next bytes, or nothing at the end of the file.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         loop {
-            self.steer();
+            self.adjust_connections();
             let asked = Instant::now();
-            let read = match &mut self.reading {
-                Some(Reading::Rest(body) | Reading::Gap { body, .. }) => {
+            let read = match &mut self.source {
+                Some(Source::Rest(body) | Source::Gap { body, .. }) => {
                     body.next().await.map_err(FetchError::from)
                 }
-                Some(Reading::Part(part)) => part.next().await,
+                Some(Source::Prefetched(prefetch)) => prefetch.next().await,
                 None => Ok(None),
             };
             match read {
-                Ok(Some(bytes)) => return self.hand_out(bytes, asked.elapsed()).map(Some),
-                Ok(None) if self.is_at_the_end() => return Ok(None),
-                Ok(None) if self.is_part_read() => self.read_on().await?,
-                Ok(None) => self.reconnect(failure::incomplete(&self.head.url)).await?,
-                Err(error) if matches!(self.reading, Some(Reading::Part(_))) => {
-                    self.falter(&error);
-                    self.read_on().await?;
+                Ok(Some(bytes)) => return self.advance(bytes, asked.elapsed()).map(Some),
+                Ok(None) if self.is_at_end() => return Ok(None),
+                Ok(None) if self.source_end() == Some(self.position) => self.open_next().await?,
+                Ok(None) => {
+                    let failure = FetchFailure::new(&self.head.url, ExchangeError::Incomplete);
+                    self.reconnect(failure).await?;
+                }
+                Err(error) if matches!(self.source, Some(Source::Prefetched(_))) => {
+                    self.on_part_failed(&error);
+                    self.open_next().await?;
                 }
                 Err(FetchError::Failed(failure)) => self.reconnect(failure).await?,
                 Err(changed) => return Err(changed),
@@ -106,49 +121,54 @@ impl Transfer {
         }
     }
 
-    fn steer(&mut self) {
-        let (end, is_coming) = match &self.reading {
-            Some(Reading::Rest(_)) => (None, true),
-            Some(Reading::Part(part)) => (Some(part.end), !part.is_fetched()),
-            Some(Reading::Gap { end, .. }) => (Some(*end), true),
+    fn adjust_connections(&mut self) {
+        let is_receiving = match &self.source {
+            Some(Source::Prefetched(prefetch)) => !prefetch.is_finished(),
+            Some(_) => true,
             None => return,
         };
-        if let Some(flight) = &mut self.flight {
-            flight.steer(&self.head, self.position, end, is_coming);
+        let end = self.source_end();
+        if let Some(parallel) = &mut self.parallel {
+            parallel.adjust(&self.head, self.position, end, is_receiving);
         }
     }
 
-    /// Hands bytes out, as far as they are not those of the next part.
-    fn hand_out(&mut self, mut bytes: Bytes, waited: Duration) -> Result<Bytes, FetchError> {
+    /// Returns where the current source ends, if that is before the end of the file.
+    fn source_end(&self) -> Option<u64> {
+        match &self.source {
+            Some(Source::Prefetched(prefetch)) => Some(prefetch.end),
+            Some(Source::Gap { end, .. }) => Some(*end),
+            _ => None,
+        }
+    }
+
+    /// Advances by bytes of the current source, and switches to the first prefetched range where that begins.
+    fn advance(&mut self, mut bytes: Bytes, waited: Duration) -> Result<Bytes, FetchError> {
         let end = self.position + bytes.len() as u64;
-        if let Some(flight) = &mut self.flight {
-            let counted = match &self.reading {
-                Some(Reading::Rest(_) | Reading::Gap { .. }) => bytes.len(),
-                // Counted when they came.
+        if let Some(parallel) = &mut self.parallel {
+            // Prefetches have counted their bytes already.
+            let uncounted = match &self.source {
+                Some(Source::Rest(_) | Source::Gap { .. }) => bytes.len(),
                 _ => 0,
             };
-            flight.note(waited, counted);
-            if let Some(next) = flight.begins_at()
+            parallel.record(waited, uncounted);
+            if let Some(next) = parallel.first_start()
                 && end >= next
             {
-                let is_good = matches!(self.reading, Some(Reading::Rest(_)));
-                if is_good && !flight.has_begun() {
-                    // This connection does better.
-                    self.flight = None;
+                let serves_rest = matches!(self.source, Some(Source::Rest(_)));
+                if serves_rest && !parallel.first_has_begun() {
+                    // The current connection is faster than the additional ones.
+                    self.parallel = None;
                     self.position = end;
                     return Ok(bytes);
                 }
                 bytes.truncate(usize::try_from(next - self.position).unwrap_or(usize::MAX));
-                self.reading = flight.take_first().map(Reading::Part);
+                self.source = parallel.take_first().map(Source::Prefetched);
                 self.position = next;
                 return Ok(bytes);
             }
         }
-        let limit = match &self.reading {
-            Some(Reading::Part(part)) => Some(part.end),
-            Some(Reading::Gap { end, .. }) => Some(*end),
-            _ => self.head.identity.total,
-        };
+        let limit = self.source_end().or(self.head.identity.total);
         if limit.is_some_and(|limit| end > limit) {
             return Err(FetchError::Changed(None));
         }
@@ -156,48 +176,41 @@ impl Transfer {
         Ok(bytes)
     }
 
-    fn is_at_the_end(&self) -> bool {
-        let unknown = self.head.identity.total.is_none();
-        self.is_whole() || (unknown && matches!(self.reading, Some(Reading::Rest(_))))
+    fn is_at_end(&self) -> bool {
+        let is_unknown = self.head.identity.total.is_none();
+        self.is_complete() || (is_unknown && matches!(self.source, Some(Source::Rest(_))))
     }
 
-    fn is_part_read(&self) -> bool {
-        match &self.reading {
-            Some(Reading::Part(part)) => part.end == self.position,
-            Some(Reading::Gap { end, .. }) => *end == self.position,
-            _ => false,
-        }
-    }
-
-    /// A part did not come whole. Those that were fetched ahead of it are good all the same, unless the
-    /// bytes have changed.
-    fn falter(&mut self, error: &FetchError) {
-        tracing::debug!(%error, position = self.position, "a part broke");
-        match (error, &mut self.flight) {
-            (FetchError::Changed(_), _) => self.flight = None,
-            (FetchError::Failed(failure), Some(flight)) if !breaks(failure) => {
-                flight.take_the_hint();
-            }
-            _ => {}
-        }
-    }
-
-    /// Goes on after a part, with the one that follows it or whatever is missing before that.
-    async fn read_on(&mut self) -> Result<(), FetchError> {
-        // Its slot is needed for the next one.
-        self.reading = None;
-        if let Some(flight) = &mut self.flight
-            && flight.begins_at() == Some(self.position)
+    /// Handles a prefetch that failed. The ranges after it remain valid, unless the content has changed.
+    fn on_part_failed(&mut self, error: &FetchError) {
+        let FetchError::Failed(failure) = error else {
+            self.parallel = None;
+            return;
+        };
+        tracing::debug!(error = %failure.error, position = self.position, "a range broke");
+        if let Some(parallel) = &mut self.parallel
+            && !failure.is_connection_failure()
         {
-            self.reading = flight.take_first().map(Reading::Part);
+            parallel.cap_connections();
+        }
+    }
+
+    /// Continues after a range: with a prefetched one that follows it, or with the bytes before the next one.
+    async fn open_next(&mut self) -> Result<(), FetchError> {
+        // Closes the connection, whose permit may be needed for the next one.
+        self.source = None;
+        if let Some(parallel) = &mut self.parallel
+            && parallel.first_start() == Some(self.position)
+        {
+            self.source = parallel.take_first().map(Source::Prefetched);
             return Ok(());
         }
         let mut opened = self.open_missing().await;
         if let Err(FetchError::Failed(failure)) = &opened
-            && !breaks(failure)
-            && self.flight.take().is_some()
+            && !failure.is_connection_failure()
+            && self.parallel.take().is_some()
         {
-            // The connections beside it may be what it was refused for.
+            // The origin may have refused it because of the additional connections.
             opened = self.open_missing().await;
         }
         match opened {
@@ -206,45 +219,43 @@ impl Transfer {
         }
     }
 
-    /// Asks for what comes next and was not fetched ahead.
+    /// Requests the bytes from the current position to the first prefetched range.
     async fn open_missing(&mut self) -> Result<(), FetchError> {
-        let end = self.flight.as_ref().and_then(Flight::begins_at);
-        let part = Part {
+        let range = ByteRange {
             start: self.position,
-            end,
+            end: self.parallel.as_ref().and_then(ParallelRanges::first_start),
         };
         let identity = &self.head.identity;
-        let opened = self
+        let answer = self
             .fetcher
-            .part(&self.target, identity, part, None)
-            .await?;
-        self.head.identity.total = opened.head.identity.total;
-        let body = opened.body;
-        self.reading = Some(match end {
-            Some(end) => Reading::Gap { body, end },
-            None => Reading::Rest(body),
+            .client
+            .open_range(&self.target, identity, range, None);
+        let Answer { head, body, .. } = answer.await?;
+        self.head.identity.total = head.identity.total;
+        self.source = Some(match range.end {
+            Some(end) => Source::Gap { body, end },
+            None => Source::Rest(body),
         });
         Ok(())
     }
 
-    /// Another connection for the rest, or the failure if that cannot help.
-    async fn reconnect(&mut self, mut failure: Failure) -> Result<(), FetchError> {
-        // Its slot is needed for the next one.
-        self.reading = None;
-        let identity = &self.head.identity;
-        if self.position == 0 || !identity.can_be_resumed() || self.is_whole() {
+    /// Opens new connections until one serves the next bytes. Returns the last failure if none does.
+    async fn reconnect(&mut self, mut failure: FetchFailure) -> Result<(), FetchError> {
+        // Closes the connection, whose permit may be needed for the next one.
+        self.source = None;
+        if self.position == 0 || !self.head.identity.can_be_resumed() || self.is_complete() {
             return Err(failure.into());
         }
-        // Whatever comes of it, the origin has been asked.
-        while breaks(&failure)
-            && let Some(pause) = self.reconnects.next(self.position)
+        while failure.is_connection_failure()
+            && let Some(delay) = self.reconnects.next_delay(self.position)
         {
-            tracing::debug!(%failure, position = self.position, "going on where the connection broke");
-            sleep(pause).await;
+            tracing::debug!(error = %failure.error, position = self.position, "resuming after a broken connection");
+            sleep(delay).await;
             match self.open_missing().await {
                 Err(FetchError::Failed(next)) => {
-                    failure = Failure {
-                        postponed: false,
+                    // The origin has been asked before: the attempt counts.
+                    failure = FetchFailure {
+                        is_postponed: false,
                         ..next
                     };
                 }
@@ -253,44 +264,4 @@ impl Transfer {
         }
         Err(failure.into())
     }
-}
-
-impl fmt::Debug for Transfer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transfer")
-            .field("head", &self.head)
-            .field("position", &self.position)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Reconnects {
-    /// How long to wait before the next one, if there may be one.
-    fn next(&mut self, position: u64) -> Option<Duration> {
-        if position - self.since >= PROGRESS_BYTES {
-            *self = Self {
-                count: 0,
-                since: position,
-            };
-        }
-        if self.count == MAX_RECONNECTS {
-            return None;
-        }
-        let pause = FIRST_PAUSE * 2_u32.pow(self.count);
-        self.count += 1;
-        Some(rand::rng().random_range(pause / 2..=pause))
-    }
-}
-
-/// Whether a failure is one of the connection, which another one may not have.
-fn breaks(failure: &Failure) -> bool {
-    matches!(
-        failure.code,
-        FailureCode::ConnectionLost
-            | FailureCode::IncompleteBody
-            | FailureCode::Stalled
-            | FailureCode::ConnectFailed
-            | FailureCode::ConnectTimeout
-            | FailureCode::ResponseTimeout
-    )
 }

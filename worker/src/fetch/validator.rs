@@ -1,4 +1,4 @@
-//! What tells whether the bytes at an origin are still the same (RFC 9110 §8.8).
+//! Strong validators (RFC 9110 §8.8), which tell whether the content at an origin has changed.
 
 use std::time::Duration;
 
@@ -6,60 +6,60 @@ use hyper::{HeaderMap, header, http::HeaderValue};
 use parse_net::{date::http_date, etag::EntityTag};
 use serde::{Deserialize, Serialize};
 
-/// How much later than `Last-Modified` an answer's `Date` has to be for the former to be a strong
-/// validator: within that time the bytes may have changed once more (RFC 9110 §8.8.2.2).
-const SETTLED: Duration = Duration::from_mins(1);
-/// The longest entity tag that is kept.
-const MAX_BYTES: usize = 1024;
+/// Minimum time from `Last-Modified` to an answer's `Date` that makes the former a strong validator: within it,
+/// the content may have changed again (RFC 9110 §8.8.2.2).
+const MIN_AGE: Duration = Duration::from_mins(1);
+/// Maximum length of a validator; longer ones are ignored.
+const MAX_VALIDATOR_BYTES: usize = 1024;
 
-/// A strong validator: as long as it stays, no byte has changed.
+/// A strong validator: while it stays the same, no byte has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Validator {
-    /// An entity tag that is not weak, with its quotes.
+pub(crate) enum Validator {
+    /// A strong entity tag, with its quotes.
     ETag(String),
-    /// A `Last-Modified` that was old enough when it was sent.
+    /// A `Last-Modified` that was at least [`MIN_AGE`] old when it was sent.
     LastModified(String),
 }
 
 impl Validator {
-    /// The strong validator of an answer, if it has one.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    /// Reads the strong validator of an answer, if it has one.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         strong_etag(headers)
             .map(Self::ETag)
             .or_else(|| settled_date(headers).map(Self::LastModified))
     }
 
-    /// As `If-Range` has it.
+    /// Returns the value of `If-Range`.
     pub(super) fn to_header(&self) -> Option<HeaderValue> {
         let (Self::ETag(text) | Self::LastModified(text)) = self;
         HeaderValue::from_str(text).ok()
     }
 
-    /// Whether a part is one of the same bytes. It has to bear the entity tag (RFC 9110 §15.3.7); one
-    /// that says nothing of a date is taken by the length of the whole.
+    /// Whether a range belongs to the same content. It must have the same entity tag (RFC 9110 §15.3.7); without
+    /// a `Last-Modified`, the same total length is sufficient.
     pub(super) fn is_confirmed_by(&self, headers: &HeaderMap, same_length: bool) -> bool {
-        let says = |name, text: &str| {
+        let equals = |name, text: &str| {
             headers
                 .get(name)
                 .map(|value| value.as_bytes() == text.as_bytes())
         };
         match self {
-            Self::ETag(tag) => says(header::ETAG, tag) == Some(true),
-            Self::LastModified(date) => says(header::LAST_MODIFIED, date).unwrap_or(same_length),
+            Self::ETag(tag) => equals(header::ETAG, tag) == Some(true),
+            Self::LastModified(date) => equals(header::LAST_MODIFIED, date).unwrap_or(same_length),
         }
     }
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let text = headers.get(name)?.to_str().ok()?.trim();
-    (text.len() <= MAX_BYTES).then_some(text)
+    (text.len() <= MAX_VALIDATOR_BYTES).then_some(text)
 }
 
 fn strong_etag(headers: &HeaderMap) -> Option<String> {
     let text = text(headers, header::ETAG)?;
     let tag = EntityTag::parse(text.as_bytes()).ok()?;
-    // A tag equals itself strongly only if it is not weak.
+    // A weak tag does not equal itself by strong comparison.
     tag.strong_eq(&tag).then(|| text.to_owned())
 }
 
@@ -70,7 +70,7 @@ fn settled_date(headers: &HeaderMap) -> Option<String> {
         .ok()?
         .unix();
     let age = u64::try_from(sent - at).ok()?;
-    (age >= SETTLED.as_secs()).then(|| modified.to_owned())
+    (age >= MIN_AGE.as_secs()).then(|| modified.to_owned())
 }
 
 #[cfg(test)]
@@ -82,11 +82,11 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
             .collect();
-        Validator::of(&headers)
+        Validator::from_headers(&headers)
     }
 
     #[test]
-    fn only_what_is_strong_validates() {
+    fn weak_validators_are_ignored() {
         let date = (header::DATE, "Mon, 23 Nov 2026 12:01:00 GMT");
         let settled = (header::LAST_MODIFIED, "Mon, 23 Nov 2026 12:00:00 GMT");
         let recent = (header::LAST_MODIFIED, "Mon, 23 Nov 2026 12:00:01 GMT");

@@ -1,4 +1,4 @@
-//! Parts of the bytes that are fetched ahead of the reader, each over a connection of its own.
+//! Fetches ranges ahead of the reader, each over a connection of its own.
 
 use std::sync::{
     Arc,
@@ -10,65 +10,74 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::{FetchError, Fetcher, Identity, Part, Target, origin_slots::Slot};
+use crate::fetch::{
+    answer::FetchError,
+    content_identity::{ByteRange, ContentIdentity},
+    exchange::OriginClient,
+    host_limits::ConnectionPermit,
+    target::Target,
+};
 
-/// The unit in which bytes are handed on; copied, so that no small piece keeps a large buffer.
+/// Size of the blocks that are passed to the reader. Bytes are copied into them, so that no small piece keeps
+/// a large buffer alive.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// A part that is on its way. Dropping it ends that.
-pub(super) struct Ahead {
+/// A range that is being fetched. Dropping it closes its connection.
+pub(super) struct Prefetch {
     pub(super) start: u64,
     pub(super) end: u64,
     blocks: mpsc::Receiver<Result<Bytes, FetchError>>,
-    /// What was looked at before its turn.
+    /// The first block, if [`Prefetch::has_begun`] has received it.
     first: Option<Result<Bytes, FetchError>>,
     task: AbortOnDropHandle<()>,
-    /// As long as its bytes are held.
     _memory: OwnedSemaphorePermit,
 }
 
-/// What it takes to fetch a part.
-pub(super) struct Order {
-    pub(super) fetcher: Fetcher,
+/// The parameters of a prefetch.
+pub(super) struct PrefetchRequest {
+    pub(super) client: OriginClient,
     pub(super) target: Target,
-    pub(super) identity: Identity,
+    pub(super) identity: ContentIdentity,
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) slot: Slot,
+    pub(super) permit: ConnectionPermit,
     pub(super) memory: OwnedSemaphorePermit,
-    /// Counts the bytes of all connections.
+    /// Counts the bytes received over all connections.
     pub(super) received: Arc<AtomicU64>,
 }
 
-impl Ahead {
-    /// Begins to fetch a part.
-    pub(super) fn begin(order: Order) -> Self {
-        let Order {
-            fetcher,
+impl Prefetch {
+    /// Starts to fetch a range.
+    pub(super) fn start(request: PrefetchRequest) -> Self {
+        let PrefetchRequest {
+            client,
             target,
             identity,
             start,
             end,
-            slot,
+            permit,
             memory,
             received,
-        } = order;
-        // Room for all of them: an origin is never held up, and memory was set aside.
-        let room = usize::try_from(end - start).unwrap_or(BLOCK_BYTES) / BLOCK_BYTES + 2;
-        let (sender, blocks) = mpsc::channel(room);
-        let part = Part {
+        } = request;
+        // The channel holds the whole range, for which memory was reserved: the connection never waits for the
+        // reader.
+        let capacity = usize::try_from(end - start).unwrap_or(BLOCK_BYTES) / BLOCK_BYTES + 2;
+        let (sender, blocks) = mpsc::channel(capacity);
+        let range = ByteRange {
             start,
             end: Some(end),
         };
         let fetching = async move {
-            let fetched = fetch(&fetcher, &target, &identity, part, slot, &sender, &received);
+            let fetched = fetch(
+                &client, &target, &identity, range, permit, &sender, &received,
+            );
             if let Err(error) = fetched.await {
                 let error = match error {
-                    // With it goes the connection.
+                    // Drops the answer, and so its connection.
                     FetchError::Changed(_) => FetchError::Changed(None),
                     failed @ FetchError::Failed(_) => failed,
                 };
-                // Nobody listens any more, or hears of it.
+                // Fails only if the reader has dropped the prefetch.
                 let _ = sender.send(Err(error)).await;
             }
         };
@@ -82,7 +91,7 @@ impl Ahead {
         }
     }
 
-    /// Whether bytes have come, so that it can be read in place of a connection that is good.
+    /// Whether bytes have come, so that the reader can switch to this connection.
     pub(super) fn has_begun(&mut self) -> bool {
         if self.first.is_none() {
             self.first = self.blocks.try_recv().ok();
@@ -90,7 +99,7 @@ impl Ahead {
         matches!(self.first, Some(Ok(_)))
     }
 
-    /// The next bytes, or nothing at the end of the part or where it broke off.
+    /// Returns the next bytes, or nothing at the end of the range or where it broke off.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         if let Some(first) = self.first.take() {
             return first.map(Some);
@@ -98,37 +107,38 @@ impl Ahead {
         self.blocks.recv().await.transpose()
     }
 
-    /// Whether its connection is done.
-    pub(super) fn is_fetched(&self) -> bool {
+    /// Whether the connection is closed.
+    pub(super) fn is_finished(&self) -> bool {
         self.task.is_finished()
     }
 }
 
 async fn fetch(
-    fetcher: &Fetcher,
+    client: &OriginClient,
     target: &Target,
-    identity: &Identity,
-    part: Part,
-    slot: Slot,
+    identity: &ContentIdentity,
+    range: ByteRange,
+    permit: ConnectionPermit,
     sender: &mpsc::Sender<Result<Bytes, FetchError>>,
     received: &AtomicU64,
 ) -> Result<(), FetchError> {
-    let mut body = fetcher.part(target, identity, part, Some(slot)).await?.body;
+    let answer = client.open_range(target, identity, range, Some(permit));
+    let mut body = answer.await?.body;
     let mut block = BytesMut::new();
-    let mut left = part.end.map_or(u64::MAX, |end| end - part.start);
+    let mut remaining = range.end.map_or(u64::MAX, |end| end - range.start);
     loop {
         let bytes = match body.next().await {
             Ok(Some(bytes)) => bytes,
             ended => {
-                // What has come is good, however it ended.
+                // The received bytes are valid even after an error.
                 if !block.is_empty() {
                     let _ = sender.send(Ok(block.freeze())).await;
                 }
                 return ended.map(drop).map_err(FetchError::from);
             }
         };
-        left = match left.checked_sub(bytes.len() as u64) {
-            Some(left) => left,
+        remaining = match remaining.checked_sub(bytes.len() as u64) {
+            Some(remaining) => remaining,
             None => return Err(FetchError::Changed(None)),
         };
         received.fetch_add(bytes.len() as u64, Ordering::Relaxed);

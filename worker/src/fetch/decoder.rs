@@ -1,4 +1,4 @@
-//! Undoes content codings while bytes come, and limits what may become of them.
+//! Removes content codings from a body while it comes, and limits the expansion.
 
 use std::{
     io,
@@ -15,46 +15,41 @@ use async_compression::tokio::bufread::{
 use async_compression::zstd::DParameter;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use media_shared::job::{Failure, FailureCode, arguments::redact_url};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio_util::io::StreamReader;
-use url::Url;
 
-use super::{super::body::RawBody, Coding};
+use super::{coding::Coding, error::ExchangeError, raw_body::RawBody};
 
-/// The most bytes that are decoded at once.
+/// Maximum number of bytes that are decoded at once.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// How many times as large as the coded bytes the decoded ones may be, once there are more of them than
-/// [`FREE_BYTES`].
+/// Maximum ratio of decoded to coded bytes, once more than [`UNLIMITED_BYTES`] are decoded.
 const MAX_RATIO: u64 = 100;
-const FREE_BYTES: u64 = 4 * 1024 * 1024;
-/// How many more coded bytes than decoded ones there may be: a coding may not go on without end and
-/// bring nothing.
-const MAX_OVERHEAD: u64 = 1024 * 1024;
-/// The largest window of zstd, as a power of two: 8 MiB, as RFC 9659 has it.
-const MAX_ZSTD_WINDOW: u32 = 23;
+const UNLIMITED_BYTES: u64 = 4 * 1024 * 1024;
+/// Maximum excess of coded over decoded bytes, so that an endless stream that decodes to nothing ends.
+const MAX_OVERHEAD_BYTES: u64 = 1024 * 1024;
+/// Maximum window of zstd as a power of two: 8 MiB (RFC 9659).
+const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
 type BufferedReader = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// Decodes a body.
-pub(in crate::fetch) struct Decoder {
-    url: Url,
+pub(super) struct Decoder {
     reader: State,
     coded: Arc<AtomicU64>,
     decoded: u64,
 }
 
 enum State {
-    /// No byte was read yet; the codings to undo, the last one first.
+    /// No byte was read yet; the codings to remove, the last one first.
     New(BufferedReader, Vec<Coding>),
     Open(Reader),
     Ended,
 }
 
 impl Decoder {
-    /// A decoder that undoes codings, in this order.
-    pub(in crate::fetch) fn new(url: Url, body: RawBody, codings: Vec<Coding>) -> Self {
+    /// Creates a decoder that removes codings in this order.
+    pub(super) fn new(body: RawBody, codings: Vec<Coding>) -> Self {
         let coded = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&coded);
         let chunks = stream::unfold((body, counter), |(mut body, counter)| async move {
@@ -65,15 +60,14 @@ impl Decoder {
             Some((chunk, (body, counter)))
         });
         Self {
-            url,
             reader: State::New(Box::pin(StreamReader::new(Box::pin(chunks))), codings),
             coded,
             decoded: 0,
         }
     }
 
-    /// The next decoded bytes, or nothing at the end.
-    pub(in crate::fetch) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    /// Returns the next decoded bytes, or nothing at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ExchangeError> {
         let mut block = BytesMut::with_capacity(BLOCK_BYTES);
         match self.read(&mut block).await {
             Ok(0) => {
@@ -87,7 +81,7 @@ impl Decoder {
             }
             Err(error) => {
                 self.reader = State::Ended;
-                Err(self.failure(error))
+                Err(exchange_error(error))
             }
         }
     }
@@ -101,7 +95,7 @@ impl Decoder {
             }
             if let State::New(mut body, codings) = std::mem::replace(&mut self.reader, State::Ended)
             {
-                // An empty body has nothing to undo.
+                // An empty body has no coding.
                 if body.fill_buf().await?.is_empty() {
                     return Ok(0);
                 }
@@ -110,44 +104,26 @@ impl Decoder {
         }
     }
 
-    fn check_limits(&self) -> Result<(), Failure> {
+    fn check_limits(&self) -> Result<(), ExchangeError> {
         let coded = self.coded.load(Ordering::Relaxed);
-        let url = redact_url(&self.url);
-        if self.decoded > FREE_BYTES && self.decoded / MAX_RATIO > coded {
-            return Err(Failure::new(
-                FailureCode::TooLarge,
-                format!(
-                    "{url} sent bytes in a coding that become more than {MAX_RATIO} times as many; the origin has to send them without it"
-                ),
-            ));
+        if self.decoded > UNLIMITED_BYTES && self.decoded / MAX_RATIO > coded {
+            return Err(ExchangeError::ExcessiveExpansion(MAX_RATIO));
         }
-        if coded > self.decoded.saturating_mul(2) + MAX_OVERHEAD {
-            return Err(Failure::new(
-                FailureCode::InvalidResponse,
-                format!("{url} sent bytes in a coding that hardly become any"),
-            ));
+        if coded > self.decoded.saturating_mul(2) + MAX_OVERHEAD_BYTES {
+            return Err(ExchangeError::ExcessiveOverhead);
         }
         Ok(())
     }
+}
 
-    fn failure(&self, error: io::Error) -> Failure {
-        let url = redact_url(&self.url);
-        let kind = error.kind();
-        match error
-            .into_inner()
-            .map(<dyn std::error::Error + Send + Sync>::downcast::<Failure>)
-        {
-            // Of the connection, passed on.
-            Some(Ok(failure)) => *failure,
-            _ if kind == io::ErrorKind::UnexpectedEof => Failure::new(
-                FailureCode::IncompleteBody,
-                format!("{url} ended its answer before all bytes of its coding had come"),
-            ),
-            _ => Failure::new(
-                FailureCode::InvalidResponse,
-                format!("{url} sent bytes that are not in the coding that its answer names"),
-            ),
+/// Returns the error of the body that the readers have passed on, or that of the coding.
+fn exchange_error(error: io::Error) -> ExchangeError {
+    match error.downcast::<ExchangeError>() {
+        Ok(error) => error,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            ExchangeError::IncompleteCoding
         }
+        Err(_) => ExchangeError::InvalidCoding,
     }
 }
 
@@ -157,7 +133,6 @@ async fn open(mut body: BufferedReader, codings: Vec<Coding>) -> io::Result<Read
         if let Some(reader) = opened.take() {
             body = Box::pin(BufReader::with_capacity(BLOCK_BYTES, reader));
         }
-        // The reader moves into the next decoder.
         let source = std::mem::replace(&mut body, Box::pin(tokio::io::empty()));
         opened = Some(decode(source, coding).await?);
     }
@@ -171,22 +146,22 @@ async fn decode(mut body: BufferedReader, coding: Coding) -> io::Result<Reader> 
             decoder.multiple_members(true);
             Box::pin(decoder)
         }
-        // RFC 9110 §8.4.1.2: some send the bare stream instead of one within zlib.
+        // RFC 9110 §8.4.1.2: some origins send the bare stream instead of one in the zlib format.
         Coding::Deflate if is_zlib(body.fill_buf().await?) => Box::pin(ZlibDecoder::new(body)),
         Coding::Deflate => Box::pin(DeflateDecoder::new(body)),
         Coding::Brotli => Box::pin(BrotliDecoder::new(body)),
         Coding::Zstd => {
-            let window = [DParameter::window_log_max(MAX_ZSTD_WINDOW)];
+            let window = [DParameter::window_log_max(MAX_ZSTD_WINDOW_LOG)];
             let mut decoder = ZstdDecoder::with_params(body, &window);
             decoder.multiple_members(true);
             Box::pin(decoder)
         }
-        // Refused before; see `to_undo`.
+        // Refused by `to_remove`.
         Coding::Unsupported => return Err(io::ErrorKind::Unsupported.into()),
     })
 }
 
-/// RFC 1950 §2.2.
+/// Whether a stream begins with a zlib header (RFC 1950 §2.2).
 fn is_zlib(head: &[u8]) -> bool {
     match head {
         [method, flags, ..] => {

@@ -1,12 +1,12 @@
-//! Names for imported media, if the client gives none.
+//! Filenames of imported media, if neither the client nor the origin gives one.
 
 use encoding_rs::WINDOWS_1252;
 use media_shared::media::Filename;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The last segment of a URL's path, decoded: as UTF-8, or as Windows-1252 if it cannot be UTF-8.
-pub fn from_url(url: &Url) -> Option<Filename> {
+/// Returns the last segment of a URL's path, decoded as UTF-8, or as Windows-1252 if it is not valid UTF-8.
+pub(super) fn from_url(url: &Url) -> Option<Filename> {
     let segment = url.path_segments()?.next_back()?;
     let bytes: Vec<u8> = percent_decode_str(segment).collect();
     let text = match std::str::from_utf8(&bytes) {
@@ -16,8 +16,8 @@ pub fn from_url(url: &Url) -> Option<Filename> {
     Filename::from_untrusted(&text)
 }
 
-/// A name made of the type's extension alone.
-pub fn fallback(extension: Option<&str>) -> Filename {
+/// Returns a generic name with the extension of the media type.
+pub(super) fn fallback(extension: Option<&str>) -> Filename {
     let name = Filename::download();
     extension
         .and_then(|extension| Filename::new(&format!("{}.{extension}", name.as_str())).ok())
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_the_file_by_its_last_segment() {
+    fn the_filename_is_the_last_segment_of_the_path() {
         let name = |url: &str| from_url(&Url::parse(url).unwrap());
         let text = |url: &str| name(url).map(|name| name.as_str().to_owned());
         assert_eq!(
@@ -49,7 +49,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_url_gives_a_safe_name(text in "\\PC{0,60}") {
+        fn names_from_urls_are_safe(text in "\\PC{0,60}") {
             let url = Url::parse("http://origin.test/").unwrap().join(&text).ok();
             if let Some(name) = url.as_ref().and_then(from_url) {
                 let name = name.as_str();

@@ -1,0 +1,132 @@
+//! Errors of an import, and how they are reported as the failure of its job.
+
+use media_shared::{
+    blob_store::StorageError,
+    intake::IntakeError,
+    job::{Failure, FailureCode, arguments::redact_url},
+};
+use url::Url;
+
+use crate::fetch::{FetchFailure, InvalidHeaders};
+
+/// Why an import failed.
+pub(super) enum ImportError {
+    UnsupportedClass {
+        class: String,
+        version: i16,
+    },
+    UnreadableArguments(serde_json::Error),
+    InvalidHeaders,
+    Fetch(FetchFailure),
+    /// The origin gave other content after each broken connection.
+    UnstableContent,
+    TypeNotAllowed {
+        found: String,
+        accepted: String,
+    },
+    Ingest(IntakeError),
+}
+
+impl From<InvalidHeaders> for ImportError {
+    fn from(_: InvalidHeaders) -> Self {
+        Self::InvalidHeaders
+    }
+}
+
+impl From<FetchFailure> for ImportError {
+    fn from(failure: FetchFailure) -> Self {
+        Self::Fetch(failure)
+    }
+}
+
+impl From<IntakeError> for ImportError {
+    fn from(error: IntakeError) -> Self {
+        Self::Ingest(error)
+    }
+}
+
+impl ImportError {
+    /// Returns the stable code.
+    pub(super) fn code(&self) -> FailureCode {
+        match self {
+            Self::UnsupportedClass { .. } | Self::UnreadableArguments(_) | Self::InvalidHeaders => {
+                FailureCode::InvalidArguments
+            }
+            Self::Fetch(failure) => failure.error.code(),
+            Self::UnstableContent => FailureCode::IncompleteBody,
+            Self::TypeNotAllowed { .. } => FailureCode::TypeNotAllowed,
+            Self::Ingest(error) => match error {
+                IntakeError::TooLarge { .. } => FailureCode::TooLarge,
+                IntakeError::SizeMismatch { .. } => FailureCode::SizeMismatch,
+                IntakeError::ChecksumMismatch { .. } => FailureCode::ChecksumMismatch,
+                IntakeError::OverQuota { .. } => FailureCode::QuotaExceeded,
+                IntakeError::Storage(_) | IntakeError::Database(_) => FailureCode::StorageFailed,
+            },
+        }
+    }
+
+    /// Reports the error to the client. URLs in failures are redacted here and nowhere else. `requested` is
+    /// the URL in the job's arguments; an error of fetching is about its own, after redirects.
+    pub(super) fn failure(&self, requested: Option<&Url>) -> Failure {
+        let code = self.code();
+        let (url, fetch) = match self {
+            Self::Fetch(failure) => (Some(&*failure.url), Some(failure)),
+            Self::UnstableContent | Self::TypeNotAllowed { .. } => (requested, None),
+            Self::Ingest(_) if code != FailureCode::StorageFailed => (requested, None),
+            _ => (None, None),
+        };
+        let message = self.message();
+        Failure {
+            code,
+            detail: match url {
+                Some(url) => format!("{} {message}", redact_url(url)),
+                None => message,
+            },
+            retry_after: fetch.and_then(|failure| failure.error.retry_after()),
+            postponed: fetch.is_some_and(|failure| failure.is_postponed),
+        }
+    }
+
+    /// Describes the error; the subject is the URL where there is one.
+    fn message(&self) -> String {
+        match self {
+            Self::UnsupportedClass { class, version } => format!(
+                "this worker does not support version {version} of the job class `{class}`; update the workers, then send the signal `retry`"
+            ),
+            Self::UnreadableArguments(error) => {
+                format!("the job's arguments cannot be read: {error}")
+            }
+            Self::InvalidHeaders => {
+                "the argument `headers` has a name or value that cannot be sent".to_owned()
+            }
+            Self::Fetch(failure) => failure.error.to_string(),
+            Self::UnstableContent => "gave other content each time its connection broke".to_owned(),
+            Self::TypeNotAllowed { found, accepted } => {
+                format!("is {found}, and `accept_types` accepts only {accepted}")
+            }
+            Self::Ingest(error) => ingest_message(error),
+        }
+    }
+}
+
+fn ingest_message(error: &IntakeError) -> String {
+    match error {
+        IntakeError::TooLarge { .. } => {
+            format!("{error}; raise `max_bytes`, or MEDIA_MAX_BYTES of the service")
+        }
+        IntakeError::Storage(StorageError::Full) => {
+            "storage is full; free some space, or wait for the next attempt".to_owned()
+        }
+        IntakeError::Storage(_) | IntakeError::Database(_) => {
+            tracing::error!(%error, "an import could not be stored");
+            match error {
+                IntakeError::Storage(error) if error.is_misconfiguration() => {
+                    "storage refuses this service; check its keys, bucket and permissions"
+                }
+                _ => "the bytes could not be stored; see the service's log",
+            }
+            .to_owned()
+        }
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,383 @@
+//! Runs attempts at imports: fetches a URL into storage, and resumes what an earlier attempt has stored.
+
+use std::sync::Arc;
+
+use media_shared::{
+    blob_ledger::{BlobLedger, BlobOwner, Checkpoint, StagedBlob},
+    blob_store::{BlobStore, StorageError},
+    intake::{Expectation, HEAD_BYTES, Intake, IntakeError, Sealed},
+    job::{Failure, FailureCode, ImportArguments},
+    job_ledger::{Claimed, Lease},
+    media_ledger::NewMedia,
+    metrics::figures,
+};
+use tokio::time::Instant;
+use tracing::{Instrument as _, info_span};
+
+use super::{
+    attempt::{Attempt, read_arguments},
+    failure::ImportError,
+    source_description::SourceDescription,
+};
+use crate::{
+    active_jobs::ActiveJob,
+    fetch::{Answer, ContentIdentity, FetchError, Fetcher, Target, Transfer},
+};
+
+/// Maximum number of times that one attempt starts over because the content at the origin has changed.
+const MAX_RESTARTS: usize = 2;
+/// The number of a job's first attempt.
+const FIRST_ATTEMPT: i32 = 1;
+/// The attempt from which on the whole file is requested from an origin that fails at ranges. Earlier attempts
+/// assume an outage and keep the bytes that have been stored.
+const FULL_REQUEST_ATTEMPT: i32 = 4;
+
+/// Imports files from URLs.
+#[derive(Clone)]
+pub(crate) struct Importer {
+    fetcher: Fetcher,
+    blobs: BlobLedger,
+    store: Arc<dyn BlobStore>,
+    max_bytes: u64,
+}
+
+/// Where an attempt begins.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one per attempt, for a short time"
+)]
+enum Start {
+    /// At the first byte; the answer may be there already.
+    Beginning(Option<Box<Answer>>),
+    /// At the checkpoint of an earlier attempt.
+    Checkpoint(Transfer, Intake),
+}
+
+/// Why a transfer to storage ended early.
+enum TransferError {
+    Failed(ImportError),
+    /// The stored bytes are useless; contains the new content if the origin has sent it.
+    StartOver(Option<Box<Answer>>),
+}
+
+impl Importer {
+    /// Creates an importer that stores at most `max_bytes` per file.
+    pub(crate) fn new(
+        fetcher: Fetcher,
+        blobs: BlobLedger,
+        store: Arc<dyn BlobStore>,
+        max_bytes: u64,
+    ) -> Self {
+        Self {
+            fetcher,
+            blobs,
+            store,
+            max_bytes,
+        }
+    }
+
+    /// Runs one attempt. The bytes of the returned media are stored but not yet recorded: that happens in one
+    /// transaction with the job's success.
+    pub(crate) async fn run(
+        &self,
+        claimed: &Claimed,
+        job: &ActiveJob,
+    ) -> Result<NewMedia, Failure> {
+        let arguments = read_arguments(&claimed.job).map_err(|error| error.failure(None))?;
+        // Boxed, as the future is large.
+        let imported = Box::pin(self.import(claimed, &arguments, job));
+        imported
+            .await
+            .map_err(|error| error.failure(Some(&arguments.url)))
+    }
+
+    async fn import(
+        &self,
+        claimed: &Claimed,
+        arguments: &ImportArguments,
+        job: &ActiveJob,
+    ) -> Result<NewMedia, ImportError> {
+        let target = Target::new(&arguments.url, arguments.headers.as_ref())?;
+        let attempt = Attempt {
+            arguments,
+            target: &target,
+            expectation: self.expectation(arguments),
+            lease: claimed.lease,
+            project: claimed.job.project_id.as_deref(),
+            job,
+        };
+        let mut start = self.resume(&attempt).await?;
+        for _ in 0..=MAX_RESTARTS {
+            let (transfer, intake) = match start {
+                Start::Checkpoint(transfer, intake) => (transfer, intake),
+                Start::Beginning(answer) => self.begin(&attempt, answer).await?,
+            };
+            start = match self.store(&attempt, transfer, intake).await {
+                Ok((source, sealed)) => {
+                    let media = source.new_media(arguments, &sealed, &claimed.job, &self.store);
+                    return Ok(media.await);
+                }
+                Err(TransferError::Failed(error)) => return Err(error),
+                Err(TransferError::StartOver(answer)) => {
+                    tracing::info!(lease = %claimed.lease, "the content has changed; starting over");
+                    Start::Beginning(answer)
+                }
+            }
+        }
+        Err(ImportError::UnstableContent)
+    }
+
+    /// Begins a transfer of the whole file, and a blob for it.
+    async fn begin(
+        &self,
+        attempt: &Attempt<'_>,
+        answer: Option<Box<Answer>>,
+    ) -> Result<(Transfer, Intake), ImportError> {
+        let answer = match answer {
+            Some(answer) => *answer,
+            None => self.fetcher.open(attempt.target).await?,
+        };
+        let transfer = Transfer::new(&self.fetcher, attempt.target, answer);
+        let total = transfer.head().identity.total;
+        if let Some(announced) = total {
+            attempt.expectation.check_announced(announced)?;
+            attempt.job.progress.announce(announced);
+        }
+        let intake = Intake::open(
+            &self.blobs,
+            &self.store,
+            (BlobOwner::Attempt(attempt.lease), attempt.project),
+            attempt.expectation,
+            total,
+        )
+        .await?;
+        attempt.job.stage(intake.blob().clone());
+        Ok((transfer, intake))
+    }
+
+    /// Resumes at the checkpoint of an earlier attempt, if there is one and the content has not changed.
+    async fn resume(&self, attempt: &Attempt<'_>) -> Result<Start, ImportError> {
+        if attempt.lease.attempt == FIRST_ATTEMPT {
+            return Ok(Start::Beginning(None));
+        }
+        let found = self.blobs.take_over(attempt.lease).await;
+        let Some((blob, checkpoint)) = found.map_err(IntakeError::from)? else {
+            return Ok(Start::Beginning(None));
+        };
+        attempt.job.stage(blob.clone());
+        let transfer = match self.fetch_rest(attempt, &checkpoint).await {
+            Ok(transfer) => transfer,
+            Err(FetchError::Failed(failure))
+                if may_refuse_only_ranges(attempt.lease, failure.error.code()) =>
+            {
+                let answer = self.fetcher.open(attempt.target).await;
+                let answer = answer.map_err(|_| failure)?;
+                return Ok(self.start_over(&blob, Some(Box::new(answer))).await);
+            }
+            Err(FetchError::Failed(failure)) => return Err(failure.into()),
+            Err(FetchError::Changed(answer)) => return Ok(self.start_over(&blob, answer).await),
+        };
+        let stored = checkpoint.prefix.bytes;
+        let staged = (blob, checkpoint);
+        let intake = Intake::resume(&self.blobs, &self.store, staged, attempt.expectation).await?;
+        let Some(intake) = intake else {
+            return Ok(Start::Beginning(None));
+        };
+        tracing::info!(lease = %attempt.lease, stored, "resuming an earlier attempt");
+        if let Some(total) = transfer.head().identity.total {
+            attempt.job.progress.announce(total);
+        }
+        attempt.job.progress.advance(stored);
+        Ok(Start::Checkpoint(transfer, intake))
+    }
+
+    async fn start_over(&self, staged: &StagedBlob, answer: Option<Box<Answer>>) -> Start {
+        if let Err(error) = self.blobs.discard(staged).await {
+            tracing::warn!(%error, "the blob of an earlier attempt is kept until the job ends");
+        }
+        Start::Beginning(answer)
+    }
+
+    /// Requests the bytes after a checkpoint.
+    async fn fetch_rest(
+        &self,
+        attempt: &Attempt<'_>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Transfer, FetchError> {
+        let identity = serde_json::from_value::<ContentIdentity>(checkpoint.origin.clone());
+        let identity = identity.map_err(|_| FetchError::Changed(None))?;
+        let offset = checkpoint.prefix.bytes;
+        Transfer::resume(&self.fetcher, attempt.target, &identity, offset).await
+    }
+
+    /// Transfers the bytes to storage and completes the blob.
+    async fn store(
+        &self,
+        attempt: &Attempt<'_>,
+        mut transfer: Transfer,
+        mut intake: Intake,
+    ) -> Result<(SourceDescription, Sealed), TransferError> {
+        let streaming = self.stream(attempt, &mut transfer, &mut intake);
+        if let Err(error) = streaming.instrument(info_span!("stream")).await {
+            let is_resumable = error.is_resumable();
+            let origin = checkpoint_origin(&transfer);
+            let origin = origin.filter(|_| is_resumable && !transfer.is_complete());
+            end_intake(origin, intake, is_resumable).await;
+            return Err(error);
+        }
+        let source = SourceDescription::new(transfer.head());
+        let blob = intake.blob().clone();
+        let is_resumed = intake.is_resumed();
+        let sealed = intake.seal().instrument(info_span!("seal")).await;
+        let sealed = sealed.map_err(|error| match error {
+            // The parts of two attempts may belong to different content.
+            IntakeError::ChecksumMismatch { .. } if is_resumed => TransferError::StartOver(None),
+            error => error.into(),
+        })?;
+        if let Err(error) = attempt.check_type(&source, &sealed.head) {
+            self.abandon(&blob).await;
+            return Err(error.into());
+        }
+        Ok((source, sealed))
+    }
+
+    async fn stream(
+        &self,
+        attempt: &Attempt<'_>,
+        transfer: &mut Transfer,
+        intake: &mut Intake,
+    ) -> Result<(), TransferError> {
+        let origin = checkpoint_origin(transfer);
+        let (begun, resumed_at) = (Instant::now(), intake.size());
+        let mut type_is_known = false;
+        while let Some(chunk) = transfer.next().await? {
+            figures().fetched(chunk.len() as u64);
+            intake.write(chunk).await?;
+            attempt.job.progress.advance(intake.size());
+            if !type_is_known && intake.head().len() == HEAD_BYTES {
+                // Checked early, so that a refused file is not fetched to its end.
+                let source = SourceDescription::new(transfer.head());
+                attempt.check_type(&source, intake.head())?;
+                type_is_known = true;
+            }
+            if let Some(origin) = &origin
+                && intake.is_checkpoint_due()
+                && !transfer.is_complete()
+            {
+                checkpoint(intake, origin).await?;
+            }
+        }
+        figures().fetched_at(intake.size() - resumed_at, begun.elapsed());
+        Ok(())
+    }
+
+    /// Releases the blobs of an attempt that was stopped; the next one can resume at the last checkpoint.
+    pub(crate) async fn release(&self, lease: Lease, job: &ActiveJob) {
+        let released = async {
+            self.blobs.release(lease).await?;
+            match job.staged() {
+                Some(blob) => self.blobs.watch(&blob).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "the blob of a stopped import is left to the collector");
+        }
+    }
+
+    /// Abandons the blob of an attempt that is over.
+    pub(crate) async fn abandon(&self, blob: &StagedBlob) {
+        if let Err(error) = self.blobs.disown(blob).await {
+            tracing::error!(%error, blob = %blob.id, "the blob of a past attempt could not be abandoned");
+        }
+    }
+
+    fn expectation(&self, arguments: &ImportArguments) -> Expectation {
+        Expectation {
+            max_bytes: arguments
+                .max_bytes
+                .map_or(self.max_bytes, |max| max.min(self.max_bytes)),
+            size: arguments.size,
+            sha256: arguments.sha256,
+        }
+    }
+}
+
+impl TransferError {
+    /// Whether the next attempt can use the stored bytes.
+    fn is_resumable(&self) -> bool {
+        match self {
+            Self::Failed(ImportError::Ingest(IntakeError::Storage(error))) => error.is_transient(),
+            Self::Failed(ImportError::Ingest(_)) | Self::StartOver(_) => false,
+            Self::Failed(error) => error.code().is_retryable(),
+        }
+    }
+}
+
+impl From<FetchError> for TransferError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Failed(failure) => Self::Failed(failure.into()),
+            FetchError::Changed(answer) => Self::StartOver(answer),
+        }
+    }
+}
+
+impl From<IntakeError> for TransferError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            // The blob was lost during the transfer.
+            IntakeError::Storage(StorageError::NotFound) => Self::StartOver(None),
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<ImportError> for TransferError {
+    fn from(error: ImportError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Whether an origin that refuses a range with this code may serve the whole file.
+fn may_refuse_only_ranges(lease: Lease, code: FailureCode) -> bool {
+    match code {
+        FailureCode::OriginRefused => true,
+        FailureCode::OriginError | FailureCode::InvalidResponse => {
+            lease.attempt >= FULL_REQUEST_ATTEMPT
+        }
+        _ => false,
+    }
+}
+
+/// Returns the content identity that a checkpoint stores; nothing if the content cannot be resumed.
+fn checkpoint_origin(transfer: &Transfer) -> Option<serde_json::Value> {
+    let identity = &transfer.head().identity;
+    serde_json::to_value(identity)
+        .ok()
+        .filter(|_| identity.can_be_resumed())
+}
+
+/// Writes a checkpoint. A failure of the database is ignored: only the next attempt would use the checkpoint.
+async fn checkpoint(intake: &mut Intake, origin: &serde_json::Value) -> Result<(), IntakeError> {
+    match intake.checkpoint(origin).await {
+        Err(IntakeError::Database(error)) => {
+            tracing::warn!(%error, "a checkpoint was not written");
+            Ok(())
+        }
+        written => written,
+    }
+}
+
+/// Ends the intake of a failed attempt: keeps its blob for the next one if that can resume, or abandons it.
+/// `origin` is owned, because a transfer cannot be shared between tasks.
+async fn end_intake(origin: Option<serde_json::Value>, mut intake: Intake, is_resumable: bool) {
+    if let Some(origin) = origin
+        && let Err(error) = checkpoint(&mut intake, &origin).await
+    {
+        tracing::debug!(%error, "the previous checkpoint is kept");
+    }
+    if !(is_resumable && intake.has_checkpoint()) {
+        intake.abandon().await;
+    }
+}

@@ -1,0 +1,69 @@
+//! The description of an imported file by its origin, and the media made of it.
+
+use std::sync::Arc;
+
+use media_shared::{
+    blob_store::BlobStore,
+    entities::job,
+    intake::Sealed,
+    job::ImportArguments,
+    media::Filename,
+    media_ledger::{Creator, NewMedia},
+    media_metadata,
+    media_type::{self, MediaType},
+};
+
+use super::filename;
+use crate::fetch::Head;
+
+/// The type and name that the origin gives a file.
+pub(super) struct SourceDescription {
+    /// With parameters.
+    declared_type: Option<String>,
+    pub(super) filename: Option<Filename>,
+}
+
+impl SourceDescription {
+    pub(super) fn new(head: &Head) -> Self {
+        let named = head.filename.clone();
+        Self {
+            declared_type: head.content_type.clone(),
+            filename: named.or_else(|| filename::from_url(&head.url)),
+        }
+    }
+
+    /// Detects the type of a file from its first bytes, its declared type and its name.
+    pub(super) fn media_type(&self, bytes: &[u8], filename: Option<&Filename>) -> MediaType {
+        let extension = filename.and_then(Filename::extension);
+        media_type::detect(bytes, self.declared_type.as_deref(), extension)
+    }
+
+    /// Describes the media of a stored blob.
+    pub(super) async fn new_media(
+        &self,
+        arguments: &ImportArguments,
+        sealed: &Sealed,
+        job: &job::Model,
+        store: &Arc<dyn BlobStore>,
+    ) -> NewMedia {
+        let filename = arguments.filename.clone().or_else(|| self.filename.clone());
+        let media_type = self.media_type(&sealed.head, filename.as_ref());
+        NewMedia {
+            path: arguments.path.clone(),
+            filename: filename.unwrap_or_else(|| filename::fallback(media_type.extension)),
+            metadata: media_metadata::read(store, sealed, &media_type.mime).await,
+            mime_type: media_type.mime,
+            charset: media_type.charset,
+            size: sealed.size,
+            sha256: sealed.sha256,
+            public: arguments.public,
+            source_url: Some(arguments.public_url()),
+            creator: Creator {
+                created_by: job.created_by.clone(),
+                created_role: job.created_role.clone(),
+                project_id: job.project_id.clone(),
+            },
+            blob_id: sealed.blob_id,
+        }
+    }
+}
