@@ -27,5 +27,5 @@ pub(crate) use content_identity::ContentIdentity;
 pub(crate) use error::FetchFailure;
 pub(crate) use fetcher::Fetcher;
 pub(crate) use head::Head;
-pub(crate) use target::{InvalidHeaders, Target};
+pub(crate) use target::Target;
 pub(crate) use transfer::Transfer;

@@ -63,7 +63,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// Counts a recorded outcome.
+    /// Counts a recorded outcome in the metrics.
     fn count(&self) -> AttemptOutcome {
         match self {
             Self::Stored(media) => {

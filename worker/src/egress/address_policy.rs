@@ -2,7 +2,6 @@
 //! ports, and the networks that the operator allows.
 
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -19,45 +18,33 @@ pub struct EgressGate(Arc<EgressConfig>);
 
 /// Why a connection is refused. Contains no address that came from DNS: that would reveal the inside of
 /// the operator's network to the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EgressDenied {
     /// The address is in this kind of network, which is not the public internet.
+    #[error(
+        "its address is not on the public internet ({0}); the operator can allow networks with MEDIA_EGRESS_ALLOW"
+    )]
     Address(&'static str),
     /// The address is in a network that the operator denies.
+    #[error("the operator denies its network")]
     DeniedAddress,
     /// The operator denies the host, or allows only others.
+    #[error(
+        "the operator does not allow imports from its host (MEDIA_EGRESS_ALLOW_HOSTS, MEDIA_EGRESS_DENY_HOSTS)"
+    )]
     Host,
     /// The port is not a configured one, and the network is not on the operator's list.
+    #[error(
+        "its port is not allowed on the public internet; the operator can allow ports with MEDIA_EGRESS_PORTS"
+    )]
     Port,
     /// The scheme is neither http nor https.
+    #[error("only http and https are supported")]
     Scheme,
     /// The URL has no host.
+    #[error("it has no host")]
     NoHost,
 }
-
-impl fmt::Display for EgressDenied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(network) => write!(
-                f,
-                "its address is not on the public internet ({network}); the operator can allow networks with MEDIA_EGRESS_ALLOW"
-            ),
-            Self::DeniedAddress => write!(f, "the operator denies its network"),
-            Self::Host => write!(
-                f,
-                "the operator does not allow imports from its host (MEDIA_EGRESS_ALLOW_HOSTS, MEDIA_EGRESS_DENY_HOSTS)"
-            ),
-            Self::Port => write!(
-                f,
-                "its port is not allowed on the public internet; the operator can allow ports with MEDIA_EGRESS_PORTS"
-            ),
-            Self::Scheme => write!(f, "only http and https are supported"),
-            Self::NoHost => write!(f, "it has no host"),
-        }
-    }
-}
-
-impl std::error::Error for EgressDenied {}
 
 impl EgressGate {
     /// Creates a gate from the operator's lists.

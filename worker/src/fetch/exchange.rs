@@ -67,8 +67,8 @@ impl OriginClient {
         self.connector.dialer().gate()
     }
 
-    /// Sends a request over a new connection: under `permit`, which an import has for one more connection, or
-    /// under one that is acquired first.
+    /// Sends a request over a new connection. `permit` is for an additional connection of an import; without it,
+    /// a permit is acquired first.
     pub(super) async fn exchange(
         &self,
         target: &Target,

@@ -16,25 +16,18 @@ pub(crate) struct Target {
     pub(super) cookies: Cookies,
 }
 
-/// The client's headers contain a name or value that HTTP cannot carry.
-#[derive(Debug)]
-pub(crate) struct InvalidHeaders;
-
 impl Target {
-    /// Combines a URL with the client's headers for its origin.
-    pub(crate) fn new(
-        url: &Url,
-        headers: Option<&BTreeMap<String, String>>,
-    ) -> Result<Self, InvalidHeaders> {
+    /// Combines a URL with the client's headers for its origin; nothing if HTTP cannot carry one of them.
+    pub(crate) fn new(url: &Url, headers: Option<&BTreeMap<String, String>>) -> Option<Self> {
         let headers = headers.into_iter().flatten().map(|(name, value)| {
             let name = HeaderName::try_from(name).ok()?;
             let mut value = HeaderValue::try_from(value).ok()?;
             value.set_sensitive(true);
             Some((name, value))
         });
-        Ok(Self {
+        Some(Self {
             url: url.clone(),
-            headers: headers.collect::<Option<_>>().ok_or(InvalidHeaders)?,
+            headers: headers.collect::<Option<_>>()?,
             cookies: Cookies::default(),
         })
     }

@@ -7,7 +7,7 @@ use media_shared::{
 };
 use url::Url;
 
-use crate::fetch::{FetchFailure, InvalidHeaders};
+use crate::fetch::FetchFailure;
 
 /// Why an import failed.
 pub(super) enum ImportError {
@@ -25,12 +25,6 @@ pub(super) enum ImportError {
         accepted: String,
     },
     Ingest(IntakeError),
-}
-
-impl From<InvalidHeaders> for ImportError {
-    fn from(_: InvalidHeaders) -> Self {
-        Self::InvalidHeaders
-    }
 }
 
 impl From<FetchFailure> for ImportError {

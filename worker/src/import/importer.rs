@@ -97,7 +97,8 @@ impl Importer {
         arguments: &ImportArguments,
         job: &ActiveJob,
     ) -> Result<NewMedia, ImportError> {
-        let target = Target::new(&arguments.url, arguments.headers.as_ref())?;
+        let target = Target::new(&arguments.url, arguments.headers.as_ref());
+        let target = target.ok_or(ImportError::InvalidHeaders)?;
         let attempt = Attempt {
             arguments,
             target: &target,
