@@ -8,7 +8,7 @@ use super::{
     connect::Connection,
     content_identity::{ByteRange, ContentIdentity},
     error::{ExchangeError, FetchFailure},
-    exchange::OriginClient,
+    fetcher::Fetcher,
     head::{BodyPlan, Head},
     host_limits::ConnectionPermit,
     raw_body::RawBody,
@@ -41,9 +41,9 @@ impl From<FetchFailure> for FetchError {
     }
 }
 
-impl OriginClient {
-    /// Requests the whole content.
-    pub(super) async fn open(&self, target: &Target) -> Result<Answer, FetchFailure> {
+impl Fetcher {
+    /// Requests the whole content of a URL.
+    pub(crate) async fn open(&self, target: &Target) -> Result<Answer, FetchFailure> {
         self.follow(target, &HeaderMap::new(), None)
             .await?
             .whole(self)
@@ -110,18 +110,18 @@ struct Exchanged {
 }
 
 impl Exchanged {
-    fn whole(self, client: &OriginClient) -> Result<Answer, FetchFailure> {
+    fn whole(self, fetcher: &Fetcher) -> Result<Answer, FetchFailure> {
         match Head::of_whole(&self.target.url, &self.response) {
-            Ok((head, plan)) => Ok(self.answer(client, head, plan)),
+            Ok((head, plan)) => Ok(self.answer(fetcher, head, plan)),
             Err(error) => Err(FetchFailure::new(&self.target.url, error)),
         }
     }
 
-    fn answer(self, client: &OriginClient, head: Head, plan: BodyPlan) -> Answer {
+    fn answer(self, fetcher: &Fetcher, head: Head, plan: BodyPlan) -> Answer {
         let body = RawBody::new(
             self.response.into_body(),
             self.connection,
-            client.limits.stall,
+            fetcher.limits.stall,
             plan.length,
         );
         Answer {

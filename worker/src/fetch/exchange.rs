@@ -10,63 +10,24 @@ use http_body_util::Empty;
 use hyper::{
     Request, Response,
     body::Incoming,
-    header::{self, HeaderMap, HeaderValue},
-};
-use media_shared::{
-    config::FetchLimits, ids::WorkerId, origin_ledger::OriginLedger, tls::TrustError,
+    header::{self, HeaderMap},
 };
 use tokio::{sync::Notify, time::timeout};
 use tracing::{Instrument as _, info_span};
 
 use super::{
-    connect::{Connection, Connector},
+    connect::Connection,
     error::ExchangeError,
-    host_limits::{ConnectionPermit, HostBackoff, HostConnections, retry_delay},
+    fetcher::Fetcher,
+    host_limits::{ConnectionPermit, retry_delay},
     request,
     target::Target,
 };
-use crate::egress::{Dialer, EgressGate};
 
 /// Maximum number of interim responses (1xx) before an answer.
 const MAX_INTERIM_RESPONSES: usize = 16;
-/// The product name in `User-Agent`.
-const PRODUCT: &str = concat!("media-importer/", env!("CARGO_PKG_VERSION"));
 
-/// Exchanges requests and answers with origins.
-#[derive(Clone)]
-pub(super) struct OriginClient {
-    connector: Connector,
-    pub(super) limits: FetchLimits,
-    user_agent: HeaderValue,
-    pub(super) connections: HostConnections,
-    backoff: HostBackoff,
-}
-
-impl OriginClient {
-    /// `max_connections` is the limit per host for all workers together; `contact` is an address for the
-    /// operators of origins.
-    pub(super) fn new(
-        dialer: Dialer,
-        limits: FetchLimits,
-        (origins, worker): (OriginLedger, WorkerId),
-        max_connections: usize,
-        contact: Option<&str>,
-    ) -> Result<Self, TrustError> {
-        let product = contact.map(|contact| format!("{PRODUCT} (+{contact})"));
-        let user_agent = product.and_then(|product| HeaderValue::try_from(product).ok());
-        Ok(Self {
-            connector: Connector::new(dialer, limits.connect)?,
-            limits,
-            user_agent: user_agent.unwrap_or(HeaderValue::from_static(PRODUCT)),
-            connections: HostConnections::new(origins.clone(), worker, max_connections),
-            backoff: HostBackoff::new(origins),
-        })
-    }
-
-    pub(super) fn gate(&self) -> &EgressGate {
-        self.connector.dialer().gate()
-    }
-
+impl Fetcher {
     /// Sends a request over a new connection. `permit` is for an additional connection of an import; without it,
     /// a permit is acquired first.
     pub(super) async fn exchange(

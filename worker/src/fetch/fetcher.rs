@@ -1,23 +1,33 @@
-//! The entry to fetching, shared by all imports of a worker.
+//! The state of fetching that all imports of a worker share.
 
 use std::sync::Arc;
 
+use hyper::header::HeaderValue;
 use media_shared::{
     config::FetchLimits, ids::WorkerId, origin_ledger::OriginLedger, tls::TrustError,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{answer::Answer, error::FetchFailure, exchange::OriginClient, target::Target};
-use crate::egress::Dialer;
+use super::{
+    connect::Connector,
+    host_limits::{HostBackoff, HostConnections},
+};
+use crate::egress::{Dialer, EgressGate};
 
+/// The product name in `User-Agent`.
+const PRODUCT: &str = concat!("media-importer/", env!("CARGO_PKG_VERSION"));
 /// Memory for prefetched bytes of all imports, in mebibytes.
 const PREFETCH_MEBIBYTES: usize = 32;
 
 /// Fetches URLs.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
-    pub(super) client: OriginClient,
+    pub(super) connector: Connector,
+    pub(super) limits: FetchLimits,
+    pub(super) user_agent: HeaderValue,
+    pub(super) connections: HostConnections,
+    pub(super) backoff: HostBackoff,
     /// Permits for prefetched bytes, in mebibytes.
     pub(super) prefetch_memory: Arc<Semaphore>,
     pub(super) max_connections_per_import: usize,
@@ -29,12 +39,18 @@ impl Fetcher {
     pub(crate) fn new(
         dialer: Dialer,
         limits: FetchLimits,
-        origins: (OriginLedger, WorkerId),
+        (origins, worker): (OriginLedger, WorkerId),
         max_connections: usize,
         contact: Option<&str>,
     ) -> Result<Self, TrustError> {
+        let product = contact.map(|contact| format!("{PRODUCT} (+{contact})"));
+        let user_agent = product.and_then(|product| HeaderValue::try_from(product).ok());
         Ok(Self {
-            client: OriginClient::new(dialer, limits, origins, max_connections, contact)?,
+            connector: Connector::new(dialer, limits.connect)?,
+            limits,
+            user_agent: user_agent.unwrap_or(HeaderValue::from_static(PRODUCT)),
+            connections: HostConnections::new(origins.clone(), worker, max_connections),
+            backoff: HostBackoff::new(origins),
             prefetch_memory: Arc::new(Semaphore::new(PREFETCH_MEBIBYTES)),
             max_connections_per_import: max_connections.div_ceil(2),
         })
@@ -42,11 +58,10 @@ impl Fetcher {
 
     /// Keeps this worker's share of each host's connections up to date, until `end`.
     pub(crate) async fn refresh_connection_shares(self, end: CancellationToken) {
-        self.client.connections.refresh_shares(end).await;
+        self.connections.refresh_shares(end).await;
     }
 
-    /// Requests the whole content of a URL.
-    pub(crate) async fn open(&self, target: &Target) -> Result<Answer, FetchFailure> {
-        self.client.open(target).await
+    pub(super) fn gate(&self) -> &EgressGate {
+        self.connector.dialer().gate()
     }
 }

@@ -66,7 +66,7 @@ impl Transfer {
             start: offset,
             end: None,
         };
-        let answer = fetcher.client.open_range(target, identity, range, None);
+        let answer = fetcher.open_range(target, identity, range, None);
         Ok(Self::at(fetcher, target, answer.await?, offset))
     }
 
@@ -226,10 +226,7 @@ impl Transfer {
             end: self.parallel.as_ref().and_then(ParallelRanges::first_start),
         };
         let identity = &self.head.identity;
-        let answer = self
-            .fetcher
-            .client
-            .open_range(&self.target, identity, range, None);
+        let answer = self.fetcher.open_range(&self.target, identity, range, None);
         let Answer { head, body, .. } = answer.await?;
         self.head.identity.total = head.identity.total;
         self.source = Some(match range.end {

@@ -121,14 +121,13 @@ impl ParallelRanges {
         if start >= end {
             return false;
         }
-        let client = &self.fetcher.client;
         let memory = Arc::clone(&self.fetcher.prefetch_memory).try_acquire_many_owned(mebibytes);
-        let permit = client.connections.try_acquire(&self.final_target.url);
+        let permit = self.fetcher.connections.try_acquire(&self.final_target.url);
         let (Ok(memory), Some(permit)) = (memory, permit) else {
             return false;
         };
         self.prefetches.push_back(Prefetch::start(PrefetchRequest {
-            client: client.clone(),
+            fetcher: self.fetcher.clone(),
             target: self.final_target.clone(),
             identity: head.identity.clone(),
             start,

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use crate::fetch::{
     answer::FetchError,
     content_identity::{ByteRange, ContentIdentity},
-    exchange::OriginClient,
+    fetcher::Fetcher,
     host_limits::ConnectionPermit,
     target::Target,
 };
@@ -35,7 +35,7 @@ pub(super) struct Prefetch {
 
 /// The parameters of a prefetch.
 pub(super) struct PrefetchRequest {
-    pub(super) client: OriginClient,
+    pub(super) fetcher: Fetcher,
     pub(super) target: Target,
     pub(super) identity: ContentIdentity,
     pub(super) start: u64,
@@ -50,7 +50,7 @@ impl Prefetch {
     /// Starts to fetch a range.
     pub(super) fn start(request: PrefetchRequest) -> Self {
         let PrefetchRequest {
-            client,
+            fetcher,
             target,
             identity,
             start,
@@ -69,7 +69,7 @@ impl Prefetch {
         };
         let fetching = async move {
             let fetched = fetch(
-                &client, &target, &identity, range, permit, &sender, &received,
+                &fetcher, &target, &identity, range, permit, &sender, &received,
             );
             if let Err(error) = fetched.await {
                 let error = match error {
@@ -114,7 +114,7 @@ impl Prefetch {
 }
 
 async fn fetch(
-    client: &OriginClient,
+    fetcher: &Fetcher,
     target: &Target,
     identity: &ContentIdentity,
     range: ByteRange,
@@ -122,7 +122,7 @@ async fn fetch(
     sender: &mpsc::Sender<Result<Bytes, FetchError>>,
     received: &AtomicU64,
 ) -> Result<(), FetchError> {
-    let answer = client.open_range(target, identity, range, Some(permit));
+    let answer = fetcher.open_range(target, identity, range, Some(permit));
     let mut body = answer.await?.body;
     let mut block = BytesMut::new();
     let mut remaining = range.end.map_or(u64::MAX, |end| end - range.start);
