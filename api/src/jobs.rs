@@ -22,7 +22,6 @@ mod update;
 mod wake;
 
 use create::CreateJob;
-pub(crate) use create::MAX_RETRIES;
 use delete::DeleteJob;
 use events::JobEvents;
 use job_watch::JobWatch;

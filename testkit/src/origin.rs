@@ -1,4 +1,4 @@
-//! HTTP origins for tests. [`FaultyOrigin`] misbehaves in the way that the path names, [`RangedOrigin`]
+//! HTTP origins for tests. [`FaultyOrigin`] fails in the way that the path names, [`RangedOrigin`]
 //! serves ranges correctly and follows a script, and [`VerbatimOrigin`] sends given bytes.
 
 mod content;

@@ -9,7 +9,7 @@ use media_database::{
 };
 use media_domain::{
     ids::WorkerId,
-    job::{Failure, FailureCode, KnownClass, Lease, MediaImport},
+    job::{Failure, FailureCode, KnownClass, Lease, MediaImport, RetryDelay},
 };
 use media_telemetry::{
     TraceParent, export_attribute, export_failure,
@@ -77,10 +77,9 @@ impl Outcome {
             }
             Self::Failed(failure) => {
                 metrics().attempt_failed(failure.code);
-                if failure.postponed {
-                    AttemptOutcome::Postponed
-                } else {
-                    AttemptOutcome::Failed
+                match failure.delay {
+                    RetryDelay::Postponed(_) => AttemptOutcome::Postponed,
+                    RetryDelay::Backoff | RetryDelay::AtLeast(_) => AttemptOutcome::Failed,
                 }
             }
             Self::Stopped(StopReason::Signal) => AttemptOutcome::Stopped,
@@ -153,7 +152,7 @@ impl Runner {
             "attempt",
             otel.name = %claimed.job.job_class,
             job = %claimed.lease.job_id,
-            attempt = claimed.lease.attempt,
+            attempt = claimed.lease.attempt.get(),
             trace_id = Empty,
         );
         if let Some(parent) = claimed.job.trace_parent.clone() {

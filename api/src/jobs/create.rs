@@ -7,7 +7,7 @@ use media_database::job_repository::{Created, NewJob};
 use media_domain::{
     caller::Caller,
     job::{
-        ImportArguments, JobClass as _, MediaImport, Priority, Unicity,
+        ImportArguments, JobClass as _, MediaImport, Priority, RetryCount, Unicity,
         arguments::RawImportArguments,
     },
     media::{MediaPath, WritePrecondition},
@@ -31,9 +31,6 @@ use crate::{
     resource::{document::ResourceDocument, query_string::refuse_parameters},
     tags::Tags,
 };
-
-/// The highest limit of retries that a client can set.
-pub(crate) const MAX_RETRIES: i32 = 100;
 
 /// Creates a job.
 pub(crate) struct CreateJob {
@@ -117,13 +114,16 @@ fn check(
     if let Some(at) = attributes.scheduled_at {
         faults.time("scheduled_at", at);
     }
-    let max_retries = attributes.max_retries.unwrap_or(MediaImport::MAX_RETRIES);
-    if !(0..=MAX_RETRIES).contains(&max_retries) {
-        faults.add("max_retries", format!("must be 0 to {MAX_RETRIES}"));
-    }
-    let belonging = match attributes.project_id.as_deref().map(ProjectSelector::new) {
+    let max_retries = match attributes.max_retries {
+        None => MediaImport::MAX_RETRIES,
+        Some(number) => RetryCount::new(number.into()).unwrap_or_else(|error| {
+            faults.add("max_retries", error);
+            RetryCount::ZERO
+        }),
+    };
+    let selector = match attributes.project_id.as_deref().map(ProjectSelector::new) {
         None => ProjectSelector::Any,
-        Some(Ok(belonging)) => belonging,
+        Some(Ok(selector)) => selector,
         Some(Err(reason)) => {
             faults.add("project_id", reason);
             ProjectSelector::Any
@@ -141,7 +141,7 @@ fn check(
         .unicity(unicity)
         .scheduled_at(attributes.scheduled_at)
         .max_retries(max_retries)
-        .with_creator(caller.creator_for(&belonging)?);
+        .with_creator(caller.creator_for(&selector)?);
     Ok((job, arguments.path))
 }
 

@@ -3,12 +3,12 @@
 
 use media_domain::{
     caller::Principal,
-    job::{Priority, Unicity},
+    job::{Priority, RetryCount, Unicity},
     media::MAX_NAME_BYTES,
 };
 use serde_json::{Value as Json, json};
 
-use crate::{jobs::MAX_RETRIES, links::signed_link::MAX_LIFETIME};
+use crate::links::signed_link::MAX_LIFETIME;
 
 /// The limits of one property.
 pub(super) struct PropertyLimits {
@@ -39,7 +39,7 @@ pub(super) fn body_limits() -> Vec<PropertyLimits> {
             "unicity",
             json!({ "minLength": 1, "maxLength": Unicity::MAX_BYTES }),
         ),
-        limits(job, "max_retries", range(0, MAX_RETRIES)),
+        limits(job, "max_retries", range(0, RetryCount::MAX)),
         limits(
             job,
             "project_id",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use media_domain::{
     clock::{Clock, to_micros},
     ids::JobId,
-    job::JobStatus,
+    job::{Attempt, JobStatus, RetryCount},
     permissions::ReadScope,
 };
 use media_telemetry::{TraceParent, metrics::metrics};
@@ -190,9 +190,9 @@ impl JobRepository {
             progress: 0,
             bytes_done: 0,
             bytes_total: None,
-            retry_count: 0,
+            retry_count: RetryCount::ZERO,
             max_retries: new.max_retries,
-            attempt: 0,
+            attempt: Attempt::NONE,
             error: None,
             error_detail: None,
             unicity: new.unicity.as_ref().map(|u| u.as_str().to_owned()),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{names::MAX_NAME_BYTES, permissions::Denied};
+use crate::{denied::Denied, names::MAX_NAME_BYTES};
 
 /// The caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,24 +1,25 @@
 //! Jobs: their classes, arguments, statuses and failures.
 
 pub mod arguments;
+mod attempt;
 mod class;
 pub mod failure;
 mod lease;
 mod media_range;
 mod priority;
 mod redact;
+mod retry_count;
 mod status;
 mod unicity;
 
 pub use arguments::{ArgumentError, ImportArguments, MediaImport};
+pub use attempt::Attempt;
 pub use class::{JobClass, KnownClass};
-pub use failure::{Failure, FailureCode};
+pub use failure::{Failure, FailureCode, RetryDelay};
 pub use lease::Lease;
 pub use media_range::{MediaRange, MediaRangeError};
 pub use priority::{Priority, PriorityError};
 pub use redact::redact_url;
+pub use retry_count::{RetryCount, RetryCountError};
 pub use status::{JobStatus, Signal};
 pub use unicity::Unicity;
-
-/// A number of retries: attempts beyond the first.
-pub type RetryCount = i32;

@@ -7,6 +7,7 @@ pub mod blob;
 pub mod caller;
 pub mod clock;
 pub mod content_disposition;
+mod denied;
 pub mod header_parameters;
 pub mod ids;
 pub mod job;

@@ -169,7 +169,7 @@ impl Settings {
             check_key,
         );
         let listen = self.http.check_listen(is_guarded, checker);
-        let public_url = self.http.check_public_url(checker);
+        let public_url = checker.record("MEDIA_PUBLIC_URL", self.http.parse_public_url());
         let http = self.http.check(is_guarded, checker);
         let projects = self.projects.check(checker);
         let worker = self.worker.check(checker);

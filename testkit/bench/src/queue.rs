@@ -116,8 +116,8 @@ async fn claim_rate_at(url: &DatabaseUrl, workers: usize, claims: usize) -> f64 
     for _ in 0..workers {
         let pool = Database::connect(url, CONNECTIONS).await.unwrap();
         let worker = WorkerId::generate();
-        let ledger = JobRepository::new(pool.clone(), Clock::system(), Duration::from_mins(10));
-        let claims = ledger.claims(worker, &KNOWN);
+        let repository = JobRepository::new(pool.clone(), Clock::system(), Duration::from_mins(10));
+        let claims = repository.claims(worker, &KNOWN);
         for _ in 0..CLAIMERS {
             claimers.push(tokio::spawn(claim(claims.clone(), Arc::clone(&left))));
         }

@@ -1,4 +1,4 @@
-//! An origin that misbehaves in the way that the path of a request names.
+//! An origin that fails in the way that the path of a request names.
 
 use std::{io, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::closed_network;
 
-/// A running origin that misbehaves.
+/// A running faulty origin.
 pub struct FaultyOrigin {
     server: Server,
     scheme: &'static str,

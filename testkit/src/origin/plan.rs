@@ -15,7 +15,7 @@ pub(super) struct Plan {
     then: Then,
 }
 
-/// What happens to the connection after the bytes of a [`Plan`].
+/// The fate of the connection after the bytes of a [`Plan`].
 pub(super) enum Then {
     /// The connection is closed.
     Close,

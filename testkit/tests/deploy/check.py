@@ -346,7 +346,7 @@ def check_containerfile():
     copied = sorted(re.findall(r"^COPY (\S+)/Cargo.toml \1/$", text, re.MULTILINE))
     expect(copied == members, "Containerfile", f"copies the manifests of {copied}, not {members}")
     [listed] = re.findall(r"for crate in ([^;]*); do", text)
-    expect(sorted(listed.split()) == members, "Containerfile", f"makes crates up for {listed}")
+    expect(sorted(word for word in listed.split() if word != "\\") == members, "Containerfile", f"makes crates up for {listed}")
     ignored = (root / ".dockerignore").read_text()
     for member in members:
         expect(f"\n!{member}" in ignored, ".dockerignore", f"leaves {member} out")

@@ -6,6 +6,7 @@
 mod deploy;
 mod failover;
 mod imports;
+mod layers;
 mod monitoring;
 mod object_stores;
 mod outages;

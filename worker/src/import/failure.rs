@@ -1,6 +1,6 @@
 //! Errors of an import, and how they are reported as the failure of its job.
 
-use media_domain::job::{Failure, FailureCode, redact_url};
+use media_domain::job::{Failure, FailureCode, RetryDelay, redact_url};
 use media_ingest::IngestError;
 use media_storage::StorageError;
 use url::Url;
@@ -74,8 +74,7 @@ impl ImportError {
                 Some(url) => format!("{} {message}", redact_url(url)),
                 None => message,
             },
-            retry_after: fetch.and_then(|failure| failure.error.retry_after()),
-            postponed: fetch.is_some_and(|failure| failure.is_postponed),
+            delay: fetch.map_or(RetryDelay::Backoff, retry_delay),
         }
     }
 
@@ -98,6 +97,14 @@ impl ImportError {
             }
             Self::Ingest(error) => ingest_message(error),
         }
+    }
+}
+
+fn retry_delay(failure: &FetchFailure) -> RetryDelay {
+    match failure.error.retry_after() {
+        wait if failure.is_postponed => RetryDelay::Postponed(wait.unwrap_or_default()),
+        Some(wait) => RetryDelay::AtLeast(wait),
+        None => RetryDelay::Backoff,
     }
 }
 

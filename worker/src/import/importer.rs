@@ -7,7 +7,7 @@ use media_database::{
 };
 use media_domain::{
     blob::{BlobOwner, Checkpoint, StagedBlob, StoredBlob},
-    job::{Failure, FailureCode, ImportArguments, Lease},
+    job::{self, Failure, FailureCode, ImportArguments, Lease},
 };
 use media_ingest::{Expectation, HEAD_BYTES, Ingest, IngestError};
 use media_storage::{BlobStore, StorageError};
@@ -27,11 +27,9 @@ use crate::{
 
 /// Maximum number of times that one attempt starts over because the content at the origin has changed.
 const MAX_RESTARTS: usize = 2;
-/// The number of a job's first attempt.
-const FIRST_ATTEMPT: i32 = 1;
 /// The attempt from which on the whole file is requested from an origin that fails at ranges. Earlier attempts
 /// assume an outage and keep the bytes that have been stored.
-const FULL_REQUEST_ATTEMPT: i32 = 4;
+const FULL_REQUEST_ATTEMPT: job::Attempt = job::Attempt::new(4);
 
 /// Imports files from URLs.
 #[derive(Clone)]
@@ -159,7 +157,7 @@ impl Importer {
 
     /// Resumes at the checkpoint of an earlier attempt, if there is one and the content has not changed.
     async fn resume(&self, attempt: &Attempt<'_>) -> Result<Start, ImportError> {
-        if attempt.lease.attempt == FIRST_ATTEMPT {
+        if attempt.lease.attempt == job::Attempt::FIRST {
             return Ok(Start::Beginning(None));
         }
         let found = self.blobs.resume_checkpoint(attempt.lease).await;

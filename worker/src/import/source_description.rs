@@ -57,7 +57,7 @@ impl SourceDescription {
             source_url: Some(arguments.public_url()),
             creator: Creator {
                 created_by: job.created_by.clone(),
-                created_role: job.created_role.clone(),
+                created_role: job.created_role,
                 project_id: job.project_id.clone(),
             },
             blob_id: sealed.blob_id,

@@ -144,13 +144,13 @@ impl UploadReceiver {
             stored = store => stored,
             lost = self.renew(blob.id) => {
                 // The collector may have deleted the blob while a request to storage was in progress.
-                self.disown(&blob).await;
+                self.abandon(&blob).await;
                 Err(lost)
             }
         }
     }
 
-    async fn disown(&self, blob: &StagedBlob) {
+    async fn abandon(&self, blob: &StagedBlob) {
         if let Err(error) = self.services.blobs.abandon_stale(blob).await {
             tracing::warn!(%error, "the blob of a failed upload is left to the collector");
         }
@@ -217,7 +217,7 @@ impl UploadReceiver {
         };
         match &recorded {
             Ok(media) => metrics().stored(Stored::Upload, media.size.unsigned_abs()),
-            Err(_) => self.disown(blob).await,
+            Err(_) => self.abandon(blob).await,
         }
         recorded
     }

@@ -2,7 +2,10 @@
 
 use sea_orm::{DeriveActiveEnum, EnumIter, entity::prelude::*};
 
-use media_domain::ids::{BlobId, JobId};
+use media_domain::{
+    ids::{BlobId, JobId},
+    job::Attempt,
+};
 
 /// The state of a stored object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -33,7 +36,7 @@ pub struct Model {
     /// The job whose attempt writes it; none for an upload.
     pub job_id: Option<JobId>,
     /// That attempt.
-    pub attempt: Option<i32>,
+    pub attempt: Option<Attempt>,
     /// Staged: the end of an upload's reservation; none for a job, whose lease decides.
     /// Garbage that was abandoned: the time at which its object is deleted once more.
     pub expires_at: Option<DateTimeUtc>,

@@ -6,7 +6,7 @@ use crate::pagination::{DocumentLength, json_text_bytes};
 use media_domain::{
     caller::Role,
     ids::{JobId, MediaId, WorkerId},
-    job::{JobStatus, Signal},
+    job::{Attempt, JobStatus, RetryCount, Signal},
 };
 
 /// A job. Written by [`crate::job_repository`] alone.
@@ -29,11 +29,11 @@ pub struct Model {
     /// The size that the origin announced, if it did.
     pub bytes_total: Option<i64>,
     /// Attempts spent beyond the first.
-    pub retry_count: i32,
+    pub retry_count: RetryCount,
     /// The number of retries allowed.
-    pub max_retries: i32,
+    pub max_retries: RetryCount,
     /// The fencing token: one higher with every claim. A write that names a past attempt changes nothing.
-    pub attempt: i32,
+    pub attempt: Attempt,
     /// The stable code of the last failure.
     pub error: Option<String>,
     /// The sentence that explains it.

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(share_of(2, &[(1, 16)], 16), 0);
         assert_eq!(share_of(1, &[(2, 0)], 16), 8);
         assert_eq!(share_of(2, &[(1, 8)], 16), 8);
-        // What cannot be divided goes to the first.
+        // The remainder goes to the first.
         assert_eq!(share_of(1, &[(2, 5), (3, 5)], 16), 6);
         assert_eq!(share_of(3, &[(1, 6), (2, 5)], 16), 5);
         assert_eq!(share_of(1, &[(2, 0), (3, 0)], 1), 1);

@@ -14,7 +14,7 @@ use crate::connection::Batches;
 use crate::entities::job;
 use media_domain::{
     ids::WorkerId,
-    job::{KnownClass, Lease},
+    job::{Attempt, KnownClass, Lease},
 };
 use media_telemetry::metrics::metrics;
 
@@ -197,7 +197,7 @@ impl JobRepository {
 
 /// Counts a job that was just claimed.
 fn claimed(job: job::Model, now: DateTime<Utc>) -> Claimed {
-    if job.attempt == 1 {
+    if job.attempt == Attempt::FIRST {
         let could_begin = job.scheduled_at.unwrap_or(job.created_at);
         metrics().picked_up((now - could_begin).to_std().unwrap_or_default());
     }

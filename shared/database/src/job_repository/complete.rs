@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use media_domain::{
     ids::JobId,
-    job::{Failure, Lease, Signal},
+    job::{Failure, Lease, RetryDelay, Signal},
     media::WritePrecondition,
 };
 use media_telemetry::metrics::metrics;
@@ -206,13 +206,15 @@ enum AttemptOutcome {
 impl AttemptOutcome {
     fn into_event(self, job: &job::Model, now: DateTime<Utc>) -> Result<Event, JobError> {
         Ok(match self {
-            Self::Failed(failure) if failure.postponed && may_wait(job, now) => Event::Postponed {
-                until: now + retry_delay::after(failure.retry_after.unwrap_or_default()),
-                failure,
-            },
-            Self::Failed(failure) => Event::Failed {
-                retry_at: now + retry_delay::delay(job.retry_count, failure.retry_after),
-                failure,
+            Self::Failed(failure) => match failure.delay {
+                RetryDelay::Postponed(wait) if may_wait(job, now) => Event::Postponed {
+                    until: now + retry_delay::with_jitter(wait),
+                    failure,
+                },
+                delay => Event::Failed {
+                    retry_at: now + retry_delay::after_failure(job.retry_count, delay),
+                    failure,
+                },
             },
             Self::Released => Event::Released,
             Self::Stopped => Event::Stopped,

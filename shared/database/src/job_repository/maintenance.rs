@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use media_domain::{
     ids::JobId,
-    job::{FailureCode, Lease},
+    job::{Attempt, FailureCode, Lease},
 };
 use media_telemetry::metrics::metrics;
 use sea_orm::{
@@ -116,7 +116,7 @@ impl JobRepository {
             .filter(condition)
             .order_by_asc(job::Column::LeaseUntil)
             .limit(MAX_JOBS_PER_TURN)
-            .into_tuple::<(JobId, i32, DateTime<Utc>)>()
+            .into_tuple::<(JobId, Attempt, DateTime<Utc>)>()
             .all(self.database.reader())
             .await?;
         let seen = found.into_iter().map(|(job_id, attempt, until)| SeenLease {
@@ -136,7 +136,7 @@ impl JobRepository {
                     metrics().rescued(1);
                     metrics().attempt_failed(FailureCode::WorkerLost);
                     let status = job.status.as_str();
-                    tracing::warn!(%job_id, attempt, status, "rescued a job whose worker was lost");
+                    tracing::warn!(%job_id, %attempt, status, "rescued a job whose worker was lost");
                     rescued += 1;
                 }
                 // Another worker was faster, or the lost one renewed the lease.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use media_domain::job::{RetryCount, RetryDelay};
 use rand::RngExt as _;
 
 /// The shortest delay.
@@ -15,20 +16,20 @@ const MAX_JITTER: Duration = Duration::from_mins(1);
 
 /// Exponential back-off with full jitter: a random time between one second and 2ⁿ seconds, at most ten minutes, and no
 /// less than the origin asked for (up to a day), with jitter.
-pub(super) fn delay(retry_count: i32, retry_after: Option<Duration>) -> Duration {
-    let exponent = retry_count.clamp(0, 16).unsigned_abs() + 1;
+pub(super) fn after_failure(retry_count: RetryCount, delay: RetryDelay) -> Duration {
+    let exponent = retry_count.get().clamp(0, 16).unsigned_abs() + 1;
     let ceiling = MIN_DELAY
         .saturating_mul(2_u32.saturating_pow(exponent))
         .min(MAX_DELAY);
     let jittered = rand::rng().random_range(MIN_DELAY..=ceiling);
-    match retry_after {
-        Some(asked) => jittered.max(after(asked)),
-        None => jittered,
+    match delay {
+        RetryDelay::Backoff => jittered,
+        RetryDelay::AtLeast(wait) | RetryDelay::Postponed(wait) => jittered.max(with_jitter(wait)),
     }
 }
 
 /// A delay with jitter, so that jobs with the same delay do not start at once.
-pub(super) fn after(wait: Duration) -> Duration {
+pub(super) fn with_jitter(wait: Duration) -> Duration {
     let wait = wait.min(MAX_RETRY_AFTER);
     let spread = (wait / 10).clamp(MIN_DELAY, MAX_JITTER);
     wait + rand::rng().random_range(Duration::ZERO..=spread)
@@ -37,6 +38,11 @@ pub(super) fn after(wait: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn delay(retry_count: i64, retry_after: Option<Duration>) -> Duration {
+        let delay = retry_after.map_or(RetryDelay::Backoff, RetryDelay::AtLeast);
+        after_failure(RetryCount::new(retry_count).unwrap(), delay)
+    }
 
     #[test]
     fn the_delay_stays_between_a_second_and_ten_minutes() {

@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, IntoActiveModel, prelude::Json};
 use crate::entities::job;
 use media_domain::{
     ids::MediaId,
-    job::{Failure, FailureCode, JobStatus, Priority, Signal},
+    job::{Failure, FailureCode, JobStatus, Priority, RetryCount, Signal},
 };
 
 /// An event in the life of a job.
@@ -146,7 +146,7 @@ fn failed(
     let Some(retry) = retry.filter(|_| job.retry_count < job.max_retries) else {
         return ended(released(row), JobStatus::Failed, now);
     };
-    row.retry_count = Set(job.retry_count + 1);
+    row.retry_count = Set(job.retry_count.next());
     let mut row = released(row);
     match retry {
         Retry::Now => waiting(row, JobStatus::Pending),
@@ -177,7 +177,7 @@ fn signalled(
         Signal::Cancel | Signal::Pause => Ok(obeyed(row, signal, now)),
         Signal::Resume => Ok(waiting(row, status_by(job.scheduled_at, now))),
         Signal::Retry => {
-            row.retry_count = Set(0);
+            row.retry_count = Set(RetryCount::ZERO);
             row.error = Set(None);
             row.error_detail = Set(None);
             row.scheduled_at = Set(None);

@@ -13,8 +13,9 @@ use media_database::{
 use media_domain::{
     ids::{JobId, WorkerId},
     job::{
-        Failure, FailureCode, ImportArguments, JobClass as _, JobStatus, Lease, MediaImport,
-        Priority, Signal, Unicity, arguments::RawImportArguments,
+        Attempt, Failure, FailureCode, ImportArguments, JobClass as _, JobStatus, Lease,
+        MediaImport, Priority, RetryCount, RetryDelay, Signal, Unicity,
+        arguments::RawImportArguments,
     },
     secret::Secret,
 };
@@ -203,8 +204,11 @@ async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Databa
     assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 1);
 
     let second = claim(&repositories).await;
-    assert_eq!((second.job.id, second.lease.attempt), (lost.job.id, 2));
-    assert_eq!(second.job.retry_count, 1);
+    assert_eq!(
+        (second.job.id, second.lease.attempt.get()),
+        (lost.job.id, 2)
+    );
+    assert_eq!(second.job.retry_count.get(), 1);
 
     // The lost worker comes back.
     assert_eq!(
@@ -235,7 +239,7 @@ async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Databa
 
 async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
     let repositories = Repositories::open(&database);
-    let new = import_to(&path("r")).max_retries(2);
+    let new = import_to(&path("r")).max_retries(RetryCount::new(2).unwrap());
     repositories.jobs.create(new).await.unwrap();
     let mut id = None;
     for _ in 0..3 {
@@ -246,7 +250,7 @@ async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
     let job = repositories.jobs.find(id.unwrap()).await.unwrap().unwrap();
     assert_eq!(job.status, JobStatus::Failed);
     assert_eq!(job.error.as_deref(), Some("worker_lost"));
-    assert_eq!((job.retry_count, job.attempt), (2, 3));
+    assert_eq!((job.retry_count.get(), job.attempt.get()), (2, 3));
 }
 
 async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Database) {
@@ -319,9 +323,13 @@ async fn a_hand_back_spends_no_attempt(database: Database) {
     create(&repositories, "r").await;
     let first = claim(&repositories).await;
     let job = repositories.jobs.release(first.lease).await.unwrap();
-    assert_eq!((job.status, job.retry_count), (JobStatus::Pending, 0));
+    assert_eq!((job.status, job.retry_count.get()), (JobStatus::Pending, 0));
     let second = claim(&repositories).await;
-    assert_eq!(second.lease.attempt, 2, "the token is new all the same");
+    assert_eq!(
+        second.lease.attempt.get(),
+        2,
+        "the token is new all the same"
+    );
 }
 
 async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
@@ -329,9 +337,12 @@ async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
     create(&repositories, "r").await;
     let first = claim(&repositories).await;
     let mut busy = failure(FailureCode::OriginBusy);
-    busy.retry_after = Some(Duration::from_mins(2));
+    busy.delay = RetryDelay::AtLeast(Duration::from_mins(2));
     let job = repositories.jobs.fail(first.lease, busy).await.unwrap();
-    assert_eq!((job.status, job.retry_count), (JobStatus::Scheduled, 1));
+    assert_eq!(
+        (job.status, job.retry_count.get()),
+        (JobStatus::Scheduled, 1)
+    );
     assert_eq!(job.error.as_deref(), Some("origin_busy"));
     // No sooner than asked for, and a little later.
     let wait = job.scheduled_at.unwrap() - repositories.clock.now();
@@ -352,7 +363,7 @@ async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
     let first = claim(&repositories).await;
     let gone = failure(FailureCode::OriginNotFound);
     let job = repositories.jobs.fail(first.lease, gone).await.unwrap();
-    assert_eq!((job.status, job.retry_count), (JobStatus::Failed, 0));
+    assert_eq!((job.status, job.retry_count.get()), (JobStatus::Failed, 0));
     assert!(job.finished_at.is_some());
     let refused = repositories.jobs.signal(job.id, Signal::Pause).await;
     assert!(
@@ -366,7 +377,7 @@ async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
         .unwrap();
     let again = claim(&repositories).await;
     assert_eq!((again.job.error, again.job.finished_at), (None, None));
-    assert_eq!(again.lease.attempt, 2);
+    assert_eq!(again.lease.attempt.get(), 2);
 }
 
 /// Enters a job with secrets, and ends it by a failure or a cancellation. Gives its arguments before that.
@@ -489,7 +500,7 @@ async fn a_success_that_is_refused_leaves_nothing(database: Database) {
     let claimed = claim(&repositories).await;
     let media = repositories.staged_media(claimed.lease, path("r")).await;
     let past = Lease {
-        attempt: claimed.lease.attempt - 1,
+        attempt: Attempt::new(claimed.lease.attempt.get() - 1),
         ..claimed.lease
     };
     let refused = repositories.jobs.complete(past, media.clone()).await;

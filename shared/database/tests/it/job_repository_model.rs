@@ -11,7 +11,10 @@ use media_database::{
 };
 use media_domain::{
     ids::{JobId, MediaId, WorkerId},
-    job::{Failure, FailureCode, JobStatus, Lease, Priority, Signal, Unicity},
+    job::{
+        Attempt, Failure, FailureCode, JobStatus, Lease, Priority, RetryCount, RetryDelay, Signal,
+        Unicity,
+    },
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use sea_orm::EntityTrait as _;
@@ -93,9 +96,9 @@ impl Expected {
             id: job.id,
             priority: job.priority,
             status: job.status,
-            attempt: job.attempt,
-            retry_count: job.retry_count,
-            max_retries: job.max_retries,
+            attempt: job.attempt.get(),
+            retry_count: job.retry_count.get(),
+            max_retries: job.max_retries.get(),
             error: job.error.clone(),
             unicity: job.unicity.clone(),
             scheduled_at: job.scheduled_at,
@@ -155,7 +158,7 @@ impl Run {
     fn held(&mut self, lease: Lease) -> Option<&mut Expected> {
         self.jobs.iter_mut().find(|job| {
             job.id == lease.job_id
-                && job.attempt == lease.attempt
+                && job.attempt == lease.attempt.get()
                 && job.status == JobStatus::Running
         })
     }
@@ -224,7 +227,7 @@ impl Run {
             .priority(Priority::new(priority).unwrap())
             .unicity(unicity.as_deref().map(|text| Unicity::new(text).unwrap()))
             .scheduled_at(scheduled_at)
-            .max_retries(max_retries);
+            .max_retries(RetryCount::new(max_retries.into()).unwrap());
         let holder = unicity
             .as_deref()
             .and_then(|unicity| self.jobs.iter().find(|job| job.holds(unicity)));
@@ -269,7 +272,7 @@ impl Run {
             claimed.lease,
             Lease {
                 job_id: next.id,
-                attempt: next.attempt
+                attempt: Attempt::new(next.attempt)
             }
         );
         self.leases.push(claimed.lease);
@@ -326,7 +329,9 @@ impl Run {
         };
         let now = self.now();
         let mut failure = Failure::new(code, "it did not work");
-        failure.retry_after = after.map(Duration::from_secs);
+        if let Some(after) = after {
+            failure.delay = RetryDelay::AtLeast(Duration::from_secs(after));
+        }
         let result = self.repositories.jobs.fail(lease, failure).await;
         let Some(job) = self.held(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");

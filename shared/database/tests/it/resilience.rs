@@ -15,7 +15,7 @@ use media_domain::{
     blob::BlobOwner,
     caller::Creator,
     ids::WorkerId,
-    job::{Failure, FailureCode, JobStatus, Lease},
+    job::{Failure, FailureCode, JobStatus, Lease, RetryDelay},
 };
 use media_ingest::collector::collect;
 use media_migrations::integrity::{self, ViolationKind};
@@ -234,7 +234,7 @@ async fn retries_are_scheduled_to_the_microsecond(database: Database) {
         let lease = running(&repositories, &format!("job {n}")).await;
         let mut failure = Failure::new(FailureCode::OriginError, "it failed");
         if n % 2 == 0 {
-            failure.retry_after = Some(Duration::from_nanos(1_234_567_891));
+            failure.delay = RetryDelay::AtLeast(Duration::from_nanos(1_234_567_891));
         }
         repositories.jobs.fail(lease, failure).await.unwrap();
         let job = repositories.jobs.find(lease.job_id).await.unwrap().unwrap();

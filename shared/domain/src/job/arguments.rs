@@ -14,7 +14,7 @@ pub struct MediaImport;
 impl JobClass for MediaImport {
     const NAME: &'static str = "media:import";
     const ARGUMENTS_VERSION: i16 = 1;
-    const MAX_RETRIES: RetryCount = 5;
+    const MAX_RETRIES: RetryCount = RetryCount::FIVE;
     type Arguments = ImportArguments;
 }
 

@@ -200,10 +200,20 @@ pub struct Failure {
     /// A sentence for the client: the event, the place, and the remedy. Never an address that DNS gave, a credential
     /// or an internal name.
     pub detail: String,
-    /// The time until the origin takes requests again (`Retry-After`).
-    pub retry_after: Option<Duration>,
-    /// Whether the origin was not asked because it is in back-off for that long: no attempt is spent.
-    pub postponed: bool,
+    /// The delay of the next attempt.
+    pub delay: RetryDelay,
+}
+
+/// The delay of the attempt after a failed one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetryDelay {
+    /// Back-off by the number of retries.
+    #[default]
+    Backoff,
+    /// Back-off, but no less than the origin asks for (`Retry-After`).
+    AtLeast(Duration),
+    /// The origin is in back-off for this long and was not asked: no attempt is spent.
+    Postponed(Duration),
 }
 
 impl Failure {
@@ -212,8 +222,7 @@ impl Failure {
         Self {
             code,
             detail: detail.into(),
-            retry_after: None,
-            postponed: false,
+            delay: RetryDelay::Backoff,
         }
     }
 }

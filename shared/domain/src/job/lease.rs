@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Attempt;
 use crate::ids::JobId;
 
 /// A worker's hold on a job, which every write about the job names. Writes of a lease that is over are refused.
@@ -10,7 +11,7 @@ pub struct Lease {
     /// The job.
     pub job_id: JobId,
     /// The attempt: the fencing token, one higher with every claim.
-    pub attempt: i32,
+    pub attempt: Attempt,
 }
 
 impl fmt::Display for Lease {

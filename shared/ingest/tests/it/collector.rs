@@ -303,7 +303,7 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
     blobs.abandon_attempt(first).await.unwrap();
     repositories.jobs.release(first).await.unwrap();
     repositories.clock.advance(Duration::from_hours(1));
-    collect(&blobs, &store).await.unwrap();
+    collect(blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Staged)
@@ -329,7 +329,7 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
     assert!(blobs.touch(&taken).await.unwrap());
     repositories.clock.advance(Duration::from_hours(1));
     repositories.jobs.heartbeat(&[]).await.unwrap();
-    collect(&blobs, &store).await.unwrap();
+    collect(blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Staged)
@@ -337,7 +337,7 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
 
     let gone = Failure::new(FailureCode::OriginGone, "it was removed");
     repositories.jobs.fail(second, gone).await.unwrap();
-    collect(&blobs, &store).await.unwrap();
+    collect(blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Garbage)

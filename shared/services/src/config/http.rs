@@ -203,9 +203,8 @@ impl HttpSettings {
         checker.record("MEDIA_LISTEN", listen(&self.listen, is_guarded))
     }
 
-    /// Checks the public URL; None within if it is not set.
-    pub(super) fn check_public_url(&self, checker: &mut Checker) -> Option<Option<Url>> {
-        checker.record("MEDIA_PUBLIC_URL", optional(&self.public_url, public_url))
+    pub(super) fn parse_public_url(&self) -> Result<Option<Url>, String> {
+        optional(&self.public_url, public_url)
     }
 
     pub(super) fn check(&self, is_guarded: bool, checker: &mut Checker) -> Option<HttpConfig> {

@@ -5,7 +5,7 @@ use media_domain::{
     caller::Creator,
     clock::Clock,
     ids::WorkerId,
-    job::{ImportArguments, KnownClass, MediaImport, arguments::RawImportArguments},
+    job::{Attempt, ImportArguments, KnownClass, MediaImport, arguments::RawImportArguments},
     media::{Filename, MediaPath, Sha256},
 };
 
@@ -66,7 +66,7 @@ async fn a_batch_completes_all_that_have_no_conflict() {
     for resource in ["a", "b", "a", "c"] {
         completions.push(stored(&jobs, &blobs, resource).await);
     }
-    completions[3].lease.attempt += 1;
+    completions[3].lease.attempt = Attempt::new(2);
     let done = complete_batch(database.clone(), completions.clone())
         .await
         .unwrap();
