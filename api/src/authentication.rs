@@ -16,7 +16,7 @@ use crate::{
 
 mod key_set;
 mod published_keys;
-mod signatures;
+mod signature_algorithms;
 mod token;
 
 use published_keys::JwksRefresher;
@@ -41,7 +41,7 @@ impl Authentication {
             );
             return Ok((Self(None), JwksRefreshTask(None)));
         };
-        signatures::install();
+        signature_algorithms::install();
         let (verifier, refresher) = match &config.keys {
             TokenKeys::Secret(secret) => {
                 tracing::info!("tokens are verified with MEDIA_JWT_SECRET");

@@ -24,7 +24,7 @@ use crate::{
         security_headers::add_security_headers,
     },
     openapi_spec::{self, Documented},
-    operations::operations,
+    operation_group::operations,
     routes::{RouteTable, match_route},
     static_page::StaticPage,
 };

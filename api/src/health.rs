@@ -12,7 +12,7 @@ use livez::Livez;
 use metrics::Metrics;
 use readyz::Readyz;
 
-use crate::operations::operations;
+use crate::operation_group::operations;
 
 operations! {
     /// The operations of monitoring.

@@ -15,7 +15,7 @@ mod events;
 mod find;
 pub(crate) mod job_watch;
 mod list;
-mod resource;
+mod fields;
 mod show;
 mod signal;
 mod update;
@@ -26,12 +26,12 @@ use delete::DeleteJob;
 use events::JobEvents;
 use job_watch::JobWatch;
 use list::ListJobs;
-pub(crate) use resource::JobResource;
+pub(crate) use fields::JobResource;
 use show::ShowJob;
 use signal::SignalJob;
 use update::UpdateJob;
 
-use crate::operations::operations;
+use crate::operation_group::operations;
 
 operations! {
     /// The operations on jobs.

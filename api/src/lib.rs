@@ -21,12 +21,12 @@ mod media;
 mod middleware;
 mod multipart;
 mod openapi_spec;
-mod operations;
+mod operation_group;
 mod resource;
 mod routes;
 mod server;
 mod static_page;
-mod tags;
+mod openapi_tags;
 mod time;
 
 use authentication::Authentication;

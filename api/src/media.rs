@@ -12,7 +12,7 @@ pub(crate) mod headers;
 mod list;
 pub(crate) mod parameters;
 mod precondition;
-mod resource;
+mod fields;
 mod show;
 mod upload;
 
@@ -22,14 +22,14 @@ use crate::{
         redeem::LinkVerifier,
         signed_link::LinkSigner,
     },
-    operations::operations,
+    operation_group::operations,
 };
 use delete::DeleteMedia;
 use download::DownloadMedia;
 #[cfg(feature = "fuzzing")]
 pub(crate) use download::conditions::range_of;
 use list::ListMedia;
-pub(crate) use resource::MediaResource;
+pub(crate) use fields::MediaResource;
 use show::ShowMedia;
 use upload::{UploadMedia, receive::UploadReceiver};
 

@@ -9,7 +9,7 @@ mod cursor;
 pub(crate) mod document;
 mod filter;
 pub(crate) mod list_query;
-pub(crate) mod openapi;
+pub(crate) mod openapi_schema;
 #[cfg(test)]
 mod query_plans;
 pub(crate) mod query_string;

@@ -13,7 +13,7 @@ use poem_openapi::registry::MetaApi;
 use crate::{
     jobs::JobResource,
     media::{MediaResource, parameters},
-    resource::openapi::{QueryParameter, list_parameters, view_parameters},
+    resource::openapi_schema::{QueryParameter, list_parameters, view_parameters},
 };
 
 /// The callers that an operation is open to.

@@ -29,7 +29,7 @@ pub mod repositories;
 pub mod seaweed;
 pub mod service;
 pub mod store_proxy;
-pub mod switch;
+pub mod failover_switch;
 pub mod tempdir;
 pub mod tokens;
 pub mod trace_collector;

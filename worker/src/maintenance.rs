@@ -10,7 +10,7 @@ use media_database::{
     blob_repository::COLLECT_BATCH,
     job_repository::{PRUNE_BATCH, StrayLeases},
 };
-use media_ingest::collector;
+use media_ingest::garbage_collector;
 use media_services::{
     Services,
     wakeups::{MAX_WAITING, Notifier as _, local::LocalNotifier},
@@ -99,7 +99,7 @@ impl Maintenance {
     async fn collect(&self) {
         let Services { blobs, store, .. } = &self.services;
         while let Some(removed @ 1..) =
-            attempt(BackgroundTask::Collect, collector::collect(blobs, store)).await
+            attempt(BackgroundTask::Collect, garbage_collector::collect(blobs, store)).await
         {
             metrics().collected(removed);
             tracing::debug!(removed, "collected garbage");

@@ -6,7 +6,7 @@ use jsonwebtoken::{
 };
 use media_domain::{
     caller::{Principal, Role, Scope},
-    names,
+    name_rules,
     secret::Secret,
 };
 use media_services::config::AuthenticationConfig;
@@ -242,7 +242,7 @@ fn scope(claim: Option<&Value>) -> Result<Scope, &'static str> {
 
 fn name(claim: &Value) -> Option<String> {
     let name = claim.as_str()?;
-    names::check(name).is_ok().then(|| name.to_owned())
+    name_rules::check(name).is_ok().then(|| name.to_owned())
 }
 
 #[cfg(test)]

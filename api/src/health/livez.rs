@@ -2,7 +2,7 @@
 
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 
-use crate::tags::Tags;
+use crate::openapi_tags::Tags;
 
 /// Reports that the program runs.
 pub(crate) struct Livez;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use media_services::{Services, metrics_exposition};
 use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 
-use crate::{caller::ReadCaller, jsonapi::ApiError, tags::Tags};
+use crate::{caller::ReadCaller, jsonapi::ApiError, openapi_tags::Tags};
 
 /// Shows the metrics.
 pub(crate) struct Metrics {

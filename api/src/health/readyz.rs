@@ -12,7 +12,7 @@ use tokio::{
 use super::livez::HealthResponse;
 use crate::{
     jsonapi::{ApiError, ErrorCode},
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// How long the result of a check is reused.

@@ -22,14 +22,14 @@ use serde_json::json;
 use super::{
     attributes::{AttributeFaults, JobType, max_priority},
     document::document,
-    resource::JobResource,
+    fields::JobResource,
     wake::wake_for,
 };
 use crate::{
     caller::WriteCaller,
     jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
     resource::{document::ResourceDocument, query_string::refuse_parameters},
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Creates a job.

@@ -12,7 +12,7 @@ use crate::{
     caller::WriteCaller,
     jsonapi::ApiError,
     resource::query_string::refuse_parameters,
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Deletes a job.

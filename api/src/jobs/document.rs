@@ -6,7 +6,7 @@ use media_services::Services;
 use poem_openapi::ApiResponse;
 use serde_json::Value as Json;
 
-use super::resource::{self, JobResource};
+use super::fields::{self, JobResource};
 use crate::{
     jsonapi::{ApiError, JsonApiResponse},
     media::MediaResource,
@@ -35,10 +35,10 @@ pub(super) async fn included(
     jobs: &[job::Model],
     scope: &ReadScope,
 ) -> Result<Vec<Json>, ApiError> {
-    if !view.include.contains(&resource::MEDIA) {
+    if !view.include.contains(&fields::MEDIA) {
         return Ok(Vec::new());
     }
-    let mut ids: Vec<_> = jobs.iter().filter_map(resource::media_of).collect();
+    let mut ids: Vec<_> = jobs.iter().filter_map(fields::media_of).collect();
     ids.sort();
     ids.dedup();
     let media_view = View::<MediaResource>::for_included(&view.other_fields)?;

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::resource::JobResource;
+use super::fields::JobResource;
 use crate::{jsonapi, resource::document::ResourceDocument};
 
 /// The interval between two polls.

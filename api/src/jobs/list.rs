@@ -6,12 +6,12 @@ use media_services::Services;
 use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::{document::included, resource::JobResource};
+use super::{document::included, fields::JobResource};
 use crate::{
     caller::ReadCaller,
     jsonapi::{ApiError, JsonApiResponse},
     resource::{document::ListDocument, list_query::ListQuery},
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Lists jobs.

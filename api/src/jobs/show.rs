@@ -14,7 +14,7 @@ use crate::{
     caller::ReadCaller,
     jsonapi::{ApiError, JsonApiResponse},
     resource::{document::ResourceDocument, view::View},
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Shows a job.

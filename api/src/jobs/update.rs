@@ -21,7 +21,7 @@ use crate::{
     caller::WriteCaller,
     jsonapi::{ApiError, ErrorCode, JsonApiBody},
     resource::query_string::refuse_parameters,
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Changes a waiting job.

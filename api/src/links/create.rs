@@ -24,7 +24,7 @@ use crate::{
         headers,
         parameters::project_of,
     },
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Creates a signed link.

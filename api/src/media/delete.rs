@@ -17,7 +17,7 @@ use crate::{
     audit::{self, Action},
     caller::WriteCaller,
     jsonapi::ApiError,
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Deletes a media.

@@ -21,7 +21,7 @@ use crate::{
     jsonapi::ApiError,
     links::redeem::{LinkVerifier, RedeemedLink},
     resource::query_string::QueryString,
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 mod answer;

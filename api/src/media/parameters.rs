@@ -5,7 +5,7 @@ use poem::Request;
 use poem_openapi::registry::MetaSchema;
 use serde_json::json;
 
-use super::resource::MediaResource;
+use super::fields::MediaResource;
 use crate::{
     jsonapi::ApiError,
     resource::{

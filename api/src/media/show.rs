@@ -19,13 +19,13 @@ use super::{
     find::{RequestedMedia, find},
     headers::{self, encoded, set, set_validators},
     parameters::{take_key, take_project},
-    resource::MediaResource,
+    fields::MediaResource,
 };
 use crate::{
     caller::MaybeCaller,
     jsonapi::{ApiError, JsonApiResponse},
     resource::{document::ResourceDocument, query_string::QueryString, view::View},
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 /// Shows the record of a media.

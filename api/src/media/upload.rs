@@ -12,14 +12,14 @@ use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
     find::RequestedMedia, parameters::project_of, precondition::write_precondition,
-    resource::MediaResource,
+    fields::MediaResource,
 };
 use crate::{
     caller::{ReadCaller, WriteCaller},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
     links::create::{LinkCreator, LinkDocument},
     resource::document::ResourceDocument,
-    tags::Tags,
+    openapi_tags::Tags,
 };
 
 mod fields;

@@ -32,10 +32,10 @@ use crate::{
     entities::blob::{self, BlobStatus},
 };
 
-mod collection;
+mod garbage;
 mod quota;
 
-pub use collection::{COLLECT_BATCH, Deletions};
+pub use garbage::{COLLECT_BATCH, Deletions};
 pub use quota::QuotaError;
 
 /// The time for which an upload reserves its blob without a renewal.

@@ -27,15 +27,15 @@ mod postgres;
 mod reader;
 mod sqlite;
 mod transaction;
-mod unit;
+mod unit_of_work;
 
 pub(crate) use batches::Batches;
 pub use failure::{DatabaseFailure, LostRace, classify, is_unavailable};
 pub use reader::Reader;
 use sqlite::SqliteWriter;
 pub use transaction::Transaction;
-pub use unit::InTransaction;
-use unit::{PendingUnit, Shape, Unit, UnitError};
+pub use unit_of_work::InTransaction;
+use unit_of_work::{PendingUnit, Shape, Unit, UnitError};
 
 /// The longest that a unit of work may run, unless it is given another limit by [`Database::within`].
 const UNIT_LIMIT: Duration = Duration::from_secs(30);

@@ -33,7 +33,7 @@ mod queue_stats;
 mod retry_delay;
 mod secrets;
 mod statements;
-mod transition;
+mod state_machine;
 
 pub use claim::{Claimed, Claims};
 use complete_batch::Completion;
@@ -44,7 +44,7 @@ pub use new_job::NewJob;
 pub use project_fairness::SlotUse;
 pub use queue_stats::QueueStats;
 pub use secrets::SecretsCipher;
-pub use transition::Reschedule;
+pub use state_machine::Reschedule;
 
 /// The number of tries of `create` while jobs that hold the unicity end at the same time.
 const CREATE_TRIES: u32 = 5;
@@ -186,7 +186,7 @@ impl JobRepository {
             id: JobId::at(now),
             job_class: new.job_class.to_owned(),
             priority: new.priority.get(),
-            status: transition::status_by(scheduled_at, now),
+            status: state_machine::status_by(scheduled_at, now),
             progress: 0,
             bytes_done: 0,
             bytes_total: None,

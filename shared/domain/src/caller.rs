@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{denied::Denied, names::MAX_NAME_BYTES};
+use crate::{denied::Denied, name_rules::MAX_NAME_BYTES};
 
 /// The caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Caller {
 /// The claims of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The claim `sub`: a name, as [`crate::names::check`] takes it.
+    /// The claim `sub`: a name, as [`crate::name_rules::check`] takes it.
     pub subject: String,
     /// The claim `role`.
     pub role: Role,

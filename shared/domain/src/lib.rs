@@ -12,6 +12,6 @@ pub mod header_parameters;
 pub mod ids;
 pub mod job;
 pub mod media;
-pub mod names;
+pub mod name_rules;
 pub mod permissions;
 pub mod secret;

@@ -12,4 +12,4 @@ pub use path::{MediaPath, PathError};
 pub use precondition::{PreconditionFailed, WritePrecondition};
 pub use sha256::{Sha256, Sha256Error};
 
-pub use crate::names::{MAX_NAME_BYTES, NameError};
+pub use crate::name_rules::{MAX_NAME_BYTES, NameError};

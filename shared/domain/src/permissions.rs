@@ -14,7 +14,7 @@
 pub use crate::denied::Denied;
 use crate::{
     caller::{Caller, Creator, Principal, Role},
-    names::{self, NameError},
+    name_rules::{self, NameError},
 };
 
 /// The projects whose records a caller may read.
@@ -74,7 +74,7 @@ impl ProjectSelector {
         if text.is_empty() {
             return Ok(Self::Unassigned);
         }
-        names::check(text).map(|()| Self::Project(text.to_owned()))
+        name_rules::check(text).map(|()| Self::Project(text.to_owned()))
     }
 }
 

@@ -19,7 +19,7 @@ use media_domain::{
 use media_storage::{BlobStore, BlobWriter, SizeHint, StorageError};
 
 mod checkpoints;
-pub mod collector;
+pub mod garbage_collector;
 mod quota;
 
 use checkpoints::Checkpoints;

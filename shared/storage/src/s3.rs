@@ -31,12 +31,12 @@ mod checksum;
 mod connect;
 mod failure;
 mod part_buffer;
-mod parts;
-mod writer;
+mod uploaded_parts;
+mod object_writer;
 
 use checksum::{BodyChecksum, TakenChecksum};
 use failure::{classify, is_unsupported};
-use writer::S3Writer;
+use object_writer::S3Writer;
 
 /// The unit of the buffer budget.
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -265,9 +265,9 @@ pub fn needed_buffer(imports: usize, max_bytes: ByteSize) -> ByteSize {
         announced: None,
         max: max_bytes.as_u64(),
     };
-    let part = writer::part_bytes(size_hint) as u64;
+    let part = object_writer::part_bytes(size_hint) as u64;
     // The usual memory and the reserve may each have a rest that is too small for a share.
-    let rests = if part > writer::PART_BYTES {
+    let rests = if part > object_writer::PART_BYTES {
         2 * part
     } else {
         0

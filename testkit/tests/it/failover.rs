@@ -7,7 +7,7 @@ use media_testkit::{
     cluster::{Cluster, Program},
     postgres::Postgres,
     service::import,
-    switch::Switch,
+    failover_switch::Switch,
     wait_until,
 };
 use reqwest::StatusCode;

@@ -17,7 +17,7 @@ use super::{
     demotion::{Demotion, IS_READ_ONLY},
     failure,
     transaction::{Session, Transaction, internal},
-    unit::{self, Outcome, Ran, Shape, Unit},
+    unit_of_work::{self, Outcome, Ran, Shape, Unit},
 };
 use crate::ACQUIRE_TIMEOUT;
 use crate::Pooler;
@@ -142,7 +142,7 @@ impl Pool {
         unit: &mut dyn Unit,
         is_transaction: bool,
     ) -> Outcome {
-        let (outcome, is_known) = match unit::run(unit, &transaction).await {
+        let (outcome, is_known) = match unit_of_work::run(unit, &transaction).await {
             Ran::Done if is_transaction => match in_time(transaction.command("COMMIT")).await {
                 Ok(()) => (Outcome::Committed, true),
                 Err(error) => (Outcome::Failed(error), false),
@@ -224,7 +224,7 @@ fn release(transaction: Transaction) {
 async fn in_time(command: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
     timeout(STATEMENT_TIMEOUT, command)
         .await
-        .unwrap_or_else(|_| Err(unit::too_slow(STATEMENT_TIMEOUT)))
+        .unwrap_or_else(|_| Err(unit_of_work::too_slow(STATEMENT_TIMEOUT)))
 }
 
 fn acquire_error(error: sqlx::Error) -> DbErr {

@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     UNIT_LIMIT,
     transaction::{Session, Transaction, internal},
-    unit::{self, Outcome, Ran, Shape, Unit},
+    unit_of_work::{self, Outcome, Ran, Shape, Unit},
 };
 use crate::ACQUIRE_TIMEOUT;
 
@@ -79,7 +79,7 @@ impl SqliteWriter {
     pub(super) async fn submit(&self, unit: Box<dyn Unit>) -> Result<(), DbErr> {
         let sent = self.queue.send_timeout(unit, ACQUIRE_TIMEOUT).await;
         sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(unit) => unit::too_slow(unit.limit()),
+            SendTimeoutError::Timeout(unit) => unit_of_work::too_slow(unit.limit()),
             SendTimeoutError::Closed(_) => closed(),
         })
     }
@@ -210,7 +210,7 @@ async fn run_in_group(unit: &mut dyn Unit, transaction: &Transaction) -> InGroup
     if is_nested && let Err(error) = transaction.command("SAVEPOINT unit").await {
         return InGroup::Broken(Outcome::Failed(error));
     }
-    match (unit::run(unit, transaction).await, is_nested) {
+    match (unit_of_work::run(unit, transaction).await, is_nested) {
         (Ran::Done, false) => InGroup::Done,
         (Ran::Done, true) => match transaction.command("RELEASE unit").await {
             Ok(()) => InGroup::Done,
@@ -240,7 +240,7 @@ fn breaks_constraint(error: &DbErr) -> bool {
 async fn in_time(command: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
     timeout(UNIT_LIMIT, command)
         .await
-        .unwrap_or_else(|_| Err(unit::too_slow(UNIT_LIMIT)))
+        .unwrap_or_else(|_| Err(unit_of_work::too_slow(UNIT_LIMIT)))
 }
 
 pub(super) fn closed() -> DbErr {

@@ -1,4 +1,4 @@
-//! The end of an attempt, and the signals of clients. Each locks the job's row, asks [`transition::apply`] for the
+//! The end of an attempt, and the signals of clients. Each locks the job's row, asks [`state_machine::apply`] for the
 //! result, and writes it.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QuerySelec
 use super::{
     Completion, JobError, JobRepository, Reschedule, SecretsCipher, Signalled, job_quota,
     retry_delay, secrets,
-    transition::{self, Event},
+    state_machine::{self, Event},
 };
 use crate::{
     Transaction,
@@ -65,10 +65,10 @@ impl JobRepository {
                         size: media.size,
                     };
                     let mut row =
-                        transition::apply(&job, event, now).map_err(|_| JobError::LeaseLost)?;
+                        state_machine::apply(&job, event, now).map_err(|_| JobError::LeaseLost)?;
                     let arguments = job.arguments.clone();
                     row.arguments =
-                        Set(transition::without_secrets(arguments, shown_url.as_deref()));
+                        Set(state_machine::without_secrets(arguments, shown_url.as_deref()));
                     let job = row.update(transaction).await?;
                     Ok::<_, JobError>((media, job))
                 })
@@ -116,7 +116,7 @@ impl JobRepository {
                 Box::pin(async move {
                     let job = locked(transaction, id).await?.ok_or(JobError::NotFound)?;
                     let status = job.status;
-                    let mut row = transition::apply(&job, Event::Signalled(signal), now)
+                    let mut row = state_machine::apply(&job, Event::Signalled(signal), now)
                         .map_err(|_| JobError::SignalRefused { status, signal })?;
                     if signal == Signal::Retry {
                         let arguments = secrets::reveal(&job, cipher.as_ref());
@@ -146,7 +146,7 @@ impl JobRepository {
             .transaction(move |transaction| {
                 Box::pin(async move {
                     let job = locked(transaction, id).await?.ok_or(JobError::NotFound)?;
-                    let row = transition::apply(&job, Event::Rescheduled(change), now)
+                    let row = state_machine::apply(&job, Event::Rescheduled(change), now)
                         .map_err(|_| JobError::NotWaiting { status: job.status })?;
                     Ok(row.update(transaction).await?)
                 })
@@ -169,7 +169,7 @@ impl JobRepository {
                     let job = held(transaction, lease).await?;
                     let event = outcome.into_event(&job, now)?;
                     let mut row =
-                        transition::apply(&job, event, now).map_err(|_| JobError::LeaseLost)?;
+                        state_machine::apply(&job, event, now).map_err(|_| JobError::LeaseLost)?;
                     conceal_if_final(&job, &mut row, cipher.as_ref());
                     Ok::<_, JobError>(row.update(transaction).await?)
                 })

@@ -17,8 +17,8 @@ pub(super) fn hold_completions(jobs: &str, blobs: &str, lock: &str) -> String {
     )
 }
 
-/// Ends the jobs of `new` with success, as [`super::transition::succeeded`] does with one row, and removes the secrets
-/// from their arguments, as [`super::transition::without_secrets`] does.
+/// Ends the jobs of `new` with success, as [`super::state_machine::succeeded`] does with one row, and removes the secrets
+/// from their arguments, as [`super::state_machine::without_secrets`] does.
 pub(super) fn end_jobs(jobs: &str, now: &str, backend: DatabaseBackend) -> String {
     let arguments = match backend {
         DatabaseBackend::Postgres => {

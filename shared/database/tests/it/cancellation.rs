@@ -24,7 +24,7 @@ use media_domain::{
     job::{Failure, FailureCode, Lease, Priority, Signal, Unicity},
     media::MediaPath,
 };
-use media_ingest::collector::collect;
+use media_ingest::garbage_collector::collect;
 use media_migrations::integrity;
 use media_storage::{BlobStore, disk::DiskStore};
 use media_testkit::databases::TestDatabase;

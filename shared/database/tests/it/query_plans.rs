@@ -16,7 +16,7 @@ use media_domain::{
     media::MediaPath,
     permissions::{MediaReadScope, ProjectSelector, ReadScope},
 };
-use media_ingest::collector::collect;
+use media_ingest::garbage_collector::collect;
 use media_storage::{BlobStore, disk::DiskStore};
 use media_testkit::{databases, wait_until};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};

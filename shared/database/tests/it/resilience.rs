@@ -17,7 +17,7 @@ use media_domain::{
     ids::WorkerId,
     job::{Failure, FailureCode, JobStatus, Lease, RetryDelay},
 };
-use media_ingest::collector::collect;
+use media_ingest::garbage_collector::collect;
 use media_migrations::integrity::{self, ViolationKind};
 use media_storage::{BlobStore, disk::DiskStore};
 use media_testkit::databases::{self, TestDatabase};

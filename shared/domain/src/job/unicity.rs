@@ -1,6 +1,6 @@
 //! The unicity of a job.
 
-use crate::names::{self, MAX_NAME_BYTES, NameError};
+use crate::name_rules::{self, MAX_NAME_BYTES, NameError};
 
 /// A name that at most one unfinished job of a project holds at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,9 +10,9 @@ impl Unicity {
     /// The longest value, in bytes.
     pub const MAX_BYTES: usize = MAX_NAME_BYTES;
 
-    /// Checks a value: a name, as [`names::check`] takes it.
+    /// Checks a value: a name, as [`name_rules::check`] takes it.
     pub fn new(value: &str) -> Result<Self, NameError> {
-        names::check(value).map(|()| Self(value.to_owned()))
+        name_rules::check(value).map(|()| Self(value.to_owned()))
     }
 
     /// The text.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{
+use crate::name_rules::{
     MAX_NAME_BYTES, NameError, check_segment, is_invisible_mark, is_unsafe_character,
 };
 

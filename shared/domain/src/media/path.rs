@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{NameError, check_segment};
+use crate::name_rules::{NameError, check_segment};
 
 /// The place of a media. One path names one media of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

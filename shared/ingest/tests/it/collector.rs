@@ -14,7 +14,7 @@ use media_domain::{
     job::{Failure, FailureCode},
     media::Sha256,
 };
-use media_ingest::collector::collect;
+use media_ingest::garbage_collector::collect;
 use media_ingest::{Expectation, Ingest, IngestError};
 use media_storage::{BlobStore, SizeHint, StorageError, disk::DiskStore};
 use sea_orm::EntityTrait as _;

@@ -19,7 +19,7 @@ use media_domain::{
     media::WritePrecondition,
     permissions::{Denied, MediaReadScope, ProjectSelector, ReadScope},
 };
-use media_ingest::collector::collect;
+use media_ingest::garbage_collector::collect;
 use media_ingest::{Expectation, Ingest, IngestError};
 use media_storage::{BlobStore, disk::DiskStore};
 use tempfile::TempDir;

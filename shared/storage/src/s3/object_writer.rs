@@ -21,7 +21,7 @@ use super::{
     classify,
     connect::within,
     part_buffer::PartBuffer,
-    parts::Parts,
+    uploaded_parts::Parts,
     time_for,
 };
 use crate::{BlobWriter, SizeHint, StorageError};
