@@ -21,12 +21,12 @@ mod media;
 mod middleware;
 mod multipart;
 mod openapi_spec;
+mod openapi_tags;
 mod operation_group;
 mod resource;
 mod routes;
 mod server;
 mod static_page;
-mod openapi_tags;
 mod time;
 
 use authentication::Authentication;

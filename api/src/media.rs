@@ -7,12 +7,12 @@ use media_services::{Services, config::Config};
 mod delete;
 pub(crate) mod disposition;
 mod download;
+mod fields;
 pub(crate) mod find;
 pub(crate) mod headers;
 mod list;
 pub(crate) mod parameters;
 mod precondition;
-mod fields;
 mod show;
 mod upload;
 
@@ -28,8 +28,8 @@ use delete::DeleteMedia;
 use download::DownloadMedia;
 #[cfg(feature = "fuzzing")]
 pub(crate) use download::conditions::range_of;
-use list::ListMedia;
 pub(crate) use fields::MediaResource;
+use list::ListMedia;
 use show::ShowMedia;
 use upload::{UploadMedia, receive::UploadReceiver};
 

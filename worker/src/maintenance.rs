@@ -98,8 +98,11 @@ impl Maintenance {
 
     async fn collect(&self) {
         let Services { blobs, store, .. } = &self.services;
-        while let Some(removed @ 1..) =
-            attempt(BackgroundTask::Collect, garbage_collector::collect(blobs, store)).await
+        while let Some(removed @ 1..) = attempt(
+            BackgroundTask::Collect,
+            garbage_collector::collect(blobs, store),
+        )
+        .await
         {
             metrics().collected(removed);
             tracing::debug!(removed, "collected garbage");

@@ -28,8 +28,8 @@ use super::{
 use crate::{
     caller::WriteCaller,
     jsonapi::{ApiError, ErrorCode, JsonApiBody, JsonApiResponse},
-    resource::{document::ResourceDocument, query_string::refuse_parameters},
     openapi_tags::Tags,
+    resource::{document::ResourceDocument, query_string::refuse_parameters},
 };
 
 /// Creates a job.

@@ -11,8 +11,8 @@ use crate::{
     audit::{self, Action},
     caller::WriteCaller,
     jsonapi::ApiError,
-    resource::query_string::refuse_parameters,
     openapi_tags::Tags,
+    resource::query_string::refuse_parameters,
 };
 
 /// Deletes a job.

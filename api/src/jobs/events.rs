@@ -20,7 +20,8 @@ use super::{
     job_watch::{JobWatch, events},
 };
 use crate::{
-    caller::ReadCaller, jsonapi::ApiError, resource::query_string::refuse_parameters, openapi_tags::Tags,
+    caller::ReadCaller, jsonapi::ApiError, openapi_tags::Tags,
+    resource::query_string::refuse_parameters,
 };
 
 /// The interval between comments on an idle stream, which keep it open in proxies.

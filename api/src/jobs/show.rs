@@ -13,8 +13,8 @@ use super::{
 use crate::{
     caller::ReadCaller,
     jsonapi::{ApiError, JsonApiResponse},
-    resource::{document::ResourceDocument, view::View},
     openapi_tags::Tags,
+    resource::{document::ResourceDocument, view::View},
 };
 
 /// Shows a job.

@@ -9,13 +9,13 @@ use poem::Request;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, param::Path};
 use serde::Deserialize;
 
-use super::{document::document, find::find_own, fields::JobResource, wake::wake_for};
+use super::{document::document, fields::JobResource, find::find_own, wake::wake_for};
 use crate::{
     audit::{self, Action},
     caller::WriteCaller,
     jsonapi::{ApiError, JsonApiBody, JsonApiResponse},
-    resource::{document::ResourceDocument, query_string::refuse_parameters},
     openapi_tags::Tags,
+    resource::{document::ResourceDocument, query_string::refuse_parameters},
 };
 
 /// Sends a signal to a job.

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     caller::WriteCaller,
     jsonapi::{ApiError, ErrorCode, JsonApiBody},
-    resource::query_string::refuse_parameters,
     openapi_tags::Tags,
+    resource::query_string::refuse_parameters,
 };
 
 /// Changes a waiting job.

@@ -20,8 +20,8 @@ use crate::{
     caller::MaybeCaller,
     jsonapi::ApiError,
     links::redeem::{LinkVerifier, RedeemedLink},
-    resource::query_string::QueryString,
     openapi_tags::Tags,
+    resource::query_string::QueryString,
 };
 
 mod answer;

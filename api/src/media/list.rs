@@ -10,8 +10,8 @@ use super::fields::MediaResource;
 use crate::{
     caller::ReadCaller,
     jsonapi::{ApiError, JsonApiResponse},
-    resource::{document::ListDocument, list_query::ListQuery},
     openapi_tags::Tags,
+    resource::{document::ListDocument, list_query::ListQuery},
 };
 
 /// Lists media.

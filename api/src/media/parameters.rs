@@ -9,7 +9,7 @@ use super::fields::MediaResource;
 use crate::{
     jsonapi::ApiError,
     resource::{
-        openapi::{QueryParameter, example, parameter, view_parameters},
+        openapi_schema::{QueryParameter, example, parameter, view_parameters},
         query_string::{QueryString, invalid},
     },
 };

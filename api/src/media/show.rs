@@ -16,16 +16,16 @@ use poem_openapi::{
 };
 
 use super::{
+    fields::MediaResource,
     find::{RequestedMedia, find},
     headers::{self, encoded, set, set_validators},
     parameters::{take_key, take_project},
-    fields::MediaResource,
 };
 use crate::{
     caller::MaybeCaller,
     jsonapi::{ApiError, JsonApiResponse},
-    resource::{document::ResourceDocument, query_string::QueryString, view::View},
     openapi_tags::Tags,
+    resource::{document::ResourceDocument, query_string::QueryString, view::View},
 };
 
 /// Shows the record of a media.

@@ -11,15 +11,15 @@ use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    find::RequestedMedia, parameters::project_of, precondition::write_precondition,
-    fields::MediaResource,
+    fields::MediaResource, find::RequestedMedia, parameters::project_of,
+    precondition::write_precondition,
 };
 use crate::{
     caller::{ReadCaller, WriteCaller},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
     links::create::{LinkCreator, LinkDocument},
-    resource::document::ResourceDocument,
     openapi_tags::Tags,
+    resource::document::ResourceDocument,
 };
 
 mod fields;

@@ -10,7 +10,7 @@ use poem_openapi::{
 use serde_json::{Map, Value as Json, json};
 use url::form_urlencoded::Serializer;
 
-use super::{Model, Resource, cursor, list_query::ListQuery, openapi, view::View};
+use super::{Model, Resource, cursor, list_query::ListQuery, openapi_schema, view::View};
 use crate::jsonapi;
 
 /// Creates a resource object with the fields that a view selects.
@@ -160,7 +160,7 @@ macro_rules! document_type {
             }
 
             fn register(registry: &mut Registry) {
-                openapi::register::<R>(registry);
+                openapi_schema::register::<R>(registry);
                 registry.create_schema::<Self, _>(Self::name().into_owned(), |_| $schema());
             }
 
@@ -190,6 +190,10 @@ macro_rules! document_type {
 document_type!(
     ResourceDocument,
     "Document",
-    openapi::resource_document_schema::<R>
+    openapi_schema::resource_document_schema::<R>
 );
-document_type!(ListDocument, "List", openapi::list_document_schema::<R>);
+document_type!(
+    ListDocument,
+    "List",
+    openapi_schema::list_document_schema::<R>
+);

@@ -32,8 +32,8 @@ mod project_fairness;
 mod queue_stats;
 mod retry_delay;
 mod secrets;
-mod statements;
 mod state_machine;
+mod statements;
 
 pub use claim::{Claimed, Claims};
 use complete_batch::Completion;

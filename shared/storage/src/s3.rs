@@ -30,9 +30,9 @@ use media_domain::{
 mod checksum;
 mod connect;
 mod failure;
+mod object_writer;
 mod part_buffer;
 mod uploaded_parts;
-mod object_writer;
 
 use checksum::{BodyChecksum, TakenChecksum};
 use failure::{classify, is_unsupported};

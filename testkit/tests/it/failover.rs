@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use media_testkit::{
     cluster::{Cluster, Program},
+    failover_switch::Switch,
     postgres::Postgres,
     service::import,
-    failover_switch::Switch,
     wait_until,
 };
 use reqwest::StatusCode;

@@ -14,7 +14,10 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("media-domain", &[]),
     ("media-tls", &[]),
     ("media-telemetry", &["media-domain", "media-tls"]),
-    ("media-storage", &["media-domain", "media-telemetry", "media-tls"]),
+    (
+        "media-storage",
+        &["media-domain", "media-telemetry", "media-tls"],
+    ),
     ("media-formats", &["media-domain", "media-storage"]),
     (
         "media-database",

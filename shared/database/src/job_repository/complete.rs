@@ -67,8 +67,10 @@ impl JobRepository {
                     let mut row =
                         state_machine::apply(&job, event, now).map_err(|_| JobError::LeaseLost)?;
                     let arguments = job.arguments.clone();
-                    row.arguments =
-                        Set(state_machine::without_secrets(arguments, shown_url.as_deref()));
+                    row.arguments = Set(state_machine::without_secrets(
+                        arguments,
+                        shown_url.as_deref(),
+                    ));
                     let job = row.update(transaction).await?;
                     Ok::<_, JobError>((media, job))
                 })

@@ -21,8 +21,8 @@ use super::{
     classify,
     connect::within,
     part_buffer::PartBuffer,
-    uploaded_parts::Parts,
     time_for,
+    uploaded_parts::Parts,
 };
 use crate::{BlobWriter, SizeHint, StorageError};
 use media_domain::blob::{ResumeLocation, ResumePoint};
