@@ -17,10 +17,10 @@ use crate::{
 mod key_set;
 mod published_keys;
 mod signature_algorithms;
-mod token;
+mod token_verifier;
 
 use published_keys::JwksRefresher;
-use token::{TokenError, TokenVerifier};
+use token_verifier::{TokenError, TokenVerifier};
 
 /// Identifies the callers of requests.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use media_domain::job::Priority;
 use media_services::Services;
 use tokio_util::sync::CancellationToken;
 
-mod attributes;
+mod attribute_checks;
 mod create;
 mod delete;
 mod document;

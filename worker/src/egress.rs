@@ -3,7 +3,7 @@
 
 mod address_policy;
 mod dial;
-pub mod networks;
+pub mod reserved_networks;
 mod resolver;
 
 pub use address_policy::{EgressDenied, EgressGate};

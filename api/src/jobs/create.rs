@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    attributes::{AttributeFaults, JobType, max_priority},
+    attribute_checks::{AttributeFaults, JobType, max_priority},
     document::document,
     fields::JobResource,
     wake::wake_for,

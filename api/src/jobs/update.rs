@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::{
-    attributes::{AttributeFaults, JobType, max_priority},
+    attribute_checks::{AttributeFaults, JobType, max_priority},
     document::{JobResponse, document},
     find::find_own,
     wake::wake_for,

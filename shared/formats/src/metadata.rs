@@ -20,9 +20,9 @@ use media_storage::{BlobStore, StorageError};
 
 mod containers;
 mod iso_media;
-mod window;
+mod byte_window;
 
-use window::Window;
+use byte_window::Window;
 
 /// How often storage is asked for bytes behind the head, and for how many at most each time.
 const MAX_READS: usize = 8;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use media_services::config::EgressConfig;
 use url::{Host, Url};
 
-use super::networks;
+use super::reserved_networks;
 
 /// The operator's lists, and the checks of URLs and addresses against them.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl EgressGate {
     /// Creates a gate from the operator's lists.
     pub fn new(config: &EgressConfig) -> Self {
         let canonical =
-            |networks: &[IpNet]| networks.iter().map(|n| networks::canonical(*n)).collect();
+            |networks: &[IpNet]| networks.iter().map(|n| reserved_networks::canonical(*n)).collect();
         Self(Arc::new(EgressConfig {
             allow: canonical(&config.allow),
             deny: canonical(&config.deny),
@@ -75,7 +75,7 @@ impl EgressGate {
     /// Checks an address that is about to be dialled.
     pub fn check_address(&self, address: SocketAddr) -> Result<(), EgressDenied> {
         let ip = address.ip().to_canonical();
-        let inner = networks::embedded_v4(ip, &self.0.nat64);
+        let inner = reserved_networks::embedded_v4(ip, &self.0.nat64);
         let denies = |ip: &IpAddr| self.0.deny.iter().any(|network| network.contains(ip));
         if denies(&ip) || inner.iter().any(denies) {
             return Err(EgressDenied::DeniedAddress);
@@ -89,7 +89,7 @@ impl EgressGate {
             };
         }
         // RFC 6052 §3.1: a NAT64 prefix leads to addresses of the public internet.
-        let outer = Some(ip).filter(|ip| !networks::is_translated(*ip, &self.0.nat64));
+        let outer = Some(ip).filter(|ip| !reserved_networks::is_translated(*ip, &self.0.nat64));
         match inner.into_iter().chain(outer).find_map(special) {
             Some(name) => Err(EgressDenied::Address(name)),
             None if self.0.ports.contains(&address.port()) => Ok(()),
@@ -132,7 +132,7 @@ impl EgressGate {
     /// Whether the operator allows the network of an address. Metadata services of clouds have to be listed
     /// as single addresses: larger networks are allowed for other reasons.
     fn is_listed(&self, ip: IpAddr) -> bool {
-        let alone = networks::is_cloud_service(ip);
+        let alone = reserved_networks::is_cloud_service(ip);
         let lists = |network: &IpNet| {
             network.contains(&ip) && (!alone || network.prefix_len() == network.max_prefix_len())
         };
@@ -146,10 +146,10 @@ impl EgressGate {
 
 /// Returns the kind of network that an address is in, if it is not the public internet.
 fn special(ip: IpAddr) -> Option<&'static str> {
-    if networks::is_cloud_service(ip) {
+    if reserved_networks::is_cloud_service(ip) {
         return Some("cloud platform");
     }
-    networks::special_network(ip)
+    reserved_networks::special_network(ip)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     content_identity::{ByteRange, ContentIdentity},
     error::{ExchangeError, FetchFailure},
     fetcher::Fetcher,
-    head::{BodyPlan, Head},
+    response_head::{BodyPlan, Head},
     host_limits::ConnectionPermit,
     raw_body::RawBody,
     redirect,

@@ -12,7 +12,7 @@ use super::{
     content_identity::{ByteRange, ContentIdentity},
     error::{ExchangeError, FetchFailure},
     fetcher::Fetcher,
-    head::Head,
+    response_head::Head,
     target::Target,
 };
 

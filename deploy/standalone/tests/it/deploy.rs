@@ -3,15 +3,15 @@
 use std::{path::Path, process::Command};
 
 use media_testkit::{programs, tempdir};
-use media_worker::egress::networks;
+use media_worker::egress::reserved_networks;
 use serde_json::json;
 
 /// Returns the networks that the egress gate refuses, as CIDRs.
 fn refused_networks() -> Vec<String> {
-    let v4 = networks::V4
+    let v4 = reserved_networks::V4
         .iter()
         .map(|(first, prefix, _)| format!("{first}/{prefix}"));
-    let v6 = networks::V6
+    let v6 = reserved_networks::V6
         .iter()
         .map(|(first, prefix, _)| format!("{first}/{prefix}"));
     // The gate refuses 6to4 outside of its tables.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use media_domain::ids::BlobId;
+use media_domain::{ids::BlobId, job::JobStatus};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, Statement, sea_query::Expr,
@@ -87,6 +87,7 @@ impl BlobRepository {
     /// after the grace period.
     pub async fn abandon_expired(&self) -> Result<(), DbErr> {
         let now = self.clock.now();
+        let unfinished = JobStatus::UNFINISHED_SQL;
         let expired = format!(
             "SELECT b.id, b.updated_at FROM blobs b WHERE b.status = 'staged' AND ( \
                (b.job_id IS NULL AND b.expires_at < $1) OR \
@@ -94,7 +95,7 @@ impl BlobRepository {
                  SELECT 1 FROM jobs j WHERE j.id = b.job_id AND ( \
                    (j.attempt = b.attempt AND j.status = 'running') OR \
                    (b.checkpoint IS NOT NULL AND b.updated_at > $2 \
-                     AND j.status IN ('pending','running','scheduled','paused')))))) \
+                     AND j.status IN {unfinished}))))) \
              LIMIT {COLLECT_BATCH}"
         );
         // Read first: most turns find nothing, and then nothing waits for the write lock.

@@ -1,5 +1,6 @@
 //! The limit of unfinished jobs of a project.
 
+use media_domain::job::JobStatus;
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::{JobError, JobRepository, insert::insert};
@@ -7,10 +8,6 @@ use crate::{
     advisory_lock::{AdvisoryLock, lock},
     entities::job,
 };
-
-/// Counts no further than needed. The index `jobs_unfinished` serves it.
-const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE project_id = $1 \
-     AND status IN ('scheduled','pending','running','paused') LIMIT $2) AS unfinished";
 
 impl JobRepository {
     /// Inserts a job, if its project then has no more unfinished jobs than the limit. Returns whether it was inserted:
@@ -61,7 +58,12 @@ async fn check(
 ) -> Result<(), JobError> {
     let backend = transaction.get_database_backend();
     let values = [project.into(), (i64::from(limit) + 1).into()];
-    let count = Statement::from_sql_and_values(backend, COUNT, values);
+    // Counts no further than needed. The index `jobs_unfinished` serves it.
+    let count = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE project_id = $1 AND status IN {} LIMIT $2) AS unfinished",
+        JobStatus::UNFINISHED_SQL
+    );
+    let count = Statement::from_sql_and_values(backend, count, values);
     let row = transaction.query_one_raw(count).await?;
     let unfinished: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
     if unfinished > i64::from(limit) {

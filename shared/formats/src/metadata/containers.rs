@@ -12,7 +12,7 @@ use symphonia::{
 
 use super::{
     Dimensions, Metadata, iso_media, seconds,
-    window::{Reader, Window},
+    byte_window::{Reader, Window},
 };
 
 /// How many tags may stand before the sound. One should do.

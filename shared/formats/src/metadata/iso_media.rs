@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Dimensions, Metadata, seconds, window::Window};
+use super::{Dimensions, Metadata, seconds, byte_window::Window};
 
 /// The frame of a `stsd` before its first entry, and what the entry of a video has before its width.
 const BEFORE_WIDTH: u64 = 8 + 32;

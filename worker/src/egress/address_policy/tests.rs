@@ -339,7 +339,7 @@ proptest::proptest! {
         if let Ok(url) = Url::parse(&format!("http://{text}")) {
             let verdict = gate(&[]).check_url(&url);
             if let Some(Host::Ipv4(address)) = url.host() {
-                let special = networks::special_network(address.into()).is_some();
+                let special = reserved_networks::special_network(address.into()).is_some();
                 proptest::prop_assert!(!special || verdict.is_err(), "{url}");
             }
         }

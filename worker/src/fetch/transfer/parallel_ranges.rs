@@ -13,7 +13,7 @@ use super::{
     concurrency_controller::ConcurrencyController,
     prefetch::{Prefetch, PrefetchRequest},
 };
-use crate::fetch::{fetcher::Fetcher, head::Head, target::Target};
+use crate::fetch::{fetcher::Fetcher, response_head::Head, target::Target};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 /// Bounds of the size of a range.
