@@ -18,9 +18,9 @@ use media_domain::{
 };
 use media_storage::{BlobStore, StorageError};
 
+mod byte_window;
 mod containers;
 mod iso_media;
-mod byte_window;
 
 use byte_window::Window;
 

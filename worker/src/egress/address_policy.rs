@@ -49,8 +49,12 @@ pub enum EgressDenied {
 impl EgressGate {
     /// Creates a gate from the operator's lists.
     pub fn new(config: &EgressConfig) -> Self {
-        let canonical =
-            |networks: &[IpNet]| networks.iter().map(|n| reserved_networks::canonical(*n)).collect();
+        let canonical = |networks: &[IpNet]| {
+            networks
+                .iter()
+                .map(|n| reserved_networks::canonical(*n))
+                .collect()
+        };
         Self(Arc::new(EgressConfig {
             allow: canonical(&config.allow),
             deny: canonical(&config.deny),

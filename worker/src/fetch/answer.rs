@@ -9,10 +9,10 @@ use super::{
     content_identity::{ByteRange, ContentIdentity},
     error::{ExchangeError, FetchFailure},
     fetcher::Fetcher,
-    response_head::{BodyPlan, Head},
     host_limits::ConnectionPermit,
     raw_body::RawBody,
     redirect,
+    response_head::{BodyPlan, Head},
     target::Target,
 };
 

@@ -11,8 +11,9 @@ use symphonia::{
 };
 
 use super::{
-    Dimensions, Metadata, iso_media, seconds,
+    Dimensions, Metadata,
     byte_window::{Reader, Window},
+    iso_media, seconds,
 };
 
 /// How many tags may stand before the sound. One should do.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Dimensions, Metadata, seconds, byte_window::Window};
+use super::{Dimensions, Metadata, byte_window::Window, seconds};
 
 /// The frame of a `stsd` before its first entry, and what the entry of a video has before its width.
 const BEFORE_WIDTH: u64 = 8 + 32;
