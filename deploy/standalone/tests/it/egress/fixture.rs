@@ -43,7 +43,7 @@ pub(super) struct Fixture {
     pub(super) honeypots: Honeypots,
     pub(super) names: NameServer,
     pub(super) service: Service,
-    // ResumeLocation until the test ends.
+    // Kept until the test ends.
     _installation: Installation,
     _origins: Vec<FaultyOrigin>,
     _authority: Authority,
