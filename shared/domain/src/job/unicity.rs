@@ -1,4 +1,4 @@
-//! The unicity of a job.
+//! The unicity name of a job.
 
 use crate::names::{self, MAX_NAME_BYTES, NameError};
 
@@ -7,10 +7,10 @@ use crate::names::{self, MAX_NAME_BYTES, NameError};
 pub struct Unicity(String);
 
 impl Unicity {
-    /// The longest value, in bytes.
+    /// The maximum length, in bytes.
     pub const MAX_BYTES: usize = MAX_NAME_BYTES;
 
-    /// Checks a value: a name, as [`names::check`] takes it.
+    /// Checks a value with [`names::check`].
     pub fn new(value: &str) -> Result<Self, NameError> {
         names::check(value).map(|()| Self(value.to_owned()))
     }
