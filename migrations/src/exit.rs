@@ -107,9 +107,9 @@ pub fn classify(error: &(dyn Error + 'static)) -> Option<ExitKind> {
             return Some(ExitKind::Configuration);
         }
         if let Some(error) = cause.downcast_ref::<DbErr>() {
-            return Some(of_database(error));
+            return Some(classify_database_error(error));
         }
-        cause.downcast_ref::<io::Error>().map(of_io)
+        cause.downcast_ref::<io::Error>().map(classify_io_error)
     })
 }
 
@@ -122,7 +122,7 @@ pub fn causes<'e>(
     })
 }
 
-fn of_io(error: &io::Error) -> ExitKind {
+fn classify_io_error(error: &io::Error) -> ExitKind {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             ExitKind::NoPermission
@@ -139,7 +139,7 @@ fn of_io(error: &io::Error) -> ExitKind {
     }
 }
 
-fn of_database(error: &DbErr) -> ExitKind {
+fn classify_database_error(error: &DbErr) -> ExitKind {
     if is_misconfigured(error) {
         return ExitKind::Configuration;
     }

@@ -28,13 +28,13 @@ impl MigratorTrait for Migrator {
 }
 
 /// Acquires the PostgreSQL advisory lock that serializes concurrent migrations.
-const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7305808869231650661)";
+const ADVISORY_LOCK_SQL: &str = "SELECT pg_advisory_xact_lock(7305808869231650661)";
 
 /// Applies all pending migrations in one transaction. Safe to run concurrently from several programs.
 pub async fn migrate_up(database: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = begin(database).await?;
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        transaction.execute_unprepared(ADVISORY_LOCK).await?;
+        transaction.execute_unprepared(ADVISORY_LOCK_SQL).await?;
     }
     Migrator::up(&transaction, None).await?;
     transaction.commit().await

@@ -87,7 +87,9 @@ impl Database {
             DatabaseUrl::Sqlite { path } => {
                 let lock = match FileLock::try_acquire(&FileLock::beside(path)) {
                     Ok(Locking::Acquired(lock)) => lock,
-                    Ok(Locking::HeldBy(holder)) => return Err(DbErr::Custom(in_use(path, holder))),
+                    Ok(Locking::HeldBy(holder)) => {
+                        return Err(DbErr::Custom(in_use_message(path, holder)));
+                    }
                     Err(error) => {
                         return Err(DbErr::Custom(format!(
                             "{} cannot be locked: {error}",
@@ -329,7 +331,7 @@ impl Database {
     }
 }
 
-fn in_use(path: &Path, holder: Option<String>) -> String {
+fn in_use_message(path: &Path, holder: Option<String>) -> String {
     let holder = holder.map(|url| format!(" (at {url})")).unwrap_or_default();
     format!(
         "another program uses {}{holder}, and only one program can use an SQLite file: stop the other one, run \

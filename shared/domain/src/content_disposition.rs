@@ -52,13 +52,13 @@ fn best_filename(field: &Parameterized, percent: PercentDecoding) -> Option<File
     };
     of(Quality::Good)
         .chain(all("filename").map(|parameter| decode::text(&parameter.value, percent)))
-        .chain(continued(&field.parameters))
+        .chain(join_continuations(&field.parameters))
         .chain(of(Quality::Broken))
         .find_map(|text| Filename::from_untrusted(&text))
 }
 
 /// Joins the continuations of a name: `filename*0`, `filename*1*`, … (RFC 2231 §3).
-fn continued(parameters: &[Parameter]) -> Option<String> {
+fn join_continuations(parameters: &[Parameter]) -> Option<String> {
     let mut whole = Vec::new();
     for number in 0.. {
         let name = format!("filename*{number}");

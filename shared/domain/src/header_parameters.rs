@@ -105,7 +105,7 @@ impl<'f> Reader<'f> {
             if self.rest.first() == Some(&b'=') {
                 self.take(1);
                 return Some(Parameter {
-                    name: name_of(name),
+                    name: parameter_name(name),
                     value: self.take_parameter_value(),
                 });
             }
@@ -140,7 +140,7 @@ fn find(bytes: &[u8], condition: impl Fn(u8) -> bool) -> usize {
 }
 
 /// The name of a parameter: the last word before its `=`. The `*` of RFC 8187 may be separated by white space.
-fn name_of(text: &[u8]) -> String {
+fn parameter_name(text: &[u8]) -> String {
     let text = text.trim_ascii();
     let (text, mark) = match text.strip_suffix(b"*") {
         Some(text) => (text.trim_ascii_end(), "*"),

@@ -58,7 +58,7 @@ pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> M
     let declared_charset = declared.and_then(|declared| declared.charset);
     MediaType {
         charset: text::is_textual(&mime)
-            .then(|| declared_charset.or_else(|| charset::of_bytes(head, &mime)))
+            .then(|| declared_charset.or_else(|| charset::detect(head, &mime)))
             .flatten(),
         extension: names::extension_of(&mime),
         mime,

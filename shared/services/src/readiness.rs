@@ -9,7 +9,8 @@ use std::{
 /// The timeout of each step. It exceeds the timeouts of the checks of the database and the storage.
 const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
-const REQUEST: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const READINESS_REQUEST: &[u8] =
+    b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 const READY_STATUS_LINE: &[u8] = b"HTTP/1.1 200";
 
 /// Requests `/readyz` from the program that listens at an address. Fails if the program does not respond or is not ready.
@@ -18,7 +19,7 @@ pub fn ready(listen: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&local_address(listen), STEP_TIMEOUT)?;
     stream.set_read_timeout(Some(STEP_TIMEOUT))?;
     stream.set_write_timeout(Some(STEP_TIMEOUT))?;
-    stream.write_all(REQUEST)?;
+    stream.write_all(READINESS_REQUEST)?;
     let mut status = [0; READY_STATUS_LINE.len()];
     stream.read_exact(&mut status)?;
     if status == READY_STATUS_LINE {
@@ -50,7 +51,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let program = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; REQUEST.len()];
+            let mut request = [0; READINESS_REQUEST.len()];
             stream.read_exact(&mut request).unwrap();
             stream.write_all(response).unwrap();
         });

@@ -12,18 +12,18 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     let stopping = token.clone();
     // The task runs until the process ends.
     tokio::spawn(async move {
-        either(&mut interrupt, &mut terminate).await;
+        first_signal(&mut interrupt, &mut terminate).await;
         tracing::info!("stopping; send the signal again to stop immediately");
         stopping.cancel();
-        either(&mut interrupt, &mut terminate).await;
+        first_signal(&mut interrupt, &mut terminate).await;
         std::process::exit(130);
     });
     Ok(token)
 }
 
-async fn either(first: &mut Signal, second: &mut Signal) {
+async fn first_signal(interrupt: &mut Signal, terminate: &mut Signal) {
     tokio::select! {
-        _ = first.recv() => {}
-        _ = second.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -96,7 +96,7 @@ impl BlobStore for DiskStore {
     async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
         let path = self.path(key);
         blocking(move || {
-            remove_if_exists(&partial(&path))?;
+            remove_if_exists(&partial_path(&path))?;
             remove_if_exists(&path)
         })
         .await
@@ -163,7 +163,7 @@ fn create_directories(root: &Path) -> io::Result<()> {
     File::open(root)?.sync_all()
 }
 
-fn partial(path: &Path) -> PathBuf {
+fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(PARTIAL_SUFFIX);
     PathBuf::from(name)

@@ -1,6 +1,6 @@
 //! Storage of objects: one trait, with an implementation for directories and one for S3.
 //!
-//! This crate alone knows the AWS SDK. It must not know the database: which objects are needed is decided above it.
+//! Only this crate depends on the AWS SDK. It must not depend on the database: the crates above it decide which objects are needed.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 

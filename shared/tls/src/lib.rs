@@ -79,12 +79,12 @@ fn authorities() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     if trusted.is_empty() {
         trusted.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     }
-    trusted.extend(added()?);
+    trusted.extend(additional_authorities()?);
     Ok(trusted)
 }
 
 /// The authorities in `AWS_CA_BUNDLE`.
-fn added() -> Result<Vec<CertificateDer<'static>>, TrustError> {
+fn additional_authorities() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let Some(path) = path_in(ADDING_VARIABLE) else {
         return Ok(Vec::new());
     };

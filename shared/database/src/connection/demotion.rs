@@ -17,7 +17,7 @@ use sea_orm::{
 use super::failure;
 
 /// A query that returns true on a read-only server: a standby, or one configured as read-only.
-pub(super) const IS_READ_ONLY: &str =
+pub(super) const READ_ONLY_QUERY: &str =
     "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'";
 /// The time after which a connection is tested.
 const TEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ impl Demotion {
             return Ok(true);
         }
         // The statement is not prepared, since the connection may lead to a pooler.
-        let answer = connection.fetch_one(sqlx::raw_sql(IS_READ_ONLY)).await?;
+        let answer = connection.fetch_one(sqlx::raw_sql(READ_ONLY_QUERY)).await?;
         let is_read_only: bool = answer.try_get(0)?;
         if is_read_only {
             self.record();

@@ -33,7 +33,7 @@ pub fn classify(error: &DbErr) -> DatabaseFailure {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => DatabaseFailure::Unavailable,
-            sqlx::Error::Database(error) => of_database(error.as_ref()),
+            sqlx::Error::Database(error) => classify_database_error(error.as_ref()),
             _ => DatabaseFailure::Defect,
         },
         _ => DatabaseFailure::Defect,
@@ -50,7 +50,7 @@ pub fn is_unavailable(error: &DbErr) -> bool {
 
 /// Whether the server is read-only: a standby, or one configured as read-only.
 pub(super) fn is_read_only(error: &DbErr) -> bool {
-    database_error(error).is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
+    database_error(error).is_some_and(|error| error.code().as_deref() == Some(READ_ONLY_SQLSTATE))
 }
 
 /// Whether the database received a statement and refused it, so that it had no effect.
@@ -79,7 +79,7 @@ impl LostRace for DbErr {
 }
 
 /// PostgreSQL's `read_only_sql_transaction`.
-const READ_ONLY: &str = "25006";
+const READ_ONLY_SQLSTATE: &str = "25006";
 
 /// Result codes of SQLite (<https://sqlite.org/rescode.html>).
 mod sqlite {
@@ -94,7 +94,7 @@ mod sqlite {
     pub(super) const IOERR_SHMSIZE: i32 = IOERR | (19 << 8);
 }
 
-fn of_database(error: &dyn DatabaseError) -> DatabaseFailure {
+fn classify_database_error(error: &dyn DatabaseError) -> DatabaseFailure {
     if let Some(code) = sqlite_code(error) {
         if code == sqlite::IOERR_SHMSIZE {
             return DatabaseFailure::NoSpace;
@@ -115,7 +115,9 @@ fn of_database(error: &dyn DatabaseError) -> DatabaseFailure {
         Some("53100") => DatabaseFailure::NoSpace,
         Some("57014") => DatabaseFailure::Timeout,
         // A read-only server; a shutdown; an I/O error.
-        Some(READ_ONLY | "57P01" | "57P02" | "57P03" | "58030") => DatabaseFailure::Unavailable,
+        Some(READ_ONLY_SQLSTATE | "57P01" | "57P02" | "57P03" | "58030") => {
+            DatabaseFailure::Unavailable
+        }
         Some(code) if code.starts_with("08") || code.starts_with("53") => {
             DatabaseFailure::Unavailable
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{
     Reader,
-    demotion::{Demotion, IS_READ_ONLY},
+    demotion::{Demotion, READ_ONLY_QUERY},
     failure,
     transaction::{Session, Transaction, internal},
     unit::{self, Outcome, RunResult, Shape, Unit},
@@ -182,7 +182,7 @@ impl Pool {
     /// Fails on a read-only server: a standby, or one configured as read-only. Its connections are then replaced, since
     /// the address may lead to another server by now.
     pub(super) async fn check_writable(&self, reader: &Reader) -> Result<(), DbErr> {
-        let statement = Statement::from_string(DatabaseBackend::Postgres, IS_READ_ONLY);
+        let statement = Statement::from_string(DatabaseBackend::Postgres, READ_ONLY_QUERY);
         let row = reader.query_one_raw(statement).await?;
         let is_read_only: Option<bool> = row.map(|row| row.try_get_by_index(0)).transpose()?;
         if is_read_only == Some(false) {

@@ -38,7 +38,7 @@ const MAX_GROUP_UNITS: usize = 64;
 /// The maximum number of queued units. Further callers wait for a free place in the queue.
 const MAX_QUEUED_UNITS: usize = 1024;
 /// The page cache of one connection: 8 MiB, as a negative number of KiB.
-const CACHE_SIZE: &str = "-8192";
+const CACHE_SIZE_KIB: &str = "-8192";
 /// The maximum number of connections for reading.
 const MAX_READERS: u32 = 8;
 
@@ -284,6 +284,6 @@ fn file_options(path: &Path) -> SqliteConnectOptions {
         // A committed job must survive a power failure.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_TIMEOUT)
-        .pragma("cache_size", CACHE_SIZE)
+        .pragma("cache_size", CACHE_SIZE_KIB)
         .disable_statement_logging()
 }

@@ -126,7 +126,7 @@ impl Session {
 
     async fn execute(&mut self, statement: &Statement) -> Result<ExecResult, DbErr> {
         let sql = AssertSqlSafe(statement.sql.as_str());
-        let values = bound(statement);
+        let values = bound_values(statement);
         match &mut self.connection {
             Connection::Sqlite(connection) => {
                 let query = query_with(sql, values).execute(connection);
@@ -142,7 +142,7 @@ impl Session {
 
     async fn fetch_all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sql = AssertSqlSafe(statement.sql.as_str());
-        let values = bound(statement);
+        let values = bound_values(statement);
         match &mut self.connection {
             Connection::Sqlite(connection) => {
                 let rows = query_with(sql, values).fetch_all(connection).await;
@@ -163,7 +163,7 @@ impl Session {
         mut visit: impl FnMut(QueryResult) -> Result<ControlFlow<()>, DbErr>,
     ) -> Result<(), DbErr> {
         let sql = AssertSqlSafe(statement.sql.as_str());
-        let query = query_with(sql, bound(statement)).persistent(self.keeps_prepared);
+        let query = query_with(sql, bound_values(statement)).persistent(self.keeps_prepared);
         let Connection::Postgres(pooled) = &mut self.connection else {
             return Err(internal("SQLite is read through its own connections"));
         };
@@ -179,7 +179,7 @@ impl Session {
 
 /// The bound values of a statement, with times truncated to microseconds, the precision of PostgreSQL. SQLite would
 /// store nanoseconds, and comparisons with a time from the API would fail.
-fn bound(statement: &Statement) -> SqlxValues {
+fn bound_values(statement: &Statement) -> SqlxValues {
     let mut values = statement
         .values
         .clone()

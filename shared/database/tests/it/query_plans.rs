@@ -194,7 +194,7 @@ async fn run_api_queries(repositories: &Repositories) {
 
 #[tokio::test]
 async fn a_claim_uses_the_priority_index_even_without_table_statistics() {
-    const PENDING: usize = 20_000;
+    const PENDING_JOBS: usize = 20_000;
     const CLAIMS: i64 = 30;
     let test = databases::postgres().await;
     let sql = format!(
@@ -202,7 +202,7 @@ async fn a_claim_uses_the_priority_index_even_without_table_statistics() {
          INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, \
            arguments, created_at, updated_at) \
          SELECT gen_random_uuid(), 'media:import', n % 5, 'pending', 5, 1, '{{}}', now(), now() \
-         FROM generate_series(1, {PENDING}) n"
+         FROM generate_series(1, {PENDING_JOBS}) n"
     );
     let direct = test.database.direct_connection().await.unwrap();
     direct.execute_unprepared(&sql).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::names::{self, MAX_NAME_BYTES, NameError};
 
-/// A name that at most one unfinished job of a project holds at a time.
+/// A name that at most one unfinished job of a project can have at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unicity(String);
 

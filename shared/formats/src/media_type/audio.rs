@@ -82,14 +82,14 @@ fn has_frames(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
 
 /// The length of a frame of MPEG audio, layer II or III (ISO/IEC 11172-3 §2.4.1.3).
 fn mpeg_frame(bytes: &[u8]) -> Option<usize> {
-    const V1_L3: [usize; 14] = [
+    const V1_LAYER_3_KBPS: [usize; 14] = [
         32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
     ];
-    const V1_L2: [usize; 14] = [
+    const V1_LAYER_2_KBPS: [usize; 14] = [
         32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384,
     ];
-    const V2: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
-    const RATES: [usize; 3] = [44_100, 48_000, 32_000];
+    const V2_KBPS: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+    const SAMPLE_RATES_HZ: [usize; 3] = [44_100, 48_000, 32_000];
     let [0xff, second, third, _, ..] = bytes else {
         return None;
     };
@@ -98,12 +98,12 @@ fn mpeg_frame(bytes: &[u8]) -> Option<usize> {
         return None;
     }
     let bitrate = usize::from(third >> 4).checked_sub(1)?;
-    let rate = RATES.get(usize::from(third >> 2 & 3))?;
+    let rate = SAMPLE_RATES_HZ.get(usize::from(third >> 2 & 3))?;
     let (bitrates, rate) = match (version, layer) {
-        (3, 1) => (V1_L3, *rate),
-        (3, _) => (V1_L2, *rate),
-        (2, _) => (V2, rate / 2),
-        _ => (V2, rate / 4),
+        (3, 1) => (V1_LAYER_3_KBPS, *rate),
+        (3, _) => (V1_LAYER_2_KBPS, *rate),
+        (2, _) => (V2_KBPS, rate / 2),
+        _ => (V2_KBPS, rate / 4),
     };
     let samples = if layer == 1 && version != 3 { 72 } else { 144 };
     let padding = usize::from(third >> 1 & 1);

@@ -21,7 +21,7 @@ pub(super) fn label(value: &[u8]) -> Option<String> {
 
 /// Detects the charset of a textual type: by a byte order mark, by the declaration in XML and HTML, or by valid UTF-8
 /// beyond ASCII. ASCII alone has no detectable charset: it is the same in most charsets.
-pub(super) fn of_bytes(head: &[u8], mime: &str) -> Option<String> {
+pub(super) fn detect(head: &[u8], mime: &str) -> Option<String> {
     if let Some((encoding, _)) = Encoding::for_bom(head) {
         return Some(encoding.name().to_ascii_lowercase());
     }
@@ -29,7 +29,7 @@ pub(super) fn of_bytes(head: &[u8], mime: &str) -> Option<String> {
         return None;
     }
     let own = match mime {
-        "text/html" => in_html(head),
+        "text/html" => html_charset(head),
         mime if mime.ends_with("xml") => xml::encoding(head).and_then(|name| label(&name)),
         _ => None,
     };
@@ -47,7 +47,7 @@ fn is_utf8(head: &[u8]) -> bool {
 }
 
 /// Finds the charset in a `meta` element: `charset="…"`, as an attribute or within `content`.
-fn in_html(head: &[u8]) -> Option<String> {
+fn html_charset(head: &[u8]) -> Option<String> {
     let head = head[..head.len().min(MAX_META_OFFSET)].to_ascii_lowercase();
     let meta = memchr::memmem::find_iter(&head, b"<meta").find_map(|begin| {
         let element = head[begin..].split(|byte| *byte == b'>').next()?;

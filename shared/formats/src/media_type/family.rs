@@ -102,7 +102,7 @@ impl Family {
 
 /// Whether files of a type are ZIP files. Unknown types count as ZIP-based unless they have a signature of their own.
 fn is_zip_based(mime: &str) -> bool {
-    const OTHERS: [&str; 17] = [
+    const OTHER_TYPES: [&str; 17] = [
         "application/java-archive",
         "application/vnd.android.package-archive",
         "application/vnd.google-earth.kmz",
@@ -125,7 +125,7 @@ fn is_zip_based(mime: &str) -> bool {
         || mime.starts_with("application/vnd.oasis.opendocument.")
         || mime.starts_with("application/vnd.sun.xml.")
         || is_open_xml(mime)
-        || OTHERS.contains(&mime)
+        || OTHER_TYPES.contains(&mime)
         || is_without_signature(mime)
 }
 

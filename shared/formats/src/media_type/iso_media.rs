@@ -4,7 +4,7 @@
 use super::family::{Family, Found};
 
 /// The boxes around a track's handler, from the outside in.
-const CONTAINERS: [&[u8; 4]; 3] = [b"moov", b"trak", b"mdia"];
+const CONTAINER_BOXES: [&[u8; 4]; 3] = [b"moov", b"trak", b"mdia"];
 
 /// The kinds of tracks in the part of `moov` that is in the head.
 #[derive(Default)]
@@ -89,10 +89,10 @@ impl Tracks {
             };
             let end = rest.len().min(size);
             let content = rest.get(begin..end).unwrap_or_default();
-            if CONTAINERS.get(depth).is_some_and(|name| kind == *name) {
+            if CONTAINER_BOXES.get(depth).is_some_and(|name| kind == *name) {
                 self.complete |= depth == 0 && size <= rest.len();
                 self.walk(content, depth + 1);
-            } else if depth == CONTAINERS.len() && kind == b"hdlr" {
+            } else if depth == CONTAINER_BOXES.len() && kind == b"hdlr" {
                 self.video |= content.get(8..12) == Some(b"vide");
                 self.audio |= content.get(8..12) == Some(b"soun");
             }

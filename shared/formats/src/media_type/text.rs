@@ -26,7 +26,7 @@ fn is_text_control(c: char) -> bool {
 
 /// Whether a type is textual and so has a charset.
 pub(super) fn is_textual(mime: &str) -> bool {
-    const OTHERS: [&str; 16] = [
+    const OTHER_TYPES: [&str; 16] = [
         "application/csv",
         "application/ecmascript",
         "application/graphql",
@@ -48,17 +48,17 @@ pub(super) fn is_textual(mime: &str) -> bool {
         || mime == "application/xml"
         || mime.ends_with("+xml")
         || mime.ends_with("+json")
-        || OTHERS.contains(&mime)
+        || OTHER_TYPES.contains(&mime)
 }
 
 /// Whether text without a signature cannot have a type.
 pub(super) fn is_never_text(mime: &str) -> bool {
-    const TEXTUAL: [&str; 7] = [
+    const TEXTUAL_SUBTYPES: [&str; 7] = [
         "svg", "xml", "mpegurl", "portable", "pixmap", "bitmap", "x-xbm",
     ];
     match mime.split_once('/') {
         Some(("image" | "audio" | "video", subtype)) => {
-            !TEXTUAL.iter().any(|part| subtype.contains(part))
+            !TEXTUAL_SUBTYPES.iter().any(|part| subtype.contains(part))
         }
         Some(("font", _)) => true,
         // The signature of this type would have been found.

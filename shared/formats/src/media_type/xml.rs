@@ -10,7 +10,7 @@ use super::family::{Family, Found};
 const MAX_BYTES: usize = 16 * 1024;
 
 /// Root elements by local name, with a prefix of the namespace where the name alone is ambiguous.
-const ROOTS: [(&str, &str, &str); 20] = [
+const ROOT_ELEMENTS: [(&str, &str, &str); 20] = [
     ("svg", "", "image/svg+xml"),
     ("rss", "", "application/rss+xml"),
     (
@@ -69,7 +69,7 @@ const SVG_NAMESPACE: &str = "http://www.w3.org/2000/svg";
 
 /// Detects the type of an XML document. HTML, which has a similar beginning, is not XML.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
-    let text = text_of(head)?;
+    let text = decode_markup(head)?;
     let text = text.trim_start();
     let is_declared = text.starts_with("<?xml");
     match root(text) {
@@ -165,7 +165,7 @@ fn by_root(name: &str, attributes: &str) -> Option<&'static str> {
     if !prefix.is_empty() && local == "svg" && namespace != SVG_NAMESPACE {
         return None;
     }
-    ROOTS
+    ROOT_ELEMENTS
         .iter()
         .find(|(root, within, _)| *root == local && namespace.starts_with(within))
         .map(|(_, _, mime)| *mime)
@@ -189,7 +189,7 @@ fn attribute<'t>(attributes: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// Decodes the head, if it begins with markup.
-fn text_of(head: &[u8]) -> Option<Cow<'_, str>> {
+fn decode_markup(head: &[u8]) -> Option<Cow<'_, str>> {
     let head = &head[..head.len().min(MAX_BYTES)];
     let (encoding, mark) = Encoding::for_bom(head).unwrap_or((encoding_rs::UTF_8, 0));
     let body = &head[mark..];

@@ -254,13 +254,13 @@ fn truncated_samples_are_parsed_within_the_limits() {
 proptest! {
     #[test]
     fn arbitrary_bytes_are_parsed_within_the_limits(mut bytes: Vec<u8>, kind in 0..14_usize) {
-        const KINDS: [&[u8]; 14] = [
+        const SIGNATURES: [&[u8]; 14] = [
             PNG, GIF, b"\xff\xd8\xff\xe1", b"RIFF\0\0\0\0WEBPVP8X", b"II*\0",
             b"\0\0\0\x18ftypavif", b"\xff\x0a", b"BM",
             b"\x1a\x45\xdf\xa3", b"OggS\0\x02", b"RIFF\xff\xff\xff\xffWAVE", b"fLaC\0\0\0\x22",
             b"\xff\xfb\x90\0", b"ID3\x04\0\0\0\0\0\0",
         ];
-        bytes.splice(0..0, KINDS[kind].iter().copied());
+        bytes.splice(0..0, SIGNATURES[kind].iter().copied());
         for mime in ["image/any", "video/any", "audio/mpeg"] {
             check_limits(&bytes, mime);
         }

@@ -43,7 +43,7 @@ on_every_database!(
     claims_are_fair_between_projects_and_ordered_by_priority_within_a_project,
 );
 
-const LIMIT: u64 = 1_000_000;
+const QUOTA_BYTES: u64 = 1_000_000;
 
 fn creator(project: &str, role: Role, name: &str) -> Creator {
     Creator {
@@ -252,13 +252,16 @@ async fn a_retried_job_counts_towards_the_quota(database: Database) {
 async fn limited(repositories: &Repositories) -> (TempDir, BlobRepository, Arc<dyn BlobStore>) {
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
-    let blobs = repositories.blobs.clone().max_stored_bytes(Some(LIMIT));
+    let blobs = repositories
+        .blobs
+        .clone()
+        .max_stored_bytes(Some(QUOTA_BYTES));
     (directory, blobs, Arc::new(store))
 }
 
 fn anything() -> Expectation {
     Expectation {
-        max_bytes: 2 * LIMIT,
+        max_bytes: 2 * QUOTA_BYTES,
         size: None,
         sha256: None,
     }
@@ -288,11 +291,11 @@ async fn concurrent_writers_never_exceed_the_quota_of_a_project(database: Databa
     let written = join_all(writers).await;
     let stored = written.iter().filter(|result| result.is_ok()).count();
     // Reservations refuse some writes that would have fit alone, but not most of them.
-    let max = usize::try_from(LIMIT).unwrap() / 70_000;
+    let max = usize::try_from(QUOTA_BYTES).unwrap() / 70_000;
     assert!((max / 2..=max).contains(&stored), "{stored} were stored");
     for refused in written.iter().filter_map(|result| result.as_ref().err()) {
         assert!(
-            matches!(refused, IngestError::OverQuota { limit: LIMIT }),
+            matches!(refused, IngestError::OverQuota { limit: QUOTA_BYTES }),
             "{refused:?}"
         );
     }
@@ -305,11 +308,11 @@ async fn concurrent_writers_never_exceed_the_quota_of_a_project(database: Databa
     // Sequential writes use the quota completely.
     while write(&blobs, &store, 70_000).await.is_ok() {}
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 70_000 * max as u64);
-    let rest = LIMIT - 70_000 * max as u64;
+    let rest = QUOTA_BYTES - 70_000 * max as u64;
     write(&blobs, &store, usize::try_from(rest).unwrap())
         .await
         .unwrap();
-    assert_eq!(blobs.stored_bytes("a").await.unwrap(), LIMIT);
+    assert_eq!(blobs.stored_bytes("a").await.unwrap(), QUOTA_BYTES);
     assert!(write(&blobs, &store, 1).await.is_err());
 }
 
@@ -320,21 +323,21 @@ async fn an_announced_size_above_the_quota_is_refused_before_the_first_byte(data
         let owner = (BlobOwner::Upload, Some("a"));
         Ingest::open(&blobs, &store, owner, anything(), Some(size))
     };
-    let refused = open(LIMIT + 1).await.err();
+    let refused = open(QUOTA_BYTES + 1).await.err();
     assert!(
         matches!(refused, Some(IngestError::OverQuota { .. })),
         "{refused:?}"
     );
-    let first = open(LIMIT - 10).await.unwrap();
+    let first = open(QUOTA_BYTES - 10).await.unwrap();
     assert!(
         open(11).await.is_err(),
         "the announced bytes of the first are reserved"
     );
     first.abandon().await;
-    open(LIMIT).await.unwrap();
+    open(QUOTA_BYTES).await.unwrap();
     // There is no quota without a project.
     let owner = (BlobOwner::Upload, None);
-    let unlimited = Ingest::open(&blobs, &store, owner, anything(), Some(2 * LIMIT)).await;
+    let unlimited = Ingest::open(&blobs, &store, owner, anything(), Some(2 * QUOTA_BYTES)).await;
     assert!(unlimited.is_ok());
 }
 

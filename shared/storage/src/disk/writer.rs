@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::Digest as _;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{READ_BYTES, blocking, partial, remove_if_exists};
+use super::{READ_BYTES, blocking, partial_path, remove_if_exists};
 use crate::{BlobWriter, StorageError};
 use media_domain::{
     blob::{ResumeLocation, ResumePoint},
@@ -144,9 +144,9 @@ impl DiskWriter {
         let mut file = File::options()
             .read(true)
             .write(true)
-            .open(partial(&path))?;
+            .open(partial_path(&path))?;
         // Once the file is locked, no other writer can finish it. A writer that finished it earlier has renamed it.
-        if !acquire_lock(&file) || !partial(&path).try_exists()? {
+        if !acquire_lock(&file) || !partial_path(&path).try_exists()? {
             return Ok(None);
         }
         if prefix_digest(&mut file, bytes)? != Some(sha256) {
@@ -257,7 +257,7 @@ impl BlobWriter for DiskWriter {
             };
             rest.write_to(&mut file)?;
             file.sync_all()?;
-            std::fs::rename(partial(&path), &path)?;
+            std::fs::rename(partial_path(&path), &path)?;
             sync_parent(&path)
         })
         .await?;
@@ -279,7 +279,7 @@ impl Drop for DiskWriter {
         let was_created = !matches!(self.output, Output::Unopened);
         if was_created
             && !self.kept
-            && let Err(error) = remove_if_exists(&partial(&self.path))
+            && let Err(error) = remove_if_exists(&partial_path(&self.path))
         {
             // The collector finds it through the table.
             tracing::warn!(%error, "a partial file could not be removed");
@@ -294,7 +294,7 @@ fn create_partial(path: &Path, bytes: u64) -> io::Result<File> {
     let file = File::options()
         .write(true)
         .create_new(true)
-        .open(partial(path))?;
+        .open(partial_path(path))?;
     // No other writer can have locked a new file, and some network file systems have no locks: failure is ignored.
     let _ = file.try_lock();
     Ok(file)

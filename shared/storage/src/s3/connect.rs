@@ -70,7 +70,7 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
 /// The checksum that requests with a body carry (`AWS_REQUEST_CHECKSUM_CALCULATION`): CRC-32 by default, which some
 /// stores refuse, or Content-MD5 with `when_required`.
 pub(super) fn body_checksum() -> Result<BodyChecksum, StorageError> {
-    match setting("AWS_REQUEST_CHECKSUM_CALCULATION")?.as_deref() {
+    match checksum_setting("AWS_REQUEST_CHECKSUM_CALCULATION")?.as_deref() {
         None | Some("when_supported") => Ok(BodyChecksum::Crc32),
         _ => Ok(BodyChecksum::Md5),
     }
@@ -80,14 +80,14 @@ pub(super) fn body_checksum() -> Result<BodyChecksum, StorageError> {
 /// required ones: ranges are read, for which most stores have no checksum and some send that of the whole object.
 /// The stored bytes are verified against the SHA-256 of the media.
 fn response_checksums() -> Result<ResponseChecksumValidation, StorageError> {
-    match setting("AWS_RESPONSE_CHECKSUM_VALIDATION")?.as_deref() {
+    match checksum_setting("AWS_RESPONSE_CHECKSUM_VALIDATION")?.as_deref() {
         Some("when_supported") => Ok(ResponseChecksumValidation::WhenSupported),
         _ => Ok(ResponseChecksumValidation::WhenRequired),
     }
 }
 
 /// Reads a variable whose value is `when_supported` or `when_required`.
-fn setting(name: &str) -> Result<Option<String>, StorageError> {
+fn checksum_setting(name: &str) -> Result<Option<String>, StorageError> {
     let Some(value) = env::var(name).ok().filter(|value| !value.is_empty()) else {
         return Ok(None);
     };

@@ -14,17 +14,17 @@ where
     match error {
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
-            by_code(status, error.code().unwrap_or_default(), text_of(error))
+            by_code(status, error.code().unwrap_or_default(), error_text(error))
         }
         // Neither a timeout nor the network: the keys are missing, or the endpoint is not a URL. An `other` failure
         // that has a kind is a connection that closed early.
         SdkError::DispatchFailure(failure)
             if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
         {
-            StorageError::Refused(text_of(error))
+            StorageError::Refused(error_text(error))
         }
-        SdkError::ConstructionFailure(_) => StorageError::Refused(text_of(error)),
-        _ => StorageError::Unavailable(text_of(error)),
+        SdkError::ConstructionFailure(_) => StorageError::Refused(error_text(error)),
+        _ => StorageError::Unavailable(error_text(error)),
     }
 }
 
@@ -83,7 +83,7 @@ fn by_code(status: u16, code: &str, text: String) -> StorageError {
 }
 
 /// The error and its causes, in one line. The `Debug` form is not used: it contains headers and bodies.
-fn text_of<E>(error: &SdkError<E>) -> String
+fn error_text<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

@@ -113,12 +113,12 @@ async fn an_object_cannot_be_read_before_it_is_finished(store: Arc<dyn BlobStore
 }
 
 /// Several parts, of which the last is shorter.
-const LARGE: usize = 21 * 1024 * 1024 + 12_345;
+const LARGE_BYTES: usize = 21 * 1024 * 1024 + 12_345;
 
 async fn a_large_object_is_read_back_in_full_and_in_ranges(store: Arc<dyn BlobStore>) {
-    let (key, bytes) = (key(), pattern(LARGE));
+    let (key, bytes) = (key(), pattern(LARGE_BYTES));
     write(&store, &key, &bytes, 100_000).await;
-    let end = LARGE as u64;
+    let end = LARGE_BYTES as u64;
     assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
     let middle = 8 * 1024 * 1024 - 10..16 * 1024 * 1024 + 10;
     let part = read(&store, &key, middle.start as u64..middle.end as u64).await;
@@ -127,7 +127,7 @@ async fn a_large_object_is_read_back_in_full_and_in_ranges(store: Arc<dyn BlobSt
 }
 
 async fn a_dropped_write_cannot_be_read_and_is_deleted_completely(store: Arc<dyn BlobStore>) {
-    for size in [600_000, LARGE] {
+    for size in [600_000, LARGE_BYTES] {
         let key = key();
         let mut writer = store.create(&key, anything()).await.unwrap();
         writer.write(Bytes::from(pattern(size))).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_dropped_write_cannot_be_read_and_is_deleted_completely(store: Arc<dyn
 }
 
 async fn an_aborted_write_leaves_nothing(store: Arc<dyn BlobStore>) {
-    for size in [600_000, LARGE] {
+    for size in [600_000, LARGE_BYTES] {
         let key = key();
         let mut writer = store.create(&key, anything()).await.unwrap();
         writer.write(Bytes::from(pattern(size))).await.unwrap();

@@ -15,8 +15,8 @@ use media_testkit::{
 use media_testkit::blob_stores::{BUFFER, anything, key, read, unique_prefix, write};
 
 /// Three parts.
-const LARGE: usize = 20 * 1024 * 1024;
-const SMALL: usize = 20_000;
+const LARGE_BYTES: usize = 20 * 1024 * 1024;
+const SMALL_BYTES: usize = 20_000;
 
 struct Outcome {
     refused: usize,
@@ -41,7 +41,7 @@ async fn use_store(quirk: Quirk) -> Outcome {
     let prefix = unique_prefix();
     let store = open(&proxy, &prefix);
     store.check().await.unwrap();
-    for size in [0, SMALL, LARGE] {
+    for size in [0, SMALL_BYTES, LARGE_BYTES] {
         let (key, bytes) = (key(), pattern(size));
         write(&store, &key, &bytes, 300_000).await;
         let whole = read(&store, &key, 0..size as u64).await.unwrap();
@@ -86,7 +86,7 @@ async fn an_upload_starts_again_if_the_store_cannot_list_parts() {
     let seaweed = seaweed::shared().await;
     let proxy = StoreProxy::start(&seaweed.endpoint(), Quirk::NoListParts).await;
     let store = open(&proxy, &unique_prefix());
-    let (key, bytes) = (key(), pattern(LARGE));
+    let (key, bytes) = (key(), pattern(LARGE_BYTES));
     let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from(bytes)).await.unwrap();
     let limit = Duration::from_secs(30);
