@@ -1,5 +1,5 @@
-//! The end of a program that cannot start or go on: one sentence for its operator, and an exit code by kind, as
-//! `sysexits.h` of BSD numbers them.
+//! Error reports and exit codes of programs: one sentence for the operator, and an exit code according to `sysexits.h`
+//! of BSD.
 
 use std::{
     error::Error,
@@ -15,21 +15,21 @@ use sea_orm_migration::sea_orm::{
 
 use crate::SchemaError;
 
-/// What PgBouncer says to a client that wants a session set up.
-const STARTUP_PARAMETER: &str = "unsupported startup parameter";
+/// The error message of PgBouncer for a session parameter that it does not support.
+const STARTUP_PARAMETER_MESSAGE: &str = "unsupported startup parameter";
 
-/// The kind of a failure, which decides the exit code.
+/// The kind of a failure, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
-    /// 69: the database, the storage or the address to listen on is not available.
+    /// 69: the database, the storage or the address to listen on is unavailable.
     Unavailable,
-    /// 70: a defect.
+    /// 70: a defect of the program.
     Software,
     /// 73: a file or directory cannot be created.
     CannotCreate,
     /// 74: the disk is full or fails.
     Io,
-    /// 75: it was ended before it was done; the same may work later.
+    /// 75: the program was stopped before it had completed; a retry may succeed.
     Temporary,
     /// 77: an account lacks a permission, or a password is wrong.
     NoPermission,
@@ -52,7 +52,7 @@ impl ExitKind {
     }
 }
 
-/// A failure whose kind is known where it happens.
+/// A failure with a known kind.
 #[derive(Debug)]
 pub struct Failure {
     kind: ExitKind,
@@ -60,7 +60,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of a kind, told in a sentence.
+    /// Creates a failure of a kind with a sentence for the operator.
     pub fn new(kind: ExitKind, sentence: impl Into<String>) -> Self {
         Self {
             kind,
@@ -77,15 +77,15 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// Tells an operator why a program ends. Gives the exit code.
+/// Reports to the operator why a program ends. Returns the exit code.
 pub fn report(program: &str, error: &(dyn Error + 'static), kind: Option<ExitKind>) -> ExitCode {
-    // Standard error may be a file on the full disk that is to be told of.
+    // A failure to write is ignored: standard error may be a file on the full disk that is being reported.
     let _ = writeln!(io::stderr(), "{program}: {}", sentence(error));
     let kind = kind.or_else(|| classify(error));
     ExitCode::from(kind.unwrap_or(ExitKind::Software).code())
 }
 
-/// An error and its causes in one line, without repetitions.
+/// Formats an error and its causes in one line, without repetitions.
 fn sentence(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).skip(1) {
@@ -97,7 +97,7 @@ fn sentence(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The kind of an error, by the first of its causes that has one.
+/// The kind of an error: that of its first cause with a known kind.
 pub fn classify(error: &(dyn Error + 'static)) -> Option<ExitKind> {
     causes(error).find_map(|cause| {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
@@ -107,13 +107,13 @@ pub fn classify(error: &(dyn Error + 'static)) -> Option<ExitKind> {
             return Some(ExitKind::Configuration);
         }
         if let Some(error) = cause.downcast_ref::<DbErr>() {
-            return Some(of_database(error));
+            return Some(classify_database_error(error));
         }
-        cause.downcast_ref::<io::Error>().map(of_io)
+        cause.downcast_ref::<io::Error>().map(classify_io_error)
     })
 }
 
-/// An error and its causes, outermost first.
+/// Iterates over an error and its causes, outermost first.
 pub fn causes<'e>(
     error: &'e (dyn Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
@@ -122,7 +122,7 @@ pub fn causes<'e>(
     })
 }
 
-fn of_io(error: &io::Error) -> ExitKind {
+fn classify_io_error(error: &io::Error) -> ExitKind {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             ExitKind::NoPermission
@@ -139,7 +139,7 @@ fn of_io(error: &io::Error) -> ExitKind {
     }
 }
 
-fn of_database(error: &DbErr) -> ExitKind {
+fn classify_database_error(error: &DbErr) -> ExitKind {
     if is_misconfigured(error) {
         return ExitKind::Configuration;
     }
@@ -147,7 +147,7 @@ fn of_database(error: &DbErr) -> ExitKind {
         return ExitKind::Unavailable;
     };
     match error.code().as_deref() {
-        // PostgreSQL: invalid authorization, insufficient privilege; SQLite: a file that is read only.
+        // PostgreSQL: invalid authorization, insufficient privilege; SQLite: a read-only file.
         Some("28000" | "28P01" | "42501" | "8") => ExitKind::NoPermission,
         // PostgreSQL: no such database, no such table.
         Some("3D000" | "42P01") => ExitKind::Configuration,
@@ -159,14 +159,16 @@ fn of_database(error: &DbErr) -> ExitKind {
     }
 }
 
-/// Whether the URL is wrong, or leads to a pooler that the program was not told of: no time will change that.
+/// Whether the configuration is wrong, so that retries cannot succeed: the URL is invalid, or leads to a pooler that is
+/// not configured.
 pub fn is_misconfigured(error: &DbErr) -> bool {
     let is_about_url = matches!(
         sqlx_error(error),
         Some(sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::InvalidArgument(_))
     );
     is_about_url
-        || database_error(error).is_some_and(|error| error.message().contains(STARTUP_PARAMETER))
+        || database_error(error)
+            .is_some_and(|error| error.message().contains(STARTUP_PARAMETER_MESSAGE))
 }
 
 fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
@@ -178,7 +180,7 @@ fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
-/// The error of the database itself, if it answered.
+/// The error that the database returned, if it responded.
 pub fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
     match sqlx_error(error)? {
         sqlx::Error::Database(error) => Some(error.as_ref()),
@@ -186,12 +188,12 @@ pub fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
     }
 }
 
-/// Advice about a database that cannot be opened, as the end of a sentence; nothing where the error says enough.
+/// Advice about a database that cannot be opened, as the end of a sentence. Empty if the error is clear by itself.
 pub fn advice_about_database(error: &DbErr) -> &'static str {
     let text = error.to_string();
-    if text.contains(STARTUP_PARAMETER) || text.contains("prepared statement") {
-        return "; behind a pooler of transactions, set MEDIA_DATABASE_POOLER=transaction for the programs, and \
-                give media-migrate the address of the server itself";
+    if text.contains(STARTUP_PARAMETER_MESSAGE) || text.contains("prepared statement") {
+        return "; with a transaction pooler, set MEDIA_DATABASE_POOLER=transaction for the programs, and run \
+                media-migrate with the address of the server itself";
     }
     if is_misconfigured(error) {
         return "; check the URL";
@@ -201,9 +203,9 @@ pub fn advice_about_database(error: &DbErr) -> &'static str {
         .as_deref()
     {
         Some("28000" | "28P01") => "; check the user and the password",
-        Some("3D000") => "; create the database, or name another",
-        Some("53100" | "13") => "; free some room on its disk and start again",
-        Some("14") => "; check that its directory can be written to",
+        Some("3D000") => "; create the database, or configure another one",
+        Some("53100" | "13") => "; free some space on its disk and start again",
+        Some("14") => "; check that its directory is writable",
         Some(_) => "",
         None => "; check that it runs at that address",
     }

@@ -1,5 +1,5 @@
-//! A lock that one program has on data on this machine: SQLite files and storage directories are for one
-//! program at a time. The locked file says where the program that has it can be reached.
+//! A lock on local data: only one program at a time can use an SQLite file or a storage directory. The lock file
+//! contains the URL of the program that holds the lock.
 
 use std::{
     fs::{File, TryLockError},
@@ -15,21 +15,21 @@ pub struct FileLock(Arc<File>);
 /// The result of an attempt to lock.
 #[derive(Debug)]
 pub enum Locking {
-    /// The lock is the caller's.
+    /// The caller has acquired the lock.
     Acquired(FileLock),
-    /// Another program has it: at this URL, if it has said so.
+    /// Another program holds the lock, at this URL if it has announced one.
     HeldBy(Option<String>),
 }
 
 impl FileLock {
-    /// The file that is locked for a SQLite file: `media.db.lock` for `media.db`.
+    /// The lock file of an SQLite file: `media.db.lock` for `media.db`.
     pub fn beside(path: &Path) -> PathBuf {
         let mut name = path.to_owned().into_os_string();
         name.push(".lock");
         name.into()
     }
 
-    /// Tries to lock a file, and creates it and its directory if they are not there.
+    /// Tries to lock a file. The file and its directory are created if necessary.
     pub fn try_acquire(path: &Path) -> std::io::Result<Locking> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
@@ -55,7 +55,7 @@ impl FileLock {
         }
     }
 
-    /// Says where the program can be reached.
+    /// Writes the URL of this program to the lock file.
     pub fn announce(&self, url: &str) -> std::io::Result<()> {
         let mut file = &*self.0;
         file.set_len(0)?;
@@ -63,7 +63,7 @@ impl FileLock {
         writeln!(file, "{url}")
     }
 
-    /// Says that the program can no longer be reached.
+    /// Removes the URL of this program from the lock file.
     pub fn withdraw(&self) -> std::io::Result<()> {
         self.0.set_len(0)
     }

@@ -1,6 +1,5 @@
-//! The promises between the tables beyond their constraints: each media has its bytes, each live blob
-//! its media, and the usage of a project is the sum of its blobs. `media-migrate check` tells where that
-//! does not hold, and repairs it.
+//! Invariants between the tables beyond their constraints: each media has a live blob, each live blob has a media, and
+//! the usage of a project is the sum of its blobs. `media-migrate check` reports violations and repairs them.
 
 use std::fmt;
 
@@ -10,19 +9,19 @@ use sea_orm_migration::sea_orm::{
 
 use crate::begin;
 
-/// The most violations of one kind that are told.
-const MAX_TOLD: u32 = 1000;
+/// The maximum number of reported violations of each kind.
+const MAX_REPORTED_VIOLATIONS: u32 = 1000;
 
-/// A promise between the tables.
+/// An invariant between the tables that can be violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViolationKind {
-    /// A project's usage is not the sum of its staged and live blobs.
+    /// The usage of a project differs from the sum of its staged and live blobs.
     Usage,
-    /// A blob is charged for other than the size of its media.
+    /// The charged size of a blob differs from the size of its media.
     Charge,
-    /// A media has no live blob: its bytes are gone, or will be.
+    /// A media has no live blob: its bytes are deleted, or will be.
     MediaWithoutBlob,
-    /// A live blob has no media: its bytes are in storage for nobody.
+    /// A live blob has no media: its bytes are stored but unused.
     BlobWithoutMedia,
 }
 
@@ -37,13 +36,13 @@ impl ViolationKind {
     fn meaning(self) -> &'static str {
         match self {
             Self::Usage => "usage of a project differs from the sum of its blobs",
-            Self::Charge => "blob is charged for other than its media's size",
+            Self::Charge => "charged size of a blob differs from the size of its media",
             Self::MediaWithoutBlob => "media has no live blob",
             Self::BlobWithoutMedia => "live blob has no media",
         }
     }
 
-    /// Finds the violations; each row is one, told by its only column.
+    /// The query that finds the violations. Each row has one column, which describes the violation.
     fn query(self) -> &'static str {
         match self {
             Self::Usage => {
@@ -74,7 +73,7 @@ impl ViolationKind {
         }
     }
 
-    /// Statements that make the promise hold again.
+    /// The statements that repair violations.
     fn repairs(self) -> &'static [&'static str] {
         match self {
             Self::Charge => &[
@@ -82,7 +81,7 @@ impl ViolationKind {
                  WHERE status = 'live' AND project_id IS NOT NULL \
                    AND EXISTS (SELECT 1 FROM medias m WHERE m.blob_id = blobs.id)",
             ],
-            // Such bytes may be removed at any moment, or are: the record would promise them in vain.
+            // The bytes are deleted or may be deleted at any time, so the record is useless.
             Self::MediaWithoutBlob => &["DELETE FROM medias WHERE NOT EXISTS ( \
                    SELECT 1 FROM blobs b WHERE b.id = medias.blob_id AND b.status = 'live')"],
             // The collector removes the object.
@@ -101,12 +100,12 @@ impl ViolationKind {
     }
 }
 
-/// A promise that does not hold, and where.
+/// A violation of an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which promise.
+    /// The violated invariant.
     pub kind: ViolationKind,
-    /// Where, for people.
+    /// A human-readable description of the affected rows.
     pub detail: String,
 }
 
@@ -116,12 +115,11 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Finds where promises between the tables do not hold, at most 1,000 places of each kind. Reads whole
-/// tables.
+/// Finds violations, at most 1,000 of each kind. Reads whole tables.
 pub async fn find_violations(connection: &impl ConnectionTrait) -> Result<Vec<Violation>, DbErr> {
     let mut violations = Vec::new();
     for kind in ViolationKind::ALL {
-        let sql = format!("{} LIMIT {MAX_TOLD}", kind.query());
+        let sql = format!("{} LIMIT {MAX_REPORTED_VIOLATIONS}", kind.query());
         let query = Statement::from_string(connection.get_database_backend(), sql);
         let rows = connection.query_all_raw(query).await?;
         let details: Result<Vec<String>, DbErr> = rows.iter().map(text).collect();
@@ -134,9 +132,8 @@ pub async fn find_violations(connection: &impl ConnectionTrait) -> Result<Vec<Vi
     Ok(violations)
 }
 
-/// Makes all promises hold again, in one transaction: charges and usages are counted anew, records without
-/// bytes are deleted, bytes without a record are left to the collector. Returns the violations that there
-/// were.
+/// Repairs all violations in one transaction: charges and usages are recalculated, records without bytes are deleted,
+/// and bytes without a record are left to the collector. Returns the violations that were found.
 pub async fn repair(connection: &DatabaseConnection) -> Result<Vec<Violation>, DbErr> {
     let transaction = begin(connection).await?;
     if transaction.get_database_backend() == DatabaseBackend::Postgres {

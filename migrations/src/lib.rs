@@ -1,6 +1,6 @@
 //! The schema: one set of migrations for SQLite and PostgreSQL, and the program `media-migrate`.
 //!
-//! This crate depends on no other of the workspace.
+//! This crate depends on no other crate of the workspace.
 
 pub mod exit;
 pub mod file_lock;
@@ -27,25 +27,27 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Identifies the migrations among PostgreSQL's advisory locks: two programs that start at once
-/// take turns.
-const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7305808869231650661)";
+/// Acquires the PostgreSQL advisory lock that serializes concurrent migrations.
+const ADVISORY_LOCK_SQL: &str = "SELECT pg_advisory_xact_lock(7305808869231650661)";
 
-/// Brings the schema up to date, all or nothing. Safe to run from several programs at once.
+/// Applies all pending migrations in one transaction. Safe to run concurrently from several programs.
 pub async fn migrate_up(database: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = begin(database).await?;
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        transaction.execute_unprepared(ADVISORY_LOCK).await?;
+        transaction.execute_unprepared(ADVISORY_LOCK_SQL).await?;
     }
     Migrator::up(&transaction, None).await?;
     transaction.commit().await
 }
 
-/// Begins a transaction that may write. Only this program's own commands use it, whose futures are not
-/// dropped while they go on; the services' transactions are units of work.
-#[expect(clippy::disallowed_methods, reason = "see above")]
+/// Begins a transaction that may write. The drivers' transactions are not safe when their futures are dropped; those of
+/// the commands of `media-migrate` are not. The services use units of work instead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the futures of commands are not dropped"
+)]
 pub(crate) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    // Immediate: a deferred transaction that reads before it writes fails if another wrote in between.
+    // A deferred transaction that reads before it writes would fail if another transaction wrote in between.
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..Default::default()
@@ -53,23 +55,23 @@ pub(crate) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTrans
     database.begin_with_options(options).await
 }
 
-/// A schema that a program cannot use.
+/// The reason why a program cannot use the schema.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// It lacks migrations.
+    /// The schema lacks migrations.
     #[error("the schema lacks {}; run `media-migrate up`", .0.join(", "))]
     Behind(Vec<String>),
-    /// It has a migration that this program does not know.
+    /// The schema has a migration that is unknown to this program.
     #[error(
         "the schema has the migration {0}, which this program does not know; run a newer program"
     )]
     Ahead(String),
-    /// It cannot be read.
+    /// The schema cannot be read.
     #[error("the schema cannot be read: {0}")]
     Unreadable(#[from] DbErr),
 }
 
-/// Makes sure that a program can run on a schema, without changing it.
+/// Checks that this program can use the schema, without changing it.
 pub async fn check(database: &impl ConnectionTrait) -> Result<(), SchemaError> {
     let applied = applied(database).await?;
     let known: Vec<String> = Migrator::migrations()
@@ -91,7 +93,7 @@ pub async fn check(database: &impl ConnectionTrait) -> Result<(), SchemaError> {
     }
 }
 
-/// The names of the migrations that a schema has.
+/// The names of the applied migrations.
 async fn applied(database: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let backend = database.get_database_backend();
     let table = match backend {

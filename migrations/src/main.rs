@@ -1,4 +1,4 @@
-//! `media-migrate`: brings the schema up, down, tells how it stands, or waits for it.
+//! `media-migrate`: migrates the schema up or down, reports its state, waits for it, and checks the tables.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,10 +23,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long `wait` waits before it says that it was in vain.
-const WAIT_LIMIT: Duration = Duration::from_mins(10);
-/// How often `wait` looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The timeout of `wait`.
+const WAIT_TIMEOUT: Duration = Duration::from_mins(10);
+/// The interval at which `wait` checks the schema.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Migrates the database of the media importer, and checks it.
 #[derive(Parser)]
@@ -43,33 +43,32 @@ struct Arguments {
         global = true
     )]
     database_url: String,
-    /// The file that holds the URL of the database, instead of DATABASE_URL
+    /// A file that contains the URL of the database, instead of DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE", global = true, value_name = "FILE")]
     database_url_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Subcommand)]
 enum Command {
-    /// Apply what is missing.
+    /// Apply all pending migrations
     Up,
-    /// Take back the newest migration.
+    /// Revert the newest migration
     Down,
-    /// List what is applied and what is missing.
+    /// List the applied and the pending migrations
     Status,
-    /// Wait until nothing is missing, for ten minutes at most; change nothing.
+    /// Wait for at most ten minutes until no migration is pending, without changing anything
     Wait,
-    /// Look for media without bytes, bytes without media and usages that were miscounted; exit with 1 if
-    /// there are any
+    /// Report media without bytes, bytes without media and wrong usages; exit with 1 if there are any
     Check {
-        /// Count charges and usages anew, delete records whose bytes are gone, and leave bytes without a
-        /// record to the collector
+        /// Recalculate charges and usages, delete records without bytes, and leave bytes without a record to the
+        /// collector
         #[arg(long)]
         repair: bool,
     },
 }
 
 impl Command {
-    /// Whether it changes anything.
+    /// Whether the command writes to the database.
     fn writes(self) -> bool {
         match self {
             Self::Up | Self::Down => true,
@@ -90,8 +89,8 @@ async fn main() -> ExitCode {
         .init();
     let done = tokio::select! {
         done = run(&mut arguments) => done,
-        stopped = asked_to_stop() => stopped.map_err(Into::into).and_then(|()| {
-            Err(exit::Failure::new(ExitKind::Temporary, "told to stop").into())
+        stopped = stop_signal() => stopped.map_err(Into::into).and_then(|()| {
+            Err(exit::Failure::new(ExitKind::Temporary, "stopped by a signal").into())
         }),
     };
     match done {
@@ -100,8 +99,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ends when the program is told to stop. The first process of a container hears of it in no other way.
-async fn asked_to_stop() -> std::io::Result<()> {
+/// Waits for SIGINT or SIGTERM. Without a handler, the first process of a container would ignore them.
+async fn stop_signal() -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -131,8 +130,8 @@ async fn run(arguments: &mut Arguments) -> anyhow::Result<ExitCode> {
         Command::Up => media_migrations::migrate_up(&database).await?,
         Command::Down => media_migrations::Migrator::down(&database, Some(1)).await?,
         Command::Status => media_migrations::Migrator::status(&database).await?,
-        Command::Wait => timeout(WAIT_LIMIT, wait(&database)).await.map_err(|_| {
-            let sentence = format!("the schema did not come up within {WAIT_LIMIT:?}");
+        Command::Wait => timeout(WAIT_TIMEOUT, wait(&database)).await.map_err(|_| {
+            let sentence = format!("the schema was not up to date within {WAIT_TIMEOUT:?}");
             exit::Failure::new(ExitKind::Temporary, sentence)
         })??,
         Command::Check { repair } => return check(&database, repair).await,
@@ -140,7 +139,7 @@ async fn run(arguments: &mut Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes sure that no other program uses a SQLite file that is to be written.
+/// Locks an SQLite file that the command writes to. Fails if another program uses the file.
 fn lock(arguments: &Arguments) -> anyhow::Result<Option<FileLock>> {
     let Some(path) = arguments.database_url.strip_prefix("sqlite://") else {
         return Ok(None);
@@ -174,34 +173,34 @@ async fn check(database: &DatabaseConnection, repair: bool) -> anyhow::Result<Ex
         eprintln!("{violation}");
     }
     match (violations.len(), repair) {
-        (0, _) => eprintln!("the tables agree with each other"),
+        (0, _) => eprintln!("no violations found"),
         (many, true) => eprintln!("repaired: {many}"),
         (many, false) => {
-            eprintln!("{many} found; `media-migrate check --repair` mends them");
+            eprintln!("{many} found; run `media-migrate check --repair` to repair them");
             return Ok(ExitCode::FAILURE);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Looks until no migration is missing.
+/// Waits until no migration is pending.
 async fn wait(database: &DatabaseConnection) -> Result<(), SchemaError> {
-    let mut said = false;
+    let mut is_reported = false;
     loop {
         match media_migrations::check(database).await {
             Err(missing @ SchemaError::Behind(_)) => {
-                if !said {
+                if !is_reported {
                     eprintln!("waiting: {missing}");
-                    said = true;
+                    is_reported = true;
                 }
             }
-            decided => return decided,
+            result => return result,
         }
-        sleep(LOOK_EVERY).await;
+        sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// A SQLite file that is not there yet is created, its directory too, as the programs do.
+/// Makes the URL of an SQLite file create the file, and creates its directory, like the other programs.
 fn with_create_mode(url: &str) -> std::io::Result<String> {
     match url.strip_prefix("sqlite://") {
         Some(path) if !path.contains('?') => {

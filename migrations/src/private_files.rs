@@ -1,9 +1,9 @@
-//! The modes of the files that the programs create.
+//! The permissions of the files that the programs create.
 
 use rustix::{fs::Mode, process::umask};
 
-/// Makes all files and directories that this process creates from now on private to its account: tables,
-/// journals, locks and media, with the modes 600 and 700. To be called first in `main`.
+/// Sets the umask so that all files and directories that this process creates are private to its account (modes 600 and
+/// 700). Must be called first in `main`.
 pub fn by_default() {
     umask(Mode::RWXG | Mode::RWXO);
 }

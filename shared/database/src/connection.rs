@@ -1,8 +1,8 @@
-//! The connection to the tables: SQLite or PostgreSQL behind one type.
+//! The database connection: SQLite or PostgreSQL behind one type.
 //!
-//! All writes are units of work: one statement ([`Database::write`], [`Database::write_returning`]) or
-//! several in a transaction ([`Database::transaction`]). Nothing else begins a transaction; clippy refuses
-//! the drivers' methods for that.
+//! All writes are units of work: one statement ([`Database::write`], [`Database::write_returning`]) or several in a
+//! transaction ([`Database::transaction`]). No other code begins a transaction; clippy forbids the drivers' methods for
+//! it.
 
 use std::{
     path::{Path, PathBuf},
@@ -37,26 +37,26 @@ pub use transaction::Transaction;
 pub use unit_of_work::InTransaction;
 use unit_of_work::{PendingUnit, Shape, Unit, UnitError};
 
-/// The longest that a unit of work may run, unless it is given another limit by [`Database::within`].
-const UNIT_LIMIT: Duration = Duration::from_secs(30);
-/// The number of times that a transaction is tried which loses a race each time.
-const MAX_TRANSACTION_TRIES: u32 = 5;
+/// The default time limit of a unit of work. [`Database::within`] overrides it.
+const UNIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum number of attempts of a transaction that is rolled back by a conflict each time.
+const MAX_TRANSACTION_ATTEMPTS: u32 = 5;
 
 /// The database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     engine: Engine,
     reader: Reader,
-    /// Units of work on PostgreSQL, and batches.
+    /// The tasks of batches, and of units of work on PostgreSQL.
     tasks: TaskTracker,
     unit_limit: Duration,
-    /// Whether the callers run in tasks that nobody drops, so that units need none of their own.
+    /// Whether callers run in tasks that are never cancelled, so that units of work need no task of their own.
     in_own_task: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Engine {
-    /// One process per file, which the lock sees to: caches and quotas rely on it.
+    /// The lock ensures that only one process uses the file, which caches and quotas rely on.
     Sqlite {
         path: PathBuf,
         writer: SqliteWriter,
@@ -68,26 +68,28 @@ enum Engine {
     },
 }
 
-/// How a pool of connections is used.
+/// The usage of a connection pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// Open, and free.
+    /// The number of open, unused connections.
     pub idle: u64,
-    /// In use.
+    /// The number of connections in use.
     pub used: u64,
-    /// The limit.
+    /// The maximum number of connections.
     pub max: u64,
 }
 
 impl Database {
-    /// Connects, creating the SQLite file (not the tables) if it is not there. PostgreSQL gets at most
-    /// `connections`. Fails if another process uses the SQLite file.
+    /// Connects to the database. The SQLite file, but not the tables, is created if necessary. The PostgreSQL pool has
+    /// at most `connections`. Fails if another process uses the SQLite file.
     pub async fn connect(url: &DatabaseUrl, connections: u32) -> Result<Self, DbErr> {
         match url {
             DatabaseUrl::Sqlite { path } => {
                 let lock = match FileLock::try_acquire(&FileLock::beside(path)) {
                     Ok(Locking::Acquired(lock)) => lock,
-                    Ok(Locking::HeldBy(holder)) => return Err(DbErr::Custom(in_use(path, holder))),
+                    Ok(Locking::HeldBy(holder)) => {
+                        return Err(DbErr::Custom(in_use_message(path, holder)));
+                    }
                     Err(error) => {
                         return Err(DbErr::Custom(format!(
                             "{} cannot be locked: {error}",
@@ -103,7 +105,7 @@ impl Database {
         }
     }
 
-    /// Connects like [`Database::connect`], with the lock on the SQLite file that the caller has already.
+    /// Connects like [`Database::connect`], with a lock on the SQLite file that the caller has acquired.
     pub async fn connect_locked(
         url: &DatabaseUrl,
         connections: u32,
@@ -141,12 +143,12 @@ impl Database {
             engine,
             reader,
             tasks: TaskTracker::new(),
-            unit_limit: UNIT_LIMIT,
+            unit_limit: UNIT_TIMEOUT,
             in_own_task: false,
         }
     }
 
-    /// The same database, with another limit for each unit of work.
+    /// Returns a handle of the same database with another time limit for units of work.
     #[must_use]
     pub fn within(&self, unit_limit: Duration) -> Self {
         Self {
@@ -155,8 +157,8 @@ impl Database {
         }
     }
 
-    /// The same database, for a caller that runs in a task which nobody drops: units of work run in it, which
-    /// saves a change of tasks for each.
+    /// Returns a handle of the same database for a caller in a task that is never cancelled. Units of work then run in
+    /// that task, which saves a task switch for each.
     fn in_own_task(&self) -> Self {
         Self {
             in_own_task: true,
@@ -164,7 +166,7 @@ impl Database {
         }
     }
 
-    /// Has connections that are opened from now on use the URL as it is now: its password may have been replaced.
+    /// Reads the URL again, for connections that are opened from now on: its password may have been rotated.
     pub fn renew_url(&self) -> Result<(), DbErr> {
         match &self.engine {
             Engine::Postgres { url, pool } => pool.set_url(&url.expose()),
@@ -172,22 +174,22 @@ impl Database {
         }
     }
 
-    /// Whether a pooler gives each transaction another connection.
+    /// Whether a pooler assigns a connection to each transaction.
     pub fn is_behind_pooler(&self) -> bool {
         matches!(&self.engine, Engine::Postgres { pool, .. } if !pool.keeps_sessions())
     }
 
-    /// For statements that only read.
+    /// The connections for statements that only read.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
 
-    /// Which database this is.
+    /// The kind of database.
     pub fn backend(&self) -> DatabaseBackend {
         self.reader.get_database_backend()
     }
 
-    /// How the pool of connections is used; unknown for SQLite, whose connections are files.
+    /// The usage of the connection pool. None for SQLite, whose connections are open files.
     pub fn connections(&self) -> Option<Connections> {
         let Engine::Postgres { pool, .. } = &self.engine else {
             return None;
@@ -201,8 +203,8 @@ impl Database {
         })
     }
 
-    /// The number of commits that were tried so far, on SQLite: as long as it stays, rows that were read
-    /// after it are current. Unknown on PostgreSQL, where other processes write as well.
+    /// The number of attempted commits, on SQLite: rows that were read after it are current until it changes. None on
+    /// PostgreSQL, where other processes write as well.
     pub(crate) fn commits(&self) -> Option<u64> {
         match &self.engine {
             Engine::Sqlite { writer, .. } => Some(writer.commits()),
@@ -210,7 +212,7 @@ impl Database {
         }
     }
 
-    /// Runs one statement that writes, and returns the number of rows it wrote once it is committed.
+    /// Runs one statement that writes, commits it and returns the number of affected rows.
     pub async fn write(&self, statement: Statement) -> Result<u64, DbErr> {
         self.run(Shape::Statement, move |transaction| {
             let statement = statement.clone();
@@ -222,12 +224,12 @@ impl Database {
         .await
     }
 
-    /// Runs a statement made by SeaORM like [`Database::write`].
+    /// Runs a statement built by SeaORM like [`Database::write`].
     pub async fn write_query(&self, query: &impl QueryTrait) -> Result<u64, DbErr> {
         self.write(query.build(self.backend())).await
     }
 
-    /// Runs one statement that writes, and returns its rows once it is committed.
+    /// Runs one statement that writes, commits it and returns its rows.
     pub async fn write_returning(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.run(Shape::Statement, move |transaction| {
             let statement = statement.clone();
@@ -236,7 +238,7 @@ impl Database {
         .await
     }
 
-    /// Runs one statement that writes, given as SQL that both databases take.
+    /// Runs one statement that writes, given as SQL that both databases accept.
     pub async fn write_sql(
         &self,
         sql: impl Into<String>,
@@ -246,9 +248,9 @@ impl Database {
             .await
     }
 
-    /// Runs `work` in a transaction and commits it; an error rolls it back. A transaction that loses a race
-    /// (two inserts of one key, a deadlock, a busy file) starts over a few times, so `work` must have no
-    /// effect but on the database. Once begun, it runs to its end whether or not the caller waits.
+    /// Runs `work` in a transaction and commits it; an error rolls it back. A transaction that fails because of a
+    /// conflict (two inserts of one key, a deadlock, a busy file) is retried a few times, so `work` must have no effects
+    /// outside the database. Once begun, it runs to completion even if the caller is cancelled.
     pub async fn transaction<T, E>(
         &self,
         work: impl for<'t> Fn(&'t Transaction) -> InTransaction<'t, T, E> + Send + Sync + 'static,
@@ -267,17 +269,17 @@ impl Database {
         E: From<DbErr> + LostRace + Send + 'static,
     {
         let work = Arc::new(work);
-        let mut tries = 1;
+        let mut attempts = 1;
         loop {
             let (unit, answer) = PendingUnit::new(shape, self.unit_limit, Arc::clone(&work));
             self.submit(unit).await?;
-            let may_retry = tries < MAX_TRANSACTION_TRIES;
-            tries += 1;
+            let may_retry = attempts < MAX_TRANSACTION_ATTEMPTS;
+            attempts += 1;
             match answer.await {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(UnitError::Own(error)))
+                Ok(Err(UnitError::Work(error)))
                     if may_retry && shape == Shape::Transaction && error.lost_race() => {}
-                Ok(Err(UnitError::Own(error))) => return Err(error),
+                Ok(Err(UnitError::Work(error))) => return Err(error),
                 Ok(Err(UnitError::Interrupted)) if may_retry => {}
                 Ok(Err(UnitError::Interrupted)) => return Err(interrupted().into()),
                 Ok(Err(UnitError::Database(error))) => return Err(error.into()),
@@ -301,16 +303,16 @@ impl Database {
         }
     }
 
-    /// Whether the database takes writes now.
+    /// Checks that the database accepts writes now.
     pub async fn check_writable(&self) -> Result<(), DbErr> {
         match &self.engine {
-            Engine::Sqlite { .. } => self.write(sqlite::probe()).await.map(drop),
+            Engine::Sqlite { .. } => self.write(sqlite::write_check()).await.map(drop),
             Engine::Postgres { pool, .. } => pool.check_writable(&self.reader).await,
         }
     }
 
-    /// Opens a connection of its own that reads and writes outside units of work, for migrations, which
-    /// make their own transactions. To be closed by the caller.
+    /// Opens a separate connection that reads and writes outside units of work, for migrations, which manage their own
+    /// transactions. The caller has to close it.
     pub async fn direct_connection(&self) -> Result<DatabaseConnection, DbErr> {
         match &self.engine {
             Engine::Sqlite { path, .. } => sqlite::direct(path).await,
@@ -318,7 +320,7 @@ impl Database {
         }
     }
 
-    /// Waits for the units of work that have begun or wait, and closes the connections.
+    /// Waits for the units of work that are running or queued, and closes the connections.
     pub async fn close(self) -> Result<(), DbErr> {
         self.tasks.close();
         self.tasks.wait().await;
@@ -329,17 +331,17 @@ impl Database {
     }
 }
 
-fn in_use(path: &Path, holder: Option<String>) -> String {
+fn in_use_message(path: &Path, holder: Option<String>) -> String {
     let holder = holder.map(|url| format!(" (at {url})")).unwrap_or_default();
     format!(
-        "another program uses {}{holder}; SQLite files are for one program: stop it first, use `media`, \
-         which serves and imports in one, or PostgreSQL for several",
+        "another program uses {}{holder}, and only one program can use an SQLite file: stop the other one, run \
+         `media`, which serves and imports in one process, or use PostgreSQL",
         path.display()
     )
 }
 
 fn interrupted() -> DbErr {
-    transaction::internal("the connection failed again and again; nothing was written")
+    transaction::internal("the connection failed repeatedly; nothing was written")
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! Names of files and form fields in `Content-Disposition`, for answers of origins (RFC 6266) and parts
-//! of forms (RFC 7578) alike.
+//! Names of files and form fields in `Content-Disposition`, in responses of origins (RFC 6266) and in parts of forms
+//! (RFC 7578).
 //!
-//! The reader is lenient, since many of those who write the field are careless. Of several names it
-//! takes the best: a `filename*` that can be decoded, a `filename`, the continuations of RFC 2231, and
-//! last what can be made of a broken `filename*`. A name never has a path, a control character or one
-//! that changes the reading direction.
+//! The parser is lenient, since many senders write the field incorrectly. Among several names it prefers, in this order:
+//! a `filename*` that can be decoded, a `filename`, the continuations of RFC 2231, and a malformed `filename*`. A name
+//! never contains a path, a control character or a character that changes the reading direction.
 
 use crate::{
     header_parameters::{Parameter, Parameterized},
@@ -13,33 +12,33 @@ use crate::{
 
 mod decode;
 
-use decode::{Percent, Quality};
+use decode::{PercentDecoding, Quality};
 
-/// The names of a part of a form.
+/// The names in a part of a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FormPart {
-    /// The form field.
+    /// The name of the form field.
     pub name: Option<String>,
-    /// The file, if it is one.
+    /// The file name, if the part is a file.
     pub filename: Option<Filename>,
 }
 
-/// The name that an origin gives a file.
+/// Parses the file name in the response of an origin.
 pub fn filename(field: &[u8]) -> Option<Filename> {
-    best_filename(&Parameterized::parse(field), Percent::All)
+    best_filename(&Parameterized::parse(field), PercentDecoding::All)
 }
 
-/// The names in a part of a form.
+/// Parses the names in a part of a form.
 pub fn form_part(field: &[u8]) -> FormPart {
     let field = Parameterized::parse(field);
     let name = field.get("name");
     FormPart {
-        name: name.map(|name| decode::text(name, Percent::Form)),
-        filename: best_filename(&field, Percent::Form),
+        name: name.map(|name| decode::text(name, PercentDecoding::Form)),
+        filename: best_filename(&field, PercentDecoding::Form),
     }
 }
 
-fn best_filename(field: &Parameterized, percent: Percent) -> Option<Filename> {
+fn best_filename(field: &Parameterized, percent: PercentDecoding) -> Option<Filename> {
     let all = |name: &'static str| {
         let parameters = field.parameters.iter();
         parameters.filter(move |parameter| parameter.name == name)
@@ -53,28 +52,28 @@ fn best_filename(field: &Parameterized, percent: Percent) -> Option<Filename> {
     };
     of(Quality::Good)
         .chain(all("filename").map(|parameter| decode::text(&parameter.value, percent)))
-        .chain(continued(&field.parameters))
+        .chain(join_continuations(&field.parameters))
         .chain(of(Quality::Broken))
         .find_map(|text| Filename::from_untrusted(&text))
 }
 
-/// A name in pieces: `filename*0`, `filename*1*`, … (RFC 2231 §3).
-fn continued(parameters: &[Parameter]) -> Option<String> {
+/// Joins the continuations of a name: `filename*0`, `filename*1*`, … (RFC 2231 §3).
+fn join_continuations(parameters: &[Parameter]) -> Option<String> {
     let mut whole = Vec::new();
     for number in 0.. {
         let name = format!("filename*{number}");
-        let piece = parameters
+        let section = parameters
             .iter()
             .find(|parameter| parameter.name.trim_end_matches('*') == name);
-        match piece {
-            // A piece that is not encoded is made to look so.
-            Some(piece) if !piece.name.ends_with('*') => {
-                whole.extend(piece.value.iter().flat_map(|byte| match byte {
+        match section {
+            // A section that is not encoded is escaped, so that all sections can be decoded together.
+            Some(section) if !section.name.ends_with('*') => {
+                whole.extend(section.value.iter().flat_map(|byte| match byte {
                     b'%' => b"%25".to_vec(),
                     byte => vec![*byte],
                 }));
             }
-            Some(piece) => whole.extend_from_slice(&piece.value),
+            Some(section) => whole.extend_from_slice(&section.value),
             None => break,
         }
     }
@@ -84,7 +83,7 @@ fn continued(parameters: &[Parameter]) -> Option<String> {
     match (whole.is_empty(), is_encoded) {
         (true, _) => None,
         (false, true) => Some(decode::extended(&whole).1),
-        (false, false) => Some(decode::text(&whole, Percent::All)),
+        (false, false) => Some(decode::text(&whole, PercentDecoding::All)),
     }
 }
 

@@ -1,15 +1,15 @@
-//! Reads the parameters of header fields (`; name=value`) as origins and clients write them, which is
-//! often not as RFC 9110 §5.6.6 has it.
+//! A lenient parser for the parameters of header fields (`; name=value`), which origins and clients often do not write
+//! according to RFC 9110 §5.6.6.
 
-/// The most parameters of one field that are read; the rest is ignored.
+/// The maximum number of parameters that are read from one field. Further ones are ignored.
 const MAX_PARAMETERS: usize = 32;
 
 /// One parameter of a header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// In lower case, without blanks.
+    /// The name in lower case, without white space.
     pub name: String,
-    /// Without quotes and escapes; the bytes may be in any charset.
+    /// The value without quotes and escapes, in any charset.
     pub value: Vec<u8>,
 }
 
@@ -23,11 +23,11 @@ pub struct Parameterized {
 }
 
 impl Parameterized {
-    /// Splits a header field. Never fails: what cannot be read is left out.
+    /// Parses a header field. Never fails: malformed parameters are skipped.
     ///
-    /// Beyond the grammar it accepts unquoted values with any characters up to the next `;`, quotes
-    /// within quotes, quotes that are never closed, a missing `;`, blanks around `=`, backslashes of
-    /// Windows paths, and a field that begins with a parameter.
+    /// Beyond the grammar, the parser accepts unquoted values with any characters up to the next `;`, quotes within
+    /// quotes, unterminated quotes, a missing `;`, white space around `=`, backslashes of Windows paths, and a field that
+    /// begins with a parameter.
     pub fn parse(field: &[u8]) -> Self {
         let mut reader = Reader { rest: field };
         let value = reader.take_value();
@@ -37,7 +37,7 @@ impl Parameterized {
         Self { value, parameters }
     }
 
-    /// The first parameter of a name, which is in lower case.
+    /// The value of the first parameter with a name, which must be in lower case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.parameters
             .iter()
@@ -46,7 +46,7 @@ impl Parameterized {
     }
 }
 
-/// Splits a list at its commas, but not at those in quotes; empty members are left out.
+/// Splits a list at the commas outside quotes. Empty members are skipped.
 pub fn split_list(field: &[u8]) -> Vec<&[u8]> {
     let mut members = Vec::new();
     let (mut begin, mut quoted, mut escaped) = (0, false, false);
@@ -67,14 +67,14 @@ pub fn split_list(field: &[u8]) -> Vec<&[u8]> {
     members
 }
 
-/// The rest of a field that is being read.
+/// A parser with the unread rest of a field.
 struct Reader<'f> {
     rest: &'f [u8],
 }
 
 impl<'f> Reader<'f> {
-    /// Takes what stands before the first parameter: up to the first `;`, or to the last blank before
-    /// the first `=`, where the `;` was forgotten.
+    /// Takes the text before the first parameter: up to the first `;`, or up to the last white space before the first
+    /// `=` if the `;` is missing.
     fn take_value(&mut self) -> Vec<u8> {
         let end = find(self.rest, |byte| matches!(byte, b';' | b'='));
         if self.rest.get(end) != Some(&b'=') {
@@ -101,11 +101,11 @@ impl<'f> Reader<'f> {
             }
             let end = find(self.rest, |byte| matches!(byte, b';' | b'='));
             let name = self.take(end);
-            // A word without a value says nothing.
+            // A name without a value is skipped.
             if self.rest.first() == Some(&b'=') {
                 self.take(1);
                 return Some(Parameter {
-                    name: name_of(name),
+                    name: parameter_name(name),
                     value: self.take_parameter_value(),
                 });
             }
@@ -131,7 +131,7 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// Where the first byte is that a condition holds for; the length if there is none.
+/// The index of the first byte that meets a condition, or the length if there is none.
 fn find(bytes: &[u8], condition: impl Fn(u8) -> bool) -> usize {
     bytes
         .iter()
@@ -139,8 +139,8 @@ fn find(bytes: &[u8], condition: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(bytes.len())
 }
 
-/// The name of a parameter: the last word before its `=`; the mark of RFC 8187 may stand apart.
-fn name_of(text: &[u8]) -> String {
+/// The name of a parameter: the last word before its `=`. The `*` of RFC 8187 may be separated by white space.
+fn parameter_name(text: &[u8]) -> String {
     let text = text.trim_ascii();
     let (text, mark) = match text.strip_suffix(b"*") {
         Some(text) => (text.trim_ascii_end(), "*"),
@@ -153,8 +153,7 @@ fn name_of(text: &[u8]) -> String {
     String::from_utf8_lossy(word).to_ascii_lowercase() + mark
 }
 
-/// Where the text in quotes ends, and where the field goes on after it. `quoted` begins after the
-/// opening quote.
+/// The end of a quoted text and the start of the rest of the field. `quoted` begins after the opening quote.
 fn end_of_quotes(quoted: &[u8]) -> (usize, usize) {
     let mut first = None;
     let mut at = 0;
@@ -162,7 +161,7 @@ fn end_of_quotes(quoted: &[u8]) -> (usize, usize) {
         match byte {
             b'\\' => at += 1,
             b'"' if closes(&quoted[at + 1..]) => return (at, at + 1),
-            // Within the text, or followed by something that means nothing.
+            // The quote is part of the text, or is followed by characters without meaning.
             b'"' => first = first.or(Some(at)),
             _ => {}
         }
@@ -171,7 +170,7 @@ fn end_of_quotes(quoted: &[u8]) -> (usize, usize) {
     let next_field = |from: usize| from + find(&quoted[from..], |byte| byte == b';');
     match first {
         Some(end) => (end, next_field(end)),
-        // Never closed, unless by a quote that a backslash of a path stands before.
+        // Unterminated, unless the last quote closes the text and the backslash before it belongs to a path.
         None => match quoted.strip_suffix(b"\"") {
             Some(open) => (open.len(), quoted.len()),
             None => (next_field(0), next_field(0)),
@@ -179,8 +178,8 @@ fn end_of_quotes(quoted: &[u8]) -> (usize, usize) {
     }
 }
 
-/// Whether a quote before `rest` is one that closes: the field ends there, or another parameter
-/// follows, with or without a `;`.
+/// Whether a quote before `rest` closes the text: the field ends there, or another parameter follows, with or without a
+/// `;`.
 fn closes(rest: &[u8]) -> bool {
     let next = rest.trim_ascii_start();
     match next.first() {
@@ -198,8 +197,8 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Removes escapes. A backslash escapes only what has to be escaped in quotes: before a letter it is
-/// one of a Windows path, in which it never escapes.
+/// Removes escapes. A backslash only escapes characters that must be escaped in quotes; before a letter it is part of a
+/// Windows path, which contains no escapes.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let is_path = matches!(text, [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic())
         || matches!(text, [b'\\', b'\\', next, ..] if next.is_ascii_alphanumeric());
@@ -217,7 +216,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The separators of RFC 2616 §2.2, the only characters that clients escape on purpose.
+/// Whether a character is a separator of RFC 2616 §2.2: clients escape only these on purpose.
 fn is_escapable(byte: u8) -> bool {
     b"\"\\()<>@,;:/[]?={} '".contains(&byte)
 }
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_as_they_are_written() {
+    fn parameters_are_parsed_even_if_malformed() {
         for (field, value, parameters) in [
             ("text/plain", "text/plain", &[][..]),
             (
@@ -261,7 +260,7 @@ mod tests {
             ),
             ("attachment, filename=x", "attachment", &[("filename", "x")]),
             ("a; filename * = x", "a", &[("filename*", "x")]),
-            // `name=` within another value is no parameter.
+            // `name=` within another value is not a parameter.
             (
                 "f; filename=\"x; name=y\"; name=\"z\"",
                 "f",
@@ -314,17 +313,17 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_field_is_read(field: Vec<u8>) {
+        fn any_field_is_parsed_within_the_limit_on_parameters(field: Vec<u8>) {
             let parsed = Parameterized::parse(&field);
             proptest::prop_assert!(parsed.parameters.len() <= MAX_PARAMETERS);
         }
 
         #[test]
-        fn a_value_in_quotes_survives(value in "[ -~]{0,40}", before in "[ -~]{0,40}") {
+        fn a_quoted_value_is_preserved(value in "[ -~]{0,40}", before in "[ -~]{0,40}") {
             let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
             let field = format!("f; a=\"{}\"; b=\"{}\"", escape(&before), escape(&value));
             let parsed = Parameterized::parse(field.as_bytes());
-            // Escaped backslashes of what looks like a path on Windows stay as they are written.
+            // Escaped backslashes in a value that looks like a Windows path are not unescaped.
             if !value.contains('\\') && !before.contains('\\') {
                 proptest::prop_assert_eq!(parsed.get("b"), Some(value.as_bytes()), "{}", field);
             }

@@ -1,7 +1,7 @@
-//! The formats of media: which type bytes have, and which dimensions and duration they state.
+//! The formats of media: detects media types and reads dimensions and durations.
 //!
-//! This crate reads stored bytes and must not know the database or the network. Nothing but headers is parsed, with a
-//! bound on bytes, reads and time, since the bytes come from strangers.
+//! This crate reads stored bytes and must not depend on the database or the network. Only headers are parsed, with
+//! limits on bytes, reads and time, since the bytes are untrusted.
 
 pub mod media_type;
 pub mod metadata;

@@ -1,6 +1,6 @@
-//! The media type of bytes. The bytes decide between families of types; within a family, a declared type
-//! that the bytes are compatible with is more specific than what the bytes alone show, and the extension
-//! of the name comes last.
+//! Detection of the media type. The bytes decide between families of types. Within a family, a compatible declared
+//! type is more specific than the type found in the bytes and takes precedence; the extension of the file name comes
+//! last.
 
 use media_domain::header_parameters::Parameterized;
 
@@ -17,34 +17,34 @@ mod zip;
 
 use names::canonical;
 
-/// The type of bytes of which nothing is known.
+/// The type of bytes whose format is unknown.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// A media type, and what goes with it.
+/// A media type with its file extension and charset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType {
-    /// Such as `image/png`.
+    /// The type and subtype, such as `image/png`.
     pub mime: String,
-    /// Such as `png`, without a dot.
+    /// The usual file extension without a dot, such as `png`.
     pub extension: Option<&'static str>,
-    /// The charset of text, in lower case: the declared one, or one that the bytes show.
+    /// The charset of text, in lower case: the declared one, or else the one found in the bytes.
     pub charset: Option<String>,
 }
 
-/// A type as it was declared.
+/// A declared `Content-Type`.
 struct Declared {
-    /// Nothing if it says nothing, such as `application/octet-stream`.
+    /// None if the type is malformed or generic, such as `application/octet-stream`.
     mime: Option<String>,
     charset: Option<String>,
 }
 
-/// Tells what bytes are by their head, by the `Content-Type` that was declared and by the extension of
-/// their name. A declared type that the bytes contradict is passed over.
+/// Detects the media type by the first bytes, the declared `Content-Type` and the extension of the file name. A
+/// declared type that the bytes contradict is ignored.
 pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> MediaType {
     let declared = declared.map(Declared::parse);
     let by_name = extension.and_then(names::by_extension);
-    let said = declared.as_ref().and_then(|declared| declared.mime.clone());
-    let candidates = || said.iter().chain(by_name.as_ref());
+    let declared_mime = declared.as_ref().and_then(|declared| declared.mime.clone());
+    let candidates = || declared_mime.iter().chain(by_name.as_ref());
     let mime = match sniff::sniff(head) {
         Some(found) => candidates()
             .find(|mime| found.family.includes(mime))
@@ -53,20 +53,20 @@ pub fn detect(head: &[u8], declared: Option<&str>, extension: Option<&str>) -> M
         None => candidates()
             .find(|mime| is_possible(mime, head))
             .cloned()
-            .unwrap_or_else(|| unsaid(head)),
+            .unwrap_or_else(|| fallback_type(head)),
     };
-    let named = declared.and_then(|declared| declared.charset);
+    let declared_charset = declared.and_then(|declared| declared.charset);
     MediaType {
         charset: text::is_textual(&mime)
-            .then(|| named.or_else(|| charset::of_bytes(head, &mime)))
+            .then(|| declared_charset.or_else(|| charset::detect(head, &mime)))
             .flatten(),
         extension: names::extension_of(&mime),
         mime,
     }
 }
 
-/// Whether a browser can show the type without running any of it: pictures (not SVG, which carries
-/// scripts), sound, film and plain text.
+/// Whether a browser can display the type without executing content: images (except SVG, which can contain scripts),
+/// audio, video and plain text.
 pub fn is_passive(mime: &str) -> bool {
     match mime.split_once('/') {
         Some(("image", subtype)) => !subtype.contains("svg") && !subtype.contains("xml"),
@@ -75,8 +75,8 @@ pub fn is_passive(mime: &str) -> bool {
     }
 }
 
-/// Whether bytes without a signature can be of a type: an error page in the place of a picture is not
-/// one, and binary data is no text.
+/// Whether bytes without a signature can have a type: text, such as an error page, is never an image, and binary data
+/// is never text.
 fn is_possible(mime: &str, head: &[u8]) -> bool {
     if head.is_empty() {
         true
@@ -87,8 +87,8 @@ fn is_possible(mime: &str, head: &[u8]) -> bool {
     }
 }
 
-/// The type of bytes without a signature that nobody has said anything credible about.
-fn unsaid(head: &[u8]) -> String {
+/// The type of bytes without a signature and without a credible declared type.
+fn fallback_type(head: &[u8]) -> String {
     let is_text = !head.is_empty() && text::is_text(head);
     if is_text { "text/plain" } else { UNKNOWN }.to_owned()
 }
@@ -101,7 +101,7 @@ impl Declared {
         Self {
             mime: is_well_formed(&mime)
                 .then(|| canonical(&mime).to_owned())
-                .filter(|mime| !says_nothing(mime)),
+                .filter(|mime| !is_generic(mime)),
             charset,
         }
     }
@@ -116,7 +116,7 @@ fn is_well_formed(mime: &str) -> bool {
     mime.len() <= 127 && parts.is_some_and(|(top, sub)| is_name(top) && is_name(sub))
 }
 
-fn says_nothing(mime: &str) -> bool {
+fn is_generic(mime: &str) -> bool {
     matches!(
         mime,
         UNKNOWN

@@ -1,6 +1,5 @@
-//! What the bytes of a media say about it beside their type: how large its picture is, how long it
-//! lasts. Nothing but headers is looked at, and of whatever they claim no more than some bytes, some
-//! reads and some seconds come of it.
+//! Reads the dimensions and the duration of media. Only headers are parsed, and the bytes, the reads and the time that a
+//! file can take are limited, since its headers are untrusted.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -24,31 +23,32 @@ mod iso_media;
 
 use byte_window::Window;
 
-/// How often storage is asked for bytes behind the head, and for how many at most each time.
+/// The maximum number of reads from storage beyond the head of one file.
 const MAX_READS: usize = 8;
+/// The maximum size of one read.
 const READ_BYTES: u64 = 128 * 1024;
-/// How many files are looked at at once; each may take some 2 MiB.
-const MAX_AT_ONCE: usize = 4;
-/// How long one file may take, the wait for its turn included.
+/// The maximum number of files that are parsed concurrently. Each may take some 2 MiB.
+const MAX_CONCURRENT_FILES: usize = 4;
+/// The time limit for one file, including the wait for a permit.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Whoever claims to last longer lies: ten years.
-const LONGEST: Duration = Duration::from_hours(3652 * 24);
+/// The longest duration that is believed: ten years.
+const MAX_DURATION: Duration = Duration::from_hours(3652 * 24);
 
-static TURNS: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
+static PERMITS: Semaphore = Semaphore::const_new(MAX_CONCURRENT_FILES);
 
-/// What is looked for, by the type.
+/// The way in which files of a type are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Picture,
+    Image,
     MpegAudio,
-    /// Any other sound or video.
+    /// Any other audio or video.
     Stream,
 }
 
 impl Kind {
-    fn of(mime: &str) -> Option<Self> {
+    fn from_mime(mime: &str) -> Option<Self> {
         match mime.split_once('/')? {
-            ("image", _) => Some(Self::Picture),
+            ("image", _) => Some(Self::Image),
             ("audio", "mpeg" | "mp3" | "mpeg3" | "x-mp3" | "x-mpeg") => Some(Self::MpegAudio),
             ("audio" | "video", _) | ("application", "ogg" | "mp4") => Some(Self::Stream),
             _ => None,
@@ -56,82 +56,82 @@ impl Kind {
     }
 }
 
-/// Why nothing could be read.
+/// A failure to read the metadata.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("a reader of headers broke down: {0}")]
-    Reader(#[from] JoinError),
+    #[error("the header parser failed: {0}")]
+    Parser(#[from] JoinError),
 }
 
-/// Reads what stored bytes of a type say. Whatever goes wrong is no more than nothing known.
-pub async fn read(store: &Arc<dyn BlobStore>, sealed: &StoredBlob, mime: &str) -> Option<Metadata> {
-    let kind = Kind::of(mime)?;
-    let found = match timeout(TIME_LIMIT, look(store, sealed, kind)).await {
+/// Reads the metadata of a stored blob with a media type. Returns None if there is none; a failure is only logged.
+pub async fn read(store: &Arc<dyn BlobStore>, blob: &StoredBlob, mime: &str) -> Option<Metadata> {
+    let kind = Kind::from_mime(mime)?;
+    let found = match timeout(TIME_LIMIT, parse_stored(store, blob, kind)).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
-            tracing::warn!(%error, blob = %sealed.blob_id, "the metadata could not be read");
+            tracing::warn!(%error, blob = %blob.blob_id, "the metadata could not be read");
             return None;
         }
         Err(_) => {
-            tracing::warn!(blob = %sealed.blob_id, "the metadata was not read within {TIME_LIMIT:?}");
+            tracing::warn!(blob = %blob.blob_id, "the metadata was not read within {TIME_LIMIT:?}");
             return None;
         }
     };
     Some(found).filter(|found| *found != Metadata::default())
 }
 
-/// Reads what bytes of a type say that are at hand from the first to the last.
+/// Reads the metadata of a complete file in memory.
 pub fn read_whole(bytes: Bytes, mime: &str) -> Option<Metadata> {
     let size = bytes.len() as u64;
-    match File::new(bytes, size, Kind::of(mime)?).step() {
+    match File::new(bytes, size, Kind::from_mime(mime)?).step() {
         Step::Found(found) => Some(found).filter(|found| *found != Metadata::default()),
-        // There is nothing more to read.
+        // The file has no more bytes.
         Step::Read(_) => None,
     }
 }
 
-async fn look(
+async fn parse_stored(
     store: &Arc<dyn BlobStore>,
-    sealed: &StoredBlob,
+    blob: &StoredBlob,
     kind: Kind,
 ) -> Result<Metadata, ReadError> {
-    let key = BlobKey::of(sealed.blob_id);
-    // Nobody closes it.
-    let mut turn = TURNS.acquire().await.ok();
-    let mut file = File::new(sealed.head.clone().into(), sealed.size, kind);
+    let key = BlobKey::of(blob.blob_id);
+    // The semaphore is never closed.
+    let mut permit = PERMITS.acquire().await.ok();
+    let mut file = File::new(blob.head.clone().into(), blob.size, kind);
     loop {
         let step;
-        // The turn goes with it: if a reader hangs, no more of them do than there are turns.
-        (file, turn, step) = spawn_blocking(move || {
+        // The task holds the permit, so that the number of hanging parsers stays limited.
+        (file, permit, step) = spawn_blocking(move || {
             let step = file.step();
-            (file, turn, step)
+            (file, permit, step)
         })
         .await?;
         match step {
             Step::Found(found) => return Ok(found),
             Step::Read(range) => {
-                let pieces: Vec<Bytes> =
+                let chunks: Vec<Bytes> =
                     store.read(&key, range.clone()).await?.try_collect().await?;
-                file.window.add(range.start, pieces.concat().into());
+                file.window.add(range.start, chunks.concat().into());
             }
         }
     }
 }
 
-/// A file that is being looked at. It asks for bytes and does not fetch them itself.
+/// A file that is being parsed. It requests bytes and does no I/O itself.
 struct File {
     window: Window,
     kind: Kind,
     reads: usize,
 }
 
-/// What comes of a look at the bytes at hand.
+/// The result of parsing the available bytes.
 enum Step {
-    /// That is all.
+    /// Parsing is complete.
     Found(Metadata),
-    /// These bytes are needed as well.
+    /// More bytes are needed, in this range.
     Read(Range<u64>),
 }
 
@@ -146,10 +146,14 @@ impl File {
 
     fn step(&mut self) -> Step {
         let found = match self.kind {
-            Kind::Picture => return Step::Found(picture(self.window.from(0))),
+            Kind::Image => return Step::Found(read_image(self.window.bytes_from(0))),
             kind => containers::read(&self.window, kind == Kind::MpegAudio),
         };
-        match self.window.missed().filter(|_| self.reads < MAX_READS) {
+        match self
+            .window
+            .first_missing()
+            .filter(|_| self.reads < MAX_READS)
+        {
             Some(start) => {
                 self.reads += 1;
                 let end = start.saturating_add(READ_BYTES).min(self.window.size());
@@ -160,8 +164,8 @@ impl File {
     }
 }
 
-/// Reads the head of a picture. The rest of it is never looked at.
-fn picture(head: &[u8]) -> Metadata {
+/// Reads the dimensions of an image from its head alone.
+fn read_image(head: &[u8]) -> Metadata {
     let dimensions = imagesize::blob_size(head).ok().and_then(|size| {
         Dimensions::new(
             u32::try_from(size.width).ok()?,
@@ -174,12 +178,13 @@ fn picture(head: &[u8]) -> Metadata {
     }
 }
 
-/// How long so many units last, to the millisecond, if that can be.
-fn seconds(units: u64, in_a_second: u64) -> Option<Duration> {
-    let (units, rate) = (u128::from(units), u128::from(in_a_second));
+/// Converts `units` of time, of which there are `units_per_second`, to a duration in whole milliseconds. Returns None
+/// for zero and for implausible durations.
+fn duration_of(units: u64, units_per_second: u64) -> Option<Duration> {
+    let (units, rate) = (u128::from(units), u128::from(units_per_second));
     let milliseconds = (units * 1000 + rate / 2).checked_div(rate)?;
     let duration = Duration::from_millis(u64::try_from(milliseconds).ok()?);
-    (duration > Duration::ZERO && duration <= LONGEST).then_some(duration)
+    (duration > Duration::ZERO && duration <= MAX_DURATION).then_some(duration)
 }
 
 #[cfg(test)]

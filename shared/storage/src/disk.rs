@@ -25,7 +25,7 @@ use writer::DiskWriter;
 
 /// The size of one read.
 const READ_BYTES: usize = 256 * 1024;
-/// What an object's file is called until it is whole.
+/// The suffix of an object's file until it is complete.
 const PARTIAL_SUFFIX: &str = ".partial";
 
 /// Keeps each object in a file of its own: written under a temporary name, synced, renamed.
@@ -35,7 +35,7 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the directory, creating it if it is not there.
+    /// Opens the directory, creating it if necessary.
     pub async fn open(root: PathBuf) -> Result<Self, StorageError> {
         blocking(move || {
             create_directories(&root)?;
@@ -87,17 +87,17 @@ impl BlobStore for DiskStore {
         let first = blocking(move || {
             let mut file = File::open(path)?;
             file.seek(SeekFrom::Start(range.start))?;
-            read_piece(file, left)
+            read_chunk(file, left)
         })
         .await?;
-        Ok(stream::try_unfold(Some(Reading::Done(first)), Reading::next).boxed())
+        Ok(stream::try_unfold(Some(ReadAhead::Ready(first)), ReadAhead::next).boxed())
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
         let path = self.path(key);
         blocking(move || {
-            remove_if_there(&partial(&path))?;
-            remove_if_there(&path)
+            remove_if_exists(&partial_path(&path))?;
+            remove_if_exists(&path)
         })
         .await
     }
@@ -108,53 +108,53 @@ impl BlobStore for DiskStore {
     }
 }
 
-/// A piece of a file, and the rest.
-struct Piece {
+/// A chunk of a file, and what is needed to read the next one.
+struct Chunk {
     bytes: Bytes,
     file: File,
     left: u64,
 }
 
-/// A piece that was read, or is being read while the one before it goes out.
-enum Reading {
-    Done(Piece),
-    UnderWay(JoinHandle<io::Result<Piece>>),
+/// A chunk that was read, or is being read ahead while the one before it is sent.
+enum ReadAhead {
+    Ready(Chunk),
+    InProgress(JoinHandle<io::Result<Chunk>>),
 }
 
-impl Reading {
+impl ReadAhead {
     async fn next(this: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, StorageError> {
-        let piece = match this {
+        let chunk = match this {
             None => return Ok(None),
-            Some(Self::Done(piece)) => piece,
-            Some(Self::UnderWay(task)) => task.await.map_err(io::Error::other).flatten()?,
+            Some(Self::Ready(chunk)) => chunk,
+            Some(Self::InProgress(task)) => task.await.map_err(io::Error::other).flatten()?,
         };
-        let Piece { bytes, file, left } = piece;
+        let Chunk { bytes, file, left } = chunk;
         if bytes.is_empty() {
             return Ok(None);
         }
         let next =
-            (left > 0).then(|| Self::UnderWay(spawn_blocking(move || read_piece(file, left))));
+            (left > 0).then(|| Self::InProgress(spawn_blocking(move || read_chunk(file, left))));
         Ok(Some((bytes, next)))
     }
 }
 
-fn read_piece(mut file: File, left: u64) -> io::Result<Piece> {
+fn read_chunk(mut file: File, left: u64) -> io::Result<Chunk> {
     let size = left.min(READ_BYTES as u64);
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(READ_BYTES));
     let read = (&mut file).take(size).read_to_end(&mut bytes)?;
-    // A file that is shorter than its record must break the answer off, never end it early.
+    // A file shorter than its record is an error: the client must not take a truncated response for a complete one.
     if read as u64 != size {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(Piece {
+    Ok(Chunk {
         bytes: bytes.into(),
         file,
         left: left - size,
     })
 }
 
-/// Makes the directories that keys begin with, once and durably, so that a write need sync no more
-/// than its own.
+/// Creates the directories of all key prefixes durably, so that a write only has to sync the directory of its own
+/// file.
 fn create_directories(root: &Path) -> io::Result<()> {
     std::fs::create_dir_all(root)?;
     for shard in 0..=u8::MAX {
@@ -163,13 +163,13 @@ fn create_directories(root: &Path) -> io::Result<()> {
     File::open(root)?.sync_all()
 }
 
-fn partial(path: &Path) -> PathBuf {
+fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(PARTIAL_SUFFIX);
     PathBuf::from(name)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+fn remove_if_exists(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

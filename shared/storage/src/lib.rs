@@ -1,6 +1,6 @@
 //! Storage of objects: one trait, with an implementation for directories and one for S3.
 //!
-//! This crate alone knows the AWS SDK. It must not know the database: which objects are needed is decided above it.
+//! Only this crate depends on the AWS SDK. It must not depend on the database: the crates above it decide which objects are needed.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -26,13 +26,13 @@ pub enum StorageError {
     /// There is no such object.
     #[error("the object is not in storage")]
     NotFound,
-    /// There is no room for more.
+    /// The disk, the quota or the object store is full.
     #[error("storage is full")]
     Full,
     /// The object store cannot be reached, or refuses requests for a while.
     #[error("the object store does not answer: {0}")]
     Unavailable(String),
-    /// The object store refuses: keys, bucket or permissions are not right.
+    /// The object store refused the request: the keys, the bucket or the permissions are wrong.
     #[error("the object store refuses: {0}")]
     Refused(String),
     /// Any other failure.
@@ -51,12 +51,12 @@ impl From<std::io::Error> for StorageError {
 }
 
 impl StorageError {
-    /// Whether the same may work later.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Io(_))
     }
 
-    /// Whether an operator has to change something before it can work.
+    /// Whether an operator has to change the configuration before a retry can succeed.
     pub fn is_misconfiguration(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
@@ -67,11 +67,11 @@ impl StorageError {
 pub struct SizeHint {
     /// The announced size in bytes, if any. It may be wrong.
     pub announced: Option<u64>,
-    /// The most bytes that will be written.
+    /// The maximum number of bytes that will be written.
     pub max: u64,
 }
 
-/// The response that storage gives to a client that fetches an object from it directly.
+/// The headers of the response to a presigned URL, and the URL's lifetime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresignedAnswer {
     /// The media type.
@@ -82,7 +82,7 @@ pub struct PresignedAnswer {
     pub valid_for: Duration,
 }
 
-/// The bytes of an object, in pieces of bounded size.
+/// The bytes of an object, in chunks of bounded size.
 pub type BlobStream = BoxStream<'static, Result<Bytes, StorageError>>;
 
 /// A store of objects. An object is written once, as a whole, and never changed.
@@ -95,8 +95,9 @@ pub trait BlobStore: Send + Sync + 'static {
         size_hint: SizeHint,
     ) -> Result<Box<dyn BlobWriter>, StorageError>;
 
-    /// Resumes an object that an earlier writer left, if storage still has its first bytes unchanged (`sha256` is
-    /// their digest) and nobody else writes it. Otherwise None: the object has to be written again under another key.
+    /// Resumes an interrupted write if storage still has the object's first bytes unchanged (`sha256` is their
+    /// digest) and no other writer has the object open. Returns None otherwise: the object has to be written again
+    /// under another key.
     async fn resume(
         &self,
         key: &BlobKey,
@@ -107,13 +108,13 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Reads the bytes in `range`, which must lie within the object.
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError>;
 
-    /// Deletes an object, and the rest of an interrupted write. An object that is not there is no error.
+    /// Deletes an object, or the remains of an interrupted write. Succeeds if there is no such object.
     async fn delete(&self, key: &BlobKey) -> Result<(), StorageError>;
 
-    /// Makes sure that storage can be used now.
+    /// Checks that storage can be used now.
     async fn check(&self) -> Result<(), StorageError>;
 
-    /// A URL from which a client can fetch the object directly, if this storage has such URLs.
+    /// Returns a URL from which a client can fetch the object directly, or None if this storage has no such URLs.
     async fn presign(
         &self,
         _key: &BlobKey,
@@ -123,19 +124,20 @@ pub trait BlobStore: Send + Sync + 'static {
     }
 }
 
-/// A writer of one object. Dropped before [`BlobWriter::finish`], it leaves nothing that can be read, but a later
-/// writer can resume from its last checkpoint until [`BlobStore::delete`] is called for the key.
+/// A writer of one object. An object whose writer is dropped before [`BlobWriter::finish`] cannot be read, but a
+/// later writer can resume from the last checkpoint until [`BlobStore::delete`] is called for the key.
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// Appends bytes. Holds a bounded number of them in memory.
+    /// Appends bytes. A bounded number of them is buffered in memory.
     async fn write(&mut self, chunk: Bytes) -> Result<(), StorageError>;
 
-    /// The granularity of checkpoints, in bytes: they lie at multiples of it. None if they can lie anywhere.
+    /// The granularity of checkpoints, in bytes: a checkpoint's offset is a multiple of it. None if any offset is
+    /// possible.
     fn resume_granularity(&self) -> Option<u64> {
         None
     }
 
-    /// Saves the bytes written so far, as far as possible, so that a later writer can resume behind them.
+    /// Saves the bytes written so far, as far as possible, and returns the point from which a later writer can resume.
     async fn checkpoint(&mut self) -> Result<Option<ResumePoint>, StorageError>;
 
     /// Makes the object durable and readable.

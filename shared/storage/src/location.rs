@@ -1,27 +1,27 @@
-//! The place of the objects.
+//! The location of the object storage.
 
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
 
-/// The place of the objects.
+/// The location of the object storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageUrl {
-    /// A directory, created if it is not there.
+    /// A directory, created if it does not exist.
     Directory(PathBuf),
-    /// A bucket of S3, or of a store that speaks its protocol.
+    /// A bucket in S3 or in an S3-compatible store.
     S3(S3Location),
 }
 
-/// A place in S3, and how to speak to it.
+/// A bucket and prefix in S3, and the settings of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Location {
     /// The bucket, which must exist.
     pub bucket: String,
     /// The beginning of every object's key: empty, or text that ends with a slash.
     pub prefix: String,
-    /// Whether the bucket's name is part of the path; None leaves it to the endpoint.
+    /// Whether the bucket's name is part of the path. If None, it is when an endpoint is configured.
     pub path_style: Option<bool>,
-    /// The memory for bytes on their way.
+    /// The memory for parts that are being filled or uploaded.
     pub buffer: ByteSize,
 }

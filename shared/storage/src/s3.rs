@@ -1,4 +1,4 @@
-//! Storage in a bucket of S3, or of anything that speaks it.
+//! Storage in a bucket of S3, or of an S3-compatible store.
 
 use std::{
     ops::Range,
@@ -34,44 +34,43 @@ mod object_writer;
 mod part_buffer;
 mod uploaded_parts;
 
-use checksum::{BodyChecksum, TakenChecksum};
+use checksum::{BodyChecksum, ChecksumSupport};
 use failure::{classify, is_unsupported};
 use object_writer::S3Writer;
 
-/// The unit of the buffer budget.
+/// The unit of the buffer budget, in bytes.
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// Keeps each object under a key of its own below the prefix. Small ones are put whole, large ones in
-/// parts.
+/// Stores each object under its own key below the prefix. Small objects are put in one request, large ones as a
+/// multipart upload.
 #[derive(Clone, Debug)]
 pub struct S3Store {
     client: Client,
     bucket: String,
     prefix: String,
-    /// The memory that bytes may take on their way, in mebibytes.
-    budget: Budget,
-    checksum: TakenChecksum,
-    /// Whether it was logged that the store cannot list uploads in parts.
+    /// The memory for parts that are being filled or uploaded.
+    budget: BufferBudget,
+    checksum: ChecksumSupport,
+    /// Set once the log says that the store cannot list multipart uploads.
     cannot_list_uploads: Arc<Once>,
 }
 
-/// The memory for bytes on their way. Most of the time some of it is enough: writers that wait for a share
-/// for a moment do not even become slower. The rest is for when shares are filled so slowly that others
-/// would stand still.
+/// The memory for parts that are being filled or uploaded. The usual share suffices in most cases: writers that wait
+/// for a moment do not become slower. The reserve is used when parts fill so slowly that other writers would stall.
 #[derive(Clone, Debug)]
-struct Budget {
-    /// The largest share.
+struct BufferBudget {
+    /// The largest share of one part, in mebibytes.
     mebibytes: u32,
     usual: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
 }
 
 impl S3Store {
-    /// Makes a client for the bucket. That nothing answers is no error: the store may come back
-    /// while the service runs. That it refuses is one.
+    /// Opens the bucket. An unreachable store is only logged: it may come back while the service runs. A store that
+    /// refuses the request is an error.
     pub async fn open(location: &S3Location) -> Result<Self, StorageError> {
         let mut store = Self::with_client(connect::client(location).await?, location);
-        store.checksum = TakenChecksum::new(connect::body_checksum()?);
+        store.checksum = ChecksumSupport::new(connect::body_checksum()?);
         match store.check().await {
             Err(error) if error.is_misconfiguration() => Err(error),
             Err(error) => {
@@ -82,15 +81,15 @@ impl S3Store {
         }
     }
 
-    /// Uses a client that is configured already. Nothing is sent yet.
+    /// Uses a configured client. No request is sent.
     pub fn with_client(client: Client, location: &S3Location) -> Self {
         let mebibytes = u32::try_from(location.buffer.as_u64() / MEBIBYTE).unwrap_or(u32::MAX >> 4);
         Self {
             client,
             bucket: location.bucket.clone(),
             prefix: location.prefix.clone(),
-            budget: Budget::of(mebibytes),
-            checksum: TakenChecksum::new(BodyChecksum::Crc32),
+            budget: BufferBudget::new(mebibytes),
+            checksum: ChecksumSupport::new(BodyChecksum::Crc32),
             cannot_list_uploads: Arc::new(Once::new()),
         }
     }
@@ -99,7 +98,7 @@ impl S3Store {
         format!("{}{}", self.prefix, key.as_str())
     }
 
-    /// Ends the uploads in parts that were begun for a key and never completed.
+    /// Aborts the incomplete multipart uploads of a key.
     async fn abort_uploads(&self, key: &str) -> Result<(), StorageError> {
         let mut key_marker = None;
         let mut id_marker = None;
@@ -117,8 +116,8 @@ impl S3Store {
                 Err(error) if is_unsupported(&error) => {
                     self.cannot_list_uploads.call_once(|| {
                         tracing::warn!(
-                            "the object store lists no uploads in parts (ListMultipartUploads): let it end those that \
-                             are a few days old by a lifecycle rule"
+                            "the object store cannot list multipart uploads (ListMultipartUploads); add a lifecycle \
+                             rule that aborts incomplete uploads after a few days"
                         );
                     });
                     return Ok(());
@@ -149,12 +148,12 @@ impl S3Store {
             .upload_id(id)
             .send()
             .await;
-        gone_is_done(aborted)
+        ignore_not_found(aborted)
     }
 }
 
-/// An upload that is over needs no end.
-fn gone_is_done<T>(
+/// Treats an upload that no longer exists as aborted.
+fn ignore_not_found<T>(
     aborted: Result<T, SdkError<AbortMultipartUploadError>>,
 ) -> Result<(), StorageError> {
     match aborted.map_err(|error| classify(&error)) {
@@ -197,15 +196,16 @@ impl BlobStore for S3Store {
             .send()
             .await
             .map_err(|error| classify(&error))?;
-        // An object that is shorter than its record must break the answer off, never end it early.
+        // An object shorter than its record is an error: the client must not take a truncated response for a
+        // complete one.
         let expected = range.end - range.start;
         if answer.content_length().and_then(|n| u64::try_from(n).ok()) != Some(expected) {
             return Err(StorageError::Io(std::io::Error::other(format!(
-                "the object store offers {:?} bytes of {expected}",
+                "the object store sent {:?} of {expected} bytes",
                 answer.content_length()
             ))));
         }
-        Ok(stream::try_unfold(answer.body, next_piece).boxed())
+        Ok(stream::try_unfold(answer.body, next_chunk).boxed())
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
@@ -259,34 +259,33 @@ impl BlobStore for S3Store {
     }
 }
 
-/// The buffer with which so many imports at once never wait for each other.
+/// The buffer size with which `imports` concurrent imports of at most `max_bytes` each never wait for one another.
 pub fn needed_buffer(imports: usize, max_bytes: ByteSize) -> ByteSize {
     let size_hint = SizeHint {
         announced: None,
         max: max_bytes.as_u64(),
     };
     let part = object_writer::part_bytes(size_hint) as u64;
-    // The usual memory and the reserve may each have a rest that is too small for a share.
-    let rests = if part > object_writer::PART_BYTES {
+    // The usual share and the reserve may each have a remainder that is too small for a part.
+    let remainders = if part > object_writer::PART_BYTES {
         2 * part
     } else {
         0
     };
-    ByteSize::b(part * imports as u64 + rests)
+    ByteSize::b(part * imports as u64 + remainders)
 }
 
-async fn next_piece(mut body: ByteStream) -> Result<Option<(Bytes, ByteStream)>, StorageError> {
-    let piece = body.try_next().await.map_err(|error| broken_off(&error))?;
-    Ok(piece.map(|piece| (piece, body)))
+async fn next_chunk(mut body: ByteStream) -> Result<Option<(Bytes, ByteStream)>, StorageError> {
+    let chunk = body.try_next().await.map_err(|error| interrupted(&error))?;
+    Ok(chunk.map(|chunk| (chunk, body)))
 }
 
-fn broken_off(error: &ByteStreamError) -> StorageError {
-    StorageError::Unavailable(format!("the object's bytes broke off: {error}"))
+fn interrupted(error: &ByteStreamError) -> StorageError {
+    StorageError::Unavailable(format!("the object's body was interrupted: {error}"))
 }
 
-/// How long a request with a body of this size may take, each time it is tried: what a very slow
-/// line needs.
-fn time_for(bytes: usize) -> Duration {
-    const LEAST_BYTES_PER_SECOND: usize = 64 * 1024;
-    Duration::from_secs(30 + (bytes / LEAST_BYTES_PER_SECOND) as u64)
+/// The timeout of one attempt of a request with a body of this size, at the slowest accepted connection.
+fn upload_timeout(bytes: usize) -> Duration {
+    const MIN_BYTES_PER_SECOND: usize = 64 * 1024;
+    Duration::from_secs(30 + (bytes / MIN_BYTES_PER_SECOND) as u64)
 }

@@ -1,9 +1,9 @@
-//! The trusted certificate authorities of all outgoing connections: to origins, the object store, published keys,
-//! collectors of traces and Redis. PostgreSQL has `sslrootcert` in its URL.
+//! The trusted certificate authorities of all outgoing connections: to origins, the object store, JWKS endpoints, trace
+//! collectors and Redis. PostgreSQL uses `sslrootcert` in its URL instead.
 //!
-//! The authorities of the system are trusted, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` instead, or Mozilla's
-//! where there are none (a bare container). Those in `AWS_CA_BUNDLE` are trusted as well. This crate knows nothing of
-//! the service.
+//! The authorities of the system are trusted, unless `SSL_CERT_FILE` or `SSL_CERT_DIR` replaces them. If there are none
+//! (in a minimal container), Mozilla's are trusted. Those in `AWS_CA_BUNDLE` are always added. This crate does not
+//! depend on the service.
 
 use std::{env, path::PathBuf, sync::Arc};
 
@@ -14,20 +14,20 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-/// The variables of OpenSSL that replace the system's authorities.
-const REPLACING: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// The variables of OpenSSL that replace the authorities of the system.
+const REPLACING_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 /// The variable of the AWS SDKs that adds authorities.
-const ADDING: &str = "AWS_CA_BUNDLE";
+const ADDING_VARIABLE: &str = "AWS_CA_BUNDLE";
 
-/// The trusted authorities cannot be read.
+/// A failure to set up TLS or to read the trusted authorities.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// A variable names no usable certificates.
+    /// The files of a variable contain no usable certificates.
     #[error("{variable} cannot be used: {reason}")]
     Certificates {
         /// The variable.
         variable: &'static str,
-        /// The reason, as the rest of a sentence.
+        /// The reason, without a full stop.
         reason: String,
     },
     /// TLS could not be set up.
@@ -35,7 +35,7 @@ pub enum TrustError {
     Tls(#[from] rustls::Error),
 }
 
-/// A client of TLS 1.2 and 1.3 that trusts the authorities.
+/// Builds the configuration of a TLS 1.2 and 1.3 client that trusts these authorities.
 pub fn client_config() -> Result<ClientConfig, TrustError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities()?);
@@ -47,7 +47,7 @@ pub fn client_config() -> Result<ClientConfig, TrustError> {
     )
 }
 
-/// The trusted authorities as PEM (RFC 7468), for clients that make their own connections.
+/// Returns the trusted authorities as PEM (RFC 7468), for clients with their own TLS configuration.
 pub fn authorities_as_pem() -> Result<Vec<u8>, TrustError> {
     let mut pem = String::new();
     for certificate in authorities()? {
@@ -66,28 +66,30 @@ fn authorities() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let system = rustls_native_certs::load_native_certs();
     let mut trusted: Vec<_> = system.certs.into_iter().filter(is_usable).collect();
     if trusted.is_empty()
-        && let Some(variable) = REPLACING.into_iter().find(|name| path_in(name).is_some())
+        && let Some(variable) = REPLACING_VARIABLES
+            .into_iter()
+            .find(|name| path_in(name).is_some())
     {
         let reason = match system.errors.first() {
             Some(error) => error.to_string(),
-            None => "it names no certificate".to_owned(),
+            None => "it contains no certificate".to_owned(),
         };
         return Err(TrustError::Certificates { variable, reason });
     }
     if trusted.is_empty() {
         trusted.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     }
-    trusted.extend(added()?);
+    trusted.extend(additional_authorities()?);
     Ok(trusted)
 }
 
 /// The authorities in `AWS_CA_BUNDLE`.
-fn added() -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let Some(path) = path_in(ADDING) else {
+fn additional_authorities() -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let Some(path) = path_in(ADDING_VARIABLE) else {
         return Ok(Vec::new());
     };
     let refused = |reason: String| TrustError::Certificates {
-        variable: ADDING,
+        variable: ADDING_VARIABLE,
         reason,
     };
     let pem = std::fs::read(&path).map_err(|error| refused(error.to_string()))?;
@@ -95,7 +97,7 @@ fn added() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let certificates = read.map_err(|error| refused(error.to_string()))?;
     if certificates.is_empty() || !certificates.iter().all(is_usable) {
         return Err(refused(
-            "it holds no certificate, or a broken one".to_owned(),
+            "it contains no certificate, or an invalid one".to_owned(),
         ));
     }
     Ok(certificates)

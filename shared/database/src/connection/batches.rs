@@ -1,9 +1,9 @@
-//! Batches: callers that ask the database for the same thing at the same time share one statement, since a
-//! round trip and a commit cost about as much for many rows as for one.
+//! Batches: concurrent callers of the same operation share one statement, since a round trip and a commit cost about as
+//! much for many rows as for one.
 //!
-//! No caller waits for a batch to fill. The items that arrive while one batch runs are the next batch, so
-//! batches grow with the load; without load, each item is a batch of its own and runs at once. Every batch
-//! runs in a task of its own, so a caller that goes away interrupts no other.
+//! No caller waits for a batch to fill. Items that arrive while a batch runs form the next batch, so batches grow with
+//! the load; without load, each item runs immediately in a batch of its own. Every batch runs in its own task, so
+//! cancelling one caller does not affect the others.
 
 use std::{
     collections::VecDeque,
@@ -20,16 +20,16 @@ use tokio_util::task::TaskTracker;
 
 use super::{Database, failure::is_refused, transaction::internal};
 
-/// The most items of one batch. A power of two, as all sizes are: the database plans a statement for each
-/// size, so there should be few.
+/// The maximum number of items in a batch. All sizes are powers of two: the database plans one statement per size, so
+/// there should be few sizes.
 const MAX_BATCH_ITEMS: usize = 32;
-/// The longest that a running batch delays the next one: it may wait for a row that another has locked.
+/// The maximum time for which a running batch, which may wait for a locked row, delays the next one.
 const MAX_BLOCKING_WAIT: Duration = Duration::from_millis(25);
 
-/// The answers of a batch: one for each item, in their order.
+/// The results of a batch: one per item, in the same order.
 pub(crate) type Answers<O> = Pin<Box<dyn Future<Output = Result<Vec<O>, DbErr>> + Send>>;
 
-/// Items that are done several at a time.
+/// A queue of items that are processed in batches.
 pub(crate) struct Batches<I, O>(Arc<Inner<I, O>>);
 
 struct Inner<I, O> {
@@ -38,10 +38,10 @@ struct Inner<I, O> {
     queue: Mutex<Queue<I, O>>,
 }
 
-/// Items that wait for a batch.
+/// The items that wait for a batch.
 struct Queue<I, O> {
     waiting: VecDeque<Waiting<I, O>>,
-    /// Whether a batch runs that the next one waits for.
+    /// Whether the next batch has to wait for a running one.
     is_blocked: bool,
 }
 
@@ -50,7 +50,7 @@ struct Waiting<I, O> {
     answer: oneshot::Sender<Result<O, DbErr>>,
 }
 
-/// Makes the next batch wait, until it is dropped.
+/// Delays the next batch until it is dropped.
 struct InFlightGuard<I, O>(Arc<Inner<I, O>>)
 where
     I: Clone + Send + 'static,
@@ -61,8 +61,8 @@ where
     I: Clone + Send + 'static,
     O: Send + 'static,
 {
-    /// Batches that `run` executes. It is called once more for each item alone if the database refused a
-    /// batch, so that no item fails because of another.
+    /// Creates a queue whose batches are executed by `run`. If the database refuses a batch, `run` is called again for
+    /// each item alone, so that no item fails because of another.
     pub(crate) fn new<F>(database: &Database, run: F) -> Self
     where
         F: Fn(Database, Vec<I>) -> Answers<O> + Send + Sync + 'static,
@@ -79,8 +79,8 @@ where
         }))
     }
 
-    /// Does one item, in a batch with those that are submitted at the same time. An item whose caller goes
-    /// away before its batch begins is left out; one whose batch has begun is done all the same.
+    /// Processes one item in a batch with concurrently submitted ones. An item whose caller is cancelled before its batch
+    /// begins is skipped; once its batch has begun, it is processed regardless.
     pub(crate) async fn submit(&self, item: I) -> Result<O, DbErr> {
         let answered = self.enqueue(item);
         answered.await.unwrap_or_else(|_| Err(interrupted()))
@@ -104,7 +104,7 @@ where
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a batch of the items that wait, unless one runs. Closing the database waits for it.
+    /// Starts a batch of the waiting items, unless another one blocks it. Closing the database waits for the batch.
     fn start_next(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<I, O>>) {
         if queue.is_blocked {
             return;
@@ -114,7 +114,7 @@ where
         if batch.is_empty() {
             return;
         }
-        // A guard may be dropped where the runtime is gone, and then no caller waits any more.
+        // A guard may be dropped during the shutdown of the runtime, when no caller is left.
         if let Ok(runtime) = Handle::try_current() {
             queue.is_blocked = true;
             drop(queue);
@@ -124,7 +124,7 @@ where
 
     async fn run(self: Arc<Self>, batch: Vec<Waiting<I, O>>) {
         let guard = InFlightGuard(Arc::clone(&self));
-        let mut running = pin!(self.do_all(batch));
+        let mut running = pin!(self.process(batch));
         let is_done = timeout(MAX_BLOCKING_WAIT, &mut running).await.is_ok();
         drop(guard);
         if !is_done {
@@ -132,7 +132,7 @@ where
         }
     }
 
-    async fn do_all(&self, batch: Vec<Waiting<I, O>>) {
+    async fn process(&self, batch: Vec<Waiting<I, O>>) {
         let items = batch.iter().map(|waiting| waiting.item.clone()).collect();
         match (self.run)(items).await {
             Ok(answers) => {
@@ -140,20 +140,20 @@ where
                     waiting.answer(Ok(answer));
                 }
             }
-            // What may have been done must not be done again.
+            // Items that may have been committed must not be repeated.
             Err(error) if batch.len() == 1 || !is_refused(&error) => {
                 for waiting in batch {
                     waiting.answer(Err(error.clone()));
                 }
             }
             Err(_) => {
-                let alone = batch.into_iter().map(|waiting| self.do_alone(waiting));
-                join_all(alone).await;
+                let retries = batch.into_iter().map(|waiting| self.process_one(waiting));
+                join_all(retries).await;
             }
         }
     }
 
-    async fn do_alone(&self, waiting: Waiting<I, O>) {
+    async fn process_one(&self, waiting: Waiting<I, O>) {
         let answers = (self.run)(vec![waiting.item.clone()]).await;
         let answer = answers.and_then(|mut answers| answers.pop().ok_or_else(interrupted));
         waiting.answer(answer);
@@ -174,21 +174,21 @@ where
 
 impl<I, O> Queue<I, O> {
     fn next_batch(&mut self) -> Vec<Waiting<I, O>> {
-        let most = self.waiting.len().min(MAX_BATCH_ITEMS);
-        let size = most.checked_ilog2().map_or(0, |log| 1 << log);
+        let available = self.waiting.len().min(MAX_BATCH_ITEMS);
+        let size = available.checked_ilog2().map_or(0, |log| 1 << log);
         self.waiting.drain(..size).collect()
     }
 }
 
 impl<I, O> Waiting<I, O> {
     fn answer(self, answer: Result<O, DbErr>) {
-        // Fails where the caller has gone away.
+        // Fails if the caller was cancelled.
         let _ = self.answer.send(answer);
     }
 }
 
 fn interrupted() -> DbErr {
-    internal("the batch was interrupted; it is not known how much of it was done")
+    internal("the batch was interrupted; it is unknown which of its items were committed")
 }
 
 impl<I, O> Clone for Batches<I, O> {
@@ -216,8 +216,8 @@ mod tests {
 
     type Log = Arc<Mutex<Vec<Vec<u32>>>>;
 
-    /// Batches that double numbers, and a log of their items. Zero is refused, and its batch with it;
-    /// thirteen finds no connection; a hundred takes an hour; a number that cannot be doubled panics.
+    /// Batches that double numbers, and a log of their items. The database refuses batches with 0, batches with 13 get no
+    /// connection, batches with 100 take an hour, and numbers that cannot be doubled panic.
     async fn doubling() -> (tempfile::TempDir, Batches<u32, u32>, Log) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
@@ -227,7 +227,7 @@ mod tests {
         let batches = Batches::new(&database.unwrap(), move |database, items: Vec<u32>| {
             written.lock().unwrap().push(items.clone());
             Box::pin(async move {
-                // As if it went to a database.
+                // Simulates a round trip to a database.
                 tokio::task::yield_now().await;
                 if items.contains(&100) {
                     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn items_that_arrive_during_a_batch_are_the_next() {
+    async fn items_that_arrive_during_a_batch_form_the_next_one() {
         let (_directory, batches, log) = doubling().await;
         let answers = join_all((21..=48).map(|n| batches.submit(n))).await;
         for (n, answer) in (21..=48).zip(answers) {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_item_that_is_refused_fails_alone() {
+    async fn a_refused_item_does_not_fail_the_others() {
         let (_directory, batches, log) = doubling().await;
         let answers = join_all([1, 2, 0, 3, 4].map(|n| batches.submit(n))).await;
         let good: Vec<bool> = answers.iter().map(Result::is_ok).collect();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_retried_where_the_database_is_unavailable() {
+    async fn a_batch_is_not_retried_if_the_database_is_unavailable() {
         let (_directory, batches, log) = doubling().await;
         let answers = join_all([1, 13, 3].map(|n| batches.submit(n))).await;
         let good: Vec<bool> = answers.iter().map(Result::is_ok).collect();
@@ -276,16 +276,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_item_given_up_before_its_batch_is_left_out() {
+    async fn an_item_cancelled_before_its_batch_is_skipped() {
         let (_directory, batches, log) = doubling().await;
-        let gone = async {
+        let cancelled = async {
             tokio::select! {
                 biased;
-                _ = batches.submit(2) => panic!("its turn has not come"),
+                _ = batches.submit(2) => panic!("the item ran before its batch"),
                 () = std::future::ready(()) => {}
             }
         };
-        let (first, ()) = tokio::join!(batches.submit(1), gone);
+        let (first, ()) = tokio::join!(batches.submit(1), cancelled);
         assert_eq!(first.unwrap(), 2);
         assert_eq!(batches.submit(3).await.unwrap(), 6);
         assert_eq!(*log.lock().unwrap(), [vec![1], vec![3]]);
@@ -300,13 +300,13 @@ mod tests {
             batches.submit(1).await
         };
         tokio::select! {
-            _ = slow => panic!("the slow one was first"),
+            _ = slow => panic!("the slow batch was first"),
             next = next => assert_eq!(next.unwrap(), 2),
         }
     }
 
     #[tokio::test]
-    async fn a_panic_ends_the_batch_alone() {
+    async fn a_panic_fails_only_its_own_batch() {
         let (_directory, batches, _) = doubling().await;
         let caller = batches.clone();
         assert!(caller.submit(u32::MAX).await.is_err());

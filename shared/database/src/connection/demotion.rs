@@ -1,8 +1,8 @@
-//! The time at which the server was last found to take no writes.
+//! Detection of servers that became read-only.
 //!
-//! After a failover the address of the database leads to another server, but connections that are open stay with
-//! the old one, which takes no writes any more and has no news. They are closed before they are used again. A
-//! connection asks its server when it has not been used for a while, and once a second one of those that have.
+//! After a failover, the address of the database leads to another server, but open connections stay with the old one,
+//! which is now read-only and outdated. Such connections are closed before they are used again. Connections are tested
+//! before reuse: each one that was idle for [`TEST_INTERVAL`], and otherwise one per interval.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,74 +16,74 @@ use sea_orm::{
 
 use super::failure;
 
-/// A server that answers true takes no writes: it is a standby, or set to read only.
-pub(super) const IS_READ_ONLY: &str =
+/// A query that returns true on a read-only server: a standby, or one configured as read-only.
+pub(super) const READ_ONLY_QUERY: &str =
     "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'";
-/// The longest that a connection is used without a question to its server.
+/// The time after which a connection is tested.
 const TEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The last demotion that was noticed. Clones share it.
+/// The last detected demotion. Clones share this state.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Demotion(Arc<Mutex<Seen>>);
+pub(super) struct Demotion(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct State {
     demoted: Option<Instant>,
     tested: Option<Instant>,
 }
 
 impl Demotion {
-    /// Whether a connection may be used again. An error means that it is broken.
+    /// Whether a connection may be reused. Fails if the connection is broken.
     pub(super) async fn allows(
         &self,
         connection: &mut PgConnection,
         meta: &PoolConnectionMetadata,
     ) -> Result<bool, sqlx::Error> {
-        if self.came_after(meta.age) {
+        if self.is_newer_than(meta.age) {
             return Ok(false);
         }
         if !self.is_test_due(meta.idle_for) {
             return Ok(true);
         }
-        // Unprepared: the connection may be one to a pooler.
-        let answer = connection.fetch_one(sqlx::raw_sql(IS_READ_ONLY)).await?;
+        // The statement is not prepared, since the connection may lead to a pooler.
+        let answer = connection.fetch_one(sqlx::raw_sql(READ_ONLY_QUERY)).await?;
         let is_read_only: bool = answer.try_get(0)?;
         if is_read_only {
-            self.happened();
+            self.record();
         }
         Ok(!is_read_only)
     }
 
-    /// Notes the error of a statement, if it says that the server takes no writes.
-    pub(super) fn note(&self, error: Option<&DbErr>) {
+    /// Records a demotion if the error of a statement says that the server is read-only.
+    pub(super) fn check_error(&self, error: Option<&DbErr>) {
         if error.is_some_and(failure::is_read_only) {
-            self.happened();
+            self.record();
         }
     }
 
-    /// The server takes no writes now.
-    pub(super) fn happened(&self) {
-        self.seen().demoted = Some(Instant::now());
+    /// Records that the server is read-only now.
+    pub(super) fn record(&self) {
+        self.state().demoted = Some(Instant::now());
     }
 
-    /// Whether the server was found to take no writes after a connection of this age was opened.
-    fn came_after(&self, age: Duration) -> bool {
-        let demoted = self.seen().demoted;
+    /// Whether the last demotion was detected after a connection of this age was opened.
+    fn is_newer_than(&self, age: Duration) -> bool {
+        let demoted = self.state().demoted;
         demoted.is_some_and(|at| at.elapsed() < age)
     }
 
-    /// Whether a connection has to ask, which then counts for all.
+    /// Whether a connection has to be tested. Starts a new interval if so.
     fn is_test_due(&self, idle_for: Duration) -> bool {
-        let mut seen = self.seen();
-        let is_due =
-            idle_for >= TEST_INTERVAL || seen.tested.is_none_or(|at| at.elapsed() >= TEST_INTERVAL);
+        let mut state = self.state();
+        let is_due = idle_for >= TEST_INTERVAL
+            || state.tested.is_none_or(|at| at.elapsed() >= TEST_INTERVAL);
         if is_due {
-            seen.tested = Some(Instant::now());
+            state.tested = Some(Instant::now());
         }
         is_due
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,16 +93,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_connections_from_before_a_demotion_are_closed() {
+    fn only_connections_opened_before_a_demotion_are_closed() {
         let demotion = Demotion::default();
-        assert!(!demotion.came_after(Duration::from_hours(1)));
-        demotion.happened();
-        assert!(demotion.came_after(Duration::from_hours(1)));
-        assert!(!demotion.came_after(Duration::ZERO));
+        assert!(!demotion.is_newer_than(Duration::from_hours(1)));
+        demotion.record();
+        assert!(demotion.is_newer_than(Duration::from_hours(1)));
+        assert!(!demotion.is_newer_than(Duration::ZERO));
     }
 
     #[test]
-    fn idle_connections_ask_and_one_of_the_others_now_and_then() {
+    fn idle_connections_are_tested_and_one_of_the_busy_ones_per_interval() {
         let demotion = Demotion::default();
         assert!(demotion.is_test_due(Duration::ZERO));
         assert!(!demotion.is_test_due(Duration::ZERO));

@@ -1,21 +1,20 @@
-//! The meaning of errors of the database: one place that both programs ask.
+//! The classification of database errors.
 
 use sea_orm::{
     ConnAcquireErr, DbErr, RuntimeErr,
     sqlx::{self, error::DatabaseError, sqlite::SqliteError},
 };
 
-/// The meaning of an error of the database for the caller of the statement.
+/// The class of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseFailure {
-    /// There is no room left for the tables.
+    /// The disk of the database is full.
     NoSpace,
-    /// The database cannot be reached, is busy, takes no writes, or its disk fails: the same may work
-    /// later.
+    /// The database is unreachable, busy or read-only, or its disk fails: a retry may succeed.
     Unavailable,
-    /// PostgreSQL gave the statement up because it took too long.
+    /// PostgreSQL cancelled the statement at its timeout.
     Timeout,
-    /// The statement is at fault, or the tables are: a defect.
+    /// The statement or the schema is wrong: a defect of this service.
     Defect,
 }
 
@@ -25,7 +24,7 @@ pub fn classify(error: &DbErr) -> DatabaseFailure {
         DbErr::ConnectionAcquire(ConnAcquireErr::Timeout | ConnAcquireErr::ConnectionClosed) => {
             DatabaseFailure::Unavailable
         }
-        // The connection failed before the database said anything.
+        // The connection failed before the database responded.
         DbErr::Conn(RuntimeErr::Internal(_)) => DatabaseFailure::Unavailable,
         DbErr::Conn(RuntimeErr::SqlxError(error))
         | DbErr::Exec(RuntimeErr::SqlxError(error))
@@ -34,14 +33,14 @@ pub fn classify(error: &DbErr) -> DatabaseFailure {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => DatabaseFailure::Unavailable,
-            sqlx::Error::Database(error) => of_database(error.as_ref()),
+            sqlx::Error::Database(error) => classify_database_error(error.as_ref()),
             _ => DatabaseFailure::Defect,
         },
         _ => DatabaseFailure::Defect,
     }
 }
 
-/// Whether the same may work later, and nothing is wrong with what was asked for.
+/// Whether the request was valid and a retry may succeed.
 pub fn is_unavailable(error: &DbErr) -> bool {
     matches!(
         classify(error),
@@ -49,12 +48,12 @@ pub fn is_unavailable(error: &DbErr) -> bool {
     )
 }
 
-/// Whether the server takes no writes: a standby, or one that is set to read only.
+/// Whether the server is read-only: a standby, or one configured as read-only.
 pub(super) fn is_read_only(error: &DbErr) -> bool {
-    database_error(error).is_some_and(|error| error.code().as_deref() == Some(READ_ONLY))
+    database_error(error).is_some_and(|error| error.code().as_deref() == Some(READ_ONLY_SQLSTATE))
 }
 
-/// Whether the database took a statement and refused it: nothing of it was done.
+/// Whether the database received a statement and refused it, so that it had no effect.
 pub(super) fn is_refused(error: &DbErr) -> bool {
     database_error(error).is_some() && !is_unavailable(error)
 }
@@ -80,7 +79,7 @@ impl LostRace for DbErr {
 }
 
 /// PostgreSQL's `read_only_sql_transaction`.
-const READ_ONLY: &str = "25006";
+const READ_ONLY_SQLSTATE: &str = "25006";
 
 /// Result codes of SQLite (<https://sqlite.org/rescode.html>).
 mod sqlite {
@@ -91,11 +90,11 @@ mod sqlite {
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const PROTOCOL: i32 = 15;
-    /// The index of the write-ahead log could not grow.
+    /// The index of the write-ahead log could not be extended.
     pub(super) const IOERR_SHMSIZE: i32 = IOERR | (19 << 8);
 }
 
-fn of_database(error: &dyn DatabaseError) -> DatabaseFailure {
+fn classify_database_error(error: &dyn DatabaseError) -> DatabaseFailure {
     if let Some(code) = sqlite_code(error) {
         if code == sqlite::IOERR_SHMSIZE {
             return DatabaseFailure::NoSpace;
@@ -115,8 +114,10 @@ fn of_database(error: &dyn DatabaseError) -> DatabaseFailure {
     match error.code().as_deref() {
         Some("53100") => DatabaseFailure::NoSpace,
         Some("57014") => DatabaseFailure::Timeout,
-        // A standby, or an administrator's setting; insufficient resources; a shutdown; an I/O error.
-        Some(READ_ONLY | "57P01" | "57P02" | "57P03" | "58030") => DatabaseFailure::Unavailable,
+        // A read-only server; a shutdown; an I/O error.
+        Some(READ_ONLY_SQLSTATE | "57P01" | "57P02" | "57P03" | "58030") => {
+            DatabaseFailure::Unavailable
+        }
         Some(code) if code.starts_with("08") || code.starts_with("53") => {
             DatabaseFailure::Unavailable
         }

@@ -1,4 +1,4 @@
-//! PostgreSQL: a pool of connections, and each unit of work in a task of its own on one of them.
+//! PostgreSQL: a connection pool. Each unit of work runs in its own task on one of the connections.
 
 use std::time::Duration;
 
@@ -14,33 +14,33 @@ use tokio::time::timeout;
 
 use super::{
     Reader,
-    demotion::{Demotion, IS_READ_ONLY},
+    demotion::{Demotion, READ_ONLY_QUERY},
     failure,
     transaction::{Session, Transaction, internal},
-    unit_of_work::{self, Outcome, Ran, Shape, Unit},
+    unit_of_work::{self, Outcome, RunResult, Shape, Unit},
 };
 use crate::ACQUIRE_TIMEOUT;
 use crate::Pooler;
 
-/// The longest that PostgreSQL works on one statement.
+/// The time after which PostgreSQL cancels a statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest that PostgreSQL keeps the locks of a transaction whose client is silent: shorter than any
-/// lease, so that a dead machine's row locks hold up neither heartbeats nor rescues.
+/// The time after which PostgreSQL ends a transaction whose client is silent. It is shorter than any lease, so that the
+/// row locks of a failed machine delay neither heartbeats nor the recovery of its jobs.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "4s";
-/// The settings of each connection, beside the statement timeout.
-const SETTINGS: [(&str, &str); 3] = [
+/// The settings of each connection, in addition to the statement timeout.
+const SESSION_SETTINGS: [(&str, &str); 3] = [
     (
         "idle_in_transaction_session_timeout",
         IDLE_IN_TRANSACTION_TIMEOUT,
     ),
-    // No statement touches more than a page of rows. A plan that was made while a table was small, to read
-    // all of it, would be kept while it grows.
+    // No statement touches more than a page of rows. A sequential scan, planned while a table was small, would
+    // otherwise be kept in a cached plan while the table grows.
     ("enable_seqscan", "off"),
-    // Compiling takes such costs for a reason.
+    // The cost that is added to sequential scans would trigger JIT compilation.
     ("jit", "off"),
 ];
 
-/// Connections to PostgreSQL. Clones share them.
+/// The connections to PostgreSQL. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     connection: DatabaseConnection,
@@ -49,22 +49,22 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool of at most so many connections.
+    /// Opens a pool of at most `connections`.
     pub(super) async fn connect(
         url: &str,
         pooler: Pooler,
         connections: u32,
     ) -> Result<Self, DbErr> {
         let demotion = Demotion::default();
-        let seen = demotion.clone();
+        let detector = demotion.clone();
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // After a restart of PostgreSQL broken connections are replaced, and no statement fails.
+            // `before_acquire` tests connections instead, and replaces the ones broken by a restart of PostgreSQL.
             .test_before_acquire(false)
             .before_acquire(move |connection, meta| {
-                let seen = seen.clone();
-                Box::pin(async move { seen.allows(connection, &meta).await })
+                let detector = detector.clone();
+                Box::pin(async move { detector.allows(connection, &meta).await })
             })
             .connect_with(connect_options(url, pooler)?)
             .await
@@ -76,18 +76,18 @@ impl Pool {
         })
     }
 
-    /// Has connections that are opened from now on use another URL, with another password.
+    /// Sets the URL, usually with a new password, for connections that are opened from now on.
     pub(super) fn set_url(&self, url: &str) -> Result<(), DbErr> {
         let options = connect_options(url, self.pooler)?;
         self.connections().set_connect_options(options);
         Ok(())
     }
 
-    /// A connection of its own, with the settings of a session.
+    /// Opens a separate connection with session settings. Fails behind a pooler.
     pub(super) async fn direct(&self, url: &str) -> Result<DatabaseConnection, DbErr> {
         if !self.keeps_sessions() {
             return Err(internal(
-                "this needs a connection to PostgreSQL itself, not to a pooler of transactions: run \
+                "this requires a connection to PostgreSQL itself, not to a transaction pooler: run \
                  `media-migrate` with the DATABASE_URL of the server",
             ));
         }
@@ -95,7 +95,7 @@ impl Pool {
         Ok(pool.connection)
     }
 
-    /// Whether statements outside a transaction use one session.
+    /// Whether a connection keeps its session between transactions, as it does without a pooler.
     pub(super) fn keeps_sessions(&self) -> bool {
         self.pooler == Pooler::None
     }
@@ -108,8 +108,8 @@ impl Pool {
         self.connection.get_postgres_connection_pool()
     }
 
-    /// Runs a unit. The connection goes back to the pool only if PostgreSQL has confirmed its end; otherwise
-    /// it is closed, and PostgreSQL rolls back.
+    /// Runs a unit. The connection is returned to the pool only if PostgreSQL has confirmed the end of the unit;
+    /// otherwise it is closed, and PostgreSQL rolls back.
     pub(super) async fn run(self, mut unit: Box<dyn Unit>) {
         if !unit.is_wanted() {
             return;
@@ -123,15 +123,15 @@ impl Pool {
     }
 
     async fn begin(&self, is_transaction: bool, command: &str) -> Result<Transaction, DbErr> {
-        // The pool has a limit of its own.
+        // The pool applies its own timeout.
         let connection = self.connections().acquire().await.map_err(acquire_error)?;
         let session = Session::postgres(connection, self.keeps_sessions());
         let transaction = Transaction::new(DatabaseBackend::Postgres, session);
         if is_transaction && self.keeps_sessions() {
-            in_time(transaction.command(command)).await?;
+            with_timeout(transaction.command(command)).await?;
         } else if is_transaction {
             let command = format!("{command}; {}", local_settings());
-            in_time(transaction.command(&command)).await?;
+            with_timeout(transaction.command(&command)).await?;
         }
         Ok(transaction)
     }
@@ -143,21 +143,23 @@ impl Pool {
         is_transaction: bool,
     ) -> Outcome {
         let (outcome, is_known) = match unit_of_work::run(unit, &transaction).await {
-            Ran::Done if is_transaction => match in_time(transaction.command("COMMIT")).await {
-                Ok(()) => (Outcome::Committed, true),
-                Err(error) => (Outcome::Failed(error), false),
-            },
-            Ran::Done => (Outcome::Committed, true),
-            Ran::Undone(error) => {
-                self.demotion.note(error.as_ref());
+            RunResult::Completed if is_transaction => {
+                match with_timeout(transaction.command("COMMIT")).await {
+                    Ok(()) => (Outcome::Committed, true),
+                    Err(error) => (Outcome::Failed(error), false),
+                }
+            }
+            RunResult::Completed => (Outcome::Committed, true),
+            RunResult::RolledBack(error) => {
+                self.demotion.check_error(error.as_ref());
                 let is_known = if is_transaction {
-                    in_time(transaction.command("ROLLBACK")).await.is_ok()
+                    with_timeout(transaction.command("ROLLBACK")).await.is_ok()
                 } else {
                     error.is_some_and(|error| !failure::is_unavailable(&error))
                 };
                 (Outcome::RolledBack, is_known)
             }
-            Ran::Broken(error) => (Outcome::Failed(error), false),
+            RunResult::Broken(error) => (Outcome::Failed(error), false),
         };
         if is_known {
             release(transaction);
@@ -170,25 +172,25 @@ impl Pool {
         self.begin(true, "BEGIN READ ONLY").await
     }
 
-    /// Ends a transaction that has only read. Its connection is closed if that cannot be confirmed.
+    /// Ends a transaction that only reads. Closes the connection if PostgreSQL does not confirm the end.
     pub(super) async fn end_read(&self, transaction: Transaction) {
-        if in_time(transaction.command("ROLLBACK")).await.is_ok() {
+        if with_timeout(transaction.command("ROLLBACK")).await.is_ok() {
             release(transaction);
         }
     }
 
-    /// Fails on a server that takes no writes: a standby, or one that is set to read only. Its connections
-    /// are then replaced, since the address may lead to another server by now.
+    /// Fails on a read-only server: a standby, or one configured as read-only. Its connections are then replaced, since
+    /// the address may lead to another server by now.
     pub(super) async fn check_writable(&self, reader: &Reader) -> Result<(), DbErr> {
-        let statement = Statement::from_string(DatabaseBackend::Postgres, IS_READ_ONLY);
+        let statement = Statement::from_string(DatabaseBackend::Postgres, READ_ONLY_QUERY);
         let row = reader.query_one_raw(statement).await?;
         let is_read_only: Option<bool> = row.map(|row| row.try_get_by_index(0)).transpose()?;
         if is_read_only == Some(false) {
             return Ok(());
         }
-        self.demotion.happened();
+        self.demotion.record();
         Err(internal(
-            "the server takes no writes: it is a standby, or set to read only",
+            "the database server is read-only: it is a standby, or configured as read-only",
         ))
     }
 }
@@ -199,32 +201,32 @@ fn connect_options(url: &str, pooler: Pooler) -> Result<PgConnectOptions, DbErr>
     Ok(match pooler {
         Pooler::None => options
             .options([("statement_timeout", STATEMENT_TIMEOUT.as_millis())])
-            .options(SETTINGS),
-        // It refuses parameters that set up a session, and forgets what a session has prepared.
+            .options(SESSION_SETTINGS),
+        // The pooler refuses session parameters, and prepared statements do not outlast a transaction.
         Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
     })
 }
 
-/// The settings of a connection, for one transaction.
+/// The session settings as commands for one transaction.
 fn local_settings() -> String {
     let timeout = STATEMENT_TIMEOUT.as_millis().to_string();
     let settings = [("statement_timeout", timeout.as_str())];
-    let commands = settings.iter().chain(&SETTINGS);
+    let commands = settings.iter().chain(&SESSION_SETTINGS);
     let commands = commands.map(|(name, value)| format!("SET LOCAL {name} = '{value}'"));
     commands.collect::<Vec<_>>().join("; ")
 }
 
-/// Gives a connection back to its pool.
+/// Returns a connection to its pool.
 fn release(transaction: Transaction) {
     if let Some(session) = transaction.into_session() {
         session.release();
     }
 }
 
-async fn in_time(command: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
+async fn with_timeout(command: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
     timeout(STATEMENT_TIMEOUT, command)
         .await
-        .unwrap_or_else(|_| Err(unit_of_work::too_slow(STATEMENT_TIMEOUT)))
+        .unwrap_or_else(|_| Err(unit_of_work::timed_out(STATEMENT_TIMEOUT)))
 }
 
 fn acquire_error(error: sqlx::Error) -> DbErr {

@@ -1,4 +1,4 @@
-//! Reading: statements outside any unit of work.
+//! Connections for statements that only read.
 
 use std::ops::ControlFlow;
 
@@ -11,16 +11,16 @@ use sea_orm::{
 
 use super::{postgres::Pool, transaction::internal};
 
-/// The connections that read. They run no statement that writes: a caller that goes away in the middle of one
-/// leaves nothing behind.
+/// The connections for reading. They refuse statements that write, so that a cancelled caller leaves nothing to roll
+/// back.
 #[derive(Clone, Debug)]
 pub struct Reader(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// Each statement is sent as it is.
+    /// Statements are sent without a transaction.
     Direct(DatabaseConnection),
-    /// Each statement has a transaction of its own, as a pooler of transactions needs it.
+    /// Each statement has its own transaction, as a transaction pooler requires.
     Pooler(Pool),
 }
 
@@ -54,7 +54,7 @@ impl Reader {
                 Ok(())
             }
             Source::Pooler(pool) => {
-                // Boxed: futures of callers hold the larger of the two ways.
+                // Boxed, since the futures of callers have the size of the larger branch.
                 let reading = async {
                     let transaction = pool.begin_read().await?;
                     let done = transaction.visit_rows(&statement, visit).await;
@@ -84,11 +84,11 @@ impl ConnectionTrait for Reader {
     }
 
     async fn execute_raw(&self, _: Statement) -> Result<ExecResult, DbErr> {
-        Err(reads_only())
+        Err(read_only())
     }
 
     async fn execute_unprepared(&self, _: &str) -> Result<ExecResult, DbErr> {
-        Err(reads_only())
+        Err(read_only())
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
@@ -111,8 +111,6 @@ impl ConnectionTrait for Reader {
     }
 }
 
-fn reads_only() -> DbErr {
-    internal(
-        "this connection reads only; writes are units of work (Database::write, ::transaction)",
-    )
+fn read_only() -> DbErr {
+    internal("this connection is read-only; write with Database::write or Database::transaction")
 }

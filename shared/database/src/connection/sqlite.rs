@@ -1,10 +1,9 @@
-//! Writing to SQLite, which takes one writer at a time: one task owns the connection, takes units of work
-//! from a queue, and commits those together that wait at the same time, since each commit waits for the
-//! disk.
+//! Writing to SQLite, which allows one writer at a time: one task owns the connection, takes units of work from a queue
+//! and commits the waiting ones together, since each commit waits for the disk.
 //!
-//! The statements `BEGIN`, `SAVEPOINT`, `RELEASE` and `COMMIT` are sent as such, so that SQLite itself
-//! refuses them where its state is not the expected one: a `COMMIT` without a transaction is an error. After
-//! any error that is not a unit's own, the connection is closed, which rolls back, and another is opened.
+//! The statements `BEGIN`, `SAVEPOINT`, `RELEASE` and `COMMIT` are sent explicitly, so that SQLite refuses them in an
+//! unexpected state: a `COMMIT` without a transaction is an error. After any error outside a unit's own work, the
+//! connection is closed, which rolls back, and another one is opened.
 
 use std::{
     path::Path,
@@ -28,23 +27,22 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    UNIT_LIMIT,
+    UNIT_TIMEOUT,
     transaction::{Session, Transaction, internal},
-    unit_of_work::{self, Outcome, Ran, Shape, Unit},
+    unit_of_work::{self, Outcome, RunResult, Shape, Unit},
 };
 use crate::ACQUIRE_TIMEOUT;
 
-/// The most units of one commit.
+/// The maximum number of units in one commit.
 const MAX_GROUP_UNITS: usize = 64;
-/// The most units that wait. More callers than that wait for a place in the queue.
-const QUEUE_LENGTH: usize = 1024;
-/// Memory that one connection uses for pages of the file: 8 MiB, which SQLite takes as a negative number
-/// of KiB.
-const CACHE_SIZE: &str = "-8192";
-/// Connections that read.
+/// The maximum number of queued units. Further callers wait for a free place in the queue.
+const MAX_QUEUED_UNITS: usize = 1024;
+/// The page cache of one connection: 8 MiB, as a negative number of KiB.
+const CACHE_SIZE_KIB: &str = "-8192";
+/// The maximum number of connections for reading.
 const MAX_READERS: u32 = 8;
 
-/// The queue of the task that writes.
+/// A handle of the task that writes.
 #[derive(Clone, Debug)]
 pub(super) struct SqliteWriter {
     queue: mpsc::Sender<Box<dyn Unit>>,
@@ -54,9 +52,9 @@ pub(super) struct SqliteWriter {
 }
 
 impl SqliteWriter {
-    /// Opens the file, creates it if it is not there, and begins to take units.
+    /// Opens the file, creating it if necessary, and starts the task.
     pub(super) async fn start(path: &Path) -> Result<Self, DbErr> {
-        let (queue, units) = mpsc::channel(QUEUE_LENGTH);
+        let (queue, units) = mpsc::channel(MAX_QUEUED_UNITS);
         let writer = Self {
             queue,
             commits: Arc::default(),
@@ -69,28 +67,28 @@ impl SqliteWriter {
             units,
             commits: Arc::clone(&writer.commits),
         };
-        // Turns on the write-ahead log, before any reader comes.
+        // The first connection enables the write-ahead log, before any reader connects.
         task.session = Some(task.connect().await?);
         writer.task.spawn(task.run(writer.end.clone()));
         Ok(writer)
     }
 
-    /// Queues a unit. Fails if there is no place in the queue for [`ACQUIRE_TIMEOUT`].
+    /// Queues a unit. Fails if the queue stays full for [`ACQUIRE_TIMEOUT`].
     pub(super) async fn submit(&self, unit: Box<dyn Unit>) -> Result<(), DbErr> {
         let sent = self.queue.send_timeout(unit, ACQUIRE_TIMEOUT).await;
         sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(unit) => unit_of_work::too_slow(unit.limit()),
+            SendTimeoutError::Timeout(unit) => unit_of_work::timed_out(unit.limit()),
             SendTimeoutError::Closed(_) => closed(),
         })
     }
 
-    /// How many commits were tried so far. Counted before any caller hears of one: if the number has not
-    /// changed, nothing that was read since can have changed either.
+    /// The number of attempted commits. It is incremented before the callers are notified: if it has not changed, rows
+    /// that were read since are unchanged, too.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Acquire)
     }
 
-    /// Waits for the units that are queued now, and closes the file.
+    /// Waits for the queued units and closes the file.
     pub(super) async fn close(&self) {
         self.end.cancel();
         self.task.close();
@@ -100,7 +98,7 @@ impl SqliteWriter {
 
 struct WriterTask {
     options: SqliteConnectOptions,
-    /// Not in a transaction. None after a failure.
+    /// The connection, outside a transaction. None after a failure.
     session: Option<Session>,
     units: mpsc::Receiver<Box<dyn Unit>>,
     commits: Arc<AtomicU64>,
@@ -123,7 +121,7 @@ impl WriterTask {
             }
         }
         if let Some(connection) = self.session.and_then(Session::into_sqlite) {
-            // Nothing is left to be written; a failure changes nothing.
+            // All units are committed, so a failure to close has no effect.
             let _ = connection.close().await;
         }
     }
@@ -135,7 +133,7 @@ impl WriterTask {
             .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
     }
 
-    /// Runs a unit, and all that wait by the time it is done, and commits them together.
+    /// Runs a unit and all units that are queued when it has completed, and commits them together.
     async fn commit_group(&mut self, first: Box<dyn Unit>) {
         let transaction = match self.begin().await {
             Ok(transaction) => transaction,
@@ -147,10 +145,10 @@ impl WriterTask {
         while let Some(mut unit) = next.take() {
             if unit.is_wanted() {
                 match run_in_group(&mut *unit, &transaction).await {
-                    InGroup::Done => done.push(unit),
-                    InGroup::Undone => unit.finish(Outcome::RolledBack),
-                    InGroup::Broken(outcome) => {
-                        // Closes the connection, which rolls everything back.
+                    GroupResult::Completed => done.push(unit),
+                    GroupResult::RolledBack => unit.finish(Outcome::RolledBack),
+                    GroupResult::Broken(outcome) => {
+                        // Dropping the transaction closes the connection, which rolls back all units.
                         drop(transaction);
                         unit.finish(outcome);
                         for unit in done {
@@ -168,21 +166,21 @@ impl WriterTask {
         self.commit(transaction, done).await;
     }
 
-    /// Begins a transaction, on another connection if there is none in a known state.
+    /// Begins a transaction, on a new connection if the last one failed.
     async fn begin(&mut self) -> Result<Transaction, DbErr> {
         let session = match self.session.take() {
             Some(session) => session,
             None => self.connect().await?,
         };
         let transaction = Transaction::new(DatabaseBackend::Sqlite, session);
-        // Immediate: a deferred transaction that reads before it writes fails at once, whatever the busy
-        // timeout, if another connection wrote in between. Refused within a transaction.
-        in_time(transaction.command("BEGIN IMMEDIATE")).await?;
+        // A deferred transaction that reads before it writes would fail immediately, in spite of the busy timeout, if
+        // another connection wrote in between. SQLite refuses this statement within a transaction.
+        with_timeout(transaction.command("BEGIN IMMEDIATE")).await?;
         Ok(transaction)
     }
 
     async fn commit(&mut self, transaction: Transaction, done: Vec<Box<dyn Unit>>) {
-        let committed = in_time(transaction.command("COMMIT")).await;
+        let committed = with_timeout(transaction.command("COMMIT")).await;
         self.commits.fetch_add(1, Ordering::AcqRel);
         if committed.is_ok() {
             self.session = transaction.into_session();
@@ -196,63 +194,65 @@ impl WriterTask {
     }
 }
 
-/// The state of a unit in a transaction that it shares.
-enum InGroup {
-    Done,
-    /// It is rolled back, alone.
-    Undone,
-    /// The whole transaction is to be rolled back.
+/// The result of running a unit in a shared transaction.
+enum GroupResult {
+    Completed,
+    /// Only this unit was rolled back.
+    RolledBack,
+    /// The whole transaction has to be rolled back.
     Broken(Outcome),
 }
 
-async fn run_in_group(unit: &mut dyn Unit, transaction: &Transaction) -> InGroup {
+async fn run_in_group(unit: &mut dyn Unit, transaction: &Transaction) -> GroupResult {
     let is_nested = unit.shape() == Shape::Transaction;
     if is_nested && let Err(error) = transaction.command("SAVEPOINT unit").await {
-        return InGroup::Broken(Outcome::Failed(error));
+        return GroupResult::Broken(Outcome::Failed(error));
     }
     match (unit_of_work::run(unit, transaction).await, is_nested) {
-        (Ran::Done, false) => InGroup::Done,
-        (Ran::Done, true) => match transaction.command("RELEASE unit").await {
-            Ok(()) => InGroup::Done,
-            Err(error) => InGroup::Broken(Outcome::Failed(error)),
+        (RunResult::Completed, false) => GroupResult::Completed,
+        (RunResult::Completed, true) => match transaction.command("RELEASE unit").await {
+            Ok(()) => GroupResult::Completed,
+            Err(error) => GroupResult::Broken(Outcome::Failed(error)),
         },
-        (Ran::Undone(_), true) => {
-            // Fails if SQLite has rolled everything back by itself, as it does on a full disk.
+        (RunResult::RolledBack(_), true) => {
+            // Fails if SQLite itself has rolled back the transaction, as it does when the disk is full.
             match transaction.command("ROLLBACK TO unit; RELEASE unit").await {
-                Ok(()) => InGroup::Undone,
-                Err(_) => InGroup::Broken(Outcome::RolledBack),
+                Ok(()) => GroupResult::RolledBack,
+                Err(_) => GroupResult::Broken(Outcome::RolledBack),
             }
         }
-        // SQLite takes back a single statement that breaks a constraint, and nothing else.
-        (Ran::Undone(Some(error)), false) if breaks_constraint(&error) => InGroup::Undone,
-        (Ran::Undone(_), false) => InGroup::Broken(Outcome::RolledBack),
-        (Ran::Broken(error), _) => InGroup::Broken(Outcome::Failed(error)),
+        // If a statement violates a constraint, SQLite reverts only this statement.
+        (RunResult::RolledBack(Some(error)), false) if violates_constraint(&error) => {
+            GroupResult::RolledBack
+        }
+        (RunResult::RolledBack(_), false) => GroupResult::Broken(Outcome::RolledBack),
+        (RunResult::Broken(error), _) => GroupResult::Broken(Outcome::Failed(error)),
     }
 }
 
-fn breaks_constraint(error: &DbErr) -> bool {
+fn violates_constraint(error: &DbErr) -> bool {
     matches!(
         error.sql_err(),
         Some(SqlErr::UniqueConstraintViolation(_) | SqlErr::ForeignKeyConstraintViolation(_))
     )
 }
 
-async fn in_time(command: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
-    timeout(UNIT_LIMIT, command)
+async fn with_timeout(command: impl Future<Output = Result<(), DbErr>>) -> Result<(), DbErr> {
+    timeout(UNIT_TIMEOUT, command)
         .await
-        .unwrap_or_else(|_| Err(unit_of_work::too_slow(UNIT_LIMIT)))
+        .unwrap_or_else(|_| Err(unit_of_work::timed_out(UNIT_TIMEOUT)))
 }
 
 pub(super) fn closed() -> DbErr {
     internal("the database was closed")
 }
 
-/// A write that changes nothing, to learn whether there is room and the file can be written.
-pub(super) fn probe() -> Statement {
+/// A statement that writes without changing anything. It fails if the disk is full or the file is not writable.
+pub(super) fn write_check() -> Statement {
     Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA user_version = 0")
 }
 
-/// Connections that read the file, and cannot write.
+/// Opens the read-only connections.
 pub(super) async fn readers(path: &Path) -> Result<sea_orm::DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(format!("sqlite://{}", path.display()));
     let file = file_options(path).pragma("query_only", "ON");
@@ -265,7 +265,7 @@ pub(super) async fn readers(path: &Path) -> Result<sea_orm::DatabaseConnection, 
     sea_orm::Database::connect(options).await
 }
 
-/// One connection of its own that reads and writes.
+/// Opens a separate connection that reads and writes.
 pub(super) async fn direct(path: &Path) -> Result<sea_orm::DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(format!("sqlite://{}", path.display()));
     let file = file_options(path);
@@ -281,9 +281,9 @@ fn file_options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // An accepted job survives a power cut, too.
+        // A committed job must survive a power failure.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(ACQUIRE_TIMEOUT)
-        .pragma("cache_size", CACHE_SIZE)
+        .pragma("cache_size", CACHE_SIZE_KIB)
         .disable_statement_logging()
 }

@@ -24,7 +24,7 @@ async fn open() -> TestFile {
 }
 
 impl TestFile {
-    /// As another program sees it: nothing that is not committed counts.
+    /// Counts the committed rows through a separate connection.
     async fn count(&self) -> i64 {
         let sql = "SELECT count(*) FROM numbers";
         let statement = Statement::from_string(DatabaseBackend::Sqlite, sql);
@@ -39,7 +39,7 @@ impl TestFile {
         self.database.write_sql(sql, [number.into()]).await
     }
 
-    /// Inserts two numbers, which stay together.
+    /// Inserts two numbers in one transaction.
     async fn insert_both(&self, numbers: [u32; 2]) -> Result<(), DbErr> {
         self.database
             .transaction(move |transaction| insert_each(transaction, numbers))
@@ -60,9 +60,9 @@ fn insert_each(
     })
 }
 
-/// `.cargo/config.toml` has to reach every build.
+/// Checks that `.cargo/config.toml` applies to this build.
 #[tokio::test]
-async fn sqlite_keeps_its_plans_whatever_is_bound() {
+async fn sqlite_plans_do_not_depend_on_bound_values() {
     let test = open().await;
     let sql = "SELECT sqlite_compileoption_used('ENABLE_QPSG')";
     let statement = Statement::from_string(DatabaseBackend::Sqlite, sql);
@@ -71,9 +71,9 @@ async fn sqlite_keeps_its_plans_whatever_is_bound() {
 }
 
 #[tokio::test]
-async fn units_are_committed_together_and_fail_alone() {
+async fn units_are_committed_together_and_fail_independently() {
     let test = open().await;
-    // Every third pair repeats a number of the one before, and is rolled back whole.
+    // Every third pair repeats a number of the previous pair, and is rolled back completely.
     let pairs = (0..60).map(|n| {
         let first = n * 2;
         let second = if n % 3 == 2 { first - 1 } else { first + 1 };
@@ -88,13 +88,13 @@ async fn units_are_committed_together_and_fail_alone() {
 }
 
 #[tokio::test]
-async fn a_unit_that_passes_over_a_failed_statement_is_not_committed() {
+async fn a_unit_that_ignores_a_failed_statement_is_not_committed() {
     let test = open().await;
     test.insert(1).await.unwrap();
     let careless = test.database.transaction::<_, DbErr>(|transaction| {
         Box::pin(async move {
             insert_each(transaction, [2, 1]).await.unwrap_err();
-            // Not even this is run.
+            // Later statements are refused.
             let more = transaction.execute_unprepared("INSERT INTO numbers VALUES (3, '')");
             assert!(more.await.is_err());
             Ok(())
@@ -106,7 +106,7 @@ async fn a_unit_that_passes_over_a_failed_statement_is_not_committed() {
 }
 
 #[tokio::test]
-async fn a_unit_runs_to_its_end_without_its_caller() {
+async fn a_unit_completes_after_its_caller_was_cancelled() {
     let test = open().await;
     let (begun, wait) = (Arc::new(tokio::sync::Notify::new()), begun_signal());
     let caller = {
@@ -138,14 +138,14 @@ fn begun_signal() -> Arc<tokio::sync::Semaphore> {
 }
 
 #[tokio::test]
-async fn a_unit_that_is_given_up_before_it_begins_does_nothing() {
+async fn a_unit_that_is_cancelled_before_it_begins_has_no_effect() {
     let test = open().await;
-    let given_up = test.insert(1);
+    let cancelled = test.insert(1);
     let (begins, ()) = tokio::join!(test.insert(2), async {
-        let mut given_up = std::pin::pin!(given_up);
-        // Polled once: queued, behind the other.
+        let mut cancelled = std::pin::pin!(cancelled);
+        // After one poll, the unit is queued behind the other one.
         std::future::poll_fn(|context| {
-            assert!(given_up.as_mut().poll(context).is_pending());
+            assert!(cancelled.as_mut().poll(context).is_pending());
             std::task::Poll::Ready(())
         })
         .await;
@@ -156,7 +156,7 @@ async fn a_unit_that_is_given_up_before_it_begins_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_unit_past_its_limit_is_rolled_back_and_others_are_not() {
+async fn only_the_unit_that_exceeds_its_time_limit_is_rolled_back() {
     let test = open().await;
     let slow = test.database.within(Duration::from_millis(20));
     let slow = slow.transaction::<(), DbErr>(|transaction| {
@@ -173,7 +173,7 @@ async fn a_unit_past_its_limit_is_rolled_back_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_its_unit_alone() {
+async fn a_panic_fails_only_its_own_unit() {
     let test = open().await;
     let panics = test.database.transaction::<(), DbErr>(|transaction| {
         Box::pin(async move {
@@ -187,12 +187,12 @@ async fn a_panic_ends_its_unit_alone() {
     assert_eq!(test.count().await, 2);
 }
 
-/// SQLite rolls a whole transaction back by itself where there is no room. What is acknowledged after
-/// that has to be there.
+/// SQLite itself rolls back the transaction when the disk is full. Writes that are acknowledged after that must be in the
+/// file.
 #[tokio::test]
-async fn nothing_acknowledged_is_lost_after_a_full_disk() {
+async fn acknowledged_writes_are_not_lost_after_a_full_disk() {
     let test = open().await;
-    // Of this connection alone: the next one has room again.
+    // The limit applies only to this connection.
     let full = "PRAGMA max_page_count = 1";
     for round in 0..5 {
         test.database.write_sql(full, []).await.unwrap();
@@ -233,7 +233,7 @@ async fn a_commit_without_a_transaction_is_an_error() {
     let unit = test.database.transaction::<_, DbErr>(|transaction| {
         Box::pin(async move {
             insert_each(transaction, [1, 2]).await?;
-            // As if SQLite had rolled back by itself, and nobody noticed.
+            // Simulates a rollback by SQLite itself.
             transaction.execute_unprepared("ROLLBACK").await.map(drop)
         })
     });
@@ -243,7 +243,7 @@ async fn a_commit_without_a_transaction_is_an_error() {
 }
 
 #[tokio::test]
-async fn times_are_kept_in_whole_microseconds() {
+async fn times_are_stored_in_whole_microseconds() {
     let test = open().await;
     let time = chrono::DateTime::from_timestamp_nanos(1_800_000_000_123_456_789);
     let sql = "INSERT INTO numbers VALUES (1, $1)";
@@ -255,7 +255,7 @@ async fn times_are_kept_in_whole_microseconds() {
 }
 
 #[tokio::test]
-async fn a_file_is_for_one_program() {
+async fn only_one_program_can_open_a_file() {
     let test = open().await;
     let Engine::Sqlite { path, .. } = &test.database.engine else {
         panic!("a file");
@@ -269,7 +269,7 @@ async fn a_file_is_for_one_program() {
 }
 
 #[tokio::test]
-async fn a_reader_writes_nothing() {
+async fn a_reader_refuses_statements_that_write() {
     let test = open().await;
     let sql = "INSERT INTO numbers VALUES (1, '')";
     let statement = Statement::from_string(DatabaseBackend::Sqlite, sql);

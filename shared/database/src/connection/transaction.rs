@@ -1,10 +1,9 @@
-//! A connection as a unit of work sees it. It runs statements and nothing else: beginning, committing and
-//! rolling back belong to the code that runs the unit ([`super::sqlite`], [`super::postgres`]).
+//! The connection of a unit of work. It only runs statements: the code that runs the unit ([`super::sqlite`],
+//! [`super::postgres`]) begins, commits and rolls back.
 //!
-//! The drivers' own transactions are not used, because their cleanup runs when a future is dropped and
-//! neither driver is safe there: sqlx issues 2054, 3875 and 3932 (SQLite), 4385 and 4393 (PostgreSQL, mended
-//! by pull request 4394, which no release has yet), and SeaORM's `DatabaseTransaction`, whose `Drop` sends
-//! a second `ROLLBACK` that ends the enclosing transaction.
+//! The drivers' own transactions are not used, because their cleanup when a future is dropped is not safe: sqlx issues
+//! 2054, 3875 and 3932 (SQLite), 4385 and 4393 (PostgreSQL, fixed by pull request 4394, which is not released yet), and
+//! SeaORM's `DatabaseTransaction`, whose `Drop` sends a second `ROLLBACK` that ends the enclosing transaction.
 
 use std::{
     ops::ControlFlow,
@@ -25,11 +24,11 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use media_domain::clock::to_micros;
 
-/// A connection that one unit of work uses, from its first statement to its end.
+/// The connection of one unit of work.
 ///
-/// After a statement has failed, all later ones are refused with the same error and the unit is rolled
-/// back, on both databases: PostgreSQL accepts nothing more by then, and SQLite may have ended the
-/// transaction already (<https://sqlite.org/lang_transaction.html>, §3.2).
+/// After a failed statement, all later ones fail with the same error and the unit is rolled back, on both databases:
+/// PostgreSQL accepts no further statements, and SQLite may have ended the transaction
+/// (<https://sqlite.org/lang_transaction.html>, §3.2).
 #[derive(Debug)]
 pub struct Transaction {
     backend: DatabaseBackend,
@@ -37,12 +36,13 @@ pub struct Transaction {
     failure: StdMutex<Option<DbErr>>,
 }
 
-/// A connection, and whether a statement on it was begun and not finished.
+/// A connection and the state of its last statement.
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Connection,
+    /// Whether a statement was begun and has not ended.
     is_busy: bool,
-    /// Whether statements are kept prepared, under names: not where the connection behind a pooler changes.
+    /// Whether statements stay prepared. False behind a pooler, where the connection changes.
     keeps_prepared: bool,
 }
 
@@ -52,8 +52,8 @@ enum Connection {
     Postgres(Pooled),
 }
 
-/// A pooled connection that is closed when it is dropped. Only [`Pooled::release`] gives it back, so that
-/// no connection in an unknown state is used again.
+/// A pooled connection that is closed when it is dropped. Only [`Pooled::release`] returns it to the pool, so that no
+/// connection in an unknown state is reused.
 #[derive(Debug)]
 struct Pooled(Option<PoolConnection<Postgres>>);
 
@@ -61,7 +61,7 @@ impl Pooled {
     fn get(&mut self) -> Result<&mut PgConnection, DbErr> {
         match &mut self.0 {
             Some(connection) => Ok(connection),
-            None => Err(internal("the connection was given back already")),
+            None => Err(internal("the connection was already returned to the pool")),
         }
     }
 
@@ -98,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Gives the connection back to its pool. One that is dropped instead is closed.
+    /// Returns the connection to its pool. Dropping it closes it instead.
     pub(super) fn release(self) {
         if let Connection::Postgres(pooled) = self.connection
             && !self.is_busy
@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    /// The connection to SQLite's file, for closing it.
+    /// The SQLite connection, to close it.
     pub(super) fn into_sqlite(self) -> Option<SqliteConnection> {
         match self.connection {
             Connection::Sqlite(connection) => Some(connection),
@@ -126,7 +126,7 @@ impl Session {
 
     async fn execute(&mut self, statement: &Statement) -> Result<ExecResult, DbErr> {
         let sql = AssertSqlSafe(statement.sql.as_str());
-        let values = bound(statement);
+        let values = bound_values(statement);
         match &mut self.connection {
             Connection::Sqlite(connection) => {
                 let query = query_with(sql, values).execute(connection);
@@ -142,7 +142,7 @@ impl Session {
 
     async fn fetch_all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let sql = AssertSqlSafe(statement.sql.as_str());
-        let values = bound(statement);
+        let values = bound_values(statement);
         match &mut self.connection {
             Connection::Sqlite(connection) => {
                 let rows = query_with(sql, values).fetch_all(connection).await;
@@ -163,9 +163,9 @@ impl Session {
         mut visit: impl FnMut(QueryResult) -> Result<ControlFlow<()>, DbErr>,
     ) -> Result<(), DbErr> {
         let sql = AssertSqlSafe(statement.sql.as_str());
-        let query = query_with(sql, bound(statement)).persistent(self.keeps_prepared);
+        let query = query_with(sql, bound_values(statement)).persistent(self.keeps_prepared);
         let Connection::Postgres(pooled) = &mut self.connection else {
-            return Err(internal("SQLite has readers of its own"));
+            return Err(internal("SQLite is read through its own connections"));
         };
         let mut rows = query.fetch(pooled.get()?);
         while let Some(row) = rows.try_next().await.map_err(query_error)? {
@@ -177,9 +177,9 @@ impl Session {
     }
 }
 
-/// The values of a statement as they are stored: times in whole microseconds, which is all that PostgreSQL
-/// keeps. SQLite would keep the nanoseconds too, and no later comparison with a shown time would match.
-fn bound(statement: &Statement) -> SqlxValues {
+/// The bound values of a statement, with times truncated to microseconds, the precision of PostgreSQL. SQLite would
+/// store nanoseconds, and comparisons with a time from the API would fail.
+fn bound_values(statement: &Statement) -> SqlxValues {
     let mut values = statement
         .values
         .clone()
@@ -201,7 +201,7 @@ impl Transaction {
         }
     }
 
-    /// Runs a command of the code around units: `BEGIN`, `COMMIT` and the like.
+    /// Runs a transaction command, such as `BEGIN` or `COMMIT`.
     pub(super) async fn command(&self, sql: &str) -> Result<(), DbErr> {
         let mut session = self.begin_statement().await?;
         let done = session.run_unprepared(sql).await;
@@ -220,12 +220,12 @@ impl Transaction {
         self.end_statement(&mut session, done)
     }
 
-    /// The error of the first statement that failed since the last call.
+    /// Takes the error of the first statement that failed since the last call.
     pub(super) fn take_failure(&self) -> Option<DbErr> {
         self.failure().take()
     }
 
-    /// The connection, if no statement on it was broken off.
+    /// The connection, if no statement on it was interrupted.
     pub(super) fn into_session(self) -> Option<Session> {
         let session = self.session.into_inner();
         (!session.is_busy).then_some(session)
@@ -238,9 +238,11 @@ impl Transaction {
     async fn begin_statement(&self) -> Result<MutexGuard<'_, Session>, DbErr> {
         let mut session = self.session.lock().await;
         if session.is_busy {
-            return Err(internal("a statement was broken off before this one"));
+            return Err(internal(
+                "an earlier statement on this connection was interrupted",
+            ));
         }
-        // Stays so if the future is dropped before the statement has ended.
+        // Remains set if the future is dropped before the statement has ended.
         session.is_busy = true;
         Ok(session)
     }
@@ -279,7 +281,7 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        // A statement that writes has ended only when its last row was read.
+        // A statement that writes has ended only after its last row was read.
         let rows = self.query_all_raw(statement).await?;
         Ok(rows.into_iter().next())
     }
@@ -299,7 +301,7 @@ fn query_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
-/// An error of this module, as SeaORM has them.
+/// An error of this module as an error of SeaORM.
 pub(super) fn internal(text: impl Into<String>) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(text.into()))
 }

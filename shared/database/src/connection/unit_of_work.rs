@@ -1,6 +1,5 @@
-//! Units of work: a statement, or several that belong together. Once begun, a unit runs to its end in a
-//! task of its own, within a limit in time. A caller that goes away before that is not heard of again;
-//! one that goes away before the unit has begun takes it back.
+//! Units of work: one statement, or several that are atomic. Once begun, a unit runs to completion in its own task,
+//! within a time limit, even if its caller is cancelled. A caller that is cancelled earlier cancels the unit.
 
 use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
@@ -13,65 +12,65 @@ use super::transaction::{Transaction, internal};
 /// A future that borrows a transaction for as long as it runs.
 pub type InTransaction<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
 
-/// How many statements a unit has.
+/// The number of statements in a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// One, which both databases make whole by themselves.
+    /// One statement, which is atomic on both databases.
     Statement,
-    /// Several, which need a transaction around them.
+    /// Several statements, which require a transaction.
     Transaction,
 }
 
-/// How a unit ended.
+/// The outcome of a unit.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It is committed.
+    /// The unit was committed.
     Committed,
-    /// It is rolled back, for its own reason.
+    /// The unit was rolled back because its own work failed.
     RolledBack,
-    /// It is rolled back because of another unit, and would succeed if it were run again.
+    /// The unit was rolled back because of another unit, and can be repeated.
     Interrupted,
-    /// The database failed. Whether the unit took effect is unknown if that was while it was committed.
+    /// The database failed. If it failed during the commit, it is unknown whether the unit took effect.
     Failed(DbErr),
 }
 
-/// Why a unit brought nothing.
+/// The failure of a unit.
 #[derive(Debug)]
 pub(super) enum UnitError<E> {
-    /// Its own reason.
-    Own(E),
-    /// Another unit's failure: it can be run again.
+    /// The work of the unit failed.
+    Work(E),
+    /// The unit was rolled back because of another unit, and can be repeated.
     Interrupted,
     /// The database failed.
     Database(DbErr),
 }
 
-/// A unit as the code sees it that runs it, which knows nothing of its result.
+/// A unit with its result type erased, for the code that runs it.
 pub(super) trait Unit: Send {
     fn shape(&self) -> Shape;
 
-    /// How long it may take.
+    /// The time limit.
     fn limit(&self) -> Duration;
 
-    /// Whether its caller still waits for it.
+    /// Whether the caller still waits for the unit.
     fn is_wanted(&self) -> bool;
 
-    /// Runs it, and says whether it is to be committed.
+    /// Runs the unit, and returns whether it should be committed.
     fn run<'u>(&'u mut self, transaction: &'u Transaction) -> BoxFuture<'u, bool>;
 
-    /// Tells the caller.
+    /// Sends the result to the caller.
     fn finish(self: Box<Self>, outcome: Outcome);
 }
 
-/// The caller's end of a unit.
+/// The receiver of a unit's result.
 pub(super) type Answer<T, E> = oneshot::Receiver<Result<T, UnitError<E>>>;
 
-/// A unit, and what it brought so far.
+/// A unit and its result so far.
 pub(super) struct PendingUnit<F, T, E> {
     shape: Shape,
     limit: Duration,
     work: Arc<F>,
-    brought: Option<Result<T, E>>,
+    result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, UnitError<E>>>,
 }
 
@@ -82,7 +81,7 @@ impl<F, T, E> PendingUnit<F, T, E> {
             shape,
             limit,
             work,
-            brought: None,
+            result: None,
             answer,
         };
         (Box::new(unit), answered)
@@ -109,61 +108,61 @@ where
 
     fn run<'u>(&'u mut self, transaction: &'u Transaction) -> BoxFuture<'u, bool> {
         Box::pin(async move {
-            let brought = (self.work)(transaction).await;
-            self.brought.insert(brought).is_ok()
+            let result = (self.work)(transaction).await;
+            self.result.insert(result).is_ok()
         })
     }
 
     fn finish(self: Box<Self>, outcome: Outcome) {
-        let missing = || UnitError::Database(internal("the unit of work brought nothing"));
-        let answer = match (outcome, self.brought) {
+        let missing = || UnitError::Database(internal("the unit of work has no result"));
+        let answer = match (outcome, self.result) {
             (Outcome::Failed(error), _) => Err(UnitError::Database(error)),
             (Outcome::Interrupted, _) => Err(UnitError::Interrupted),
             (Outcome::Committed, Some(Ok(value))) => Ok(value),
-            (_, Some(Err(error))) => Err(UnitError::Own(error)),
+            (_, Some(Err(error))) => Err(UnitError::Work(error)),
             (Outcome::Committed | Outcome::RolledBack, _) => Err(missing()),
         };
-        // Fails where the caller has gone away.
+        // Fails if the caller was cancelled.
         let _ = self.answer.send(answer);
     }
 }
 
-/// The result of running a unit, before anything is committed.
+/// The result of running a unit, before the commit.
 #[derive(Debug)]
-pub(super) enum Ran {
-    /// It is to be committed.
-    Done,
-    /// It failed for its own reason, with the error of the first of its statements that did.
-    Undone(Option<DbErr>),
-    /// It did not come to its end: nothing is known of the connection.
+pub(super) enum RunResult {
+    /// The unit should be committed.
+    Completed,
+    /// The unit's own work failed, with the error of its first failed statement, if any. It should be rolled back.
+    RolledBack(Option<DbErr>),
+    /// The unit did not complete: the state of the connection is unknown.
     Broken(DbErr),
 }
 
-/// Runs a unit within its limit. A panic ends the unit alone.
-pub(super) async fn run(unit: &mut dyn Unit, transaction: &Transaction) -> Ran {
+/// Runs a unit within its time limit. A panic is caught and fails only this unit.
+pub(super) async fn run(unit: &mut dyn Unit, transaction: &Transaction) -> RunResult {
     let limit = unit.limit();
     let running = AssertUnwindSafe(unit.run(transaction)).catch_unwind();
     match timeout(limit, running).await {
         Ok(Ok(is_done)) => match transaction.take_failure() {
-            None if is_done => Ran::Done,
-            // A unit that passes over a failed statement is not committed either.
-            Some(error) if is_done => Ran::Broken(error),
-            failure => Ran::Undone(failure),
+            None if is_done => RunResult::Completed,
+            // A unit that ignores a failed statement is not committed either.
+            Some(error) if is_done => RunResult::Broken(error),
+            failure => RunResult::RolledBack(failure),
         },
-        Ok(Err(panic)) => Ran::Broken(panicked(&*panic)),
-        Err(_) => Ran::Broken(too_slow(limit)),
+        Ok(Err(panic)) => RunResult::Broken(panicked(&*panic)),
+        Err(_) => RunResult::Broken(timed_out(limit)),
     }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> DbErr {
     let message = media_telemetry::panic_message(panic);
     tracing::error!(message, "a unit of work panicked");
-    // A defect, unlike the errors of this module that say that a connection failed.
+    // Unlike a failed connection, a panic is classified as a defect.
     DbErr::Custom("a unit of work panicked".to_owned())
 }
 
-/// The error of a unit that was ended at its limit.
-pub(super) fn too_slow(limit: Duration) -> DbErr {
-    tracing::warn!(?limit, "a unit of work was ended at its limit");
+/// The error of a unit that exceeded its time limit.
+pub(super) fn timed_out(limit: Duration) -> DbErr {
+    tracing::warn!(?limit, "a unit of work exceeded its time limit");
     DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }

@@ -1,4 +1,4 @@
-//! What many want at the same time is done by few statements: each must get what is its own.
+//! Concurrent operations that share statements: each caller gets the result of its own operation.
 
 use std::collections::HashSet;
 
@@ -23,16 +23,16 @@ use media_testkit::{
 };
 
 on_every_database!(
-    many_at_once_each_get_their_own,
-    many_lookups_at_once_each_find_their_own,
+    concurrent_job_operations_each_get_their_own_result,
+    concurrent_lookups_each_find_their_own_media,
 );
 
-async fn many_at_once_each_get_their_own(database: Database) {
+async fn concurrent_job_operations_each_get_their_own_result(database: Database) {
     const JOBS: usize = 40;
     let repositories = Repositories::open(&database);
     let jobs = &repositories.jobs;
     let new = |n: usize| {
-        // Some want the same unicity.
+        // Some jobs have the same unicity.
         let unicity = n
             .is_multiple_of(4)
             .then(|| Unicity::new(&(n % 8).to_string()).unwrap());
@@ -41,25 +41,25 @@ async fn many_at_once_each_get_their_own(database: Database) {
     let created = join_all((0..JOBS).map(|n| jobs.create(new(n)))).await;
     let is_new = |created: &Result<Created, _>| matches!(created, Ok(Created::New(_)));
     assert!(created.iter().all(Result::is_ok));
-    let entered = JOBS - JOBS / 4 + 2;
-    assert_eq!(created.iter().filter(|each| is_new(each)).count(), entered);
+    let new_jobs = JOBS - JOBS / 4 + 2;
+    assert_eq!(created.iter().filter(|each| is_new(each)).count(), new_jobs);
 
     let claims = jobs.claims(WorkerId::generate(), &KNOWN);
     let claimed = join_all((0..JOBS).map(|_| claims.next(SlotUse::AnyProject))).await;
     let claimed: Vec<Claimed> = claimed.into_iter().filter_map(Result::unwrap).collect();
     let ids: HashSet<JobId> = claimed.iter().map(|claimed| claimed.job.id).collect();
-    assert_eq!((claimed.len(), ids.len()), (entered, entered));
+    assert_eq!((claimed.len(), ids.len()), (new_jobs, new_jobs));
 
     let staged = claimed.iter().map(|claimed| {
         let place = match claimed.job.arguments["resource"].as_str().unwrap() {
-            // Two want the same place, which the last of them has in the end.
+            // Two media have the same path: the last one stays.
             "r1" | "r2" => "same",
             other => other,
         };
         repositories.staged_media(claimed.lease, path(place))
     });
     let staged = join_all(staged).await;
-    // One has lost its lease, and one its blob.
+    // One job loses its lease and another one its blob.
     let of = |resource: &str| {
         let is_of = |claimed: &&Claimed| claimed.job.arguments["resource"] == resource;
         claimed.iter().find(is_of).unwrap().lease
@@ -85,17 +85,16 @@ async fn many_at_once_each_get_their_own(database: Database) {
             Err(other) => panic!("{other}"),
         }
     }
-    assert_eq!(succeeded, entered - 2);
-    // Garbage is that of the one that lost it, and of the first of the two at one place.
+    assert_eq!(succeeded, new_jobs - 2);
+    // Two blobs are garbage: the abandoned one and the replaced one of the two at the same path.
     assert_eq!(
         repositories.blobs_by_status().await,
-        [1, entered as u64 - 3, 2]
+        [1, new_jobs as u64 - 3, 2]
     );
 }
 
-/// Some of the same, some of nothing, with and without a key, and one that is in more projects than are
-/// read.
-async fn many_lookups_at_once_each_find_their_own(database: Database) {
+/// Looks up existing and missing media, with and without a key, and a path that exists in several projects.
+async fn concurrent_lookups_each_find_their_own_media(database: Database) {
     let repositories = Repositories::open(&database);
     let owner = BlobOwner::Upload;
     let mut places: Vec<(MediaPath, Found)> = Vec::new();
@@ -132,14 +131,14 @@ async fn many_lookups_at_once_each_find_their_own(database: Database) {
     ));
     places.push((path("shelf"), Found::Nothing));
 
-    let sight = Caller::Unrestricted.media_read_scope();
-    let asked: Vec<&(MediaPath, Found)> = (0..5).flat_map(|_| &places).collect();
-    let found = asked.iter().map(|(place, _)| {
+    let scope = Caller::Unrestricted.media_read_scope();
+    let lookups: Vec<&(MediaPath, Found)> = (0..5).flat_map(|_| &places).collect();
+    let found = lookups.iter().map(|(place, _)| {
         repositories
             .medias
-            .find(place, &sight, &ProjectSelector::Any)
+            .find(place, &scope, &ProjectSelector::Any)
     });
-    for (found, (place, expected)) in join_all(found).await.into_iter().zip(asked) {
+    for (found, (place, expected)) in join_all(found).await.into_iter().zip(lookups) {
         assert_eq!(found.unwrap(), *expected, "{place:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! Operations that are dropped at every await point: each takes effect completely or not at all, and no
-//! other caller's acknowledged write is lost.
+//! Cancellation of operations at every await point: each operation takes effect completely or not at all, and no
+//! acknowledged write of another caller is lost.
 
 use std::{
     future::Future,
@@ -34,10 +34,10 @@ use tokio::sync::Notify;
 use media_testkit::repositories::{KNOWN, LEASE, Repositories, import_to, new_media, path};
 
 const PROJECT: &str = "press";
-/// No operation has more await points than this.
+/// An upper bound of the await points of an operation.
 const MAX_POLLS: usize = 1000;
-/// The longest that an operation may wait between two polls.
-const WAKE_LIMIT: Duration = Duration::from_secs(20);
+/// The maximum time between two polls of an operation.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_operations_are_atomic_on_sqlite() {
@@ -69,31 +69,31 @@ async fn interrupted_units_are_atomic_on_postgres() {
     interrupt_units(test).await;
 }
 
-/// Drops each operation before its first poll, after its first, and so on until it ends.
+/// Drops each operation before its first poll, after its first poll, and so on until it completes.
 async fn drop_at_every_await(test: TestDatabase) {
-    let mut bench = Bench::open(&test.database).await;
+    let mut harness = Harness::open(&test.database).await;
     for operation in Operation::ALL {
         for polls in 0..MAX_POLLS {
-            let ended = bench.attempt(operation, polls).await;
-            bench.check(operation).await;
+            let ended = harness.attempt(operation, polls).await;
+            harness.check(operation).await;
             if ended {
                 break;
             }
         }
     }
-    bench.finish(test).await;
+    harness.finish(test).await;
 }
 
-/// Ends the units themselves at many moments, as their limit in time does.
+/// Interrupts the units of work themselves after different times, as their time limit does.
 async fn interrupt_units(test: TestDatabase) {
-    let mut bench = Bench::open(&test.database).await;
+    let mut harness = Harness::open(&test.database).await;
     for operation in Operation::ALL {
         for limit in [0, 50, 150, 300, 600, 1200, 2500].map(Duration::from_micros) {
-            bench.interrupt(operation, limit).await;
-            bench.check(operation).await;
+            harness.interrupt(operation, limit).await;
+            harness.check(operation).await;
         }
     }
-    bench.finish(test).await;
+    harness.finish(test).await;
 }
 
 /// Every operation that writes.
@@ -105,10 +105,10 @@ enum Operation {
     Claim,
     ClaimBatch,
     Heartbeat,
-    Succeed,
-    SucceedReplacing,
+    Complete,
+    CompleteReplacing,
     Fail,
-    HandBack,
+    Release,
     Stopped,
     Signal(Signal),
     Reschedule,
@@ -119,22 +119,22 @@ enum Operation {
     Prune,
     Stage,
     Renew,
-    Keep,
-    TakeOver,
+    SaveCheckpoint,
+    ResumeCheckpoint,
     Touch,
-    Discard,
-    Release,
-    Disown,
-    Charge,
-    ChargeLess,
+    Abandon,
+    AbandonAttempt,
+    AbandonStale,
+    Reserve,
+    ReserveLess,
     Collect,
     Publish,
     PublishReplacing,
     DeleteMedia,
-    LeaveAlone,
-    Visit,
-    Leave,
-    PruneOrigins,
+    BackOff,
+    AcquireConnections,
+    ReleaseConnections,
+    PruneHostLimits,
 }
 
 impl Operation {
@@ -145,10 +145,10 @@ impl Operation {
         Self::Claim,
         Self::ClaimBatch,
         Self::Heartbeat,
-        Self::Succeed,
-        Self::SucceedReplacing,
+        Self::Complete,
+        Self::CompleteReplacing,
         Self::Fail,
-        Self::HandBack,
+        Self::Release,
         Self::Stopped,
         Self::Signal(Signal::Cancel),
         Self::Signal(Signal::Pause),
@@ -162,27 +162,27 @@ impl Operation {
         Self::Prune,
         Self::Stage,
         Self::Renew,
-        Self::Keep,
-        Self::TakeOver,
+        Self::SaveCheckpoint,
+        Self::ResumeCheckpoint,
         Self::Touch,
-        Self::Discard,
-        Self::Release,
-        Self::Disown,
-        Self::Charge,
-        Self::ChargeLess,
+        Self::Abandon,
+        Self::AbandonAttempt,
+        Self::AbandonStale,
+        Self::Reserve,
+        Self::ReserveLess,
         Self::Collect,
         Self::Publish,
         Self::PublishReplacing,
         Self::DeleteMedia,
-        Self::LeaveAlone,
-        Self::Visit,
-        Self::Leave,
-        Self::PruneOrigins,
+        Self::BackOff,
+        Self::AcquireConnections,
+        Self::ReleaseConnections,
+        Self::PruneHostLimits,
     ];
 }
 
-/// The repositories under test, and clients whose writes have to survive.
-struct Bench {
+/// The repositories under test, and the acknowledged writes of concurrent clients, which must not be lost.
+struct Harness {
     repositories: Repositories,
     store: Arc<dyn BlobStore>,
     _directory: tempfile::TempDir,
@@ -192,7 +192,7 @@ struct Bench {
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Bench {
+impl Harness {
     async fn open(database: &Database) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = DiskStore::open(directory.path().into()).await.unwrap();
@@ -205,7 +205,8 @@ impl Bench {
         }
     }
 
-    /// Runs an operation for a number of polls, beside clients that stay. Says whether it ended.
+    /// Polls an operation a number of times, concurrently with clients that are not cancelled. Returns whether it
+    /// completed.
     async fn attempt(&mut self, operation: Operation, polls: usize) -> bool {
         let repositories = self.repositories.clone();
         let running = self.prepare(operation, &repositories).await;
@@ -215,7 +216,7 @@ impl Bench {
         ended
     }
 
-    /// Runs an operation whose units have a limit, beside clients whose units have none.
+    /// Runs an operation whose units have a time limit, concurrently with clients whose units have none.
     async fn interrupt(&mut self, operation: Operation, limit: Duration) {
         let mut repositories = self.repositories.clone();
         let prepared = repositories.clone();
@@ -226,7 +227,7 @@ impl Bench {
         self.acknowledge(witnesses).await;
     }
 
-    /// Jobs that other clients create at the same time.
+    /// Starts other clients that create jobs concurrently.
     fn witnesses(&mut self) -> Vec<tokio::task::JoinHandle<JobId>> {
         (0..3)
             .map(|_| {
@@ -250,7 +251,7 @@ impl Bench {
         self.prepare_on(operation, repositories, repositories).await
     }
 
-    /// Brings about what an operation needs, on `ready`, and makes the operation, on `repositories`.
+    /// Creates the preconditions of an operation on `ready`, and returns the operation on `repositories`.
     #[allow(clippy::too_many_lines, reason = "a line or two for each operation")]
     async fn prepare_on(
         &mut self,
@@ -265,7 +266,7 @@ impl Bench {
             repositories.blobs.clone(),
             repositories.medias.clone(),
         );
-        let origins = HostLimits::new(repositories.database.clone(), repositories.clock.clock());
+        let limits = HostLimits::new(repositories.database.clone(), repositories.clock.clock());
         let worker = WorkerId::generate();
         let host = format!("host-{}.test", self.number);
         match operation {
@@ -291,19 +292,19 @@ impl Bench {
             }
             Operation::Heartbeat => {
                 let lease = running(ready, &place).await;
-                let beat = HeartbeatRequest {
+                let request = HeartbeatRequest {
                     lease,
                     progress: 1,
                     bytes_done: 2,
                     bytes_total: None,
                 };
-                ignore(async move { jobs.heartbeat(&[beat]).await })
+                ignore(async move { jobs.heartbeat(&[request]).await })
             }
-            Operation::Succeed => {
+            Operation::Complete => {
                 let (lease, media) = self.stored(ready, place).await;
                 ignore(async move { jobs.complete(lease, media).await })
             }
-            Operation::SucceedReplacing => {
+            Operation::CompleteReplacing => {
                 self.published(ready, &place).await;
                 let (lease, media) = self.stored(ready, place).await;
                 ignore(async move { jobs.complete(lease, media).await })
@@ -313,7 +314,7 @@ impl Bench {
                 let failure = Failure::new(FailureCode::OriginError, "it failed");
                 ignore(async move { jobs.fail(lease, failure).await })
             }
-            Operation::HandBack => {
+            Operation::Release => {
                 let lease = running(ready, &place).await;
                 ignore(async move { jobs.release(lease).await })
             }
@@ -382,35 +383,35 @@ impl Bench {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.renew(blob.id).await })
             }
-            Operation::Keep => {
+            Operation::SaveCheckpoint => {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.save_checkpoint(&blob, &checkpoint()).await })
             }
-            Operation::TakeOver => {
-                let lease = self.left(ready, &place).await;
+            Operation::ResumeCheckpoint => {
+                let lease = self.with_checkpoint(ready, &place).await;
                 ignore(async move { blobs.resume_checkpoint(lease).await })
             }
             Operation::Touch => {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.touch(&blob).await })
             }
-            Operation::Discard => {
+            Operation::Abandon => {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.abandon(&blob).await })
             }
-            Operation::Release => {
+            Operation::AbandonAttempt => {
                 let (lease, _) = self.stored(ready, place).await;
                 ignore(async move { blobs.abandon_attempt(lease).await })
             }
-            Operation::Disown => {
+            Operation::AbandonStale => {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.abandon_stale(&blob).await })
             }
-            Operation::Charge => {
+            Operation::Reserve => {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.reserve(&blob, 7).await })
             }
-            Operation::ChargeLess => {
+            Operation::ReserveLess => {
                 let blob = staged(&ready.blobs).await;
                 ignore(async move { blobs.reserve(&blob, -3).await })
             }
@@ -431,30 +432,36 @@ impl Bench {
             }
             Operation::DeleteMedia => {
                 let id = self.published(ready, &place).await;
-                let reach = Caller::Unrestricted.write_scope().unwrap();
-                ignore(async move { medias.delete(id, &reach).await })
+                let scope = Caller::Unrestricted.write_scope().unwrap();
+                ignore(async move { medias.delete(id, &scope).await })
             }
-            Operation::LeaveAlone => {
-                ignore(async move { origins.back_off(&host, Duration::from_secs(5)).await })
+            Operation::BackOff => {
+                ignore(async move { limits.back_off(&host, Duration::from_secs(5)).await })
             }
-            Operation::Visit => {
-                ignore(async move { origins.acquire_connections(&host, worker, 1, 4).await })
+            Operation::AcquireConnections => {
+                ignore(async move { limits.acquire_connections(&host, worker, 1, 4).await })
             }
-            Operation::Leave => {
-                let seen = HostLimits::new(ready.database.clone(), ready.clock.clock());
-                seen.acquire_connections(&host, worker, 1, 4).await.unwrap();
-                ignore(async move { origins.release_connections(&host, worker).await })
+            Operation::ReleaseConnections => {
+                let host_limits = HostLimits::new(ready.database.clone(), ready.clock.clock());
+                host_limits
+                    .acquire_connections(&host, worker, 1, 4)
+                    .await
+                    .unwrap();
+                ignore(async move { limits.release_connections(&host, worker).await })
             }
-            Operation::PruneOrigins => {
-                let seen = HostLimits::new(ready.database.clone(), ready.clock.clock());
-                seen.back_off(&host, Duration::from_secs(1)).await.unwrap();
+            Operation::PruneHostLimits => {
+                let host_limits = HostLimits::new(ready.database.clone(), ready.clock.clock());
+                host_limits
+                    .back_off(&host, Duration::from_secs(1))
+                    .await
+                    .unwrap();
                 ready.clock.advance(Duration::from_secs(20));
-                ignore(async move { origins.prune().await })
+                ignore(async move { limits.prune().await })
             }
         }
     }
 
-    /// A running job with a stored blob that counts for the project.
+    /// A running job with a stored blob that counts towards the project's quota.
     async fn stored(&self, ready: &Repositories, place: MediaPath) -> (Lease, NewMedia) {
         let lease = running(ready, &place).await;
         let owner = BlobOwner::Attempt(lease);
@@ -464,7 +471,7 @@ impl Bench {
     }
 
     /// A running job whose first attempt has left a checkpoint.
-    async fn left(&self, ready: &Repositories, place: &MediaPath) -> Lease {
+    async fn with_checkpoint(&self, ready: &Repositories, place: &MediaPath) -> Lease {
         let lease = running(ready, place).await;
         let owner = BlobOwner::Attempt(lease);
         let blob = ready.blobs.stage(owner, Some(PROJECT)).await.unwrap();
@@ -486,7 +493,7 @@ impl Bench {
         ready.medias.publish(media).await.unwrap().id
     }
 
-    /// Checks the promises between the tables, as another program sees them.
+    /// Checks the integrity of the committed tables.
     async fn check(&self, operation: Operation) {
         let found = integrity::find_violations(self.repositories.database.reader()).await;
         let found = found.unwrap();
@@ -535,11 +542,11 @@ fn creator() -> Creator {
 async fn created(jobs: &JobRepository, job: media_database::job_repository::NewJob) -> JobId {
     match jobs.create(job).await.unwrap() {
         Created::New(job) => job.id,
-        Created::Existing(job) => panic!("{job:?} is there already"),
+        Created::Existing(job) => panic!("{job:?} already exists"),
     }
 }
 
-/// A job of its own that a worker runs.
+/// Creates and claims a job.
 async fn running(ready: &Repositories, place: &MediaPath) -> Lease {
     let job = import_to(place).with_creator(creator());
     let id = created(&ready.jobs, job.priority(Priority::new(100).unwrap())).await;
@@ -549,14 +556,14 @@ async fn running(ready: &Repositories, place: &MediaPath) -> Lease {
 async fn claim(ready: &Repositories, id: JobId) -> Lease {
     loop {
         let claimed = ready.jobs.claim(WorkerId::generate(), &KNOWN).await;
-        let lease = claimed.unwrap().expect("the job waits").lease;
+        let lease = claimed.unwrap().expect("the job is pending").lease;
         if lease.job_id == id {
             return lease;
         }
     }
 }
 
-/// The blob of an upload, with some bytes that count for the project.
+/// The blob of an upload, with reserved bytes in the project's quota.
 async fn staged(blobs: &BlobRepository) -> StagedBlob {
     let blob = blobs.stage(BlobOwner::Upload, Some(PROJECT)).await.unwrap();
     blobs.reserve(&blob, 4).await.unwrap();
@@ -585,7 +592,7 @@ fn checkpoint() -> Checkpoint {
     }
 }
 
-/// Remembers that a future was woken.
+/// Records that a future was woken.
 struct WakeFlag(Notify);
 
 impl Wake for WakeFlag {
@@ -594,13 +601,13 @@ impl Wake for WakeFlag {
     }
 }
 
-/// Polls a future so many times, each time after it was woken, and drops it. Says whether it ended.
+/// Polls a future at most `polls` times, each time after it was woken, and drops it. Returns whether it completed.
 async fn poll_times(mut future: Running, polls: usize) -> bool {
     let flag = Arc::new(WakeFlag(Notify::new()));
     let waker = Waker::from(Arc::clone(&flag));
     for poll in 0..polls {
         if poll > 0 {
-            let woken = tokio::time::timeout(WAKE_LIMIT, flag.0.notified());
+            let woken = tokio::time::timeout(WAKE_TIMEOUT, flag.0.notified());
             woken.await.expect("the operation is woken");
         }
         let mut context = Context::from_waker(&waker);

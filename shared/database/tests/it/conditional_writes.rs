@@ -1,4 +1,5 @@
-//! Conditions of writes hold in the transaction that writes: of several writers with one condition one wins.
+//! Preconditions are evaluated in the transaction of the write: of several concurrent writers with the same
+//! precondition, one succeeds.
 
 use futures_util::future::join_all;
 use media_database::{
@@ -13,8 +14,8 @@ use media_testkit::{
 };
 
 on_every_database!(
-    of_many_first_writers_one_wins,
-    of_many_writers_that_replace_the_same_one_wins,
+    one_of_many_concurrent_creations_succeeds,
+    one_of_many_concurrent_replacements_succeeds,
 );
 
 const WRITERS: u8 = 8;
@@ -31,7 +32,8 @@ async fn staged(repositories: &Repositories, number: u8) -> NewMedia {
     }
 }
 
-/// Publishes as many media at one path under one condition. Gives the digests of those that were recorded.
+/// Publishes [`WRITERS`] media concurrently at one path with one precondition. Returns the digests of those that were
+/// recorded.
 async fn race(
     repositories: &Repositories,
     first: u8,
@@ -56,24 +58,24 @@ async fn race(
     recorded
 }
 
-async fn there(repositories: &Repositories) -> String {
+async fn current_digest(repositories: &Repositories) -> String {
     let media = repositories.medias.find_in(&path("r"), None).await.unwrap();
     media.unwrap().sha256
 }
 
-async fn of_many_first_writers_one_wins(database: Database) {
+async fn one_of_many_concurrent_creations_succeeds(database: Database) {
     let repositories = Repositories::open(&database);
     let is_free = WritePrecondition::new(None, Some(b"*".to_vec()));
     let recorded = race(&repositories, 1, &is_free).await;
-    assert_eq!(recorded, [there(&repositories).await]);
+    assert_eq!(recorded, [current_digest(&repositories).await]);
 }
 
-async fn of_many_writers_that_replace_the_same_one_wins(database: Database) {
+async fn one_of_many_concurrent_replacements_succeeds(database: Database) {
     let repositories = Repositories::open(&database);
     let first = staged(&repositories, 100).await;
     repositories.medias.publish(first).await.unwrap();
-    let current = format!("\"{}\"", there(&repositories).await);
+    let current = format!("\"{}\"", current_digest(&repositories).await);
     let is_current = WritePrecondition::new(Some(current.into_bytes()), None);
     let recorded = race(&repositories, 1, &is_current).await;
-    assert_eq!(recorded, [there(&repositories).await]);
+    assert_eq!(recorded, [current_digest(&repositories).await]);
 }

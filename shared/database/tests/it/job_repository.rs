@@ -1,4 +1,4 @@
-//! What the book of jobs promises, case by case.
+//! The contract of the job repository, case by case.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -29,30 +29,30 @@ use media_testkit::{
 };
 
 on_every_database!(
-    the_most_urgent_is_claimed_first_and_the_oldest_among_equals,
+    jobs_are_claimed_by_priority_and_then_by_age,
     no_two_workers_claim_the_same_job,
-    one_of_many_racing_creates_wins_a_unicity,
-    a_lost_worker_is_rescued_and_what_it_writes_is_refused,
-    a_job_that_kills_its_workers_fails_as_worker_lost,
-    a_heartbeat_renews_writes_progress_and_brings_signals,
-    a_pause_does_not_take_a_cancel_back,
-    a_hand_back_spends_no_attempt,
-    back_off_is_scheduled_and_the_origin_is_obeyed,
-    a_hopeless_failure_is_final_and_retry_starts_anew,
+    one_of_many_concurrent_creations_gets_a_unicity,
+    a_job_of_a_lost_worker_is_rescued_and_the_writes_of_that_worker_are_refused,
+    a_job_whose_workers_are_lost_fails_with_worker_lost,
+    a_heartbeat_renews_the_lease_saves_progress_and_returns_signals,
+    a_pause_does_not_override_a_cancel,
+    a_release_does_not_count_as_a_retry,
+    a_retry_is_scheduled_after_the_back_off_that_the_origin_requested,
+    a_permanent_failure_is_final_until_a_retry_signal,
     secrets_of_ended_jobs_are_encrypted_for_retry,
-    without_a_key_secrets_of_ended_jobs_are_removed,
-    success_is_one_with_the_media_and_the_blob,
-    a_success_that_is_refused_leaves_nothing,
-    of_many_successes_at_one_path_the_last_stays,
-    deleting_a_running_job_takes_its_lease,
-    scheduled_jobs_wait_for_their_time,
-    pruning_removes_only_what_ended_long_ago,
-    a_waiting_job_can_be_rescheduled_and_no_other,
-    the_figures_tell_what_waits_and_what_runs,
-    a_job_of_a_later_version_waits_for_a_newer_worker,
+    secrets_of_ended_jobs_are_removed_if_there_is_no_key,
+    a_job_its_media_and_its_blob_are_completed_atomically,
+    a_refused_completion_has_no_effect,
+    the_last_of_many_completions_at_one_path_stays,
+    deleting_a_running_job_ends_its_lease,
+    a_scheduled_job_is_pending_from_its_time_on,
+    pruning_removes_only_jobs_that_ended_before_the_retention_period,
+    only_a_waiting_job_can_be_rescheduled,
+    queue_stats_count_pending_and_running_jobs,
+    a_job_with_a_later_arguments_version_waits_for_a_newer_worker,
 );
 
-fn beat(lease: Lease) -> HeartbeatRequest {
+fn heartbeat_request(lease: Lease) -> HeartbeatRequest {
     HeartbeatRequest {
         lease,
         progress: 10,
@@ -86,10 +86,10 @@ async fn claim(repositories: &Repositories) -> Claimed {
 }
 
 fn failure(code: FailureCode) -> Failure {
-    Failure::new(code, "it did not work")
+    Failure::new(code, "the attempt failed")
 }
 
-async fn the_most_urgent_is_claimed_first_and_the_oldest_among_equals(database: Database) {
+async fn jobs_are_claimed_by_priority_and_then_by_age(database: Database) {
     let repositories = Repositories::open(&database);
     let mut expected = Vec::new();
     for priority in [0, 5, -100, 5, 100, 0] {
@@ -134,7 +134,7 @@ async fn no_two_workers_claim_the_same_job(database: Database) {
     for worker in workers.collect::<Vec<_>>() {
         all.extend(worker.await.unwrap());
     }
-    // With SKIP LOCKED a worker may find nothing while others hold the last rows: none is lost.
+    // With SKIP LOCKED, a worker may find no job while others lock the last rows. No job is lost.
     while let Some(found) = repositories
         .jobs
         .claim(WorkerId::generate(), &KNOWN)
@@ -147,7 +147,7 @@ async fn no_two_workers_claim_the_same_job(database: Database) {
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), JOBS);
 }
 
-async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
+async fn one_of_many_concurrent_creations_gets_a_unicity(database: Database) {
     let repositories = Repositories::open(&database);
     let unicity = Some(Unicity::new("only one").unwrap());
     let racers: Vec<_> = (0..16)
@@ -157,12 +157,12 @@ async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
             tokio::spawn(async move { jobs.create(new).await.unwrap() })
         })
         .collect();
-    let mut entered = 0;
+    let mut new_jobs = 0;
     let mut ids = HashSet::new();
     for racer in racers {
         match racer.await.unwrap() {
             Created::New(job) => {
-                entered += 1;
+                new_jobs += 1;
                 ids.insert(job.id);
             }
             Created::Existing(job) => {
@@ -170,12 +170,12 @@ async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
             }
         }
     }
-    assert_eq!((entered, ids.len()), (1, 1));
+    assert_eq!((new_jobs, ids.len()), (1, 1));
 
-    // Once the job has ended, the unicity is free; a `retry` of the old one then meets the new.
+    // The unicity is free once the job has ended. A `retry` of the old job then conflicts with the new one.
     let old = claim(&repositories).await;
-    let hopeless = failure(FailureCode::OriginGone);
-    repositories.jobs.fail(old.lease, hopeless).await.unwrap();
+    let permanent = failure(FailureCode::OriginGone);
+    repositories.jobs.fail(old.lease, permanent).await.unwrap();
     let again = import_to(&path("r")).unicity(unicity);
     assert!(matches!(
         repositories.jobs.create(again).await.unwrap(),
@@ -188,7 +188,9 @@ async fn one_of_many_racing_creates_wins_a_unicity(database: Database) {
     );
 }
 
-async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Database) {
+async fn a_job_of_a_lost_worker_is_rescued_and_the_writes_of_that_worker_are_refused(
+    database: Database,
+) {
     let repositories = Repositories::open(&database);
     create(&repositories, "r").await;
     let lost = claim(&repositories).await;
@@ -198,7 +200,7 @@ async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Databa
     assert_eq!(
         repositories.jobs.rescue_expired().await.unwrap(),
         0,
-        "the lease still holds"
+        "the lease has not expired"
     );
     repositories.clock.advance(Duration::from_micros(1));
     assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 1);
@@ -214,7 +216,7 @@ async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Databa
     assert_eq!(
         repositories
             .jobs
-            .heartbeat(&[beat(lost.lease)])
+            .heartbeat(&[heartbeat_request(lost.lease)])
             .await
             .unwrap(),
         []
@@ -237,7 +239,7 @@ async fn a_lost_worker_is_rescued_and_what_it_writes_is_refused(database: Databa
     assert_eq!(job, second.job);
 }
 
-async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
+async fn a_job_whose_workers_are_lost_fails_with_worker_lost(database: Database) {
     let repositories = Repositories::open(&database);
     let new = import_to(&path("r")).max_retries(RetryCount::new(2).unwrap());
     repositories.jobs.create(new).await.unwrap();
@@ -253,7 +255,7 @@ async fn a_job_that_kills_its_workers_fails_as_worker_lost(database: Database) {
     assert_eq!((job.retry_count.get(), job.attempt.get()), (2, 3));
 }
 
-async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Database) {
+async fn a_heartbeat_renews_the_lease_saves_progress_and_returns_signals(database: Database) {
     let repositories = Repositories::open(&database);
     for _ in 0..3 {
         create(&repositories, "r").await;
@@ -272,13 +274,13 @@ async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Databas
     assert!(repositories.jobs.delete(three.job.id).await.unwrap());
 
     repositories.clock.advance(LEASE / 2);
-    let beats = [one.lease, two.lease, three.lease].map(beat);
-    let mut pulses = repositories.jobs.heartbeat(&beats).await.unwrap();
-    pulses.sort_by_key(|pulse| pulse.lease.job_id);
-    assert_eq!(pulses.len(), 2);
-    assert_eq!((pulses[0].lease, pulses[0].signal), (one.lease, None));
+    let requests = [one.lease, two.lease, three.lease].map(heartbeat_request);
+    let mut replies = repositories.jobs.heartbeat(&requests).await.unwrap();
+    replies.sort_by_key(|reply| reply.lease.job_id);
+    assert_eq!(replies.len(), 2);
+    assert_eq!((replies[0].lease, replies[0].signal), (one.lease, None));
     assert_eq!(
-        (pulses[1].lease, pulses[1].signal),
+        (replies[1].lease, replies[1].signal),
         (two.lease, Some(Signal::Pause))
     );
 
@@ -307,7 +309,7 @@ async fn a_heartbeat_renews_writes_progress_and_brings_signals(database: Databas
     assert_eq!(claim(&repositories).await.job.id, two.job.id);
 }
 
-async fn a_pause_does_not_take_a_cancel_back(database: Database) {
+async fn a_pause_does_not_override_a_cancel(database: Database) {
     let repositories = Repositories::open(&database);
     let job = create(&repositories, "r").await;
     let claimed = claim(&repositories).await;
@@ -318,7 +320,7 @@ async fn a_pause_does_not_take_a_cancel_back(database: Database) {
     assert_eq!(stopped.status, JobStatus::Cancelled);
 }
 
-async fn a_hand_back_spends_no_attempt(database: Database) {
+async fn a_release_does_not_count_as_a_retry(database: Database) {
     let repositories = Repositories::open(&database);
     create(&repositories, "r").await;
     let first = claim(&repositories).await;
@@ -328,11 +330,11 @@ async fn a_hand_back_spends_no_attempt(database: Database) {
     assert_eq!(
         second.lease.attempt.get(),
         2,
-        "the token is new all the same"
+        "the fencing token is new"
     );
 }
 
-async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
+async fn a_retry_is_scheduled_after_the_back_off_that_the_origin_requested(database: Database) {
     let repositories = Repositories::open(&database);
     create(&repositories, "r").await;
     let first = claim(&repositories).await;
@@ -344,7 +346,7 @@ async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
         (JobStatus::Scheduled, 1)
     );
     assert_eq!(job.error.as_deref(), Some("origin_busy"));
-    // No sooner than asked for, and a little later.
+    // The retry is not earlier than requested, and at most a tenth later.
     let wait = job.scheduled_at.unwrap() - repositories.clock.now();
     let asked = Duration::from_mins(2);
     assert!(
@@ -357,7 +359,7 @@ async fn back_off_is_scheduled_and_the_origin_is_obeyed(database: Database) {
     assert_eq!(claim(&repositories).await.job.id, first.job.id);
 }
 
-async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
+async fn a_permanent_failure_is_final_until_a_retry_signal(database: Database) {
     let repositories = Repositories::open(&database);
     create(&repositories, "r").await;
     let first = claim(&repositories).await;
@@ -380,7 +382,7 @@ async fn a_hopeless_failure_is_final_and_retry_starts_anew(database: Database) {
     assert_eq!(again.lease.attempt.get(), 2);
 }
 
-/// Enters a job with secrets, and ends it by a failure or a cancellation. Gives its arguments before that.
+/// Creates a job with secrets and ends it by a failure or a cancellation. Returns its id and its original arguments.
 async fn end_with_secrets(jobs: &JobRepository, cancel: bool) -> (JobId, serde_json::Value) {
     let arguments = RawImportArguments {
         url: "http://user:secret-1@origin.test/a?token=secret-2".into(),
@@ -421,7 +423,7 @@ async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
         let claimed = jobs.claim(WorkerId::generate(), &KNOWN).await.unwrap();
         assert_eq!(claimed.unwrap().job.arguments, before);
     }
-    // The ciphertext of one job is none for another, and another key decrypts nothing.
+    // Neither the ciphertext of another job nor another key can be used for decryption.
     let [(first, _), (second, _)] = [
         end_with_secrets(&jobs, true).await,
         end_with_secrets(&jobs, true).await,
@@ -445,7 +447,7 @@ async fn secrets_of_ended_jobs_are_encrypted_for_retry(database: Database) {
     jobs.signal(first, Signal::Retry).await.unwrap();
 }
 
-async fn without_a_key_secrets_of_ended_jobs_are_removed(database: Database) {
+async fn secrets_of_ended_jobs_are_removed_if_there_is_no_key(database: Database) {
     let jobs = Repositories::open(&database).jobs;
     for cancel in [false, true] {
         let (id, _) = end_with_secrets(&jobs, cancel).await;
@@ -457,7 +459,7 @@ async fn without_a_key_secrets_of_ended_jobs_are_removed(database: Database) {
     }
 }
 
-async fn success_is_one_with_the_media_and_the_blob(database: Database) {
+async fn a_job_its_media_and_its_blob_are_completed_atomically(database: Database) {
     let repositories = Repositories::open(&database);
     for _ in 0..2 {
         create(&repositories, "r").await;
@@ -479,7 +481,7 @@ async fn success_is_one_with_the_media_and_the_blob(database: Database) {
         (100, 4, Some(4))
     );
 
-    // The same path again: the media stays, its bytes are new.
+    // A second job at the same path replaces the bytes of the media.
     let second = claim(&repositories).await;
     let lost = repositories.jobs.complete(second.lease, media).await;
     assert!(matches!(lost, Err(JobError::BlobLost)), "{lost:?}");
@@ -494,7 +496,7 @@ async fn success_is_one_with_the_media_and_the_blob(database: Database) {
     assert_eq!(repositories.media("r").await, Some(new));
 }
 
-async fn a_success_that_is_refused_leaves_nothing(database: Database) {
+async fn a_refused_completion_has_no_effect(database: Database) {
     let repositories = Repositories::open(&database);
     create(&repositories, "r").await;
     let claimed = claim(&repositories).await;
@@ -525,7 +527,7 @@ async fn a_success_that_is_refused_leaves_nothing(database: Database) {
     assert_eq!((job.status, job.media_id), (JobStatus::Running, None));
 }
 
-async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
+async fn the_last_of_many_completions_at_one_path_stays(database: Database) {
     const JOBS: usize = 12;
     let repositories = Repositories::open(&database);
     let mut claims = Vec::new();
@@ -561,7 +563,7 @@ async fn of_many_successes_at_one_path_the_last_stays(database: Database) {
     );
 }
 
-async fn deleting_a_running_job_takes_its_lease(database: Database) {
+async fn deleting_a_running_job_ends_its_lease(database: Database) {
     let repositories = Repositories::open(&database);
     let job = create(&repositories, "r").await;
     let claimed = claim(&repositories).await;
@@ -572,7 +574,7 @@ async fn deleting_a_running_job_takes_its_lease(database: Database) {
     assert!(matches!(refused, Err(JobError::LeaseLost)), "{refused:?}");
 }
 
-async fn scheduled_jobs_wait_for_their_time(database: Database) {
+async fn a_scheduled_job_is_pending_from_its_time_on(database: Database) {
     let repositories = Repositories::open(&database);
     let at = repositories.clock.now() + Duration::from_secs(10);
     let new = import_to(&path("r")).scheduled_at(Some(at));
@@ -581,7 +583,7 @@ async fn scheduled_jobs_wait_for_their_time(database: Database) {
     };
     assert_eq!(job.status, JobStatus::Scheduled);
     let stored = repositories.jobs.find(job.id).await.unwrap().unwrap();
-    assert_eq!(stored, job, "what is stored is what was answered");
+    assert_eq!(stored, job, "the stored job equals the returned one");
     repositories.clock.advance(Duration::from_micros(9_999_999));
     assert_eq!(repositories.jobs.promote_due().await.unwrap(), 0);
     repositories.clock.advance(Duration::from_micros(1));
@@ -589,7 +591,7 @@ async fn scheduled_jobs_wait_for_their_time(database: Database) {
     assert_eq!(repositories.jobs.count_pending(10).await.unwrap(), 1);
 }
 
-async fn pruning_removes_only_what_ended_long_ago(database: Database) {
+async fn pruning_removes_only_jobs_that_ended_before_the_retention_period(database: Database) {
     let repositories = Repositories::open(&database);
     let retention = Duration::from_hours(1);
     for _ in 0..3 {
@@ -614,7 +616,7 @@ async fn pruning_removes_only_what_ended_long_ago(database: Database) {
     assert!(repositories.jobs.find(new.job.id).await.unwrap().is_some());
 }
 
-async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
+async fn only_a_waiting_job_can_be_rescheduled(database: Database) {
     let repositories = Repositories::open(&database);
     let job = create(&repositories, "r").await;
     let later = repositories.clock.now() + Duration::from_mins(1);
@@ -648,7 +650,7 @@ async fn a_waiting_job_can_be_rescheduled_and_no_other(database: Database) {
     );
 }
 
-async fn a_job_of_a_later_version_waits_for_a_newer_worker(database: Database) {
+async fn a_job_with_a_later_arguments_version_waits_for_a_newer_worker(database: Database) {
     let repositories = Repositories::open(&database);
     let new = create(&repositories, "new").await;
     let old = create(&repositories, "old").await;
@@ -682,10 +684,10 @@ async fn a_job_of_a_later_version_waits_for_a_newer_worker(database: Database) {
     );
 }
 
-async fn the_figures_tell_what_waits_and_what_runs(database: Database) {
+async fn queue_stats_count_pending_and_running_jobs(database: Database) {
     let repositories = Repositories::open(&database);
-    let figures = repositories.jobs.queue_stats().await.unwrap();
-    assert_eq!(figures, []);
+    let stats = repositories.jobs.queue_stats().await.unwrap();
+    assert_eq!(stats, []);
 
     create(&repositories, "runs").await;
     repositories
@@ -696,12 +698,12 @@ async fn the_figures_tell_what_waits_and_what_runs(database: Database) {
     create(&repositories, "waits longest").await;
     repositories.clock.advance(Duration::from_secs(7));
     create(&repositories, "waits").await;
-    let figures = repositories.jobs.queue_stats().await.unwrap();
+    let stats = repositories.jobs.queue_stats().await.unwrap();
     let expected = QueueStats {
         class: MediaImport::NAME.to_owned(),
         pending: 2,
         oldest_pending: Some(Duration::from_secs(7)),
         running: 1,
     };
-    assert_eq!(figures, [expected]);
+    assert_eq!(stats, [expected]);
 }

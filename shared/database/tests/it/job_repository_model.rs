@@ -1,5 +1,5 @@
-//! The book of jobs against a model: random sequences of operations by several workers, on every
-//! database. After each operation the whole table must say what the model says.
+//! The job repository compared with a model: random sequences of operations by several workers, on every database. After
+//! each operation, the whole table must equal the model.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use sea_orm::EntityTrait as _;
 
 use media_testkit::repositories::{KNOWN, LEASE, Repositories, import_to, path};
 
-/// One thing that somebody does. Numbers pick a job, or an attempt, from those there are.
+/// An operation. Its numbers select one of the existing jobs or attempts.
 #[derive(Clone, Debug)]
 enum Operation {
     Create {
@@ -34,7 +34,7 @@ enum Operation {
     Heartbeat,
     Succeed(usize),
     Fail(usize, FailureCode, Option<u64>),
-    HandBack(usize),
+    Release(usize),
     Stop(usize),
     Signal(usize, Signal),
     Advance(u64),
@@ -61,7 +61,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => Just(Operation::Heartbeat),
         4 => any().prop_map(Operation::Succeed),
         4 => (any(), code, prop::option::of(0_u64..60)).prop_map(|(n, code, after)| Operation::Fail(n, code, after)),
-        2 => any().prop_map(Operation::HandBack),
+        2 => any().prop_map(Operation::Release),
         2 => any().prop_map(Operation::Stop),
         6 => (any(), signal).prop_map(|(n, signal)| Operation::Signal(n, signal)),
         4 => (0_u64..40).prop_map(Operation::Advance),
@@ -72,7 +72,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A job as it should be.
+/// The expected state of a job.
 #[derive(Clone, Debug, PartialEq)]
 struct Expected {
     id: JobId,
@@ -91,7 +91,7 @@ struct Expected {
 }
 
 impl Expected {
-    fn of(job: &job::Model) -> Self {
+    fn from_row(job: &job::Model) -> Self {
         Self {
             id: job.id,
             priority: job.priority,
@@ -120,7 +120,7 @@ impl Expected {
         self.finished_at = Some(now);
     }
 
-    fn obey(&mut self, now: DateTime<Utc>) -> bool {
+    fn apply_signal(&mut self, now: DateTime<Utc>) -> bool {
         match self.signal {
             Some(Signal::Cancel) => self.end(JobStatus::Cancelled, now),
             Some(_) => {
@@ -137,7 +137,7 @@ impl Expected {
     }
 }
 
-/// The model, the book, and every lease that was ever given out.
+/// The model, the repositories, and all leases that were ever granted.
 struct Run {
     repositories: Repositories,
     database: Database,
@@ -154,8 +154,8 @@ impl Run {
         (!items.is_empty()).then(|| items[n % items.len()])
     }
 
-    /// The job that a lease holds, if it still does.
-    fn held(&mut self, lease: Lease) -> Option<&mut Expected> {
+    /// The job of a lease, if the lease is still valid.
+    fn leased_job(&mut self, lease: Lease) -> Option<&mut Expected> {
         self.jobs.iter_mut().find(|job| {
             job.id == lease.job_id
                 && job.attempt == lease.attempt.get()
@@ -178,8 +178,8 @@ impl Run {
             Operation::Heartbeat => self.heartbeat().await,
             Operation::Succeed(n) => self.succeed(n).await,
             Operation::Fail(n, code, after) => self.fail(n, code, after).await,
-            Operation::HandBack(n) => self.give_up(n, true).await,
-            Operation::Stop(n) => self.give_up(n, false).await,
+            Operation::Release(n) => self.release_or_stop(n, true).await,
+            Operation::Stop(n) => self.release_or_stop(n, false).await,
             Operation::Signal(n, signal) => self.signal(n, signal).await,
             Operation::Advance(seconds) => self
                 .repositories
@@ -241,9 +241,9 @@ impl Run {
                     JobStatus::Pending
                 };
                 assert_eq!(job.status, expected);
-                self.jobs.push(Expected::of(&job));
+                self.jobs.push(Expected::from_row(&job));
             }
-            (created, holder) => panic!("{created:?} where {holder:?} holds the unicity"),
+            (created, holder) => panic!("{created:?} although {holder:?} has the unicity"),
         }
     }
 
@@ -292,7 +292,7 @@ impl Run {
             .collect();
         let mut expected = Vec::new();
         for lease in self.leases.clone() {
-            if let Some(job) = self.held(lease) {
+            if let Some(job) = self.leased_job(lease) {
                 job.lease_until = Some(until);
                 expected.push((lease, job.signal));
             }
@@ -314,7 +314,7 @@ impl Run {
         let now = self.now();
         let media = self.repositories.staged_media(lease, path("r")).await;
         let result = self.repositories.jobs.complete(lease, media).await;
-        let Some(job) = self.held(lease) else {
+        let Some(job) = self.leased_job(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");
             return;
         };
@@ -328,17 +328,17 @@ impl Run {
             return;
         };
         let now = self.now();
-        let mut failure = Failure::new(code, "it did not work");
+        let mut failure = Failure::new(code, "the attempt failed");
         if let Some(after) = after {
             failure.delay = RetryDelay::AtLeast(Duration::from_secs(after));
         }
         let result = self.repositories.jobs.fail(lease, failure).await;
-        let Some(job) = self.held(lease) else {
+        let Some(job) = self.leased_job(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");
             return;
         };
         job.error = Some(code.as_str().to_owned());
-        if job.obey(now) {
+        if job.apply_signal(now) {
             return;
         }
         if !code.is_retryable() || job.retry_count >= job.max_retries {
@@ -348,7 +348,7 @@ impl Run {
         job.release();
         job.retry_count += 1;
         job.status = JobStatus::Scheduled;
-        // The time is random: it is checked for its bounds, then taken over.
+        // The time is random: only its bounds are checked, and the model takes it over.
         let at = result.unwrap().scheduled_at.unwrap();
         let shortest = Duration::from_secs(after.unwrap_or_default().max(1));
         assert!(
@@ -358,22 +358,22 @@ impl Run {
         job.scheduled_at = Some(at);
     }
 
-    /// Hands back, or stops for a signal: the same but for the reason.
-    async fn give_up(&mut self, n: usize, hand_back: bool) {
+    /// Releases a job, or stops it because of a signal. Both have the same effect.
+    async fn release_or_stop(&mut self, n: usize, is_release: bool) {
         let Some(lease) = Self::pick(&self.leases, n) else {
             return;
         };
         let now = self.now();
-        let result = if hand_back {
+        let result = if is_release {
             self.repositories.jobs.release(lease).await
         } else {
             self.repositories.jobs.stopped(lease).await
         };
-        let Some(job) = self.held(lease) else {
+        let Some(job) = self.leased_job(lease) else {
             assert!(matches!(result, Err(JobError::LeaseLost)), "{result:?}");
             return;
         };
-        if !job.obey(now) {
+        if !job.apply_signal(now) {
             job.release();
             job.status = JobStatus::Pending;
         }
@@ -446,7 +446,7 @@ impl Run {
             }
             rescued += 1;
             job.error = Some("worker_lost".to_owned());
-            if job.obey(now) {
+            if job.apply_signal(now) {
                 continue;
             }
             if job.retry_count < job.max_retries {
@@ -463,14 +463,14 @@ impl Run {
         );
     }
 
-    /// Compares the whole table with the model, and checks that media and blobs agree.
+    /// Compares the whole table with the model, and checks that media and blobs are consistent.
     async fn compare(&mut self) {
         let mut found = job::Entity::find()
             .all(self.database.reader())
             .await
             .unwrap();
         found.sort_by_key(|job| job.id);
-        let found: Vec<_> = found.iter().map(Expected::of).collect();
+        let found: Vec<_> = found.iter().map(Expected::from_row).collect();
         self.jobs.sort_by_key(|job| job.id);
         assert_eq!(found, self.jobs);
 
@@ -523,7 +523,7 @@ fn check(database: &Database, cases: u32) {
     let handle = tokio::runtime::Handle::current();
     TestRunner::new(config)
         .run(&prop::collection::vec(operation(), 1..60), |operations| {
-            // A panic within is what proptest takes for a failed case.
+            // Proptest treats a panic as a failed case.
             handle.block_on(run(database, operations));
             Ok(())
         })
@@ -531,7 +531,7 @@ fn check(database: &Database, cases: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_book_follows_the_model_on_sqlite() {
+async fn the_job_repository_matches_the_model_on_sqlite() {
     let test = media_testkit::databases::sqlite().await;
     let database = test.database.clone();
     tokio::task::spawn_blocking(move || check(&database, 60))
@@ -540,7 +540,7 @@ async fn the_book_follows_the_model_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_book_follows_the_model_on_postgres() {
+async fn the_job_repository_matches_the_model_on_postgres() {
     let test = media_testkit::databases::postgres().await;
     let database = test.database.clone();
     tokio::task::spawn_blocking(move || check(&database, 60))

@@ -1,4 +1,4 @@
-//! Media are looked up while they are written: who was told of a write sees it.
+//! Lookups during writes: an acknowledged write is visible to every later lookup.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,16 +13,16 @@ use media_testkit::{
     repositories::{KNOWN, Repositories, import_to, new_media, path},
 };
 
-on_every_database!(what_was_written_is_found);
+on_every_database!(an_acknowledged_write_is_found);
 
 async fn size_of(repositories: &Repositories, resource: &str) -> Option<i64> {
-    let sight = Caller::Unrestricted.media_read_scope();
+    let scope = Caller::Unrestricted.media_read_scope();
     let (medias, path) = (&repositories.medias, path(resource));
-    let found = medias.find(&path, &sight, &ProjectSelector::Any).await;
+    let found = medias.find(&path, &scope, &ProjectSelector::Any).await;
     match found.unwrap() {
         Found::One(media) => Some(media.size),
         Found::Nothing => None,
-        Found::Several => panic!("there is one"),
+        Found::Several => panic!("more than one media was found"),
     }
 }
 
@@ -50,15 +50,15 @@ async fn import(repositories: &Repositories, resource: &str, size: u64) {
     repositories.jobs.complete(lease, media).await.unwrap();
 }
 
-async fn what_was_written_is_found(database: Database) {
-    const LAST: i64 = 60;
+async fn an_acknowledged_write_is_found(database: Database) {
+    const LAST_SIZE: i64 = 60;
     let repositories = Repositories::open(&database);
     assert_eq!(size_of(&repositories, "r").await, None);
     assert_eq!(size_of(&repositories, "other").await, None);
 
     let written = AtomicI64::new(0);
     let write = async {
-        for size in 1..=LAST {
+        for size in 1..=LAST_SIZE {
             let bytes = size.unsigned_abs();
             if size % 2 == 0 {
                 import(&repositories, "r", bytes).await;
@@ -73,7 +73,7 @@ async fn what_was_written_is_found(database: Database) {
             let before = written.load(Ordering::SeqCst);
             let found = size_of(&repositories, "r").await.unwrap_or_default();
             assert!(found >= before, "{found} after {before}");
-            if before == LAST {
+            if before == LAST_SIZE {
                 return;
             }
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! What workers do all the time, on PostgreSQL at size: nothing reads a whole table.
+//! The frequent operations of workers, on large PostgreSQL tables: no operation reads a whole table.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use media_testkit::repositories::{KNOWN, Repositories, import_to, new_media, pat
 
 const JOBS: usize = 100_000;
 
-/// Many jobs that wait for their time or have ended, and some that are pending.
+/// Inserts many scheduled and ended jobs and some pending ones, and many blobs and media.
 async fn fill(database: &DatabaseConnection) {
     for (status, count) in [("scheduled", JOBS), ("succeeded", JOBS), ("pending", 500)] {
         let scheduled = match status {
@@ -62,7 +62,7 @@ async fn fill(database: &DatabaseConnection) {
     database.execute_unprepared(sql).await.unwrap();
 }
 
-/// Numbers by name, as a statement counts them.
+/// Runs a statement that returns names and counts.
 async fn counts(database: &Reader, sql: &str) -> BTreeMap<String, i64> {
     let statement = Statement::from_string(DbBackend::Postgres, sql);
     let rows = database.query_all_raw(statement).await.unwrap();
@@ -74,28 +74,28 @@ async fn counts(database: &Reader, sql: &str) -> BTreeMap<String, i64> {
         .collect()
 }
 
-/// How often each table was read as a whole.
-async fn whole_reads(database: &Reader) -> BTreeMap<String, i64> {
+/// The number of sequential scans of each table.
+async fn sequential_scans(database: &Reader) -> BTreeMap<String, i64> {
     let sql = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
                WHERE relname IN ('jobs', 'blobs', 'medias')";
     counts(database, sql).await
 }
 
-/// How many entries of each index of the jobs were read.
-async fn entries_read(database: &Reader) -> BTreeMap<String, i64> {
+/// The number of entries that were read from each index of jobs and media.
+async fn index_entries_read(database: &Reader) -> BTreeMap<String, i64> {
     let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes \
                WHERE relname IN ('jobs', 'medias')";
     counts(database, sql).await
 }
 
 #[tokio::test]
-async fn nothing_that_workers_do_reads_a_whole_table() {
+async fn no_operation_of_a_worker_reads_a_whole_table() {
     let test = databases::postgres().await;
     let direct = test.database.direct_connection().await.unwrap();
     fill(&direct).await;
     direct.close().await.unwrap();
-    let watching = close(test.database, &test.url).await;
-    let before = whole_reads(watching.reader()).await;
+    let observer = close(test.database, &test.url).await;
+    let before = sequential_scans(observer.reader()).await;
 
     let database = Database::connect(&test.url, 2).await.unwrap();
     let repositories = Repositories::open(&database);
@@ -107,14 +107,14 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
         .create(import_to(&path("r")))
         .await
         .unwrap();
-    // More often than it takes PostgreSQL to settle on a generic plan.
+    // More executions than PostgreSQL needs to switch to a generic plan.
     for round in 0..10 {
         let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
         let lease = claimed.unwrap().unwrap().lease;
         assert_eq!(
             repositories
                 .jobs
-                .heartbeat(&[beat(lease)])
+                .heartbeat(&[heartbeat_request(lease)])
                 .await
                 .unwrap()
                 .len(),
@@ -135,17 +135,17 @@ async fn nothing_that_workers_do_reads_a_whole_table() {
         repositories.blobs.resume_checkpoint(lease).await.unwrap();
         let claimed = repositories.jobs.claim(WorkerId::generate(), &KNOWN).await;
         let lease = claimed.unwrap().unwrap().lease;
-        // In one statement where nothing is, and in several where something is.
+        // One statement if the path is free, several if a media is replaced.
         let place = path(&format!("new {}", round / 2));
         let media = repositories.staged_media(lease, place).await;
         repositories.jobs.complete(lease, media).await.unwrap();
-        what_callers_ask(&repositories).await;
+        run_api_queries(&repositories).await;
     }
     close(database, &test.url).await;
-    assert_eq!(whole_reads(watching.reader()).await, before);
+    assert_eq!(sequential_scans(observer.reader()).await, before);
 }
 
-fn beat(lease: Lease) -> HeartbeatRequest {
+fn heartbeat_request(lease: Lease) -> HeartbeatRequest {
     HeartbeatRequest {
         lease,
         progress: 1,
@@ -154,8 +154,8 @@ fn beat(lease: Lease) -> HeartbeatRequest {
     }
 }
 
-/// What each request costs beside its own: where something is, and whether there is room for more.
-async fn what_callers_ask(repositories: &Repositories) {
+/// The queries of API requests: lookups, the limits on unfinished jobs and the quota.
+async fn run_api_queries(repositories: &Repositories) {
     let of_p7 = Creator {
         project_id: Some("p7".to_owned()),
         ..Creator::default()
@@ -171,12 +171,12 @@ async fn what_callers_ask(repositories: &Repositories) {
         ReadScope::Projects(vec!["p7".into(), "p8".into()]),
     ] {
         for path in [&there, &path("r7")] {
-            let sight = MediaReadScope {
+            let scope = MediaReadScope {
                 projects: projects.clone(),
                 public: true,
             };
             medias
-                .find(path, &sight, &ProjectSelector::Any)
+                .find(path, &scope, &ProjectSelector::Any)
                 .await
                 .unwrap();
             medias.find_in(path, Some("p7")).await.unwrap();
@@ -193,8 +193,8 @@ async fn what_callers_ask(repositories: &Repositories) {
 }
 
 #[tokio::test]
-async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
-    const PENDING: usize = 20_000;
+async fn a_claim_uses_the_priority_index_even_without_table_statistics() {
+    const PENDING_JOBS: usize = 20_000;
     const CLAIMS: i64 = 30;
     let test = databases::postgres().await;
     let sql = format!(
@@ -202,13 +202,13 @@ async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
          INSERT INTO jobs (id, job_class, priority, status, max_retries, arguments_version, \
            arguments, created_at, updated_at) \
          SELECT gen_random_uuid(), 'media:import', n % 5, 'pending', 5, 1, '{{}}', now(), now() \
-         FROM generate_series(1, {PENDING}) n"
+         FROM generate_series(1, {PENDING_JOBS}) n"
     );
     let direct = test.database.direct_connection().await.unwrap();
     direct.execute_unprepared(&sql).await.unwrap();
     direct.close().await.unwrap();
-    let watching = close(test.database, &test.url).await;
-    let before = entries_read(watching.reader()).await;
+    let observer = close(test.database, &test.url).await;
+    let before = index_entries_read(observer.reader()).await;
 
     let database = Database::connect(&test.url, 1).await.unwrap();
     let repositories = Repositories::open(&database);
@@ -217,20 +217,19 @@ async fn a_claim_goes_by_urgency_even_where_nothing_is_known_of_the_table() {
         claimed.unwrap().unwrap();
     }
     close(database, &test.url).await;
-    for (index, count) in entries_read(watching.reader()).await {
-        // Entries of jobs that were claimed before lie in the way until they are cleared away: once where
-        // the projects are looked for, and once where the jobs are picked.
+    for (index, count) in index_entries_read(observer.reader()).await {
+        // Dead entries of claimed jobs are read until they are vacuumed: once in the search for projects, and once in
+        // the selection of jobs.
         let read = count - before[&index];
         assert!(read <= 2 * CLAIMS * CLAIMS, "{read} entries of {index}");
     }
 }
 
-/// Statements for several callers, on tables that are filled while the plans of before are still in use:
-/// they go by keys, and there are few of them.
+/// Batched statements, on tables that grow while cached plans are in use: they read by keys, and there are few of them.
 #[tokio::test]
-async fn what_many_do_at_once_takes_few_statements_that_read_little() {
+async fn concurrent_operations_use_few_statements_that_read_few_rows() {
     const ROUNDS: usize = 12;
-    const AT_ONCE: usize = 32;
+    const CALLERS: usize = 32;
     let test = databases::postgres().await;
     let sql = "ALTER TABLE jobs SET (autovacuum_enabled = off); \
                ALTER TABLE blobs SET (autovacuum_enabled = off); \
@@ -238,21 +237,21 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
     let direct = test.database.direct_connection().await.unwrap();
     direct.execute_unprepared(sql).await.unwrap();
     direct.close().await.unwrap();
-    let watching = close(test.database, &test.url).await;
-    let before = whole_reads(watching.reader()).await;
-    let commits = of_database(&watching, "xact_commit").await;
+    let observer = close(test.database, &test.url).await;
+    let before = sequential_scans(observer.reader()).await;
+    let commits = database_statistic(&observer, "xact_commit").await;
 
     let database = Database::connect(&test.url, 4).await.unwrap();
     let repositories = Repositories::open(&database);
     let claims = repositories.jobs.claims(WorkerId::generate(), &KNOWN);
     for round in 0..ROUNDS {
         let place = |n| path(&format!("place {round} {n}"));
-        let created = (0..AT_ONCE).map(|n| repositories.jobs.create(import_to(&place(n))));
+        let created = (0..CALLERS).map(|n| repositories.jobs.create(import_to(&place(n))));
         join_all(created)
             .await
             .into_iter()
             .for_each(|created| drop(created.unwrap()));
-        let claimed = join_all((0..AT_ONCE).map(|_| claims.next(SlotUse::AnyProject))).await;
+        let claimed = join_all((0..CALLERS).map(|_| claims.next(SlotUse::AnyProject))).await;
         let leases: Vec<Lease> = claimed
             .into_iter()
             .map(|c| c.unwrap().unwrap().lease)
@@ -261,38 +260,46 @@ async fn what_many_do_at_once_takes_few_statements_that_read_little() {
             .zip(&leases)
             .map(|(n, lease)| repositories.staged_media(*lease, place(n)));
         let medias = join_all(staged).await;
-        // In the other order, while they end: two that lock the same jobs must not wait for each other.
-        let beats: Vec<HeartbeatRequest> = leases.iter().rev().map(|lease| beat(*lease)).collect();
+        // The heartbeats lock the jobs in the opposite order while they complete, which must not deadlock.
+        let requests: Vec<HeartbeatRequest> = leases
+            .iter()
+            .rev()
+            .map(|lease| heartbeat_request(*lease))
+            .collect();
         let ended = leases
             .iter()
             .zip(medias)
             .map(|(lease, media)| repositories.jobs.complete(*lease, media));
-        let (ended, beaten) = tokio::join!(join_all(ended), repositories.jobs.heartbeat(&beats));
+        let (ended, renewed) =
+            tokio::join!(join_all(ended), repositories.jobs.heartbeat(&requests));
         for ended in ended {
             ended.unwrap();
         }
-        beaten.unwrap();
-        look_up_at_once(&repositories, (0..AT_ONCE).map(place)).await;
+        renewed.unwrap();
+        look_up_concurrently(&repositories, (0..CALLERS).map(place)).await;
     }
     close(database, &test.url).await;
-    assert_eq!(whole_reads(watching.reader()).await, before);
-    // Five for each job if each were done alone; the first of a round is.
-    let most = i64::try_from(ROUNDS * AT_ONCE).unwrap();
-    let commits = of_database(&watching, "xact_commit").await - commits;
-    assert!(commits < 2 * most, "{commits} commits");
-    assert_eq!(of_database(&watching, "deadlocks").await, 0);
-    let read = entries_read(watching.reader()).await;
+    assert_eq!(sequential_scans(observer.reader()).await, before);
+    // Without batches there would be five commits per job. The first job of a round is a batch of its own.
+    let jobs = i64::try_from(ROUNDS * CALLERS).unwrap();
+    let commits = database_statistic(&observer, "xact_commit").await - commits;
+    assert!(commits < 2 * jobs, "{commits} commits");
+    assert_eq!(database_statistic(&observer, "deadlocks").await, 0);
+    let read = index_entries_read(observer.reader()).await;
     for (index, each) in [("jobs_pkey", 12), ("medias_resource", 2)] {
         assert!(
-            read[index] <= each * most,
+            read[index] <= each * jobs,
             "{} entries of {index}",
             read[index]
         );
     }
 }
 
-async fn look_up_at_once(repositories: &Repositories, places: impl Iterator<Item = MediaPath>) {
-    let sight = MediaReadScope {
+async fn look_up_concurrently(
+    repositories: &Repositories,
+    places: impl Iterator<Item = MediaPath>,
+) {
+    let scope = MediaReadScope {
         projects: ReadScope::All,
         public: true,
     };
@@ -301,7 +308,7 @@ async fn look_up_at_once(repositories: &Repositories, places: impl Iterator<Item
     let found = places.iter().map(|place| {
         repositories
             .medias
-            .find(place, &sight, &ProjectSelector::Any)
+            .find(place, &scope, &ProjectSelector::Any)
     });
     join_all(found)
         .await
@@ -309,30 +316,30 @@ async fn look_up_at_once(repositories: &Repositories, places: impl Iterator<Item
         .for_each(|found| drop(found.unwrap()));
 }
 
-/// A count of the whole database.
-async fn of_database(watching: &Database, column: &str) -> i64 {
+/// A cumulative statistic of the whole database.
+async fn database_statistic(observer: &Database, column: &str) -> i64 {
     let sql = format!(
         "SELECT '{column}', {column} FROM pg_stat_database WHERE datname = current_database()"
     );
-    counts(watching.reader(), &sql).await[column]
+    counts(observer.reader(), &sql).await[column]
 }
 
-/// Closes a database's connections and waits until their statistics are complete, which they are when
-/// the server has let them go; returns a connection to look at those.
+/// Closes a database's connections and waits until the server has ended them, so that their statistics are complete.
+/// Returns a connection to read the statistics.
 async fn close(database: Database, url: &DatabaseUrl) -> Database {
     database.close().await.unwrap();
-    let watching = Database::connect(url, 1).await.unwrap();
-    wait_until("connections let go", Duration::from_secs(20), async || {
+    let observer = Database::connect(url, 1).await.unwrap();
+    wait_until("all connections ended", Duration::from_secs(20), async || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                   AND state IS NOT NULL AND application_name <> 'watching' AND pid <> pg_backend_pid()";
+                   AND state IS NOT NULL AND application_name <> 'observer' AND pid <> pg_backend_pid()";
         let statement = Statement::from_string(DbBackend::Postgres, sql);
-        let row = watching.reader().query_one_raw(statement).await;
+        let row = observer.reader().query_one_raw(statement).await;
         let others: i64 = row.unwrap().unwrap().try_get_by_index(0).unwrap();
         (others == 0).then_some(())
     })
     .await;
-    let sql = "SELECT set_config('application_name', 'watching', false)";
+    let sql = "SELECT set_config('application_name', 'observer', false)";
     let named = Statement::from_string(DbBackend::Postgres, sql);
-    watching.reader().query_one_raw(named).await.unwrap();
-    watching
+    observer.reader().query_one_raw(named).await.unwrap();
+    observer
 }

@@ -1,5 +1,4 @@
-//! Rows and clocks that are not as they should be stop nothing else, and errors of the database have the
-//! meaning that callers rely on.
+//! Invalid rows and clocks do not affect other rows, and database errors are classified correctly.
 
 use std::{
     sync::Arc,
@@ -29,16 +28,16 @@ use media_testkit::{
 };
 
 on_every_database!(
-    a_row_that_cannot_be_changed_keeps_no_other_from_the_collector,
-    a_row_that_cannot_be_changed_keeps_no_other_from_the_rescue,
-    a_usage_that_was_miscounted_keeps_nothing_from_being_given_up,
-    a_clock_that_is_set_back_keeps_no_job_running,
+    a_row_that_cannot_be_updated_does_not_block_the_collector,
+    a_row_that_cannot_be_updated_does_not_block_the_rescue_of_other_jobs,
+    a_miscounted_usage_does_not_prevent_a_blob_from_being_abandoned,
+    stray_leases_are_rescued_after_the_clock_was_set_back,
     retries_are_scheduled_to_the_microsecond,
 );
 
 const PROJECT: &str = "press";
 
-/// Makes every update of some rows of a table fail.
+/// Makes every update of the rows that meet a condition fail.
 async fn break_rows(database: &Database, table: &str, condition: &str) {
     let statements: &[String] = match database.backend() {
         DatabaseBackend::Postgres => &[
@@ -58,7 +57,7 @@ async fn break_rows(database: &Database, table: &str, condition: &str) {
     run(database, statements).await;
 }
 
-async fn mend_rows(database: &Database, table: &str) {
+async fn repair_rows(database: &Database, table: &str) {
     let drop = match database.backend() {
         DatabaseBackend::Postgres => format!("DROP TRIGGER broken ON {table}"),
         _ => "DROP TRIGGER broken".to_owned(),
@@ -93,7 +92,7 @@ async fn running(repositories: &Repositories, resource: &str) -> Lease {
     claimed.unwrap().unwrap().lease
 }
 
-async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_collector(database: Database) {
+async fn a_row_that_cannot_be_updated_does_not_block_the_collector(database: Database) {
     let repositories = Repositories::open(&database);
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
@@ -116,13 +115,13 @@ async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_collector(database
     for _ in 0..3 {
         assert!(
             collect(&repositories.blobs, &store).await.is_err(),
-            "the failure is told"
+            "the failure is reported"
         );
         repositories.clock.advance(Duration::from_hours(1));
     }
     assert_eq!(count(&database, "SELECT count(*) FROM blobs").await, 1);
 
-    mend_rows(&database, "blobs").await;
+    repair_rows(&database, "blobs").await;
     for _ in 0..3 {
         collect(&repositories.blobs, &store).await.unwrap();
         repositories.clock.advance(Duration::from_hours(1));
@@ -130,7 +129,7 @@ async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_collector(database
     assert_eq!(count(&database, "SELECT count(*) FROM blobs").await, 0);
 }
 
-async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_rescue(database: Database) {
+async fn a_row_that_cannot_be_updated_does_not_block_the_rescue_of_other_jobs(database: Database) {
     let repositories = Repositories::open(&database);
     running(&repositories, "broken").await;
     for n in 0..3 {
@@ -144,15 +143,15 @@ async fn a_row_that_cannot_be_changed_keeps_no_other_from_the_rescue(database: D
     break_rows(&database, "jobs", condition).await;
     assert!(
         repositories.jobs.rescue_expired().await.is_err(),
-        "the failure is told"
+        "the failure is reported"
     );
     let pending = "SELECT count(*) FROM jobs WHERE status = 'pending'";
     assert_eq!(count(&database, pending).await, 3);
-    mend_rows(&database, "jobs").await;
+    repair_rows(&database, "jobs").await;
     assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 1);
 }
 
-async fn a_usage_that_was_miscounted_keeps_nothing_from_being_given_up(database: Database) {
+async fn a_miscounted_usage_does_not_prevent_a_blob_from_being_abandoned(database: Database) {
     let repositories = Repositories::open(&database);
     let blob = repositories
         .blobs
@@ -164,7 +163,7 @@ async fn a_usage_that_was_miscounted_keeps_nothing_from_being_given_up(database:
     run(&database, &[lower.to_owned()]).await;
     assert!(repositories.blobs.abandon(&blob).await.unwrap());
     assert_eq!(repositories.blobs.stored_bytes(PROJECT).await.unwrap(), 0);
-    // And the project stores on.
+    // The project can still store blobs.
     let blob = repositories
         .blobs
         .stage(BlobOwner::Upload, Some(PROJECT))
@@ -173,18 +172,18 @@ async fn a_usage_that_was_miscounted_keeps_nothing_from_being_given_up(database:
     assert_eq!(repositories.blobs.stored_bytes(PROJECT).await.unwrap(), 7);
 }
 
-async fn a_clock_that_is_set_back_keeps_no_job_running(database: Database) {
+async fn stray_leases_are_rescued_after_the_clock_was_set_back(database: Database) {
     let repositories = Repositories::open(&database);
     let lost = running(&repositories, "lost").await;
     let alive = running(&repositories, "alive").await;
     repositories.clock.set_back(Duration::from_hours(1));
     let start = Instant::now();
-    let mut watch = StrayLeases::default();
+    let mut stray = StrayLeases::default();
     assert_eq!(repositories.jobs.rescue_expired().await.unwrap(), 0);
     assert_eq!(
         repositories
             .jobs
-            .rescue_stray(&mut watch, start)
+            .rescue_stray(&mut stray, start)
             .await
             .unwrap(),
         0
@@ -193,24 +192,27 @@ async fn a_clock_that_is_set_back_keeps_no_job_running(database: Database) {
     assert_eq!(
         repositories
             .jobs
-            .rescue_stray(&mut watch, held)
+            .rescue_stray(&mut stray, held)
             .await
             .unwrap(),
         0
     );
-    // One worker renews, with the clock as it is now.
-    let beat = media_database::job_repository::HeartbeatRequest {
+    // One worker renews its lease with the new time.
+    let request = media_database::job_repository::HeartbeatRequest {
         lease: alive,
         progress: 0,
         bytes_done: 0,
         bytes_total: None,
     };
-    assert_eq!(repositories.jobs.heartbeat(&[beat]).await.unwrap().len(), 1);
+    assert_eq!(
+        repositories.jobs.heartbeat(&[request]).await.unwrap().len(),
+        1
+    );
     let over = held + Duration::from_millis(1);
     assert_eq!(
         repositories
             .jobs
-            .rescue_stray(&mut watch, over)
+            .rescue_stray(&mut stray, over)
             .await
             .unwrap(),
         1
@@ -310,7 +312,7 @@ async fn repair_violations(test: TestDatabase) {
     connection.close().await.unwrap();
 }
 
-/// The codes that PostgreSQL gives, raised by PostgreSQL.
+/// Errors that are raised by PostgreSQL itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_of_postgres_are_classified() {
     let test = databases::postgres().await;
@@ -335,9 +337,9 @@ async fn errors_of_postgres_are_classified() {
     test.database.check_writable().await.unwrap();
 }
 
-/// A standby answers like that, and so does a server that an administrator has set to read only.
+/// A standby returns the same errors as a server that is configured as read-only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_takes_no_writes_is_told() {
+async fn a_read_only_server_is_reported_as_unavailable() {
     let test = databases::postgres().await;
     let name = "SELECT current_database()";
     let statement = Statement::from_string(DatabaseBackend::Postgres, name);
@@ -346,8 +348,8 @@ async fn a_server_that_takes_no_writes_is_told() {
     let sql = format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on");
     run(&test.database, &[sql]).await;
     let database = Database::connect(&test.url, 2).await.unwrap();
-    let told = database.check_writable().await.unwrap_err();
-    assert_eq!(classify(&told), DatabaseFailure::Unavailable, "{told}");
+    let error = database.check_writable().await.unwrap_err();
+    assert_eq!(classify(&error), DatabaseFailure::Unavailable, "{error}");
     let repositories = Repositories::open(&database);
     let refused = repositories
         .jobs

@@ -1,4 +1,4 @@
-//! The encodings that names come in.
+//! Decoding of the encodings in which names are sent.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use base64::{
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use percent_encoding::percent_decode;
 
-/// Takes base64 with and without padding.
+/// Accepts base64 with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -17,46 +17,46 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Which percent-escapes are undone in a plain value.
+/// The percent-escapes that are decoded in a plain value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Percent {
-    /// All, if each of them is one: RFC 6266 knows none, but many origins write them.
+pub(super) enum PercentDecoding {
+    /// All escapes, if every `%` begins a valid one. RFC 6266 defines none, but many origins send them.
     All,
-    /// The three that browsers write in forms (HTML §4.10.21.8): `%22`, `%0D`, `%0A`. A `%` of the
-    /// name itself is not escaped there.
+    /// The three escapes that browsers write in forms (HTML §4.10.21.8): `%22`, `%0D` and `%0A`. Browsers do not escape
+    /// a `%` of the name itself.
     Form,
 }
 
-/// How well a `filename*` could be read.
+/// The result of decoding a `filename*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quality {
-    /// It is what RFC 8187 describes, or can mean nothing else.
+    /// The value conforms to RFC 8187, or is unambiguous.
     Good,
-    /// The charset is unknown or missing, or the bytes are not of that charset.
+    /// The charset is unknown or missing, or the bytes are invalid in it.
     Broken,
 }
 
-/// A plain value: in UTF-8, or in Windows-1252 if it cannot be UTF-8 (Latin-1 is a part of it); encoded
-/// words (RFC 2047) and percent-escapes are undone.
-pub(super) fn text(value: &[u8], percent: Percent) -> String {
+/// Decodes a plain value: as UTF-8, or as Windows-1252 (a superset of Latin-1) if it is not valid UTF-8. Encoded words
+/// (RFC 2047) and percent-escapes are decoded, too.
+pub(super) fn text(value: &[u8], percent: PercentDecoding) -> String {
     let plain = utf8_or_latin1(value);
     if let Some(decoded) = encoded_words(&plain) {
         return decoded;
     }
     match percent {
-        Percent::Form => plain
+        PercentDecoding::Form => plain
             .replace("%22", "\"")
             .replace("%0D", "\r")
             .replace("%0d", "\r")
             .replace("%0A", "\n")
             .replace("%0a", "\n"),
-        Percent::All => unescaped(value)
+        PercentDecoding::All => percent_decoded(value)
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .unwrap_or_else(|| plain.into_owned()),
     }
 }
 
-/// A value with a charset: `UTF-8'en'a%20name` (RFC 8187 §3.2).
+/// Decodes a value with a charset, such as `UTF-8'en'a%20name` (RFC 8187 §3.2).
 pub(super) fn extended(value: &[u8]) -> (Quality, String) {
     let mut parts = value.splitn(3, |byte| *byte == b'\'');
     let (charset, rest) = match (parts.next(), parts.next(), parts.next()) {
@@ -72,7 +72,7 @@ pub(super) fn extended(value: &[u8]) -> (Quality, String) {
         label => Encoding::for_label(label),
     });
     if let Some(encoding) = encoding
-        && let Some(bytes) = unescaped(rest)
+        && let Some(bytes) = percent_decoded(rest)
         && let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(&bytes)
     {
         return (Quality::Good, text.into_owned());
@@ -81,7 +81,7 @@ pub(super) fn extended(value: &[u8]) -> (Quality, String) {
     (Quality::Broken, utf8_or_latin1(&bytes).into_owned())
 }
 
-/// Bytes of an unknown charset.
+/// Decodes bytes in an unknown charset.
 pub(super) fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -89,17 +89,17 @@ pub(super) fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Undoes percent-escapes; nothing if a `%` is none.
-fn unescaped(value: &[u8]) -> Option<Vec<u8>> {
+/// Decodes percent-escapes. Returns None if a `%` does not begin a valid escape.
+fn percent_decoded(value: &[u8]) -> Option<Vec<u8>> {
     let is_escape = |rest: &[u8]| matches!(rest, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
-    let mut pieces = value.split(|byte| *byte == b'%').skip(1);
-    pieces
+    let mut escapes = value.split(|byte| *byte == b'%').skip(1);
+    escapes
         .all(is_escape)
         .then(|| percent_decode(value).collect())
 }
 
-/// The text with its encoded words decoded (RFC 2047 §2); nothing if there are none. Blanks between
-/// two of them are not part of the text, and a character may be torn between two of one charset.
+/// Decodes the encoded words in a text (RFC 2047 §2). Returns None if there are none. White space between two encoded
+/// words is not part of the text, and a character may be split between two words of the same charset.
 fn encoded_words(text: &str) -> Option<String> {
     let mut decoded = String::new();
     let mut pending: Option<(&'static Encoding, Vec<u8>)> = None;
@@ -114,12 +114,12 @@ fn encoded_words(text: &str) -> Option<String> {
             continue;
         };
         let between = &rest[..begin];
-        let follows = found && between.trim().is_empty();
+        let is_adjacent = found && between.trim().is_empty();
         match &mut pending {
-            Some((encoding, torn)) if follows && *encoding == charset => torn.extend(bytes),
+            Some((encoding, word)) if is_adjacent && *encoding == charset => word.extend(bytes),
             _ => {
                 flush(&mut decoded, &mut pending);
-                decoded.push_str(if follows { "" } else { between });
+                decoded.push_str(if is_adjacent { "" } else { between });
                 pending = Some((charset, bytes));
             }
         }
@@ -137,7 +137,7 @@ fn flush(decoded: &mut String, pending: &mut Option<(&'static Encoding, Vec<u8>)
     }
 }
 
-/// Reads the encoded word that a text begins with: its charset, its bytes and the text after it.
+/// Parses the encoded word at the beginning of a text into its charset, its bytes and the text after it.
 fn encoded_word(text: &str) -> Option<(&'static Encoding, Vec<u8>, &str)> {
     let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
     // A language may follow the charset (RFC 2231 §5).

@@ -17,9 +17,9 @@ fn form(field: &[u8]) -> (Option<String>, Option<String>) {
 }
 
 #[test]
-fn origins_name_files_in_many_ways() {
+fn file_names_of_origins_are_parsed() {
     for (field, expected) in [
-        // As RFC 6266 has it.
+        // The syntax of RFC 6266.
         (&b"attachment; filename=\"a b.jpg\""[..], Some("a b.jpg")),
         (b"attachment; filename=plain.jpg", Some("plain.jpg")),
         (b"ATTACHMENT; FileName=\"a.jpg\"", Some("a.jpg")),
@@ -108,7 +108,7 @@ fn origins_name_files_in_many_ways() {
             b"attachment; filename*0*=UTF-8''%C3; filename*1*=%A9; filename*2=\"%20.png\"",
             Some("é%20.png"),
         ),
-        // The better of two.
+        // The preferred one of two names.
         (
             b"attachment; filename=\"good.png\"; filename*=UTF-8''caf%E9.png",
             Some("good.png"),
@@ -147,7 +147,7 @@ fn origins_name_files_in_many_ways() {
             "attachment; filename*=UTF-8''é b.png".as_bytes(),
             Some("é b.png"),
         ),
-        // Broken, but the only one.
+        // A malformed name, if it is the only one.
         (b"attachment; filename*=UTF-8''caf%E9.png", Some("café.png")),
         (b"attachment; filename*=a%20b.png", Some("a b.png")),
         (b"attachment; filename=\"open.png", Some("open.png")),
@@ -155,7 +155,7 @@ fn origins_name_files_in_many_ways() {
             b"attachment; filename=\"a \"b\" c.png\"",
             Some("a \"b\" c.png"),
         ),
-        // No path, no control character, none that changes the direction.
+        // Paths, control characters and characters that change the reading direction are removed.
         (b"attachment; filename=\"../../etc/passwd\"", Some("passwd")),
         (
             b"attachment; filename=\"C:\\\\temp\\\\a.jpg\"",
@@ -179,7 +179,7 @@ fn origins_name_files_in_many_ways() {
             b"attachment; filename*=UTF-8''%E2%80%AEgpj.exe",
             Some("gpj.exe"),
         ),
-        // None.
+        // No name.
         (b"attachment; filename=\"\"", None),
         (b"attachment; filename=..", None),
         (b"attachment", None),
@@ -191,7 +191,7 @@ fn origins_name_files_in_many_ways() {
 }
 
 #[test]
-fn clients_name_fields_and_files_in_many_ways() {
+fn names_of_form_fields_and_files_are_parsed() {
     for (field, field_name, expected) in [
         (
             &b"form-data; name=\"media\"; filename=\"a.png\""[..],
@@ -248,7 +248,7 @@ fn clients_name_fields_and_files_in_many_ways() {
             Some("media"),
             Some("ab.png"),
         ),
-        // A name that is escaped no further: `%` stays.
+        // A `%` in the name is kept.
         (
             b"form-data; name=\"media\"; filename=\"100%25.png\"",
             Some("media"),
@@ -277,7 +277,7 @@ fn clients_name_fields_and_files_in_many_ways() {
     }
 }
 
-/// Whether a name is safe to show and to save.
+/// Whether a name is safe to display and to save.
 fn is_safe(name: &Filename) -> bool {
     let name = name.as_str();
     let direction = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -306,7 +306,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn a_name_survives_every_way_of_writing_it(name in "[a-zA-Z0-9é€名(){}\\[\\]@+,&#!~-][a-zA-Z0-9 é€名(){}\\[\\]@+,&#!~'.-]{0,30}[a-z]") {
+    fn a_name_is_preserved_by_every_encoding(name in "[a-zA-Z0-9é€名(){}\\[\\]@+,&#!~-][a-zA-Z0-9 é€名(){}\\[\\]@+,&#!~'.-]{0,30}[a-z]") {
         let percent = utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string();
         let word = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &name);
         for field in [

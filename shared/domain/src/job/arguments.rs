@@ -18,33 +18,33 @@ impl JobClass for MediaImport {
     type Arguments = ImportArguments;
 }
 
-/// Arguments of `media:import`, version 1, as [`ImportArguments::check`] makes them.
+/// Arguments of `media:import`, version 1, checked by [`ImportArguments::check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportArguments {
-    /// The URL of the bytes: http or https.
+    /// The URL from which the bytes are fetched: http or https.
     pub url: Url,
-    /// The place of the media.
+    /// The path of the media.
     #[serde(flatten)]
     pub path: MediaPath,
-    /// The file name, instead of the origin's.
+    /// The file name, which overrides the origin's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<Filename>,
-    /// Whether everybody may download the media.
+    /// Whether the media can be downloaded without a token.
     #[serde(default)]
     pub public: bool,
     /// The digest that the bytes must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
-    /// The number of bytes that there must be.
+    /// The size that the bytes must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Request headers for the first origin. They are not sent to other origins after a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<BTreeMap<String, String>>,
-    /// The most bytes to accept, if that is less than the service's own limit.
+    /// The maximum size in bytes. The limit of the service applies as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
-    /// The types to accept; all if none is given.
+    /// The accepted media types. If None, all types are accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_types: Option<Vec<MediaRange>>,
 }
@@ -74,13 +74,13 @@ pub struct RawImportArguments {
     pub accept_types: Option<Vec<String>>,
 }
 
-/// An argument that cannot be accepted.
+/// An invalid argument.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {reason}")]
 pub struct ArgumentError {
     /// The argument's name.
     pub field: &'static str,
-    /// The rule that it breaks, as the rest of a sentence.
+    /// The rule that the argument breaks: the rest of a sentence that begins with its name.
     pub reason: String,
 }
 
@@ -93,15 +93,15 @@ impl ArgumentError {
     }
 }
 
-/// The longest URL that is accepted, in bytes. RFC 9110 §4.1 asks for 8,000 at least.
+/// The maximum length of a URL, in bytes. RFC 9110 §4.1 recommends to support at least 8,000.
 const MAX_URL_BYTES: usize = 8 * 1024;
-/// The most headers that a client may set.
+/// The maximum number of headers that a client may set.
 const MAX_HEADERS: usize = 32;
-/// The most bytes of all headers together, which bounds a page of jobs.
+/// The maximum size of all headers together, which limits the size of a page of jobs.
 const MAX_HEADERS_BYTES: usize = 8 * 1024;
-/// The most types that a client may list.
+/// The maximum number of types that a client may list.
 const MAX_TYPES: usize = 32;
-/// Headers that frame or route the request, which the fetcher sets itself.
+/// Headers that frame or route the request. The fetcher sets them itself.
 const FORBIDDEN_HEADERS: [&str; 16] = [
     "accept-encoding",
     "connection",
@@ -121,21 +121,20 @@ const FORBIDDEN_HEADERS: [&str; 16] = [
     "via",
 ];
 
-/// Headers that metadata services of clouds require, as a protection against requests that are made on behalf of
-/// others.
+/// Headers that the metadata services of cloud providers require, as a protection against server-side request forgery.
 const METADATA_HEADERS: [&str; 4] = [
     "metadata",
     "x-google-metadata-request",
     "x-identity-header",
     "secret",
 ];
-/// The beginnings of the names of more such headers.
+/// Prefixes of the names of further such headers.
 const METADATA_HEADER_PREFIXES: [&str; 3] = ["metadata-", "x-aws-ec2-", "x-aliyun-ecs-"];
 /// The value of `Authorization` that Oracle's metadata service requires.
 const METADATA_AUTHORIZATION: &str = "bearer oracle";
 
-/// Whether only metadata services take a header.
-fn is_for_metadata(name: &str, value: &str) -> bool {
+/// Whether a header is meant for a metadata service.
+fn is_metadata_header(name: &str, value: &str) -> bool {
     METADATA_HEADERS.contains(&name)
         || METADATA_HEADER_PREFIXES
             .iter()
@@ -144,38 +143,38 @@ fn is_for_metadata(name: &str, value: &str) -> bool {
 }
 
 impl ImportArguments {
-    /// Checks every argument, and reports all mistakes at once.
+    /// Checks every argument and returns all errors.
     pub fn check(raw: RawImportArguments) -> Result<Self, Vec<ArgumentError>> {
         let mut errors = Vec::new();
-        let mut keep = |error: ArgumentError| errors.push(error);
+        let mut record = |error: ArgumentError| errors.push(error);
 
-        let url = check_url(&raw.url).map_err(&mut keep).ok();
+        let url = check_url(&raw.url).map_err(&mut record).ok();
         let path = MediaPath::new(&raw.resource, raw.key.as_deref())
-            .map_err(|PathError { field, error }| keep(ArgumentError::new(field, error)))
+            .map_err(|PathError { field, error }| record(ArgumentError::new(field, error)))
             .ok();
         let filename = raw.filename.as_deref().and_then(|name| {
             Filename::new(name)
-                .map_err(|error: NameError| keep(ArgumentError::new("filename", error)))
+                .map_err(|error: NameError| record(ArgumentError::new("filename", error)))
                 .ok()
         });
         let sha256 = raw.sha256.as_deref().and_then(|text| {
             Sha256::from_hex(text)
-                .map_err(|error| keep(ArgumentError::new("sha256", error)))
+                .map_err(|error| record(ArgumentError::new("sha256", error)))
                 .ok()
         });
         let size = raw
             .size
-            .and_then(|size| check_bytes("size", size, 0).map_err(&mut keep).ok());
+            .and_then(|size| check_bytes("size", size, 0).map_err(&mut record).ok());
         let max_bytes = raw
             .max_bytes
-            .and_then(|max| check_bytes("max_bytes", max, 1).map_err(&mut keep).ok());
+            .and_then(|max| check_bytes("max_bytes", max, 1).map_err(&mut record).ok());
         let headers = raw
             .headers
-            .and_then(|headers| check_headers(headers).map_err(&mut keep).ok());
+            .and_then(|headers| check_headers(headers).map_err(&mut record).ok());
 
         let accept_types = raw
             .accept_types
-            .and_then(|types| check_types(&types).map_err(&mut keep).ok());
+            .and_then(|types| check_types(&types).map_err(&mut record).ok());
 
         match (url, path) {
             (Some(url), Some(path)) if errors.is_empty() => Ok(Self {
@@ -193,13 +192,12 @@ impl ImportArguments {
         }
     }
 
-    /// The URL as it may be shown: without credentials, and without the values of its query, where signed links have
-    /// their secrets.
+    /// The URL without credentials and without the values of its query, which contain the secrets of signed links.
     pub fn public_url(&self) -> String {
         redact_url(&self.url)
     }
 
-    /// The arguments as they may be shown: the URL redacted, the values of headers hidden.
+    /// The arguments with the URL redacted and the values of headers hidden.
     pub fn redacted(&self) -> serde_json::Value {
         let mut shown = self.clone();
         shown.headers = shown.headers.map(|headers| {
@@ -208,7 +206,7 @@ impl ImportArguments {
                 .map(|name| (name, "[redacted]".to_owned()))
                 .collect()
         });
-        // Serialising plain strings and numbers has no way to fail; an empty object leaks nothing.
+        // Serialising plain strings and numbers cannot fail; the default would leak nothing.
         let mut value = serde_json::to_value(&shown).unwrap_or_default();
         if let Some(url) = value.get_mut("url") {
             *url = self.public_url().into();
@@ -234,11 +232,11 @@ fn check_url(text: &str) -> Result<Url, ArgumentError> {
     }
 }
 
-fn check_bytes(field: &'static str, value: i64, least: u64) -> Result<u64, ArgumentError> {
+fn check_bytes(field: &'static str, value: i64, min: u64) -> Result<u64, ArgumentError> {
     u64::try_from(value)
         .ok()
-        .filter(|value| *value >= least)
-        .ok_or_else(|| ArgumentError::new(field, format!("must be {least} or more")))
+        .filter(|value| *value >= min)
+        .ok_or_else(|| ArgumentError::new(field, format!("must be {min} or more")))
 }
 
 fn check_types(types: &[String]) -> Result<Vec<MediaRange>, ArgumentError> {
@@ -247,7 +245,7 @@ fn check_types(types: &[String]) -> Result<Vec<MediaRange>, ArgumentError> {
         return Err(ArgumentError::new("accept_types", reason));
     }
     let read = |text: &String| {
-        let reason = "must hold types such as `image/png` or `image/*`";
+        let reason = "must contain types such as `image/png` or `image/*`";
         MediaRange::new(text).map_err(|_| ArgumentError::new("accept_types", reason))
     };
     types.iter().map(read).collect()
@@ -258,7 +256,7 @@ fn check_headers(
 ) -> Result<BTreeMap<String, String>, ArgumentError> {
     let wrong = |reason: String| Err(ArgumentError::new("headers", reason));
     if headers.len() > MAX_HEADERS {
-        return wrong(format!("must not be more than {MAX_HEADERS}"));
+        return wrong(format!("must not contain more than {MAX_HEADERS} headers"));
     }
     let bytes: usize = headers
         .iter()
@@ -266,7 +264,7 @@ fn check_headers(
         .sum();
     if bytes > MAX_HEADERS_BYTES {
         return wrong(format!(
-            "must not have more than {MAX_HEADERS_BYTES} bytes in all"
+            "must not exceed {MAX_HEADERS_BYTES} bytes in total"
         ));
     }
     for (name, value) in &headers {
@@ -281,14 +279,14 @@ fn check_headers(
                 "must not set `{lower}`, which the fetcher sets itself"
             ));
         }
-        if is_for_metadata(&lower, value) {
+        if is_metadata_header(&lower, value) {
             return wrong(format!(
-                "must not set `{lower}` so: it is for metadata services of clouds"
+                "must not set `{lower}` to this value, which is meant for cloud metadata services"
             ));
         }
         if !value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
             return wrong(format!(
-                "must have values of visible ASCII only; `{name}` has not"
+                "must have values of printable ASCII characters only, unlike `{name}`"
             ));
         }
     }

@@ -1,23 +1,23 @@
-//! Job classes: kinds of work.
+//! Job classes.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::RetryCount;
 
-/// A class of jobs: a name, versioned arguments and defaults. The worker runs it.
+/// A class of jobs: a name, versioned arguments and defaults.
 pub trait JobClass {
-    /// The name on the wire (`job_class`). It never changes.
+    /// The name on the wire (`job_class`). Must never change.
     const NAME: &'static str;
     /// The version of [`JobClass::Arguments`] that this program writes. A program reads every version up to its own,
     /// so old and new workers can run side by side.
     const ARGUMENTS_VERSION: i16;
-    /// The number of retries of a job whose client does not say.
+    /// The default number of retries.
     const MAX_RETRIES: RetryCount;
     /// The arguments of a job, stored as JSON.
     type Arguments: Serialize + DeserializeOwned;
 }
 
-/// A job class that a program can run. It leaves jobs with later versions of the arguments to newer programs.
+/// A job class that a program can run. Jobs with later versions of the arguments are left to newer programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownClass {
     /// The name on the wire.
@@ -27,7 +27,7 @@ pub struct KnownClass {
 }
 
 impl KnownClass {
-    /// The class as this program was built with it.
+    /// The class as compiled into this program.
     pub const fn of<C: JobClass>() -> Self {
         Self {
             name: C::NAME,

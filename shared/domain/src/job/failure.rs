@@ -1,4 +1,4 @@
-//! Failures of imports: a stable code for programs, a sentence for people.
+//! Failures of imports: a stable code for programs and a sentence for people.
 
 use std::{fmt, time::Duration};
 
@@ -7,35 +7,35 @@ use std::{fmt, time::Duration};
 pub enum FailureCode {
     /// The stored arguments cannot be read by this program.
     InvalidArguments,
-    /// The URL, or a redirect, names a scheme other than http and https.
+    /// The scheme of the URL or of a redirect is neither http nor https.
     UnsupportedScheme,
-    /// The address or port is not one that this service may reach.
+    /// The service is not allowed to connect to the address or port.
     EgressBlocked,
-    /// The host's name did not resolve.
+    /// The host name could not be resolved.
     DnsFailed,
-    /// No connection could be made.
+    /// The connection could not be established.
     ConnectFailed,
-    /// The connection was not made in time.
+    /// The connection was not established in time.
     ConnectTimeout,
     /// The TLS handshake failed.
     TlsFailed,
-    /// No answer came in time.
+    /// No response was received in time.
     ResponseTimeout,
-    /// The answer's bytes stopped coming.
+    /// The response body stalled.
     Stalled,
-    /// The answer's bytes came too slowly to wait for.
+    /// The transfer of the response body was too slow.
     TooSlow,
     /// The whole import took too long.
     TotalTimeout,
-    /// The connection broke while the answer was under way.
+    /// The connection was lost during the response.
     ConnectionLost,
-    /// The answer was shorter than it said.
+    /// The response body was shorter than its announced length.
     IncompleteBody,
-    /// The answer was not HTTP.
+    /// The response was not valid HTTP.
     InvalidResponse,
-    /// The answer came in a content coding that was not asked for.
+    /// The response has a content coding that was not requested.
     UnsupportedEncoding,
-    /// More redirects than are followed, or one without a usable target.
+    /// Too many redirects, or one without a usable target.
     BadRedirect,
     /// 404 from the origin.
     OriginNotFound,
@@ -47,21 +47,21 @@ pub enum FailureCode {
     OriginForbidden,
     /// 408, 425 or 429 from the origin.
     OriginBusy,
-    /// Any other 4xx from the origin, or an answer that is no success.
+    /// Any other 4xx from the origin, or any other unsuccessful status.
     OriginRefused,
     /// 5xx from the origin.
     OriginError,
-    /// Larger than allowed.
+    /// The media is larger than allowed.
     TooLarge,
-    /// Not of a type that the client accepts.
+    /// The media type is not accepted by the client.
     TypeNotAllowed,
-    /// Not of the size that the client gave.
+    /// The size differs from the one that the client specified.
     SizeMismatch,
-    /// Not of the sha256 that the client gave.
+    /// The SHA-256 differs from the one that the client specified.
     ChecksumMismatch,
-    /// Larger than the rest of the project's quota.
+    /// The media would exceed the project's quota.
     QuotaExceeded,
-    /// The media at the path belongs to another creator, which this one may not replace.
+    /// The media at the path has another creator, and this one is not allowed to replace it.
     OverwriteDenied,
     /// The bytes could not be stored.
     StorageFailed,
@@ -72,7 +72,7 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
-    /// Every code, for documentation and tests.
+    /// All codes, for documentation and tests.
     pub const ALL: [Self; 32] = [
         Self::InvalidArguments,
         Self::UnsupportedScheme,
@@ -108,7 +108,7 @@ impl FailureCode {
         Self::Internal,
     ];
 
-    /// The code as clients see and filter it.
+    /// The code on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidArguments => "invalid_arguments",
@@ -146,7 +146,7 @@ impl FailureCode {
         }
     }
 
-    /// Whether another attempt might succeed where this one failed.
+    /// Whether another attempt might succeed.
     pub fn is_retryable(self) -> bool {
         match self {
             Self::DnsFailed
@@ -197,8 +197,8 @@ impl fmt::Display for FailureCode {
 pub struct Failure {
     /// The stable code.
     pub code: FailureCode,
-    /// A sentence for the client: the event, the place, and the remedy. Never an address that DNS gave, a credential
-    /// or an internal name.
+    /// A sentence for the client: the event, the place and the remedy. Never contains an address returned by DNS, a
+    /// credential or an internal name.
     pub detail: String,
     /// The delay of the next attempt.
     pub delay: RetryDelay,
@@ -217,7 +217,7 @@ pub enum RetryDelay {
 }
 
 impl Failure {
-    /// A failure after which the origin did not say when to try again.
+    /// A failure without a `Retry-After`.
     pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
         Self {
             code,

@@ -1,16 +1,17 @@
-//! A worker's hold on a job.
+//! The lease of a job.
 
 use std::fmt;
 
 use super::Attempt;
 use crate::ids::JobId;
 
-/// A worker's hold on a job, which every write about the job names. Writes of a lease that is over are refused.
+/// A worker's temporary ownership of a job. Every write to the job carries the lease, and is refused once the lease has
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The job.
     pub job_id: JobId,
-    /// The attempt: the fencing token, one higher with every claim.
+    /// The number of the attempt. It serves as the fencing token and is incremented by every claim.
     pub attempt: Attempt,
 }
 

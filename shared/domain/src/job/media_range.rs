@@ -1,8 +1,8 @@
-//! Media ranges, as a client accepts them.
+//! Media ranges: the media types that a client accepts.
 
 use serde::{Deserialize, Serialize};
 
-/// The longest range, in bytes.
+/// The maximum length of a range, in bytes.
 const MAX_RANGE_BYTES: usize = 127;
 
 /// A media type, or all subtypes of a type: `image/png`, `image/*`, `*/*` (RFC 9110 §12.5.1), without parameters.
@@ -10,7 +10,7 @@ const MAX_RANGE_BYTES: usize = 127;
 #[serde(try_from = "String")]
 pub struct MediaRange(String);
 
-/// A text that is no media range.
+/// The error for a text that is not a media range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a media type such as image/png, image/* or */*")]
 pub struct MediaRangeError;
@@ -24,7 +24,7 @@ impl TryFrom<String> for MediaRange {
 }
 
 impl MediaRange {
-    /// Reads a range; upper case and blanks around it are accepted.
+    /// Parses a range. Upper case and surrounding white space are accepted.
     pub fn new(text: &str) -> Result<Self, MediaRangeError> {
         let text = text.trim().to_ascii_lowercase();
         let is_token = |part: &str| {
@@ -50,7 +50,7 @@ impl MediaRange {
         &self.0
     }
 
-    /// Whether a type lies within the range.
+    /// Whether a media type matches the range.
     pub fn covers(&self, mime: &str) -> bool {
         match self.0.strip_suffix('*') {
             Some("*/") => true,

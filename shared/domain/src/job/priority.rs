@@ -4,20 +4,20 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(i16);
 
-/// A number that is no priority.
+/// The error for a number that is not a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a number from -100 to 100")]
 pub struct PriorityError;
 
 impl Priority {
-    /// The least urgent, as a number.
+    /// The lowest priority, as a number.
     pub const MIN: i16 = -100;
-    /// The most urgent, as a number.
+    /// The highest priority, as a number.
     pub const MAX: i16 = 100;
-    /// The most urgent.
+    /// The highest priority.
     pub const HIGHEST: Self = Self(Self::MAX);
 
-    /// Takes a number as a priority.
+    /// Converts a number to a priority. Fails outside [`Self::MIN`] to [`Self::MAX`].
     pub fn new(value: i64) -> Result<Self, PriorityError> {
         i16::try_from(value)
             .ok()

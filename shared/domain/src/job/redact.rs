@@ -1,12 +1,12 @@
-//! URLs as they may be shown.
+//! Removal of secrets from URLs.
 
 use url::Url;
 
-/// Hides the parts of a URL that may be secret: user, password, fragment, the values of the query, and parameters of
-/// the path's segments (`;name=value`, RFC 3986 §3.3).
+/// Redacts the parts of a URL that may be secret: user, password, fragment, the values of the query, and the parameters
+/// of path segments (`;name=value`, RFC 3986 §3.3).
 pub fn redact_url(url: &Url) -> String {
     let mut shown = url.clone();
-    // Both only fail for URLs without a host, which http and https always have.
+    // Both fail only for URLs without a host, and http and https URLs have one.
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
@@ -29,8 +29,8 @@ fn redact_segment(segment: &str) -> String {
     })
 }
 
-/// Hides a parameter's value. A parameter without a name is a value as a whole, and so is one with an unusual name,
-/// which could be another URL with a password in it.
+/// Redacts the value of a parameter. A parameter without a name is redacted entirely, and so is one with an unusual
+/// name, which could be another URL that contains a password.
 fn redact_parameter(parameter: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~[]%+".contains(&byte);
     let named = parameter.split_once('=');
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_secret_in_a_url_is_shown() {
+    fn secrets_in_a_url_are_redacted() {
         for (url, shown) in [
             (
                 "http://user:pass@h.test/a?b=c&d=&e#f",

@@ -1,4 +1,4 @@
-//! The statuses of a job, and the statuses in which it takes each signal.
+//! The statuses of a job, and the signals that are allowed in each.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,31 +11,31 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "database", sea_orm(rs_type = "String", db_type = "Text"))]
 #[serde(rename_all = "lowercase")]
 pub enum JobStatus {
-    /// Waits for its time.
+    /// The job waits for its scheduled time.
     #[cfg_attr(feature = "database", sea_orm(string_value = "scheduled"))]
     Scheduled,
-    /// Waits for a free worker.
+    /// The job waits for a free worker.
     #[cfg_attr(feature = "database", sea_orm(string_value = "pending"))]
     Pending,
-    /// A worker holds its lease.
+    /// A worker holds the lease of the job.
     #[cfg_attr(feature = "database", sea_orm(string_value = "running"))]
     Running,
-    /// Waits for the signal `resume`.
+    /// The job waits for the signal `resume`.
     #[cfg_attr(feature = "database", sea_orm(string_value = "paused"))]
     Paused,
-    /// Ended: its media is stored.
+    /// The job has ended: its media is stored.
     #[cfg_attr(feature = "database", sea_orm(string_value = "succeeded"))]
     Succeeded,
-    /// Ended: another attempt cannot help, or none is left.
+    /// The job has ended: another attempt cannot succeed, or none is left.
     #[cfg_attr(feature = "database", sea_orm(string_value = "failed"))]
     Failed,
-    /// Ended: a client cancelled it.
+    /// The job has ended: a client cancelled it.
     #[cfg_attr(feature = "database", sea_orm(string_value = "cancelled"))]
     Cancelled,
 }
 
 impl JobStatus {
-    /// The statuses of unfinished jobs, as SQL has them. Partial indexes hold the same text.
+    /// The statuses of unfinished jobs as an SQL list. Partial indexes contain the same text.
     pub const UNFINISHED_SQL: &'static str = "('scheduled','pending','running','paused')";
 
     /// The name on the wire.
@@ -51,13 +51,13 @@ impl JobStatus {
         }
     }
 
-    /// Whether the job has ended: only the signal `retry` changes it.
+    /// Whether the job has ended. An ended job accepts at most the signal `retry`.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 }
 
-/// A request of a client to a job.
+/// A client's request to change the status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "database",
@@ -66,7 +66,7 @@ impl JobStatus {
 #[cfg_attr(feature = "database", sea_orm(rs_type = "String", db_type = "Text"))]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {
-    /// Ends the job for good.
+    /// Ends the job permanently.
     #[cfg_attr(feature = "database", sea_orm(string_value = "cancel"))]
     Cancel,
     /// Holds the job until `resume`.
@@ -75,7 +75,7 @@ pub enum Signal {
     /// Continues a paused job.
     #[cfg_attr(feature = "database", sea_orm(string_value = "resume"))]
     Resume,
-    /// Starts an ended job again, with its attempts counted from zero.
+    /// Starts an ended job again, with its attempt count reset to zero.
     #[cfg_attr(feature = "database", sea_orm(string_value = "retry"))]
     Retry,
 }
@@ -91,7 +91,7 @@ impl Signal {
         }
     }
 
-    /// Whether a job in this status takes the signal: the table of transitions.
+    /// Whether a job in this status accepts the signal.
     pub fn is_allowed_in(self, status: JobStatus) -> bool {
         use JobStatus::{Cancelled, Failed, Paused, Pending, Running, Scheduled};
         match self {

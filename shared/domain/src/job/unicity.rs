@@ -1,16 +1,16 @@
-//! The unicity of a job.
+//! The unicity name of a job.
 
 use crate::name_rules::{self, MAX_NAME_BYTES, NameError};
 
-/// A name that at most one unfinished job of a project holds at a time.
+/// A name that at most one unfinished job of a project can have at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unicity(String);
 
 impl Unicity {
-    /// The longest value, in bytes.
+    /// The maximum length, in bytes.
     pub const MAX_BYTES: usize = MAX_NAME_BYTES;
 
-    /// Checks a value: a name, as [`name_rules::check`] takes it.
+    /// Checks a value with [`name_rules::check`].
     pub fn new(value: &str) -> Result<Self, NameError> {
         name_rules::check(value).map(|()| Self(value.to_owned()))
     }

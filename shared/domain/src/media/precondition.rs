@@ -1,15 +1,17 @@
-//! Conditions of writes: `If-Match` and `If-None-Match` (RFC 9110 §13.1).
+//! Preconditions of writes: `If-Match` and `If-None-Match` (RFC 9110 §13.1).
 
 use parse_net::{EntityTag, etag};
 
 use super::Sha256;
 
-/// The media at a path is not what the writer takes it for.
+/// The error for a write whose preconditions do not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the media is not as `If-Match` or `If-None-Match` asks for; look it up and decide again")]
+#[error(
+    "the media does not meet `If-Match` or `If-None-Match`; fetch its current state and try again"
+)]
 pub struct PreconditionFailed;
 
-/// The conditions of a write, evaluated in its transaction. Without any, it holds.
+/// The preconditions of a write, evaluated in its transaction. They hold if there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WritePrecondition {
     if_match: Option<Vec<u8>>,
@@ -17,7 +19,7 @@ pub struct WritePrecondition {
 }
 
 impl WritePrecondition {
-    /// The values of the headers, as they came: several fields joined by commas.
+    /// Takes the raw values of the headers. Several fields must be joined by commas.
     pub fn new(if_match: Option<Vec<u8>>, if_none_match: Option<Vec<u8>>) -> Self {
         Self {
             if_match,
@@ -25,13 +27,13 @@ impl WritePrecondition {
         }
     }
 
-    /// Whether there is no condition.
+    /// Whether there are no preconditions.
     pub fn is_empty(&self) -> bool {
         self.if_match.is_none() && self.if_none_match.is_none()
     }
 
-    /// Evaluates the conditions against the digest of what is at the path, if anything is. A value that cannot be
-    /// read never holds: a write that was meant to be conditional is not made without its condition.
+    /// Evaluates the preconditions against the digest of the media at the path, if there is one. A malformed value never
+    /// holds, so that a conditional write is not made unconditionally.
     pub fn evaluate(&self, current: Option<&Sha256>) -> Result<(), PreconditionFailed> {
         let text = current.map(ToString::to_string);
         // A digest in hexadecimal digits is always a valid tag.
@@ -61,13 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_those_of_rfc_9110() {
+    fn preconditions_are_evaluated_according_to_rfc_9110() {
         let digest = Sha256::from_bytes([7; 32]);
         let (own, other) = (format!("\"{digest}\""), "\"other\"".to_owned());
         let list = format!("\"a\", {own}");
         let weak = format!("W/{own}");
         let cases: [(Option<&str>, Option<&str>, bool, bool); 11] = [
-            // If-Match, If-None-Match, holds for the media, holds where there is none.
+            // If-Match, If-None-Match, whether they hold for the media, whether they hold without media.
             (None, None, true, true),
             (Some("*"), None, true, false),
             (Some(&own), None, true, false),

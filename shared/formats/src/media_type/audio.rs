@@ -1,13 +1,14 @@
-//! Sound without a container: MPEG audio and AAC, with an ID3 tag before it or without.
+//! Audio without a container: MPEG audio and AAC, optionally preceded by ID3 tags.
 
 use super::family::{Family, Found};
 
-/// The most tags before the sound.
+/// The maximum number of tags before the audio.
 const MAX_TAGS: usize = 4;
-/// How many frames must follow each other, as far as they are at hand: one header is found by chance.
-const FRAMES: usize = 3;
+/// The number of consecutive frames that are required, as far as they are available: a single header can occur by
+/// chance.
+const MIN_FRAMES: usize = 3;
 
-/// The type of a file of sound, if bytes are one.
+/// Detects the type of an audio file without a container.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     if tag_length(head).is_some() {
         return Some(after_tags(head));
@@ -15,7 +16,7 @@ pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     stream(head).map(Found::exact)
 }
 
-/// The bytes behind ID3 tags.
+/// Detects the type by the bytes after the ID3 tags.
 fn after_tags(head: &[u8]) -> Found {
     let mut rest = head;
     for _ in 0..MAX_TAGS {
@@ -24,7 +25,7 @@ fn after_tags(head: &[u8]) -> Found {
             None => break,
         }
     }
-    // Some leave room behind the tag.
+    // Some writers pad the tag with zeros.
     let begin = rest.iter().position(|byte| *byte != 0);
     let rest = begin.map_or(&[][..], |begin| &rest[begin..]);
     let known = match rest {
@@ -54,25 +55,25 @@ fn tag_length(bytes: &[u8]) -> Option<usize> {
     is_tag.then_some(10 + length + footer)
 }
 
-/// MPEG audio or AAC, by a row of frames.
+/// Detects MPEG audio or AAC by consecutive frames.
 fn stream(bytes: &[u8]) -> Option<&'static str> {
-    if is_row(bytes, mpeg_frame) {
+    if has_frames(bytes, mpeg_frame) {
         Some("audio/mpeg")
-    } else if is_row(bytes, adts_frame) {
+    } else if has_frames(bytes, adts_frame) {
         Some("audio/aac")
     } else {
         None
     }
 }
 
-fn is_row(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
+fn has_frames(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
     let mut rest = bytes;
-    for _ in 0..FRAMES {
+    for _ in 0..MIN_FRAMES {
         match frame_length(rest) {
             Some(length) if length < rest.len() => rest = &rest[length..],
-            // It goes on behind the head, or ends there.
+            // The frame ends at the end of the head or after it.
             Some(_) => return true,
-            // Too few bytes for a header, behind a frame.
+            // Too few bytes are left for another header.
             None => return rest.len() < 4 && rest.len() < bytes.len(),
         }
     }
@@ -81,14 +82,14 @@ fn is_row(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
 
 /// The length of a frame of MPEG audio, layer II or III (ISO/IEC 11172-3 §2.4.1.3).
 fn mpeg_frame(bytes: &[u8]) -> Option<usize> {
-    const V1_L3: [usize; 14] = [
+    const V1_LAYER_3_KBPS: [usize; 14] = [
         32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
     ];
-    const V1_L2: [usize; 14] = [
+    const V1_LAYER_2_KBPS: [usize; 14] = [
         32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384,
     ];
-    const V2: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
-    const RATES: [usize; 3] = [44_100, 48_000, 32_000];
+    const V2_KBPS: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+    const SAMPLE_RATES_HZ: [usize; 3] = [44_100, 48_000, 32_000];
     let [0xff, second, third, _, ..] = bytes else {
         return None;
     };
@@ -97,12 +98,12 @@ fn mpeg_frame(bytes: &[u8]) -> Option<usize> {
         return None;
     }
     let bitrate = usize::from(third >> 4).checked_sub(1)?;
-    let rate = RATES.get(usize::from(third >> 2 & 3))?;
+    let rate = SAMPLE_RATES_HZ.get(usize::from(third >> 2 & 3))?;
     let (bitrates, rate) = match (version, layer) {
-        (3, 1) => (V1_L3, *rate),
-        (3, _) => (V1_L2, *rate),
-        (2, _) => (V2, rate / 2),
-        _ => (V2, rate / 4),
+        (3, 1) => (V1_LAYER_3_KBPS, *rate),
+        (3, _) => (V1_LAYER_2_KBPS, *rate),
+        (2, _) => (V2_KBPS, rate / 2),
+        _ => (V2_KBPS, rate / 4),
     };
     let samples = if layer == 1 && version != 3 { 72 } else { 144 };
     let padding = usize::from(third >> 1 & 1);

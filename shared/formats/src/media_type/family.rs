@@ -1,59 +1,58 @@
-//! Families of types: which more specific type is compatible with what the bytes show.
+//! Families of types: the more specific types that are compatible with a detected format.
 
 use std::borrow::Cow;
 
 use super::text::is_textual;
 
-/// A type that the bytes show.
+/// A type detected in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The most specific type that they prove.
+    /// The most specific type that the bytes prove.
     pub(super) mime: Cow<'static, str>,
-    /// Which types refine it.
+    /// The family of types that refine it.
     pub(super) family: Family,
 }
 
 /// A format that several types share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// No type says more than what was found.
+    /// The detected type is final: no other type refines it.
     Exact,
-    /// ZIP with parts that say nothing.
+    /// ZIP whose entries do not identify a format.
     Zip,
-    /// ZIP with a manifest of Java's, which other packages have as well.
+    /// ZIP with a Java manifest, which other packages also have.
     Jar,
-    /// Office Open XML of one program: templates and files with macros have the same parts.
+    /// Office Open XML of one program: templates and files with macros have the same entries.
     OpenXml(&'static str),
-    /// Microsoft's compound files.
+    /// Microsoft compound files (OLE).
     Ole,
-    /// gzip.
     Gzip,
-    /// Ogg whose streams are not known.
+    /// Ogg whose streams are unknown.
     Ogg,
-    /// Ogg with sound alone.
-    OggSound,
-    /// MP4 whose tracks are not at hand.
+    /// Ogg with audio only.
+    OggAudio,
+    /// MP4 whose tracks are not in the head.
     Mp4,
-    /// MP4 with film.
-    Mp4Film,
-    /// 3GPP, likewise for sound or film.
+    /// MP4 with video.
+    Mp4Video,
+    /// 3GPP with audio or video.
     ThreeGp,
-    /// Matroska and WebM, for sound or film.
+    /// Matroska and WebM with audio or video.
     Matroska,
-    /// ASF: Windows Media, for sound or film.
+    /// ASF (Windows Media) with audio or video.
     Asf,
-    /// An ID3 tag; what follows is not at hand.
+    /// An ID3 tag whose audio is not in the head.
     Id3,
-    /// TIFF, which the raw formats of cameras build on.
+    /// TIFF, on which the raw formats of cameras are based.
     Tiff,
-    /// XML whose root element says nothing.
+    /// XML whose root element does not identify a format.
     Xml,
     /// XHTML, which is often served as HTML.
     Xhtml,
 }
 
 impl Found {
-    /// A type that is final.
+    /// A detected type that no other type refines.
     pub(super) fn exact(mime: impl Into<Cow<'static, str>>) -> Self {
         Self::new(mime, Family::Exact)
     }
@@ -65,7 +64,7 @@ impl Found {
 }
 
 impl Family {
-    /// Whether a type is one of the family, and so says more than the bytes at hand.
+    /// Whether a type belongs to the family, and so refines the detected type.
     pub(super) fn includes(self, mime: &str) -> bool {
         match self {
             Self::Exact => false,
@@ -74,10 +73,10 @@ impl Family {
             Self::OpenXml(program) => is_open_xml_of(program, mime),
             Self::Ole => is_ole_based(mime),
             Self::Gzip => is_gzip_based(mime),
-            Self::Ogg => matches!(mime, "audio/ogg" | "video/ogg") || is_sound_in_ogg(mime),
-            Self::OggSound => is_sound_in_ogg(mime),
+            Self::Ogg => matches!(mime, "audio/ogg" | "video/ogg") || is_ogg_audio(mime),
+            Self::OggAudio => is_ogg_audio(mime),
             Self::Mp4 => matches!(mime, "audio/mp4" | "video/x-m4v" | "application/mp4"),
-            Self::Mp4Film => matches!(mime, "video/x-m4v"),
+            Self::Mp4Video => matches!(mime, "video/x-m4v"),
             Self::ThreeGp => matches!(
                 mime,
                 "audio/3gpp" | "audio/3gpp2" | "video/3gpp" | "video/3gpp2"
@@ -101,10 +100,9 @@ impl Family {
     }
 }
 
-/// Types of files that are ZIP files. Of those that nothing is known of, all are possible but those that
-/// have a signature of their own.
+/// Whether files of a type are ZIP files. Unknown types count as ZIP-based unless they have a signature of their own.
 fn is_zip_based(mime: &str) -> bool {
-    const OTHERS: [&str; 17] = [
+    const OTHER_TYPES: [&str; 17] = [
         "application/java-archive",
         "application/vnd.android.package-archive",
         "application/vnd.google-earth.kmz",
@@ -127,11 +125,11 @@ fn is_zip_based(mime: &str) -> bool {
         || mime.starts_with("application/vnd.oasis.opendocument.")
         || mime.starts_with("application/vnd.sun.xml.")
         || is_open_xml(mime)
-        || OTHERS.contains(&mime)
+        || OTHER_TYPES.contains(&mime)
         || is_without_signature(mime)
 }
 
-/// Packages that have Java's manifest.
+/// Whether a type is a package format with a Java manifest.
 fn is_package(mime: &str) -> bool {
     matches!(
         mime,
@@ -186,7 +184,7 @@ fn is_gzip_based(mime: &str) -> bool {
     )
 }
 
-fn is_sound_in_ogg(mime: &str) -> bool {
+fn is_ogg_audio(mime: &str) -> bool {
     matches!(mime, "audio/opus" | "audio/vorbis" | "audio/speex")
         || mime.starts_with("audio/x-") && mime.ends_with("+ogg")
 }
@@ -197,7 +195,7 @@ fn is_tiff_based(mime: &str) -> bool {
 }
 
 fn is_xml_based(mime: &str) -> bool {
-    // Pictures have a root element of their own, which was not found.
+    // Image formats in XML are detected by their root element, which was not found.
     !mime.starts_with("image/")
         && (mime == "application/xml"
             || mime.ends_with("+xml")
@@ -205,7 +203,7 @@ fn is_xml_based(mime: &str) -> bool {
             || mime == "text/x-opml")
 }
 
-/// Whether no signature is known for a type, so that the lack of it contradicts nothing.
+/// Whether no signature is known for a type, so that a missing signature does not contradict it.
 fn is_without_signature(mime: &str) -> bool {
     let top = mime.split('/').next().unwrap_or_default();
     matches!(top, "application" | "model" | "image")

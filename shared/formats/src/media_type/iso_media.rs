@@ -1,34 +1,34 @@
-//! Files in the ISO base media format (ISO/IEC 14496-12): MP4, QuickTime, HEIF and their kin, told by
-//! their brands and tracks.
+//! Files in the ISO base media format (ISO/IEC 14496-12), such as MP4, QuickTime and HEIF, detected by their brands and
+//! tracks.
 
 use super::family::{Family, Found};
 
-/// How deep boxes are nested around a track's handler.
-const CONTAINERS: [&[u8; 4]; 3] = [b"moov", b"trak", b"mdia"];
+/// The boxes around a track's handler, from the outside in.
+const CONTAINER_BOXES: [&[u8; 4]; 3] = [b"moov", b"trak", b"mdia"];
 
-/// The tracks of a film whose description is at hand.
+/// The kinds of tracks in the part of `moov` that is in the head.
 #[derive(Default)]
 struct Tracks {
-    film: bool,
-    sound: bool,
-    /// Whether the description is there to its end.
-    whole: bool,
+    video: bool,
+    audio: bool,
+    /// Whether the head contains all of `moov`.
+    complete: bool,
 }
 
-/// The type of a file, if bytes are of the format.
+/// Detects the type of a file in this format.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     let kind: &[u8; 4] = head.get(4..8)?.try_into().ok()?;
     match kind {
         b"ftyp" => by_brands(head),
-        // QuickTime of before brands.
-        b"moov" | b"mdat" | b"wide" | b"pnot" if head[0] == 0 || is_film_box(head) => {
+        // QuickTime files from before brands were introduced.
+        b"moov" | b"mdat" | b"wide" | b"pnot" if head[0] == 0 || is_movie_box(head) => {
             Some(Found::exact("video/quicktime"))
         }
         _ => None,
     }
 }
 
-fn is_film_box(head: &[u8]) -> bool {
+fn is_movie_box(head: &[u8]) -> bool {
     matches!(head.get(12..16), Some(b"mvhd" | b"mdat" | b"cmov"))
 }
 
@@ -37,7 +37,7 @@ fn by_brands(head: &[u8]) -> Option<Found> {
     let brands = head.get(8..head.len().min(size))?;
     let mut brands = brands.as_chunks::<4>().0.iter();
     let major = brands.next()?;
-    // The minor version stands between.
+    // The minor version follows the major brand.
     let compatible: Vec<&[u8; 4]> = brands.skip(1).collect();
     let has = |brand: &[u8; 4]| compatible.contains(&brand);
     Some(match major {
@@ -61,10 +61,10 @@ fn by_brands(head: &[u8]) -> Option<Found> {
 }
 
 fn by_tracks(head: &[u8]) -> Found {
-    let tracks = Tracks::of(head);
-    if tracks.film {
-        Found::new("video/mp4", Family::Mp4Film)
-    } else if tracks.sound && tracks.whole {
+    let tracks = Tracks::parse(head);
+    if tracks.video {
+        Found::new("video/mp4", Family::Mp4Video)
+    } else if tracks.audio && tracks.complete {
         Found::exact("audio/mp4")
     } else {
         Found::new("video/mp4", Family::Mp4)
@@ -72,7 +72,7 @@ fn by_tracks(head: &[u8]) -> Found {
 }
 
 impl Tracks {
-    fn of(head: &[u8]) -> Self {
+    fn parse(head: &[u8]) -> Self {
         let mut tracks = Self::default();
         tracks.walk(head, 0);
         tracks
@@ -89,12 +89,12 @@ impl Tracks {
             };
             let end = rest.len().min(size);
             let content = rest.get(begin..end).unwrap_or_default();
-            if CONTAINERS.get(depth).is_some_and(|name| kind == *name) {
-                self.whole |= depth == 0 && size <= rest.len();
+            if CONTAINER_BOXES.get(depth).is_some_and(|name| kind == *name) {
+                self.complete |= depth == 0 && size <= rest.len();
                 self.walk(content, depth + 1);
-            } else if depth == CONTAINERS.len() && kind == b"hdlr" {
-                self.film |= content.get(8..12) == Some(b"vide");
-                self.sound |= content.get(8..12) == Some(b"soun");
+            } else if depth == CONTAINER_BOXES.len() && kind == b"hdlr" {
+                self.video |= content.get(8..12) == Some(b"vide");
+                self.audio |= content.get(8..12) == Some(b"soun");
             }
             if size < 8 || size > rest.len() {
                 return;
@@ -109,7 +109,7 @@ fn be32(bytes: &[u8]) -> Option<usize> {
     usize::try_from(u32::from_be_bytes(*bytes)).ok()
 }
 
-/// A length that is not at hand or too large is one that goes beyond the head.
+/// A length that is missing or too large counts as one that extends beyond the head.
 fn be64(bytes: &[u8]) -> usize {
     let number = bytes.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
     number

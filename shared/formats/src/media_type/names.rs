@@ -1,6 +1,6 @@
-//! The names of types: one for each, though several are in use, and the extensions that go with them.
+//! The canonical names of types, their aliases and their file extensions.
 
-/// Names in use, and the one that is registered or most common.
+/// Aliases, each with the name that is registered or most common.
 const ALIASES: [(&str, &str); 44] = [
     ("application/font-sfnt", "font/sfnt"),
     ("application/font-woff", "font/woff"),
@@ -48,7 +48,7 @@ const ALIASES: [(&str, &str); 44] = [
     ("image/x-png", "image/png"),
 ];
 
-/// Extensions that the list of the library lacks, or has under another type.
+/// Extensions that the library's list does not have, or lists under another type.
 const EXTENSIONS: [(&str, &str); 24] = [
     ("aac", "audio/aac"),
     ("apk", "application/vnd.android.package-archive"),
@@ -76,9 +76,8 @@ const EXTENSIONS: [(&str, &str); 24] = [
     ("woff2", "font/woff2"),
 ];
 
-/// The usual extensions of types that have several; the library's list begins with those that come
-/// first in the alphabet.
-const USUAL: [(&str, &str); 29] = [
+/// The usual extensions of types that have several. The library's list is in alphabetical order.
+const USUAL_EXTENSIONS: [(&str, &str); 29] = [
     ("application/gzip", "gz"),
     ("application/java-archive", "jar"),
     ("application/json", "json"),
@@ -110,13 +109,13 @@ const USUAL: [(&str, &str); 29] = [
     ("video/x-matroska", "mkv"),
 ];
 
-/// The one name of a type, which is in lower case.
+/// The canonical name of a type, which must be in lower case.
 pub(super) fn canonical(mime: &str) -> &str {
     let alias = ALIASES.iter().find(|(alias, _)| *alias == mime);
     alias.map_or(mime, |(_, name)| name)
 }
 
-/// The type that an extension stands for, if that says anything.
+/// The type of a file extension, unless it is unknown or generic.
 pub(super) fn by_extension(extension: &str) -> Option<String> {
     let extension = extension.to_ascii_lowercase();
     if let Some((_, mime)) = EXTENSIONS.iter().find(|(known, _)| *known == extension) {
@@ -130,7 +129,7 @@ pub(super) fn by_extension(extension: &str) -> Option<String> {
 /// The usual extension of a type.
 pub(super) fn extension_of(mime: &str) -> Option<&'static str> {
     let by_type = |list: &'static [(&str, &str)]| list.iter().find(|(usual, _)| *usual == mime);
-    if let Some((_, extension)) = by_type(&USUAL) {
+    if let Some((_, extension)) = by_type(&USUAL_EXTENSIONS) {
         return Some(extension);
     }
     if let Some((extension, _)) = EXTENSIONS.iter().find(|(_, known)| *known == mime) {
@@ -139,7 +138,7 @@ pub(super) fn extension_of(mime: &str) -> Option<&'static str> {
     match mime_guess::get_mime_extensions_str(mime)? {
         [only] => Some(only),
         several => {
-            // The signature's list knows which of them is meant.
+            // Among several extensions, only these are known to be the usual one.
             let usual = |extension: &&&str| matches!(**extension, "png" | "gif" | "webp" | "pdf");
             several.iter().find(usual).copied()
         }

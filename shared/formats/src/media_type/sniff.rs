@@ -1,4 +1,4 @@
-//! Signatures: what bytes show by themselves.
+//! Detection of formats by their signatures.
 
 use super::{
     audio,
@@ -8,15 +8,15 @@ use super::{
     ogg, text, xml, zip,
 };
 
-/// How many of the first bytes are searched for signatures at fixed places.
+/// The number of leading bytes that are searched for signatures at fixed offsets.
 const SNIFFED_BYTES: usize = 8 * 1024;
-/// How far into a file PDF's signature may stand (ISO 32000-1, Annex H).
+/// The maximum offset of the signature of PDF (ISO 32000-1, Annex H).
 const MAX_PDF_OFFSET: usize = 1024;
 /// The length of a packet in an MPEG transport stream.
 const TS_PACKET_BYTES: usize = 188;
 
-/// The type that bytes show by their head; nothing if they have no signature. Text that happens to begin like a
-/// signature (`GIF`, `ID3`, `BM`) has none.
+/// Detects the type by the signature in the head. Returns None if there is no signature, and for text that happens to
+/// begin like one (`GIF`, `ID3`, `BM`).
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     let begin = &head[..head.len().min(SNIFFED_BYTES)];
     if let Some(found) = xml::sniff(begin) {
@@ -41,17 +41,17 @@ fn fonts(head: &[u8]) -> Option<Found> {
         b"OTTO" => "font/otf",
         b"ttcf" => "font/collection",
         b"true" => "font/ttf",
-        // The number of tables keeps it apart from others that begin so.
+        // The number of tables distinguishes TrueType from other formats that begin with these bytes.
         [0, 1, 0, 0] if matches!(head.get(4..6), Some([0, 1..=64])) => "font/ttf",
         _ => return None,
     };
     Some(Found::exact(mime))
 }
 
-/// TIFF 6.0, and BigTIFF. Cameras build their raw formats on it; DNG has a tag that says so.
+/// Detects TIFF 6.0 and BigTIFF. The raw formats of cameras are based on it; DNG is identified by a tag.
 fn tiff(head: &[u8]) -> Option<Found> {
     const DNG_VERSION: u16 = 50_706;
-    let is_big = match head.first_chunk::<4>()? {
+    let is_big_endian = match head.first_chunk::<4>()? {
         b"II*\0" | b"II+\0" => false,
         b"MM\0*" | b"MM\0+" => true,
         _ => return None,
@@ -59,13 +59,13 @@ fn tiff(head: &[u8]) -> Option<Found> {
     if head.get(8..10) == Some(b"CR") {
         return Some(Found::exact("image/x-canon-cr2"));
     }
-    if tags(head, is_big).contains(&DNG_VERSION) {
+    if tags(head, is_big_endian).contains(&DNG_VERSION) {
         return Some(Found::exact("image/x-adobe-dng"));
     }
     Some(Found::new("image/tiff", Family::Tiff))
 }
 
-/// The tags of the first directory, as far as it is at hand; none for BigTIFF.
+/// The tags of the first directory, as far as it is in the head. Empty for BigTIFF.
 fn tags(head: &[u8], is_big_endian: bool) -> Vec<u16> {
     let u16_at = |at: usize| {
         let bytes = *head.get(at..)?.first_chunk()?;
@@ -93,14 +93,14 @@ fn tags(head: &[u8], is_big_endian: bool) -> Vec<u16> {
         .collect()
 }
 
-/// The image of a disc: its first volume descriptor stands in sector 16 (ECMA-119 §6.2, §8.1).
+/// Detects a disc image by its first volume descriptor, in sector 16 (ECMA-119 §6.2, §8.1).
 fn disc_image(head: &[u8]) -> Option<Found> {
-    const OFFSET: usize = 16 * 2048 + 1;
-    let is_disc = head.get(OFFSET..OFFSET + 5) == Some(b"CD001");
+    const DESCRIPTOR_OFFSET: usize = 16 * 2048 + 1;
+    let is_disc = head.get(DESCRIPTOR_OFFSET..DESCRIPTOR_OFFSET + 5) == Some(b"CD001");
     is_disc.then(|| Found::exact("application/x-iso9660-image"))
 }
 
-/// Formats that the library knows, each under one name.
+/// Detects the remaining formats, most of them by the library.
 fn others(head: &[u8]) -> Option<Found> {
     if is_pdf(head) {
         return Some(Found::exact("application/pdf"));

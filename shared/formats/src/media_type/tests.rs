@@ -3,14 +3,14 @@ use super::*;
 mod samples;
 mod table;
 
-use table::{archives, markup, pictures_and_fonts, sound_and_film, texts};
+use table::{archives, audio_and_video, images_and_fonts, markup, texts};
 
 #[test]
-fn the_table_of_verdicts() {
+fn the_detected_type_is_that_of_the_table() {
     let rows = [
         archives(),
-        sound_and_film(),
-        pictures_and_fonts(),
+        audio_and_video(),
+        images_and_fonts(),
         markup(),
         texts(),
     ];
@@ -23,7 +23,7 @@ fn the_table_of_verdicts() {
 }
 
 #[test]
-fn text_has_the_charset_that_was_declared_or_that_it_shows() {
+fn text_has_the_declared_or_else_the_detected_charset() {
     for (bytes, declared, expected) in [
         (&b"a"[..], Some("text/plain; charset=UTF-8"), Some("utf-8")),
         (

@@ -1,32 +1,32 @@
-//! Text, and what is none.
+//! Distinguishes text from binary data.
 
 use encoding_rs::Encoding;
 
-/// Whether bytes are text, in UTF-8, UTF-16 with a byte order mark, or an 8-bit charset: they have no
-/// control characters but those that text has.
+/// Whether bytes are text in UTF-8, UTF-16 with a byte order mark, or an 8-bit charset: they contain no control
+/// characters except those of [`is_text_control`].
 pub(super) fn is_text(head: &[u8]) -> bool {
     if let Some((encoding, mark)) = Encoding::for_bom(head) {
-        // The head may end within a character.
+        // The last character may be truncated.
         let whole = &head[mark..head.len() - (head.len() - mark) % 2];
         return encoding == encoding_rs::UTF_8
             || encoding
                 .decode_without_bom_handling(whole)
                 .0
                 .chars()
-                .all(|c| !c.is_control() || is_blank(c));
+                .all(|c| !c.is_control() || is_text_control(c));
     }
     head.iter()
-        .all(|byte| !byte.is_ascii_control() || is_blank(char::from(*byte)))
+        .all(|byte| !byte.is_ascii_control() || is_text_control(char::from(*byte)))
 }
 
-/// Control characters of text; ESC changes charsets and colours.
-fn is_blank(c: char) -> bool {
+/// Whether a control character occurs in text. ESC switches charsets and colours.
+fn is_text_control(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{8}' | '\u{c}' | '\u{1b}')
 }
 
-/// Whether a type is one of text, which has a charset.
+/// Whether a type is textual and so has a charset.
 pub(super) fn is_textual(mime: &str) -> bool {
-    const OTHERS: [&str; 16] = [
+    const OTHER_TYPES: [&str; 16] = [
         "application/csv",
         "application/ecmascript",
         "application/graphql",
@@ -48,26 +48,26 @@ pub(super) fn is_textual(mime: &str) -> bool {
         || mime == "application/xml"
         || mime.ends_with("+xml")
         || mime.ends_with("+json")
-        || OTHERS.contains(&mime)
+        || OTHER_TYPES.contains(&mime)
 }
 
-/// Whether text without a signature cannot be of a type.
+/// Whether text without a signature cannot have a type.
 pub(super) fn is_never_text(mime: &str) -> bool {
-    const TEXTUAL: [&str; 7] = [
+    const TEXTUAL_SUBTYPES: [&str; 7] = [
         "svg", "xml", "mpegurl", "portable", "pixmap", "bitmap", "x-xbm",
     ];
     match mime.split_once('/') {
         Some(("image" | "audio" | "video", subtype)) => {
-            !TEXTUAL.iter().any(|part| subtype.contains(part))
+            !TEXTUAL_SUBTYPES.iter().any(|part| subtype.contains(part))
         }
         Some(("font", _)) => true,
-        // The signature of its type would have been found.
+        // The signature of this type would have been found.
         Some(("application", _)) => !is_textual(mime) && infer::is_mime_supported(mime),
         _ => false,
     }
 }
 
-/// Formats with a signature whose bytes can be text from the first to the last.
+/// Whether files of a type with a signature can consist of text only.
 pub(super) fn may_be_text(mime: &str) -> bool {
     is_textual(mime)
         || matches!(

@@ -1,4 +1,4 @@
-//! XML documents are told by their root element.
+//! Detection of XML documents by their root element.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,11 @@ use encoding_rs::Encoding;
 
 use super::family::{Family, Found};
 
-/// How many of the first bytes are searched for the root element.
+/// The number of leading bytes that are searched for the root element.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Root elements by local name, with a part of their namespace where the name alone says too little.
-const ROOTS: [(&str, &str, &str); 20] = [
+/// Root elements by local name, with a prefix of the namespace where the name alone is ambiguous.
+const ROOT_ELEMENTS: [(&str, &str, &str); 20] = [
     ("svg", "", "image/svg+xml"),
     ("rss", "", "application/rss+xml"),
     (
@@ -67,9 +67,9 @@ const ROOTS: [(&str, &str, &str); 20] = [
 
 const SVG_NAMESPACE: &str = "http://www.w3.org/2000/svg";
 
-/// The type of a document, if bytes begin like XML. HTML, which begins likewise, is none.
+/// Detects the type of an XML document. HTML, which has a similar beginning, is not XML.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
-    let text = text_of(head)?;
+    let text = decode_markup(head)?;
     let text = text.trim_start();
     let is_declared = text.starts_with("<?xml");
     match root(text) {
@@ -77,7 +77,7 @@ pub(super) fn sniff(head: &[u8]) -> Option<Found> {
             Some("application/xhtml+xml") if is_declared => {
                 Some(Found::new("application/xhtml+xml", Family::Xhtml))
             }
-            // Without a declaration it is HTML to most that read it.
+            // Without a declaration, most readers treat it as HTML.
             Some("application/xhtml+xml") => None,
             Some(mime) => Some(Found::exact(mime)),
             None => is_declared.then(|| Found::new("text/xml", Family::Xml)),
@@ -89,7 +89,7 @@ pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     }
 }
 
-/// The encoding that a document declares.
+/// The encoding in the XML declaration.
 pub(super) fn encoding(head: &[u8]) -> Option<Vec<u8>> {
     let declaration = head.trim_ascii_start().strip_prefix(b"<?xml")?;
     let end = memchr::memmem::find(declaration, b"?>")?;
@@ -97,14 +97,14 @@ pub(super) fn encoding(head: &[u8]) -> Option<Vec<u8>> {
     attribute(text, "encoding").map(|value| value.as_bytes().to_vec())
 }
 
-/// The root element, or what stands in its place.
+/// The root element, or the document type declaration if the element was not found.
 enum Root<'t> {
     Element { name: &'t str, attributes: &'t str },
     Doctype(&'t str),
     Unknown,
 }
 
-/// Finds the root element behind declarations and comments (XML 1.0 §2.8).
+/// Finds the root element after declarations and comments (XML 1.0 §2.8).
 fn root(mut rest: &str) -> Root<'_> {
     let mut doctype = None;
     loop {
@@ -132,7 +132,7 @@ fn root(mut rest: &str) -> Root<'_> {
     }
 }
 
-/// The text after a document type declaration, which may hold declarations of its own in brackets.
+/// The text after a document type declaration, which may contain further declarations in brackets.
 fn after_doctype(declaration: &str) -> Option<&str> {
     let end = declaration.find(['[', '>'])?;
     if declaration[end..].starts_with('>') {
@@ -142,7 +142,7 @@ fn after_doctype(declaration: &str) -> Option<&str> {
     after.split_once('>').map(|(_, after)| after)
 }
 
-/// The name and the attributes of the element that a text begins with; they may be cut off.
+/// The name and the attributes of the element at the beginning of a text. The attributes may be truncated.
 fn element(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix('<')?;
     let end = rest
@@ -161,17 +161,16 @@ fn by_root(name: &str, attributes: &str) -> Option<&'static str> {
         prefix => attribute(attributes, &format!("xmlns:{prefix}")),
     };
     let namespace = declared.unwrap_or_default();
-    // A prefix can stand for anything; only its namespace tells.
+    // A prefix can be bound to any namespace; only the namespace identifies SVG.
     if !prefix.is_empty() && local == "svg" && namespace != SVG_NAMESPACE {
         return None;
     }
-    ROOTS
+    ROOT_ELEMENTS
         .iter()
         .find(|(root, within, _)| *root == local && namespace.starts_with(within))
         .map(|(_, _, mime)| *mime)
 }
 
-/// The value of an attribute.
 fn attribute<'t>(attributes: &'t str, name: &str) -> Option<&'t str> {
     let mut rest = attributes;
     while let Some(at) = rest.find(name) {
@@ -189,12 +188,12 @@ fn attribute<'t>(attributes: &'t str, name: &str) -> Option<&'t str> {
     None
 }
 
-/// The head as text, if it begins like an element.
-fn text_of(head: &[u8]) -> Option<Cow<'_, str>> {
+/// Decodes the head, if it begins with markup.
+fn decode_markup(head: &[u8]) -> Option<Cow<'_, str>> {
     let head = &head[..head.len().min(MAX_BYTES)];
     let (encoding, mark) = Encoding::for_bom(head).unwrap_or((encoding_rs::UTF_8, 0));
     let body = &head[mark..];
-    // Most heads are no text at all, which is told without decoding them.
+    // Most heads are not markup, which can be seen without decoding them.
     if encoding == encoding_rs::UTF_8 && !body.trim_ascii_start().starts_with(b"<") {
         return None;
     }

@@ -1,25 +1,25 @@
-//! ZIP files are told by the names of their first parts.
+//! Detection of ZIP-based formats by the names of their first entries.
 
 use super::family::{Family, Found};
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
-/// The most parts that are looked at.
-const MAX_PARTS: usize = 256;
-/// The longest type that a part `mimetype` may hold.
+/// The maximum number of entries that are read.
+const MAX_ENTRIES: usize = 256;
+/// The maximum length of the type in an entry `mimetype`.
 const MAX_TYPE_BYTES: usize = 127;
 
 const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 const PPTX: &str = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
 
-/// A part of a ZIP file, as far as it is at hand.
-struct Part<'h> {
+/// An entry of a ZIP file, as far as it is in the head.
+struct Entry<'h> {
     name: &'h str,
-    /// Empty where it is compressed.
+    /// The content. Empty if the entry is compressed.
     stored: &'h [u8],
 }
 
-/// The type of a ZIP file by its content, if bytes are one.
+/// Detects the type of a ZIP file by its entries.
 pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     if head.starts_with(b"PK\x05\x06") {
         return Some(Found::new("application/zip", Family::Zip));
@@ -27,17 +27,17 @@ pub(super) fn sniff(head: &[u8]) -> Option<Found> {
     if !head.starts_with(LOCAL_HEADER) {
         return None;
     }
-    let parts = parts(head);
+    let entries = entries(head);
     Some(
-        own_type(&parts)
-            .or_else(|| by_parts(&parts))
+        mimetype_entry(&entries)
+            .or_else(|| by_names(&entries))
             .unwrap_or_else(|| Found::new("application/zip", Family::Zip)),
     )
 }
 
-/// The type that the first part names: OpenDocument, EPUB and those that follow them.
-fn own_type(parts: &[Part<'_>]) -> Option<Found> {
-    let first = parts.first().filter(|part| part.name == "mimetype")?;
+/// The type in the first entry, `mimetype`, as in OpenDocument and EPUB.
+fn mimetype_entry(entries: &[Entry<'_>]) -> Option<Found> {
+    let first = entries.first().filter(|entry| entry.name == "mimetype")?;
     let text = std::str::from_utf8(first.stored).ok()?.trim();
     let mime = text.to_ascii_lowercase();
     let is_type = mime.len() <= MAX_TYPE_BYTES
@@ -48,10 +48,10 @@ fn own_type(parts: &[Part<'_>]) -> Option<Found> {
     is_type.then(|| Found::exact(mime))
 }
 
-fn by_parts(parts: &[Part<'_>]) -> Option<Found> {
-    let has = |name: &str| parts.iter().any(|part| part.name == name);
-    let has_in = |folder: &str| parts.iter().any(|part| part.name.starts_with(folder));
-    let first = parts.first().map(|part| part.name).unwrap_or_default();
+fn by_names(entries: &[Entry<'_>]) -> Option<Found> {
+    let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+    let has_in = |folder: &str| entries.iter().any(|entry| entry.name.starts_with(folder));
+    let first = entries.first().map(|entry| entry.name).unwrap_or_default();
     let first_is = |extensions: &[&str]| {
         let extension = first.rsplit_once('.').map(|(_, extension)| extension);
         extension.is_some_and(|extension| {
@@ -84,20 +84,20 @@ fn by_parts(parts: &[Part<'_>]) -> Option<Found> {
     }
 }
 
-/// The parts whose headers are at hand (APPNOTE 4.3.7). A part whose length comes after it is passed over
-/// by looking for the next header.
-fn parts(head: &[u8]) -> Vec<Part<'_>> {
-    let mut parts = Vec::new();
+/// The entries whose headers are in the head (APPNOTE 4.3.7). An entry whose length is in a data descriptor after it is
+/// skipped by searching for the next header.
+fn entries(head: &[u8]) -> Vec<Entry<'_>> {
+    let mut entries = Vec::new();
     let mut at = 0;
-    while parts.len() < MAX_PARTS
+    while entries.len() < MAX_ENTRIES
         && let Some(header) = head.get(at..at + 30)
         && header.starts_with(LOCAL_HEADER)
     {
-        let be16 = |offset| usize::from(u16::from_le_bytes([header[offset], header[offset + 1]]));
+        let le16 = |offset| usize::from(u16::from_le_bytes([header[offset], header[offset + 1]]));
         let size = u32::from_le_bytes([header[18], header[19], header[20], header[21]]) as usize;
-        let (flags, method) = (be16(6), be16(8));
-        let name_end = at + 30 + be16(26);
-        let begin = name_end + be16(28);
+        let (flags, method) = (le16(6), le16(8));
+        let name_end = at + 30 + le16(26);
+        let begin = name_end + le16(28);
         let name = head.get(at + 30..name_end).unwrap_or_default();
         let stored = match method {
             0 => head
@@ -105,12 +105,12 @@ fn parts(head: &[u8]) -> Vec<Part<'_>> {
                 .unwrap_or_default(),
             _ => &[],
         };
-        parts.push(Part {
+        entries.push(Entry {
             name: std::str::from_utf8(name).unwrap_or_default(),
             stored,
         });
-        let comes_after = flags & 8 != 0 && size == 0;
-        let next = if comes_after {
+        let has_descriptor = flags & 8 != 0 && size == 0;
+        let next = if has_descriptor {
             head.get(begin..)
                 .and_then(|rest| memchr::memmem::find(rest, LOCAL_HEADER))
                 .map(|found| begin + found)
@@ -122,5 +122,5 @@ fn parts(head: &[u8]) -> Vec<Part<'_>> {
             None => break,
         }
     }
-    parts
+    entries
 }

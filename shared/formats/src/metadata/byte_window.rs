@@ -1,4 +1,4 @@
-//! A file of which only some stretches are at hand.
+//! A partially loaded file.
 
 use std::{
     io::{self, Read, Seek, SeekFrom},
@@ -8,23 +8,23 @@ use std::{
 use bytes::Bytes;
 use symphonia::core::io::MediaSource;
 
-/// The stretches of a file that are at hand, and the place that was looked for in vain.
+/// The loaded segments of a file, and the first offset that was requested but is not loaded.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// Of the whole file, in bytes.
+    /// The size of the whole file, in bytes.
     size: u64,
-    /// With their offsets.
-    stretches: Vec<(u64, Bytes)>,
-    missed: OnceLock<u64>,
+    /// The loaded segments with their offsets.
+    segments: Vec<(u64, Bytes)>,
+    first_missing: OnceLock<u64>,
 }
 
 impl Window {
-    /// The first bytes of a file of a size.
+    /// A file of `size` bytes with its first bytes loaded.
     pub(super) fn new(head: Bytes, size: u64) -> Self {
         Self {
             size,
-            stretches: vec![(0, head)],
-            missed: OnceLock::new(),
+            segments: vec![(0, head)],
+            first_missing: OnceLock::new(),
         }
     }
 
@@ -32,22 +32,21 @@ impl Window {
         self.size
     }
 
-    /// Adds what stands at an offset.
+    /// Adds a segment at an offset.
     pub(super) fn add(&mut self, at: u64, bytes: Bytes) {
-        self.stretches.push((at, bytes));
-        self.missed = OnceLock::new();
+        self.segments.push((at, bytes));
+        self.first_missing = OnceLock::new();
     }
 
-    /// The first place within the file that was looked for and is not at hand.
-    pub(super) fn missed(&self) -> Option<u64> {
-        self.missed.get().copied()
+    /// The first offset within the file that was requested but is not loaded.
+    pub(super) fn first_missing(&self) -> Option<u64> {
+        self.first_missing.get().copied()
     }
 
-    /// The bytes at hand from an offset on; none at the end of the file, and none where they are
-    /// missing.
-    pub(super) fn from(&self, at: u64) -> &[u8] {
+    /// The loaded bytes from an offset on. Empty at the end of the file and where no bytes are loaded.
+    pub(super) fn bytes_from(&self, at: u64) -> &[u8] {
         let known = self
-            .stretches
+            .segments
             .iter()
             .filter_map(|(start, bytes)| {
                 let skipped = usize::try_from(at.checked_sub(*start)?).ok()?;
@@ -56,17 +55,17 @@ impl Window {
             .max_by_key(|bytes| bytes.len())
             .unwrap_or_default();
         if known.is_empty() && at < self.size {
-            let _ = self.missed.set(at);
+            let _ = self.first_missing.set(at);
         }
         known
     }
 
-    /// The `N` bytes at an offset, in one stretch or in several.
+    /// The `N` bytes at an offset, from one or more segments.
     pub(super) fn array<const N: usize>(&self, at: u64) -> Option<[u8; N]> {
         let mut array = [0; N];
         let mut filled = 0;
         while filled < N {
-            let known = self.from(at.checked_add(filled as u64)?);
+            let known = self.bytes_from(at.checked_add(filled as u64)?);
             let taken = known.len().min(N - filled);
             if taken == 0 {
                 return None;
@@ -89,7 +88,7 @@ impl Window {
         self.array(at).map(u64::from_be_bytes)
     }
 
-    /// The file from an offset on, forwards only.
+    /// A forward-only reader that starts at an offset.
     pub(super) fn stream(&self, start: u64) -> Reader<'_> {
         Reader {
             window: self,
@@ -99,7 +98,7 @@ impl Window {
         }
     }
 
-    /// The file from an offset on, in any order.
+    /// A seekable reader that starts at an offset.
     pub(super) fn source(&self, start: u64) -> Reader<'_> {
         Reader {
             seekable: true,
@@ -108,7 +107,7 @@ impl Window {
     }
 }
 
-/// Reads a window as if it were a file. Fails where bytes are missing.
+/// Reads a window like a file. Fails where bytes are not loaded.
 pub(super) struct Reader<'w> {
     window: &'w Window,
     start: u64,
@@ -118,9 +117,9 @@ pub(super) struct Reader<'w> {
 
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let known = self.window.from(self.at);
+        let known = self.window.bytes_from(self.at);
         if known.is_empty() && self.at < self.window.size {
-            return Err(io::Error::other("these bytes are not at hand"));
+            return Err(io::Error::other("these bytes are not loaded"));
         }
         let taken = known.len().min(buffer.len());
         buffer[..taken].copy_from_slice(&known[..taken]);
@@ -165,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_hand_is_read_across_its_seams() {
+    fn loaded_bytes_are_read_across_segments() {
         let window = window();
         assert_eq!(window.array(2), Some(*b"2345"));
-        assert_eq!(window.from(11), b"b");
-        assert_eq!(window.from(12), b"");
+        assert_eq!(window.bytes_from(11), b"b");
+        assert_eq!(window.bytes_from(12), b"");
         assert_eq!(window.array::<2>(11), None);
-        assert_eq!(window.missed(), None);
+        assert_eq!(window.first_missing(), None);
         let mut rest = String::new();
         let mut reader = window.source(10);
         reader.read_to_string(&mut rest).unwrap();
@@ -179,15 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_place_that_is_not_at_hand_is_remembered() {
+    fn the_first_missing_offset_is_recorded() {
         let mut window = window();
         let mut reader = window.source(4);
         assert!(reader.seek(SeekFrom::Start(2)).is_ok());
         assert!(reader.seek(SeekFrom::Current(-3)).is_err());
         assert!(reader.read(&mut [0; 4]).is_err());
         assert_eq!(window.array::<2>(8), None);
-        assert_eq!(window.missed(), Some(6));
+        assert_eq!(window.first_missing(), Some(6));
         window.add(6, Bytes::from_static(b"67"));
-        assert_eq!(window.missed(), None);
+        assert_eq!(window.first_missing(), None);
     }
 }

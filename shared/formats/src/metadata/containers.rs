@@ -1,4 +1,4 @@
-//! Sound and video: which container it is, and what its header says.
+//! Reads the headers of audio and video containers.
 
 use symphonia::{
     core::{
@@ -11,24 +11,22 @@ use symphonia::{
 };
 
 use super::{
-    Dimensions, Metadata,
+    Dimensions, Metadata, duration_of, iso_media,
     byte_window::{Reader, Window},
-    iso_media, seconds,
 };
 
-/// How many tags may stand before the sound. One should do.
+/// The maximum number of ID3 tags before the audio. Files should have one.
 const MAX_TAGS: usize = 4;
 
-/// Reads the header of whatever container it is. MPEG audio has no mark worth the name, so its type
-/// has to be known.
+/// Detects the container and reads its header. MPEG audio has no reliable signature, so the caller has to know the type.
 pub(super) fn read(window: &Window, is_mpeg_audio: bool) -> Metadata {
-    if iso_media::is_one(window) {
+    if iso_media::is_iso_media(window) {
         return iso_media::read(window);
     }
-    let Some((start, mark)) = after_tags(window) else {
+    let Some((start, signature)) = after_tags(window) else {
         return Metadata::default();
     };
-    let found = match &mark {
+    let found = match &signature {
         b"\x1a\x45\xdf\xa3" => matroska(window.stream(start)),
         b"OggS" => ogg(window.source(start)),
         b"RIFF" => wave(window.source(start)),
@@ -39,14 +37,14 @@ pub(super) fn read(window: &Window, is_mpeg_audio: bool) -> Metadata {
     found.unwrap_or_default()
 }
 
-/// Where the sound begins behind its ID3 tags, which tell their length in four times seven bits
-/// (ID3v2.4 §3.1), and the first bytes there.
+/// The offset after the ID3 tags, whose length is stored in four times seven bits (ID3v2.4 §3.1), and the first bytes
+/// there.
 fn after_tags(window: &Window) -> Option<(u64, [u8; 4])> {
     let mut at = 0;
     for _ in 0..MAX_TAGS {
-        let mark: [u8; 4] = window.array(at)?;
-        if !mark.starts_with(b"ID3") {
-            return Some((at, mark));
+        let signature: [u8; 4] = window.array(at)?;
+        if !signature.starts_with(b"ID3") {
+            return Some((at, signature));
         }
         let [_, flags, size @ ..]: [u8; 6] = window.array(at + 4)?;
         let size = size
@@ -58,8 +56,8 @@ fn after_tags(window: &Window) -> Option<(u64, [u8; 4])> {
     None
 }
 
-/// Forwards only: all that counts stands before the frames, and what the crate would look up behind
-/// them is of no use here.
+/// Reads Matroska as a stream: the relevant elements precede the frames. With a seekable source the crate would also
+/// read elements after them.
 fn matroska(file: Reader<'_>) -> Option<Metadata> {
     let reader = MkvReader::try_new(buffered(file), FormatOptions::default()).ok()?;
     let dimensions = reader.tracks().iter().find_map(|track| {
@@ -78,7 +76,7 @@ fn ogg(file: Reader<'_>) -> Option<Metadata> {
     let reader = OggReader::try_new(buffered(file), FormatOptions::default()).ok()?;
     let durations = reader.tracks().iter().filter_map(|track| {
         let ticks = track.duration?.get().checked_sub(skipped(track))?;
-        in_seconds(track.time_base?, ticks)
+        ticks_to_duration(track.time_base?, ticks)
     });
     Some(Metadata {
         duration: durations.max(),
@@ -86,7 +84,8 @@ fn ogg(file: Reader<'_>) -> Option<Metadata> {
     })
 }
 
-/// The samples that Opus decodes only to drop them (RFC 7845 §4.2). The crate counts them in.
+/// The number of samples at the beginning that an Opus decoder discards (RFC 7845 §4.2), which the crate includes in
+/// the duration.
 fn skipped(track: &Track) -> u64 {
     match &track.codec_params {
         Some(CodecParameters::Audio(audio)) if audio.codec == CODEC_ID_OPUS => {
@@ -101,21 +100,21 @@ fn wave(file: Reader<'_>) -> Option<Metadata> {
     Some(duration(&reader))
 }
 
-/// Forwards only: else the crate makes an estimate of a duration that no header says.
+/// Reads MPEG audio as a stream: with a seekable source the crate would estimate a duration that no header states.
 fn mpeg_audio(file: Reader<'_>) -> Option<Metadata> {
     let reader = MpaReader::try_new(buffered(file), FormatOptions::default()).ok()?;
     Some(duration(&reader))
 }
 
-/// STREAMINFO comes first, whatever tags and pictures come behind it: a rate in 20 bits, eight bits
-/// of something else, and the number of samples in 36 (RFC 9639 §8.2).
+/// Reads the STREAMINFO block, which is always the first: the sample rate in 20 bits, eight bits of other fields, and the
+/// number of samples in 36 bits (RFC 9639 §8.2).
 fn flac(window: &Window, start: u64) -> Option<Metadata> {
-    // The highest bit only says whether another block comes.
+    // The highest bit marks the last block.
     let [header] = window.array(start + 4)?;
     let is_first = matches!(header, 0 | 0x80);
     let packed = window.be64(start + 18).filter(|_| is_first)?;
     Some(Metadata {
-        duration: seconds(packed & 0xf_ffff_ffff, packed >> 44),
+        duration: duration_of(packed & 0xf_ffff_ffff, packed >> 44),
         ..Metadata::default()
     })
 }
@@ -124,19 +123,19 @@ fn buffered(file: Reader<'_>) -> MediaSourceStream<'_> {
     MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default())
 }
 
-/// What a reader says of the whole.
+/// The duration of the whole file.
 fn duration(reader: &dyn FormatReader) -> Metadata {
-    let told = reader.media_info();
+    let info = reader.media_info();
     Metadata {
-        duration: told
+        duration: info
             .time_base
-            .zip(told.duration)
-            .and_then(|(base, ticks)| in_seconds(base, ticks.get())),
+            .zip(info.duration)
+            .and_then(|(base, ticks)| ticks_to_duration(base, ticks.get())),
         ..Metadata::default()
     }
 }
 
-fn in_seconds(base: TimeBase, ticks: u64) -> Option<std::time::Duration> {
+fn ticks_to_duration(base: TimeBase, ticks: u64) -> Option<std::time::Duration> {
     let time = base.calc_duration(Ticks::new(ticks))?;
-    seconds(u64::try_from(time.as_nanos()).ok()?, 1_000_000_000)
+    duration_of(u64::try_from(time.as_nanos()).ok()?, 1_000_000_000)
 }

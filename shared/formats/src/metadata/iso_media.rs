@@ -1,48 +1,49 @@
-//! MP4, M4A, MOV and their kin (ISO/IEC 14496-12, and the QuickTime File Format before it): boxes
-//! within boxes. One of them, `moov`, tells it all, before the frames or after them.
+//! MP4, M4A, MOV and related formats (ISO/IEC 14496-12, and its predecessor, the QuickTime File Format), which consist of
+//! nested boxes. The box `moov`, before or after the frames, contains the metadata.
 
 use std::ops::Range;
 
-use super::{Dimensions, Metadata, byte_window::Window, seconds};
+use super::{Dimensions, Metadata, duration_of, byte_window::Window};
 
-/// The frame of a `stsd` before its first entry, and what the entry of a video has before its width.
-const BEFORE_WIDTH: u64 = 8 + 32;
+/// The offset of the width in a `stsd` box: the fields before its first entry, and those of a video's entry before the
+/// width.
+const WIDTH_OFFSET: u64 = 8 + 32;
 
-/// A box: what it is, and where its content stands.
+/// A box, with the range of its content in the file.
 struct Atom {
     kind: [u8; 4],
     content: Range<u64>,
 }
 
-/// Whether a file begins as one of these does. Old ones of QuickTime have no `ftyp`.
-pub(super) fn is_one(window: &Window) -> bool {
+/// Whether a file begins with a box of this format. Old QuickTime files have no `ftyp`.
+pub(super) fn is_iso_media(window: &Window) -> bool {
     let kind: Option<[u8; 4]> = window.array(4);
     kind.is_some_and(|kind| matches!(&kind, b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free"))
 }
 
-/// Reads the header of the film and of its first video.
+/// Reads the header of the movie and of its first video track.
 pub(super) fn read(window: &Window) -> Metadata {
-    let Some(film) = child(window, 0..window.size(), *b"moov") else {
+    let Some(movie) = child(window, 0..window.size(), *b"moov") else {
         return Metadata::default();
     };
     let mut found = Metadata::default();
     let mut timescale = 0;
-    for atom in atoms(window, film) {
+    for atom in atoms(window, movie) {
         match &atom.kind {
             b"mvhd" => {
-                if let Some((scale, units)) = film_header(window, atom.content.start) {
+                if let Some((scale, units)) = movie_header(window, atom.content.start) {
                     timescale = scale;
-                    found.duration = seconds(units, scale.into());
+                    found.duration = duration_of(units, scale.into());
                 }
             }
             b"trak" if found.dimensions.is_none() => {
                 found.dimensions = video(window, atom.content);
             }
-            // The film is in fragments, and its header may know nothing of their duration.
+            // The movie is fragmented, and its header may not include the duration of the fragments.
             b"mvex" if found.duration.is_none() => {
                 found.duration = child(window, atom.content, *b"mehd")
                     .and_then(|header| unsigned(window, header.start, 4, 4))
-                    .and_then(|units| seconds(units, timescale.into()));
+                    .and_then(|units| duration_of(units, timescale.into()));
             }
             _ => {}
         }
@@ -50,16 +51,16 @@ pub(super) fn read(window: &Window) -> Metadata {
     found
 }
 
-/// Units of time in a second, and the duration in them.
-fn film_header(window: &Window, at: u64) -> Option<(u32, u64)> {
+/// The time units per second, and the duration in these units.
+fn movie_header(window: &Window, at: u64) -> Option<(u32, u64)> {
     let version = window.array::<1>(at)?;
-    // Before it, two times that are as long as the duration is.
+    // It is preceded by two timestamps with the same width as the duration.
     let timescale = window.be32(at + if version == [1] { 20 } else { 12 })?;
     Some((timescale, unsigned(window, at, 16, 24)?))
 }
 
-/// A number in a box whose version says whether it takes 32 bits or 64, and so where it stands. All
-/// ones stand for nothing known.
+/// Reads an integer from a box whose version determines its width and its offset: `short` for 32 bits, `long` for 64. All
+/// ones mean that the value is unknown.
 fn unsigned(window: &Window, at: u64, short: u64, long: u64) -> Option<u64> {
     match window.array(at)? {
         [0] => window
@@ -71,7 +72,7 @@ fn unsigned(window: &Window, at: u64, short: u64, long: u64) -> Option<u64> {
     }
 }
 
-/// The size of a track's pictures, if it is a video.
+/// The dimensions of a track, if it is a video track.
 fn video(window: &Window, track: Range<u64>) -> Option<Dimensions> {
     let media = child(window, track, *b"mdia")?;
     let handler = child(window, media.clone(), *b"hdlr")?;
@@ -81,7 +82,7 @@ fn video(window: &Window, track: Range<u64>) -> Option<Dimensions> {
     let information = child(window, media, *b"minf")?;
     let table = child(window, information, *b"stbl")?;
     let description = child(window, table, *b"stsd")?;
-    let at = description.start + BEFORE_WIDTH;
+    let at = description.start + WIDTH_OFFSET;
     Dimensions::new(window.be16(at)?.into(), window.be16(at + 2)?.into())
 }
 
@@ -91,11 +92,11 @@ fn child(window: &Window, parent: Range<u64>, kind: [u8; 4]) -> Option<Range<u64
         .map(|atom| atom.content)
 }
 
-/// The boxes between two places, up to the first that is not at hand or makes no sense.
+/// The boxes in a range, up to the first that is missing or malformed.
 fn atoms(window: &Window, within: Range<u64>) -> impl Iterator<Item = Atom> {
     let mut at = within.start;
     std::iter::from_fn(move || {
-        // The one before may claim to end outside.
+        // The previous box may claim to end outside the range.
         if within.end.checked_sub(at)? < 8 {
             return None;
         }

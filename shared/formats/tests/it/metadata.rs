@@ -1,4 +1,4 @@
-//! What stored bytes say of themselves, wherever they are stored.
+//! Reading the metadata of stored blobs, on disk and in S3.
 
 use std::{
     ops::Range,
@@ -21,10 +21,10 @@ use serde_json::{Value as Json, json};
 
 use media_testkit::blob_stores::{open_s3, unique_prefix, write};
 
-/// A film of 300 KB whose header comes last.
-fn film() -> Vec<u8> {
-    let film = include_bytes!("../samples/moov-last.mp4");
-    let (kind, rest) = film.split_at(32);
+/// A movie of 300 KB with its header at the end.
+fn movie() -> Vec<u8> {
+    let movie = include_bytes!("../samples/moov-last.mp4");
+    let (kind, rest) = movie.split_at(32);
     let padding = [
         300_008_u32.to_be_bytes().as_slice(),
         b"free",
@@ -34,15 +34,15 @@ fn film() -> Vec<u8> {
     [kind, &padding, rest].concat()
 }
 
-/// A WAV file of so many channels that the bytes of a moment cannot be counted in 16 bits.
+/// A WAV file with so many channels that the size of one frame overflows 16 bits.
 fn too_many_channels() -> Vec<u8> {
     let mut file = b"RIFF\x28\0\0\0WAVEfmt \x10\0\0\0\x01\0\xff\xff\x44\xac\0\0".to_vec();
     file.extend(b"\x10\xb1\x02\0\x04\0\x20\0data\x04\0\0\0\0\0\0\0");
     file
 }
 
-/// A store that counts what is read of it, and breaks when told to.
-struct Counting {
+/// A store that counts reads and fails them on demand.
+struct CountingStore {
     inner: Arc<dyn BlobStore>,
     reads: AtomicU64,
     bytes: AtomicU64,
@@ -50,7 +50,7 @@ struct Counting {
 }
 
 #[async_trait]
-impl BlobStore for Counting {
+impl BlobStore for CountingStore {
     async fn create(
         &self,
         key: &BlobKey,
@@ -62,10 +62,10 @@ impl BlobStore for Counting {
     async fn resume(
         &self,
         key: &BlobKey,
-        prefix: &ResumePoint,
+        resume_point: &ResumePoint,
         sha256: Sha256,
     ) -> Result<Option<Box<dyn BlobWriter>>, StorageError> {
-        self.inner.resume(key, prefix, sha256).await
+        self.inner.resume(key, resume_point, sha256).await
     }
 
     async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<BlobStream, StorageError> {
@@ -73,7 +73,7 @@ impl BlobStore for Counting {
         self.bytes
             .fetch_add(range.end - range.start, Ordering::Relaxed);
         if self.broken {
-            return Err(StorageError::Unavailable("it is away".to_owned()));
+            return Err(StorageError::Unavailable("the store is away".to_owned()));
         }
         self.inner.read(key, range).await
     }
@@ -87,8 +87,8 @@ impl BlobStore for Counting {
     }
 }
 
-/// What bytes say once they are stored, and how much was read of them for it.
-async fn told(
+/// The metadata of bytes after storing them, the number of reads and the number of bytes read.
+async fn metadata_and_reads(
     store: Arc<dyn BlobStore>,
     bytes: &[u8],
     mime: &str,
@@ -97,20 +97,20 @@ async fn told(
     let blob_id = BlobId::generate();
     let key = BlobKey::of(blob_id);
     write(&store, &key, bytes, 64 * 1024).await;
-    let counting = Arc::new(Counting {
+    let counting = Arc::new(CountingStore {
         inner: store,
         reads: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
         broken,
     });
-    let sealed = StoredBlob {
+    let blob = StoredBlob {
         blob_id,
         size: bytes.len() as u64,
         sha256: Sha256::from_bytes([0; 32]),
         head: bytes[..bytes.len().min(HEAD_BYTES)].to_vec(),
     };
     let store: Arc<dyn BlobStore> = Arc::clone(&counting) as _;
-    let found = metadata::read(&store, &sealed, mime).await;
+    let found = metadata::read(&store, &blob, mime).await;
     store.delete(&key).await.unwrap();
     (
         serde_json::to_value(found).unwrap(),
@@ -119,35 +119,36 @@ async fn told(
     )
 }
 
-async fn a_header_behind_the_head_is_found_with_one_short_read(store: Arc<dyn BlobStore>) {
-    let (found, reads, bytes) = told(store, &film(), "video/mp4", false).await;
+async fn a_header_beyond_the_head_is_found_with_one_short_read(store: Arc<dyn BlobStore>) {
+    let (found, reads, bytes) = metadata_and_reads(store, &movie(), "video/mp4", false).await;
     assert_eq!(found, json!({ "width": 64, "height": 48, "duration": 1.5 }));
     assert_eq!(reads, 1);
     assert!(bytes <= 128 * 1024, "{bytes}");
 }
 
 #[tokio::test]
-async fn on_disk() {
+async fn a_header_beyond_the_head_is_found_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(DiskStore::open(directory.path().into()).await.unwrap());
-    a_header_behind_the_head_is_found_with_one_short_read(store).await;
+    a_header_beyond_the_head_is_found_with_one_short_read(store).await;
 }
 
 #[tokio::test]
-async fn in_s3() {
+async fn a_header_beyond_the_head_is_found_in_s3() {
     let store = Arc::new(open_s3(&unique_prefix()).await);
-    a_header_behind_the_head_is_found_with_one_short_read(store).await;
+    a_header_beyond_the_head_is_found_with_one_short_read(store).await;
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_is_nothing_known() {
+async fn a_failure_to_read_yields_no_metadata() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(DiskStore::open(directory.path().into()).await.unwrap());
-    let (found, reads, _) = told(store.clone(), &film(), "video/mp4", true).await;
+    let (found, reads, _) = metadata_and_reads(store.clone(), &movie(), "video/mp4", true).await;
     assert_eq!((found, reads), (Json::Null, 1));
-    // The reader multiplies them and, with overflow checks, panics.
-    let (found, ..) = told(store.clone(), &too_many_channels(), "audio/wav", false).await;
+    // The parser multiplies the channels and, with overflow checks, panics.
+    let (found, ..) =
+        metadata_and_reads(store.clone(), &too_many_channels(), "audio/wav", false).await;
     assert_eq!(found, Json::Null);
-    let (found, reads, _) = told(store, &vec![0; 300_000], "video/mp4", false).await;
+    let (found, reads, _) = metadata_and_reads(store, &vec![0; 300_000], "video/mp4", false).await;
     assert_eq!((found, reads), (Json::Null, 0));
 }

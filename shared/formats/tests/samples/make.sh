@@ -1,6 +1,6 @@
 #!/bin/sh
-# How these files were made, by ffmpeg 5.1 of Debian 12. They are kept here, so the tests need no
-# ffmpeg. All of them last one and a half seconds; the pictures are 64 by 48.
+# Generates the samples, with ffmpeg 5.1 of Debian 12. The results are in the repository, so that the tests
+# do not need ffmpeg. All samples last 1.5 seconds; the videos have 64 by 48 pixels.
 set -e
 cd "$(dirname "$0")"
 
@@ -18,7 +18,7 @@ make $film -movflags +faststart moov-first.mp4
 make $film video.mov
 make $film video.mkv
 make $film -movflags +frag_keyframe+empty_moov fragmented.mp4
-# Turned by a quarter, as telephones do, and with the long settings that x265 leaves in its header.
+# Rotated by 90 degrees, as phones record, and with the long settings that x265 stores in the header.
 make $picture -pix_fmt yuv420p -c:v libx265 -x265-params log-level=none -tag:v hvc1 \
 	-metadata:s:v rotate=90 -fflags +bitexact turned-hevc.mp4
 make $picture $sound -pix_fmt yuv420p -c:v libvpx -b:v 20k -c:a libvorbis $exact video.webm
@@ -30,5 +30,5 @@ make $sound -c:a libopus -b:a 8k $exact sound.opus
 make $silence -c:a flac $exact sound.flac
 make $silence -c:a pcm_u8 $exact sound.wav
 make $sound -c:a libmp3lame -b:a 8k $exact sound.mp3
-# Without the frame that counts the others.
+# Without the Xing frame, which contains the number of frames.
 make $sound -c:a libmp3lame -b:a 8k -write_xing 0 -id3v2_version 0 $exact no-count.mp3

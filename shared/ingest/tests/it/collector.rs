@@ -1,4 +1,4 @@
-//! What the collector takes, and what it leaves alone.
+//! The blobs that the collector deletes, and those that it must keep.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,16 +25,16 @@ use media_testkit::{
     repositories::{KNOWN, LEASE, Repositories, import_to, new_media, path},
 };
 
-/// When what was given up is removed for good.
-const SECOND_LOOK: Duration = Duration::from_mins(3);
+/// The time after which garbage is deleted a second time and its row is removed.
+const RECHECK_AFTER: Duration = Duration::from_mins(3);
 
 on_every_database!(
-    live_blobs_stay_and_replaced_ones_go,
-    an_attempt_that_is_over_loses_its_blob_after_the_grace,
-    what_was_given_up_is_looked_for_once_more,
-    what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job,
-    an_upload_keeps_its_blob_for_as_long_as_it_renews,
-    an_intake_keeps_what_was_promised_and_nothing_else,
+    live_blobs_are_kept_and_replaced_ones_are_deleted,
+    the_blob_of_an_ended_attempt_is_deleted_after_the_grace_period,
+    an_abandoned_blob_is_deleted_again_after_a_while,
+    a_checkpoint_is_resumed_by_the_next_attempt_and_deleted_with_the_job,
+    an_upload_keeps_its_blob_while_it_renews_it,
+    an_ingest_stores_only_bytes_that_meet_the_expectation,
 );
 
 async fn store() -> (TempDir, Arc<dyn BlobStore>) {
@@ -89,7 +89,7 @@ async fn exists(store: &Arc<dyn BlobStore>, id: media_domain::ids::BlobId) -> bo
     }
 }
 
-async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
+async fn live_blobs_are_kept_and_replaced_ones_are_deleted(database: Database) {
     let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
     let first = stored(&repositories, &store, BlobOwner::Upload).await;
     repositories
@@ -117,7 +117,7 @@ async fn live_blobs_stay_and_replaced_ones_go(database: Database) {
     assert_eq!(blobs(&database).await, 0);
 }
 
-async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Database) {
+async fn the_blob_of_an_ended_attempt_is_deleted_after_the_grace_period(database: Database) {
     let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
     repositories
         .jobs
@@ -130,35 +130,38 @@ async fn an_attempt_that_is_over_loses_its_blob_after_the_grace(database: Databa
         .await
         .unwrap()
         .unwrap();
-    let sealed = stored(&repositories, &store, BlobOwner::Attempt(claimed.lease)).await;
+    let stored_blob = stored(&repositories, &store, BlobOwner::Attempt(claimed.lease)).await;
     repositories.clock.advance(LEASE * 2);
     collect(&repositories.blobs, &store).await.unwrap();
     assert!(
-        exists(&store, sealed.blob_id).await,
-        "nobody took the job back yet"
+        exists(&store, stored_blob.blob_id).await,
+        "the job was not rescued yet"
     );
 
     repositories.jobs.rescue_expired().await.unwrap();
     assert_eq!(
         collect(&repositories.blobs, &store).await.unwrap(),
         0,
-        "its writer may be frozen"
+        "the writer may be suspended"
     );
     repositories.clock.advance(LEASE);
     assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
-    assert!(!exists(&store, sealed.blob_id).await);
+    assert!(!exists(&store, stored_blob.blob_id).await);
 }
 
-async fn what_was_given_up_is_looked_for_once_more(database: Database) {
+async fn an_abandoned_blob_is_deleted_again_after_a_while(database: Database) {
     let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
-    let sealed = stored(&repositories, &store, BlobOwner::Upload).await;
-    let given_up = repositories.blobs.abandon(&of_upload(sealed.blob_id)).await;
-    assert!(given_up.unwrap());
+    let stored_blob = stored(&repositories, &store, BlobOwner::Upload).await;
+    let abandoned = repositories
+        .blobs
+        .abandon(&of_upload(stored_blob.blob_id))
+        .await;
+    assert!(abandoned.unwrap());
     assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
-    assert!(!exists(&store, sealed.blob_id).await);
+    assert!(!exists(&store, stored_blob.blob_id).await);
 
-    // A request that was under way in the store comes through after all.
-    let key = BlobKey::of(sealed.blob_id);
+    // A delayed write request reaches the store after the deletion.
+    let key = BlobKey::of(stored_blob.blob_id);
     let size_hint = SizeHint {
         announced: None,
         max: 4,
@@ -171,18 +174,18 @@ async fn what_was_given_up_is_looked_for_once_more(database: Database) {
         0,
         "not yet"
     );
-    repositories.clock.advance(SECOND_LOOK);
+    repositories.clock.advance(RECHECK_AFTER);
     assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
-    assert!(!exists(&store, sealed.blob_id).await);
+    assert!(!exists(&store, stored_blob.blob_id).await);
     assert_eq!(blobs(&database).await, 0);
 }
 
-async fn an_upload_keeps_its_blob_for_as_long_as_it_renews(database: Database) {
+async fn an_upload_keeps_its_blob_while_it_renews_it(database: Database) {
     let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
-    let sealed = stored(&repositories, &store, BlobOwner::Upload).await;
+    let stored_blob = stored(&repositories, &store, BlobOwner::Upload).await;
     for _ in 0..10 {
         repositories.clock.advance(BlobRepository::renew_every());
-        assert!(repositories.blobs.renew(sealed.blob_id).await.unwrap());
+        assert!(repositories.blobs.renew(stored_blob.blob_id).await.unwrap());
         assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 0);
     }
     repositories
@@ -191,14 +194,14 @@ async fn an_upload_keeps_its_blob_for_as_long_as_it_renews(database: Database) {
     collect(&repositories.blobs, &store).await.unwrap();
     let lost = repositories
         .medias
-        .publish(new_media(path("r"), sealed.blob_id))
+        .publish(new_media(path("r"), stored_blob.blob_id))
         .await;
-    assert!(lost.is_err(), "given up, it cannot come to life");
+    assert!(lost.is_err(), "an abandoned blob cannot become live");
     repositories.clock.advance(LEASE);
     assert_eq!(collect(&repositories.blobs, &store).await.unwrap(), 1);
 }
 
-async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) {
+async fn an_ingest_stores_only_bytes_that_meet_the_expectation(database: Database) {
     let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
     let digest = "a6b46dd0d1ae5e86cbc8f37e75ceeb6760230c1ca4ffbcb0c97b96dd7d9c464b";
     let digest = Sha256::from_hex(digest).unwrap();
@@ -241,7 +244,7 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
             false,
         ),
     ];
-    for (expectation, kept) in cases {
+    for (expectation, is_stored) in cases {
         let ingest = Ingest::open(
             &repositories.blobs,
             &store,
@@ -259,15 +262,15 @@ async fn an_intake_keeps_what_was_promised_and_nothing_else(database: Database) 
                 Err(error)
             }
         };
-        assert_eq!(result.is_ok(), kept, "{expectation:?}: {result:?}");
-        assert_eq!(exists(&store, id).await, kept, "{expectation:?}");
+        assert_eq!(result.is_ok(), is_stored, "{expectation:?}: {result:?}");
+        assert_eq!(exists(&store, id).await, is_stored, "{expectation:?}");
         if let Err(IngestError::ChecksumMismatch { actual, .. }) = result {
             assert_ne!(actual, wrong);
         }
     }
     repositories.clock.advance(Duration::from_hours(1));
     collect(&repositories.blobs, &store).await.unwrap();
-    repositories.clock.advance(SECOND_LOOK);
+    repositories.clock.advance(RECHECK_AFTER);
     collect(&repositories.blobs, &store).await.unwrap();
     assert_eq!(blobs(&database).await, 0);
 }
@@ -284,7 +287,7 @@ fn checkpoint() -> Checkpoint {
     }
 }
 
-async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database: Database) {
+async fn a_checkpoint_is_resumed_by_the_next_attempt_and_deleted_with_the_job(database: Database) {
     let (repositories, (_directory, store)) = (Repositories::open(&database), store().await);
     let blobs = &repositories.blobs;
     repositories
@@ -318,9 +321,9 @@ async fn what_an_attempt_leaves_is_the_next_ones_and_goes_with_the_job(database:
         .resume_checkpoint(second)
         .await
         .unwrap()
-        .expect("it was left");
+        .expect("the checkpoint was saved");
     assert_eq!((taken.id, found), (left.id, checkpoint()));
-    // The past attempt has no say in it any more.
+    // The previous attempt can no longer change the blob.
     assert!(!blobs.save_checkpoint(&left, &checkpoint()).await.unwrap());
     assert!(!blobs.touch(&left).await.unwrap());
     assert!(!blobs.abandon(&left).await.unwrap());

@@ -1,4 +1,4 @@
-//! Projects apart from each other, and within their limits however many write at once.
+//! The isolation of projects, and their quotas under concurrent writes.
 
 use std::sync::Arc;
 
@@ -30,20 +30,20 @@ use media_testkit::{
 };
 
 on_every_database!(
-    names_are_each_projects_own,
-    a_user_replaces_and_deletes_its_own_media_alone,
-    a_unicity_is_held_within_a_project,
-    open_jobs_never_exceed_what_a_project_may_have,
-    a_job_that_is_open_again_needs_room,
-    no_number_of_writers_stores_more_than_a_project_may,
-    what_is_announced_and_cannot_fit_is_refused_before_its_first_byte,
-    small_ones_that_fit_together_do_not_keep_each_other_out,
-    who_was_public_first_stays_at_a_path_that_the_public_knows,
-    bytes_count_until_nothing_needs_them,
-    claims_are_fair_by_project_and_exact_by_priority_within_one,
+    each_project_has_its_own_media_at_a_path,
+    a_user_replaces_and_deletes_only_its_own_media,
+    a_unicity_applies_within_a_project,
+    unfinished_jobs_never_exceed_the_quota_of_a_project,
+    a_retried_job_counts_towards_the_quota,
+    concurrent_writers_never_exceed_the_quota_of_a_project,
+    an_announced_size_above_the_quota_is_refused_before_the_first_byte,
+    concurrent_small_writes_within_the_quota_all_succeed,
+    the_project_that_published_first_keeps_a_public_path,
+    bytes_count_towards_the_quota_until_they_are_garbage,
+    claims_are_fair_between_projects_and_ordered_by_priority_within_a_project,
 );
 
-const LIMIT: u64 = 1_000_000;
+const QUOTA_BYTES: u64 = 1_000_000;
 
 fn creator(project: &str, role: Role, name: &str) -> Creator {
     Creator {
@@ -78,7 +78,7 @@ async fn publish(
     repositories.medias.publish(media).await
 }
 
-async fn names_are_each_projects_own(database: Database) {
+async fn each_project_has_its_own_media_at_a_path(database: Database) {
     let repositories = Repositories::open(&database);
     let of = |project: &str| creator(project, Role::Service, "s");
     let a = publish(&repositories, &of("a"), false).await.unwrap();
@@ -93,13 +93,13 @@ async fn names_are_each_projects_own(database: Database) {
     );
 
     let one = |media: &media::Model| Some(media.id);
-    let seen = |caller: Caller, belonging: ProjectSelector| {
+    let find = |caller: Caller, selector: ProjectSelector| {
         let repositories = &repositories;
         async move {
-            let sight = caller.media_read_scope();
+            let scope = caller.media_read_scope();
             match repositories
                 .medias
-                .find(&path("r"), &sight, &belonging)
+                .find(&path("r"), &scope, &selector)
                 .await
                 .unwrap()
             {
@@ -111,36 +111,36 @@ async fn names_are_each_projects_own(database: Database) {
     };
     let to = |project: &str| ProjectSelector::Project(project.to_owned());
     let user = |projects| caller(projects, Role::User, "u");
-    assert_eq!(seen(user(&["a"]), ProjectSelector::Any).await, one(&a));
-    assert_eq!(seen(user(&["a"]), to("b")).await, one(&b), "it is public");
-    assert_eq!(seen(user(&["b"]), to("a")).await, None);
+    assert_eq!(find(user(&["a"]), ProjectSelector::Any).await, one(&a));
+    assert_eq!(find(user(&["a"]), to("b")).await, one(&b), "it is public");
+    assert_eq!(find(user(&["b"]), to("a")).await, None);
     assert_eq!(
-        seen(user(&[]), ProjectSelector::Any).await,
+        find(user(&[]), ProjectSelector::Any).await,
         one(&b),
         "the first public one"
     );
-    assert_eq!(seen(user(&["x"]), ProjectSelector::Unassigned).await, None);
-    assert_eq!(seen(Caller::Anonymous, ProjectSelector::Any).await, one(&b));
-    assert_eq!(seen(Caller::Anonymous, to("c")).await, one(&c));
-    assert_eq!(seen(Caller::Anonymous, to("a")).await, None);
+    assert_eq!(find(user(&["x"]), ProjectSelector::Unassigned).await, None);
+    assert_eq!(find(Caller::Anonymous, ProjectSelector::Any).await, one(&b));
+    assert_eq!(find(Caller::Anonymous, to("c")).await, one(&c));
+    assert_eq!(find(Caller::Anonymous, to("a")).await, None);
     let admin = || caller(&[], Role::Admin, "root");
-    assert_eq!(seen(admin(), to("a")).await, one(&a));
-    assert_eq!(seen(admin(), ProjectSelector::Unassigned).await, one(&none));
-    let sight = admin().media_read_scope();
+    assert_eq!(find(admin(), to("a")).await, one(&a));
+    assert_eq!(find(admin(), ProjectSelector::Unassigned).await, one(&none));
+    let scope = admin().media_read_scope();
     let found = repositories
         .medias
-        .find(&path("r"), &sight, &ProjectSelector::Any)
+        .find(&path("r"), &scope, &ProjectSelector::Any)
         .await;
     assert_eq!(found.unwrap(), Found::Several);
 
     let ids = vec![a.id, b.id, c.id];
-    let sight = user(&["a", "c"]).read_scope().unwrap();
-    let found = repositories.medias.find_all(ids, &sight).await.unwrap();
+    let scope = user(&["a", "c"]).read_scope().unwrap();
+    let found = repositories.medias.find_all(ids, &scope).await.unwrap();
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|media| media.id != b.id));
 }
 
-async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
+async fn a_user_replaces_and_deletes_only_its_own_media(database: Database) {
     let repositories = Repositories::open(&database);
     let (me, you) = (
         creator("a", Role::User, "me"),
@@ -168,8 +168,8 @@ async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
     );
 
     let delete = |caller: Caller| {
-        let (repositories, reach) = (&repositories, caller.write_scope().unwrap());
-        async move { repositories.medias.delete(mine.id, &reach).await }
+        let (repositories, scope) = (&repositories, caller.write_scope().unwrap());
+        async move { repositories.medias.delete(mine.id, &scope).await }
     };
     let refused = delete(caller(&["a"], Role::User, "you")).await;
     assert!(
@@ -177,7 +177,7 @@ async fn a_user_replaces_and_deletes_its_own_media_alone(database: Database) {
         "{refused:?}"
     );
     let elsewhere = delete(caller(&["b"], Role::Service, "me")).await;
-    assert!(!elsewhere.unwrap(), "it is not there for another project");
+    assert!(!elsewhere.unwrap(), "another project does not find it");
     assert!(delete(caller(&["a"], Role::User, "me")).await.unwrap());
 }
 
@@ -185,34 +185,34 @@ fn job(project: &str, resource: &str) -> NewJob {
     import_to(&path(resource)).with_creator(creator(project, Role::Service, "s"))
 }
 
-async fn a_unicity_is_held_within_a_project(database: Database) {
+async fn a_unicity_applies_within_a_project(database: Database) {
     let repositories = Repositories::open(&database);
     let new = |project| job(project, "r").unicity(Some(Unicity::new("one").unwrap()));
     let create = |project| repositories.jobs.create(new(project));
     let Created::New(first) = create("a").await.unwrap() else {
-        panic!("nothing was there");
+        panic!("a job already existed");
     };
     assert!(matches!(create("b").await.unwrap(), Created::New(_)));
     assert_eq!(create("a").await.unwrap(), Created::Existing(first));
 }
 
-fn max_unfinished_jobs(repositories: &Repositories, most: u32) -> JobRepository {
-    repositories.jobs.clone().max_unfinished_jobs(Some(most))
+fn max_unfinished_jobs(repositories: &Repositories, max: u32) -> JobRepository {
+    repositories.jobs.clone().max_unfinished_jobs(Some(max))
 }
 
-async fn open_jobs_never_exceed_what_a_project_may_have(database: Database) {
+async fn unfinished_jobs_never_exceed_the_quota_of_a_project(database: Database) {
     let repositories = Repositories::open(&database);
     let jobs = max_unfinished_jobs(&repositories, 5);
-    let entering = (0..20).map(|_| jobs.create(job("a", "r")));
-    let created = join_all(entering).await;
+    let creations = (0..20).map(|_| jobs.create(job("a", "r")));
+    let created = join_all(creations).await;
     let refused = created
         .iter()
         .filter(|result| matches!(result, Err(JobError::TooManyUnfinished { limit: 5 })));
     assert_eq!(refused.count(), 15, "{created:?}");
-    // Others are not concerned.
+    // The quota does not apply to other projects.
     assert!(jobs.create(job("b", "r")).await.is_ok());
     assert!(jobs.create(import_to(&path("r"))).await.is_ok());
-    // One that ends makes room for one.
+    // A new job can be created for each job that ends.
     let claimed = loop {
         let claimed = jobs.claim(WorkerId::generate(), &KNOWN).await.unwrap();
         let claimed = claimed.expect("jobs of the project are pending");
@@ -226,12 +226,12 @@ async fn open_jobs_never_exceed_what_a_project_may_have(database: Database) {
     assert!(jobs.create(job("a", "r")).await.is_err());
 }
 
-async fn a_job_that_is_open_again_needs_room(database: Database) {
+async fn a_retried_job_counts_towards_the_quota(database: Database) {
     let repositories = Repositories::open(&database);
     let jobs = max_unfinished_jobs(&repositories, 1);
     let unicity = || Some(Unicity::new("one").unwrap());
     let Created::New(first) = jobs.create(job("a", "r")).await.unwrap() else {
-        panic!("nothing was there");
+        panic!("a job already existed");
     };
     jobs.signal(first.id, Signal::Cancel).await.unwrap();
     let second = jobs.create(job("a", "r").unicity(unicity())).await.unwrap();
@@ -243,28 +243,31 @@ async fn a_job_that_is_open_again_needs_room(database: Database) {
     );
     let still = jobs.find(first.id).await.unwrap().unwrap();
     assert!(still.status.is_final());
-    // What is there already needs no room.
+    // Returning an existing job requires no quota.
     let again = jobs.create(job("a", "r").unicity(unicity())).await.unwrap();
     assert!(matches!(again, Created::Existing(_)));
 }
 
-/// A repository of blobs with a limit, and where the bytes are.
+/// A blob repository with a quota, and its store.
 async fn limited(repositories: &Repositories) -> (TempDir, BlobRepository, Arc<dyn BlobStore>) {
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
-    let blobs = repositories.blobs.clone().max_stored_bytes(Some(LIMIT));
+    let blobs = repositories
+        .blobs
+        .clone()
+        .max_stored_bytes(Some(QUOTA_BYTES));
     (directory, blobs, Arc::new(store))
 }
 
 fn anything() -> Expectation {
     Expectation {
-        max_bytes: 2 * LIMIT,
+        max_bytes: 2 * QUOTA_BYTES,
         size: None,
         sha256: None,
     }
 }
 
-/// Writes so many bytes in pieces; nobody has said how many.
+/// Writes `size` bytes in chunks, without announcing the size.
 async fn write(
     blobs: &BlobRepository,
     store: &Arc<dyn BlobStore>,
@@ -272,8 +275,8 @@ async fn write(
 ) -> Result<BlobId, IngestError> {
     let owner = (BlobOwner::Upload, Some("a"));
     let mut ingest = Ingest::open(blobs, store, owner, anything(), None).await?;
-    for piece in Bytes::from(vec![7; size]).chunks(10_000) {
-        if let Err(error) = ingest.write(Bytes::copy_from_slice(piece)).await {
+    for chunk in Bytes::from(vec![7; size]).chunks(10_000) {
+        if let Err(error) = ingest.write(Bytes::copy_from_slice(chunk)).await {
             ingest.abandon().await;
             return Err(error);
         }
@@ -281,97 +284,97 @@ async fn write(
     Ok(ingest.finish().await?.blob_id)
 }
 
-async fn no_number_of_writers_stores_more_than_a_project_may(database: Database) {
+async fn concurrent_writers_never_exceed_the_quota_of_a_project(database: Database) {
     let repositories = Repositories::open(&database);
     let (_directory, blobs, store) = limited(&repositories).await;
     let writers = (0..60).map(|_| write(&blobs, &store, 70_000));
     let written = join_all(writers).await;
-    let kept = written.iter().filter(|result| result.is_ok()).count();
-    // What is counted ahead keeps some out that would have fitted alone, but not most of them.
-    let most = usize::try_from(LIMIT).unwrap() / 70_000;
-    assert!((most / 2..=most).contains(&kept), "{kept} were kept");
+    let stored = written.iter().filter(|result| result.is_ok()).count();
+    // Reservations refuse some writes that would have fit alone, but not most of them.
+    let max = usize::try_from(QUOTA_BYTES).unwrap() / 70_000;
+    assert!((max / 2..=max).contains(&stored), "{stored} were stored");
     for refused in written.iter().filter_map(|result| result.as_ref().err()) {
         assert!(
-            matches!(refused, IngestError::OverQuota { limit: LIMIT }),
+            matches!(refused, IngestError::OverQuota { limit: QUOTA_BYTES }),
             "{refused:?}"
         );
     }
     let counted = blobs.stored_bytes("a").await.unwrap();
     assert_eq!(
         counted,
-        70_000 * kept as u64,
-        "what was refused is given back"
+        70_000 * stored as u64,
+        "refused writes release their reservations"
     );
-    // One after the other, they fill it to the last that fits.
+    // Sequential writes use the quota completely.
     while write(&blobs, &store, 70_000).await.is_ok() {}
-    assert_eq!(blobs.stored_bytes("a").await.unwrap(), 70_000 * most as u64);
-    let rest = LIMIT - 70_000 * most as u64;
+    assert_eq!(blobs.stored_bytes("a").await.unwrap(), 70_000 * max as u64);
+    let rest = QUOTA_BYTES - 70_000 * max as u64;
     write(&blobs, &store, usize::try_from(rest).unwrap())
         .await
         .unwrap();
-    assert_eq!(blobs.stored_bytes("a").await.unwrap(), LIMIT);
+    assert_eq!(blobs.stored_bytes("a").await.unwrap(), QUOTA_BYTES);
     assert!(write(&blobs, &store, 1).await.is_err());
 }
 
-async fn what_is_announced_and_cannot_fit_is_refused_before_its_first_byte(database: Database) {
+async fn an_announced_size_above_the_quota_is_refused_before_the_first_byte(database: Database) {
     let repositories = Repositories::open(&database);
     let (_directory, blobs, store) = limited(&repositories).await;
     let open = |size| {
         let owner = (BlobOwner::Upload, Some("a"));
         Ingest::open(&blobs, &store, owner, anything(), Some(size))
     };
-    let refused = open(LIMIT + 1).await.err();
+    let refused = open(QUOTA_BYTES + 1).await.err();
     assert!(
         matches!(refused, Some(IngestError::OverQuota { .. })),
         "{refused:?}"
     );
-    let first = open(LIMIT - 10).await.unwrap();
+    let first = open(QUOTA_BYTES - 10).await.unwrap();
     assert!(
         open(11).await.is_err(),
-        "the bytes of the first are counted before they come"
+        "the announced bytes of the first are reserved"
     );
     first.abandon().await;
-    open(LIMIT).await.unwrap();
-    // Without a project there is no limit.
+    open(QUOTA_BYTES).await.unwrap();
+    // There is no quota without a project.
     let owner = (BlobOwner::Upload, None);
-    let free = Ingest::open(&blobs, &store, owner, anything(), Some(2 * LIMIT)).await;
-    assert!(free.is_ok());
+    let unlimited = Ingest::open(&blobs, &store, owner, anything(), Some(2 * QUOTA_BYTES)).await;
+    assert!(unlimited.is_ok());
 }
 
-async fn small_ones_that_fit_together_do_not_keep_each_other_out(database: Database) {
+async fn concurrent_small_writes_within_the_quota_all_succeed(database: Database) {
     let repositories = Repositories::open(&database);
     let (_directory, blobs, store) = limited(&repositories).await;
     let owner = (BlobOwner::Upload, Some("a"));
-    // Twelve of 70,000 bytes, all half done at the same time.
-    let mut intakes = Vec::new();
+    // Twelve concurrent writes of 70,000 bytes.
+    let mut ingests = Vec::new();
     for _ in 0..12 {
         let mut ingest = Ingest::open(&blobs, &store, owner, anything(), None)
             .await
             .unwrap();
         ingest.write(Bytes::from(vec![7; 10_000])).await.unwrap();
-        intakes.push(ingest);
+        ingests.push(ingest);
     }
-    for mut ingest in intakes {
+    for mut ingest in ingests {
         ingest.write(Bytes::from(vec![7; 60_000])).await.unwrap();
         ingest.finish().await.unwrap();
     }
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 12 * 70_000);
 }
 
-async fn who_was_public_first_stays_at_a_path_that_the_public_knows(database: Database) {
+async fn the_project_that_published_first_keeps_a_public_path(database: Database) {
     let repositories = Repositories::open(&database);
     let of = |project: &str| creator(project, Role::Service, "s");
-    let seen = async |caller: Caller| {
-        let (path, sight) = (path("r"), caller.media_read_scope());
+    let find = async |caller: Caller| {
+        let (path, scope) = (path("r"), caller.media_read_scope());
         let found = repositories
             .medias
-            .find(&path, &sight, &ProjectSelector::Any);
+            .find(&path, &scope, &ProjectSelector::Any);
         match found.await.unwrap() {
             Found::One(media) => media.project_id.unwrap(),
             other => panic!("{other:?}"),
         }
     };
-    // ResumeLocation in private before anybody else was there, and published after.
+    // The media of "b" is older, but was made public later.
     publish(&repositories, &of("b"), false).await.unwrap();
     repositories
         .clock
@@ -381,28 +384,28 @@ async fn who_was_public_first_stays_at_a_path_that_the_public_knows(database: Da
         .clock
         .advance(std::time::Duration::from_secs(1));
     publish(&repositories, &of("b"), true).await.unwrap();
-    assert_eq!(seen(Caller::Anonymous).await, "a");
-    assert_eq!(seen(caller(&["b"], Role::User, "u")).await, "b");
-    // Whoever goes on publishing keeps its place, whoever stops loses it.
+    assert_eq!(find(Caller::Anonymous).await, "a");
+    assert_eq!(find(caller(&["b"], Role::User, "u")).await, "b");
+    // A project keeps the path while its media stays public, and loses it otherwise.
     repositories
         .clock
         .advance(std::time::Duration::from_secs(1));
     publish(&repositories, &of("a"), true).await.unwrap();
-    assert_eq!(seen(Caller::Anonymous).await, "a");
+    assert_eq!(find(Caller::Anonymous).await, "a");
     publish(&repositories, &of("a"), false).await.unwrap();
-    assert_eq!(seen(Caller::Anonymous).await, "b");
+    assert_eq!(find(Caller::Anonymous).await, "b");
     repositories
         .clock
         .advance(std::time::Duration::from_secs(1));
     publish(&repositories, &of("a"), true).await.unwrap();
-    assert_eq!(seen(Caller::Anonymous).await, "b");
+    assert_eq!(find(Caller::Anonymous).await, "b");
 }
 
-async fn bytes_count_until_nothing_needs_them(database: Database) {
+async fn bytes_count_towards_the_quota_until_they_are_garbage(database: Database) {
     let repositories = Repositories::open(&database);
     let (_directory, blobs, store) = limited(&repositories).await;
     let of_a = creator("a", Role::Service, "s");
-    let keep = |size| {
+    let store_media = |size| {
         let (repositories, blobs, store, of_a) = (&repositories, &blobs, &store, &of_a);
         async move {
             let media = NewMedia {
@@ -412,20 +415,20 @@ async fn bytes_count_until_nothing_needs_them(database: Database) {
             repositories.medias.publish(media).await.unwrap()
         }
     };
-    keep(400_000).await;
+    store_media(400_000).await;
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 400_000);
-    let media = keep(500_000).await;
+    let media = store_media(500_000).await;
     assert_eq!(
         blobs.stored_bytes("a").await.unwrap(),
         500_000,
-        "the one before is replaced"
+        "the previous media is replaced"
     );
     assert_eq!(blobs.stored_bytes("b").await.unwrap(), 0);
-    let reach = Caller::Unrestricted.write_scope().unwrap();
-    assert!(repositories.medias.delete(media.id, &reach).await.unwrap());
+    let scope = Caller::Unrestricted.write_scope().unwrap();
+    assert!(repositories.medias.delete(media.id, &scope).await.unwrap());
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 0);
 
-    // A writer that is gone gives its bytes back when the collector finds out, and once only.
+    // The reservation of a failed writer is released by the collector, and only once.
     let owner = (BlobOwner::Upload, Some("a"));
     let ingest = Ingest::open(&blobs, &store, owner, anything(), Some(300_000)).await;
     drop(ingest.unwrap());
@@ -440,27 +443,29 @@ async fn bytes_count_until_nothing_needs_them(database: Database) {
             .advance(std::time::Duration::from_hours(1));
     }
     assert_eq!(blobs.stored_bytes("a").await.unwrap(), 0);
-    let nobody = MediaReadScope {
+    let public_only = MediaReadScope {
         projects: ReadScope::Projects(Vec::new()),
         public: true,
     };
     let found = repositories
         .medias
-        .find(&path("r"), &nobody, &ProjectSelector::Any)
+        .find(&path("r"), &public_only, &ProjectSelector::Any)
         .await;
     assert_eq!(found.unwrap(), Found::Nothing);
 }
 
-async fn claims_are_fair_by_project_and_exact_by_priority_within_one(database: Database) {
+async fn claims_are_fair_between_projects_and_ordered_by_priority_within_a_project(
+    database: Database,
+) {
     let repositories = Repositories::open(&database);
-    let enter = async |project: &str, name: &str, priority: i64| {
+    let create = async |project: &str, name: &str, priority: i64| {
         let job = import_to(&path(name))
             .with_creator(creator(project, Role::Service, "s"))
             .priority(Priority::new(priority).unwrap());
         repositories.jobs.create(job).await.unwrap();
     };
     for n in 0..40 {
-        enter("many", &format!("m{n}"), 100).await;
+        create("many", &format!("m{n}"), 100).await;
     }
     let claims = repositories.jobs.claims(WorkerId::generate(), &KNOWN);
     let any = SlotUse::AnyProject;
@@ -477,15 +482,15 @@ async fn claims_are_fair_by_project_and_exact_by_priority_within_one(database: D
         assert_eq!(
             claim(any).await,
             Some(format!("m{n}")),
-            "alone, it has all slots"
+            "the only project gets all slots"
         );
     }
-    // None of them is more urgent.
+    // The jobs of the other projects have lower priorities.
     for (name, priority) in [("low", -100), ("high", -98), ("middle", -99)] {
-        enter("few", name, priority).await;
+        create("few", name, priority).await;
     }
-    enter("", "no project", -100).await;
-    // A slot that is reserved is for projects that run little.
+    create("", "no project", -100).await;
+    // A reserved slot is for projects with few running jobs.
     let reserved = SlotUse::FewerRunningThan(1);
     let mut first = [
         claim(reserved).await.unwrap(),

@@ -1,5 +1,5 @@
-//! Small reads of what the system has in memory anyway: at once, where a thread that may wait for the disk
-//! would cost several times as much as the read.
+//! Small reads from the page cache, without blocking: handing such a read to a blocking thread costs several times
+//! as much as the read itself.
 
 use std::{io::IoSliceMut, ops::Range, path::Path};
 
@@ -9,14 +9,14 @@ use rustix::{
     io::{ReadWriteFlags, preadv2},
 };
 
-/// The most that is copied between two waits.
-const MOST: u64 = 64 * 1024;
+/// The size of the largest read that is copied on the caller's thread.
+const MAX_INLINE_READ_BYTES: u64 = 64 * 1024;
 
-/// The bytes in `range`, if neither their file's name (openat2(2), `RESOLVE_CACHED`) nor they themselves
-/// (preadv2(2), `RWF_NOWAIT`) have to be waited for. Nothing on any error: whoever may wait finds out more.
+/// Reads the bytes in `range` if both the file's name (openat2(2), `RESOLVE_CACHED`) and the bytes (preadv2(2),
+/// `RWF_NOWAIT`) are cached. Returns None otherwise, and on any error: the blocking read that follows reports it.
 pub(super) fn read(path: &Path, range: &Range<u64>) -> Option<Bytes> {
     let size = range.end.checked_sub(range.start)?;
-    if size > MOST {
+    if size > MAX_INLINE_READ_BYTES {
         return None;
     }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_just_written_is_there_and_what_is_large_missing_or_short_is_not() {
+    fn cached_small_reads_succeed_and_large_missing_or_short_ones_return_none() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let written: Vec<u8> = (0..=250).cycle().take(100_000).collect();

@@ -1,4 +1,4 @@
-//! Writing one object to disk: under a temporary name, synced, renamed.
+//! The writer of one object on disk: the file is written under a temporary name, synced and renamed.
 
 use std::{
     fs::{File, TryLockError},
@@ -13,42 +13,43 @@ use bytes::{Bytes, BytesMut};
 use sha2::Digest as _;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{READ_BYTES, blocking, partial, remove_if_there};
+use super::{READ_BYTES, blocking, partial_path, remove_if_exists};
 use crate::{BlobWriter, StorageError};
 use media_domain::{
     blob::{ResumeLocation, ResumePoint},
     media::Sha256,
 };
 
-/// The size of one write. Two of them are held for each object that is being written.
+/// The size of one write. Up to two of them are in memory for each object that is being written.
 const WRITE_BYTES: usize = 512 * 1024;
-/// Pieces that are smaller are put together: a call for each would cost more than the copy.
-const LARGE_PIECE: usize = 32 * 1024;
-/// How often, and at what distance, a file is tried that another writer holds.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
-/// What is left free, or a hundredth of the disk if that is less.
-const RESERVE: u64 = 256 * 1024 * 1024;
-/// After how many bytes it is looked again whether there is room: nobody may have said how many come, and
-/// others write as well.
-const LOOK_AGAIN: u64 = 16 * 1024 * 1024;
+/// Chunks smaller than this are merged: a system call for each of them would cost more than the copy.
+const MIN_UNMERGED_CHUNK_BYTES: usize = 32 * 1024;
+/// The number of attempts to lock a file that another writer has locked.
+const LOCK_ATTEMPTS: u32 = 10;
+/// The time between two attempts to lock a file.
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The disk space that is left free, unless a hundredth of the disk is less.
+const RESERVED_DISK_BYTES: u64 = 256 * 1024 * 1024;
+/// The number of bytes after which the free space is checked again: the announced size may be missing, and other
+/// processes write to the same disk.
+const SPACE_CHECK_INTERVAL_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Writes one object, some pieces at a time: while they are on their way to the disk, the next gather.
+/// Writes one object. The next chunks are buffered while the previous ones are written to disk.
 pub(super) struct DiskWriter {
     path: PathBuf,
-    pieces: Pieces,
+    chunks: ChunkBuffer,
     output: Output,
-    /// Bytes in the file, those on their way included.
+    /// The number of bytes in the file, including those of a write in progress.
     flushed: u64,
     early: EarlySync,
     /// Whether the partial file outlasts the writer.
     kept: bool,
 }
 
-/// The file, or the task that has it for the moment.
+/// The file, or the task that is writing to it.
 enum Output {
-    /// Not there yet: for what is small, the file is made when its bytes are, as each call of its own costs
-    /// about as much as writing them.
+    /// The file does not exist yet. A small file is created together with its bytes: each separate call costs about
+    /// as much as writing them.
     Unopened,
     Idle(File),
     Writing(JoinHandle<io::Result<File>>),
@@ -56,23 +57,23 @@ enum Output {
     Broken,
 }
 
-/// Bytes that wait to be written: large pieces as they came, small ones put together.
+/// Bytes that wait to be written: large chunks as they arrived, small ones merged.
 #[derive(Debug, Default)]
-struct Pieces {
+struct ChunkBuffer {
     whole: Vec<Bytes>,
     last: BytesMut,
     bytes: usize,
 }
 
-impl Pieces {
-    fn add(&mut self, piece: Bytes) {
-        self.bytes += piece.len();
-        if piece.len() < LARGE_PIECE {
-            self.last.extend_from_slice(&piece);
+impl ChunkBuffer {
+    fn add(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len();
+        if chunk.len() < MIN_UNMERGED_CHUNK_BYTES {
+            self.last.extend_from_slice(&chunk);
             return;
         }
         self.close();
-        self.whole.push(piece);
+        self.whole.push(chunk);
     }
 
     fn close(&mut self) {
@@ -85,73 +86,73 @@ impl Pieces {
         self.close();
         self.whole
             .iter()
-            .try_for_each(|piece| file.write_all(piece))
+            .try_for_each(|chunk| file.write_all(chunk))
     }
 }
 
-/// Brings what was written to the disk while more comes, so that little is left to wait for at the end.
-/// Through the same open file: what the disk refuses is told once, here or at the end.
+/// Syncs the file while more bytes arrive, so that little is left to sync at the end. The sync uses the same open
+/// file description, since the kernel reports a write error only once per description.
 #[derive(Default)]
 struct EarlySync {
-    under_way: Option<JoinHandle<io::Result<()>>>,
+    in_progress: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl EarlySync {
-    /// Whether another can begin: once the one before has ended, and well.
-    async fn is_free(&mut self) -> io::Result<bool> {
+    /// Whether no sync is in progress. Fails if the last one failed.
+    async fn is_idle(&mut self) -> io::Result<bool> {
         let is_busy = |task: &JoinHandle<_>| !task.is_finished();
-        if self.under_way.as_ref().is_some_and(is_busy) {
+        if self.in_progress.as_ref().is_some_and(is_busy) {
             return Ok(false);
         }
         self.end().await.map(|()| true)
     }
 
     fn begin(&mut self, file: &File) {
-        // Where that is refused, all is synced at the end.
+        // If the descriptor cannot be duplicated, everything is synced at the end.
         if let Ok(file) = file.try_clone() {
-            self.under_way = Some(spawn_blocking(move || file.sync_data()));
+            self.in_progress = Some(spawn_blocking(move || file.sync_data()));
         }
     }
 
-    /// Waits for the one under way, and says what became of it.
+    /// Waits for the sync in progress, if any, and returns its result.
     async fn end(&mut self) -> io::Result<()> {
-        let Some(task) = &mut self.under_way else {
+        let Some(task) = &mut self.in_progress else {
             return Ok(());
         };
-        // In place: whoever waits here may be dropped, and the writer be used again.
+        // The task stays in its field while it is awaited: the caller may be cancelled, and the writer used again.
         let ended = task.await.map_err(io::Error::other).flatten();
-        self.under_way = None;
+        self.in_progress = None;
         ended
     }
 }
 
 impl DiskWriter {
-    /// Writes a new object, of which so many bytes are announced.
+    /// Creates a writer of a new object with an announced size in bytes (0 if unknown).
     pub(super) async fn create(path: PathBuf, announced: u64) -> Result<Self, StorageError> {
         if announced <= WRITE_BYTES as u64 {
             return Ok(Self::new(path, Output::Unopened, 0));
         }
         blocking(move || {
-            let file = make_partial(&path, announced)?;
+            let file = create_partial(&path, announced)?;
             Ok(Self::new(path, Output::Idle(file), 0))
         })
         .await
     }
 
-    /// Opens what an earlier writer left, if it is still the same.
+    /// Opens the partial file of an earlier writer if its first `bytes` bytes have the digest `sha256`.
     pub(super) fn resume(path: PathBuf, bytes: u64, sha256: Sha256) -> io::Result<Option<Self>> {
         let mut file = File::options()
             .read(true)
             .write(true)
-            .open(partial(&path))?;
-        // Once it is held, no other can finish it; one that has done so already has renamed it.
-        if !is_mine(&file) || !partial(&path).try_exists()? {
+            .open(partial_path(&path))?;
+        // Once the file is locked, no other writer can finish it. A writer that finished it earlier has renamed it.
+        if !acquire_lock(&file) || !partial_path(&path).try_exists()? {
             return Ok(None);
         }
-        if digest_of(&mut file, bytes)? != Some(sha256) {
+        if prefix_digest(&mut file, bytes)? != Some(sha256) {
             return Ok(None);
         }
-        // What came after the last checkpoint comes again.
+        // Bytes after the last checkpoint are written again.
         file.set_len(bytes)?;
         file.seek(SeekFrom::Start(bytes))?;
         Ok(Some(Self::new(path, Output::Idle(file), bytes)))
@@ -161,21 +162,21 @@ impl DiskWriter {
         Self {
             path,
             early: EarlySync::default(),
-            pieces: Pieces::default(),
+            chunks: ChunkBuffer::default(),
             output,
             flushed,
             kept: flushed > 0,
         }
     }
 
-    /// Takes the file, once it is made and no write is under way.
+    /// Takes the file, after creating it or waiting for the write in progress.
     async fn take_file(&mut self) -> Result<File, StorageError> {
-        // In place: whoever waits here may be dropped, and the writer be used again.
+        // The task stays in its field while it is awaited: the caller may be cancelled, and the writer used again.
         match &mut self.output {
             Output::Unopened => {
-                let (path, bytes) = (self.path.clone(), self.pieces.bytes as u64);
-                // Not with the write: what is there by then is removed with the writer.
-                let file = blocking(move || make_partial(&path, bytes)).await?;
+                let (path, bytes) = (self.path.clone(), self.chunks.bytes as u64);
+                // Creation is separate from the write, so that the file is removed if the writer is dropped.
+                let file = blocking(move || create_partial(&path, bytes)).await?;
                 self.output = Output::Idle(file);
             }
             Output::Writing(task) => {
@@ -191,24 +192,25 @@ impl DiskWriter {
         }
     }
 
-    /// Sends what has gathered on its way.
+    /// Starts to write the buffered chunks.
     async fn flush(&mut self) -> Result<(), StorageError> {
-        let end = self.flushed + self.pieces.bytes as u64;
-        let look = self.flushed / LOOK_AGAIN != end / LOOK_AGAIN;
-        let sync = look && self.early.is_free().await?;
+        let end = self.flushed + self.chunks.bytes as u64;
+        let is_check_due =
+            self.flushed / SPACE_CHECK_INTERVAL_BYTES != end / SPACE_CHECK_INTERVAL_BYTES;
+        let sync = is_check_due && self.early.is_idle().await?;
         let mut file = self.take_file().await?;
-        // From here on nothing waits: the writer is whole again at its end.
+        // There is no await from here on, so that cancellation cannot leave the writer without its file.
         if sync {
             self.early.begin(&file);
         }
-        let pieces = mem::take(&mut self.pieces);
+        let chunks = mem::take(&mut self.chunks);
         self.flushed = end;
         let path = self.path.clone();
         self.output = Output::Writing(spawn_blocking(move || {
-            if look {
-                check_room(&path, 0)?;
+            if is_check_due {
+                check_free_space(&path, 0)?;
             }
-            pieces.write_to(&mut file)?;
+            chunks.write_to(&mut file)?;
             Ok(file)
         }));
         Ok(())
@@ -218,8 +220,8 @@ impl DiskWriter {
 #[async_trait]
 impl BlobWriter for DiskWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), StorageError> {
-        self.pieces.add(chunk);
-        if self.pieces.bytes >= WRITE_BYTES {
+        self.chunks.add(chunk);
+        if self.chunks.bytes >= WRITE_BYTES {
             self.flush().await?;
         }
         Ok(())
@@ -239,23 +241,23 @@ impl BlobWriter for DiskWriter {
     async fn finish(mut self: Box<Self>) -> Result<(), StorageError> {
         let file = match self.output {
             Output::Unopened => {
-                // What is made from here on is removed with the writer, unless it is whole.
+                // In this state, dropping the writer removes the partial file that is created below.
                 self.output = Output::Broken;
                 None
             }
             _ => Some(self.take_file().await?),
         };
         self.early.end().await?;
-        let rest = mem::take(&mut self.pieces);
+        let rest = mem::take(&mut self.chunks);
         let path = self.path.clone();
         blocking(move || {
             let mut file = match file {
                 Some(file) => file,
-                None => make_partial(&path, rest.bytes as u64)?,
+                None => create_partial(&path, rest.bytes as u64)?,
             };
             rest.write_to(&mut file)?;
             file.sync_all()?;
-            std::fs::rename(partial(&path), &path)?;
+            std::fs::rename(partial_path(&path), &path)?;
             sync_parent(&path)
         })
         .await?;
@@ -271,49 +273,49 @@ impl BlobWriter for DiskWriter {
 }
 
 impl Drop for DiskWriter {
-    /// Removes the partial file, unless a later writer can go on from it. A write still under way
-    /// keeps its open file and harms nothing.
+    /// Removes the partial file, unless a later writer can resume from it. A write in progress still has the file
+    /// open and does no harm.
     fn drop(&mut self) {
-        let is_there = !matches!(self.output, Output::Unopened);
-        if is_there
+        let was_created = !matches!(self.output, Output::Unopened);
+        if was_created
             && !self.kept
-            && let Err(error) = remove_if_there(&partial(&self.path))
+            && let Err(error) = remove_if_exists(&partial_path(&self.path))
         {
-            // The collector will find it through the table.
+            // The collector finds it through the table.
             tracing::warn!(%error, "a partial file could not be removed");
         }
     }
 }
 
-/// Makes the file of an object of which so many bytes are announced. Before the first byte: a full disk harms
-/// more than one import.
-fn make_partial(path: &Path, bytes: u64) -> io::Result<File> {
-    check_room(path, bytes)?;
+/// Creates the partial file of an object with an announced size in bytes. Free space is checked first: a full disk
+/// would harm more than this one import.
+fn create_partial(path: &Path, bytes: u64) -> io::Result<File> {
+    check_free_space(path, bytes)?;
     let file = File::options()
         .write(true)
         .create_new(true)
-        .open(partial(path))?;
-    // Nobody else can hold a file that was not there; some network file systems have no locks.
+        .open(partial_path(path))?;
+    // No other writer can have locked a new file, and some network file systems have no locks: failure is ignored.
     let _ = file.try_lock();
     Ok(file)
 }
 
-/// Takes hold of a partial file for as long as it stays open. Says no if another writer has it (one
-/// that is frozen, say, and does not know yet that its job is another's), or if nothing can tell. A
-/// write that was left under way ends soon.
-fn is_mine(file: &File) -> bool {
-    for _ in 0..LOCK_TRIES {
+/// Locks a partial file for as long as it stays open. Returns false if another writer keeps the lock (for example a
+/// suspended worker whose lease has expired), or if the file system has no locks. A lock that belongs to a write in
+/// progress of a dropped writer is released soon, hence the retries.
+fn acquire_lock(file: &File) -> bool {
+    for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
             Ok(()) => return true,
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_DELAY),
             Err(TryLockError::Error(_)) => return false,
         }
     }
     false
 }
 
-/// What the first bytes of a file hash to; nothing if there are fewer.
-fn digest_of(file: &mut File, bytes: u64) -> io::Result<Option<Sha256>> {
+/// Computes the digest of a file's first `bytes` bytes. Returns None if the file is shorter.
+fn prefix_digest(file: &mut File, bytes: u64) -> io::Result<Option<Sha256>> {
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; READ_BYTES];
     let mut left = bytes;
@@ -329,21 +331,21 @@ fn digest_of(file: &mut File, bytes: u64) -> io::Result<Option<Sha256>> {
     Ok(Some(Sha256::from_bytes(hasher.finalize().into())))
 }
 
-/// Makes sure that so many bytes fit beside a file and leave some room for the tables, which may be on the same disk, as
-/// far as the file system says.
-fn check_room(path: &Path, bytes: u64) -> io::Result<()> {
+/// Fails with `StorageFull` if writing `bytes` bytes would leave less free space than is reserved for the database,
+/// which may be on the same disk. Succeeds if the file system does not report its free space.
+fn check_free_space(path: &Path, bytes: u64) -> io::Result<()> {
     let Ok(space) = rustix::fs::statvfs(path.parent().unwrap_or(path)) else {
         return Ok(());
     };
     let all = space.f_blocks.saturating_mul(space.f_frsize);
     let free = space.f_bavail.saturating_mul(space.f_frsize);
-    if free < bytes.saturating_add(RESERVE.min(all / 100)) {
+    if free < bytes.saturating_add(RESERVED_DISK_BYTES.min(all / 100)) {
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
 }
 
-/// Makes a rename survive a power cut: the new name is part of the directory, not of the file.
+/// Syncs the directory of a file, so that a rename survives a power failure: the name is part of the directory.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),

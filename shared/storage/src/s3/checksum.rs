@@ -1,7 +1,7 @@
-//! The checksum that a store gets with the bytes of an object or part.
+//! The checksum that is sent with the bytes of an object or part.
 //!
-//! CRC-32 costs least. Stores that do not know its header refuse the request (Backblaze B2 with 400, older
-//! Cloudflare R2 with 501); they are given Content-MD5 (RFC 1864) from then on, which S3 has had from its beginning.
+//! CRC-32 is the cheapest to compute. Stores that do not know its header refuse the request (Backblaze B2 with 400,
+//! older Cloudflare R2 with 501); from then on they get Content-MD5 (RFC 1864), which S3 has always supported.
 
 use std::sync::{
     Arc,
@@ -21,8 +21,8 @@ pub(super) enum BodyChecksum {
     Md5,
 }
 
-/// The checksum of some bytes, as base64. Sent ahead of them: behind them, as the SDK would do it, the body has to
-/// be cut into chunks and put together again.
+/// The checksum of some bytes, in base64. It is sent in a header: a trailer, which the SDK would use, requires
+/// chunked encoding of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Checksum {
     Crc32(String),
@@ -46,7 +46,7 @@ impl Checksum {
 }
 
 impl BodyChecksum {
-    pub(super) fn of(self, bytes: &[u8]) -> Checksum {
+    pub(super) fn compute(self, bytes: &[u8]) -> Checksum {
         match self {
             Self::Crc32 => Checksum::Crc32(STANDARD.encode(crc32fast::hash(bytes).to_be_bytes())),
             Self::Md5 => Checksum::Md5(STANDARD.encode(Md5::digest(bytes))),
@@ -54,13 +54,13 @@ impl BodyChecksum {
     }
 }
 
-/// The kind of checksum that a store takes, as far as it is known. Clones share it.
+/// The kind of checksum that a store accepts, as far as it is known. Clones share this state.
 #[derive(Clone, Debug)]
-pub(super) struct TakenChecksum {
+pub(super) struct ChecksumSupport {
     is_md5: Arc<AtomicBool>,
 }
 
-impl TakenChecksum {
+impl ChecksumSupport {
     pub(super) fn new(kind: BodyChecksum) -> Self {
         Self {
             is_md5: Arc::new(AtomicBool::new(kind == BodyChecksum::Md5)),
@@ -75,19 +75,19 @@ impl TakenChecksum {
         }
     }
 
-    /// The store has taken a body with Content-MD5 that it had refused with CRC-32.
-    pub(super) fn prefers_md5(&self) {
+    /// Records that the store accepted a body with Content-MD5 after refusing it with CRC-32.
+    pub(super) fn switch_to_md5(&self) {
         if !self.is_md5.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the object store refuses x-amz-checksum-crc32; it gets Content-MD5 from now on \
-                 (AWS_REQUEST_CHECKSUM_CALCULATION=when_required does so from the start)"
+                "the object store refuses x-amz-checksum-crc32; Content-MD5 is sent from now on \
+                 (set AWS_REQUEST_CHECKSUM_CALCULATION=when_required to send it from the start)"
             );
         }
     }
 }
 
-/// Codes of refusals of a header that a store does not know.
-const UNKNOWN_HEADER: [&str; 5] = [
+/// The error codes with which stores refuse a header that they do not know.
+const UNKNOWN_HEADER_CODES: [&str; 5] = [
     "InvalidArgument",
     "InvalidRequest",
     "NotImplemented",
@@ -95,14 +95,14 @@ const UNKNOWN_HEADER: [&str; 5] = [
     "UnsupportedHeader",
 ];
 
-/// Whether a refusal may be about a header that the store does not know.
-pub(super) fn may_be_about_header<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+/// Whether the store may have refused the request because it does not know a header.
+pub(super) fn may_be_unknown_header<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let SdkError::ServiceError(answer) = error else {
         return false;
     };
     let status = answer.raw().status().as_u16();
     let code = error.code().unwrap_or_default();
-    status == 501 || (status == 400 && UNKNOWN_HEADER.contains(&code))
+    status == 501 || (status == 400 && UNKNOWN_HEADER_CODES.contains(&code))
 }
 
 #[cfg(test)]
@@ -110,11 +110,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_those_of_the_standards() {
+    fn checksums_match_the_test_vectors_of_the_standards() {
         // The check value of CRC-32 (ISO 3309), and RFC 1321, A.5.
-        let crc32 = BodyChecksum::Crc32.of(b"123456789").crc32();
+        let crc32 = BodyChecksum::Crc32.compute(b"123456789").crc32();
         assert_eq!(crc32.unwrap(), STANDARD.encode([0xcb, 0xf4, 0x39, 0x26]));
-        let md5 = BodyChecksum::Md5.of(b"abc").md5().unwrap();
+        let md5 = BodyChecksum::Md5.compute(b"abc").md5().unwrap();
         assert_eq!(md5, "kAFQmDzST7DWlj99KOF/cg==");
     }
 }

@@ -1,4 +1,4 @@
-//! The client of S3, configured as the AWS SDK reads its environment.
+//! The S3 client, configured by the environment variables and files of the AWS SDK.
 
 use std::{env, time::Duration};
 
@@ -21,17 +21,17 @@ use super::checksum::BodyChecksum;
 use crate::{S3Location, StorageError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a small request may take, each time it is tried.
+/// The timeout of one attempt of a small request.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is tried: a store that is away for longer is met by the job's own retries.
-const TRIES: u32 = 4;
+/// The number of attempts of a request. Longer outages are covered by the retries of the job.
+const MAX_ATTEMPTS: u32 = 4;
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// How long the search for keys may take, which ends at the machine's metadata service.
+/// The timeout of the search for credentials, whose last step is the machine's metadata service.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a body may stand still while the other side could move it.
-const STALL_GRACE: Duration = Duration::from_secs(20);
+/// The time for which the transfer of a body may stall.
+const STALL_GRACE_PERIOD: Duration = Duration::from_secs(20);
 
-/// Makes the client. Nothing is sent yet.
+/// Creates the client. No request is sent.
 pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError> {
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
@@ -41,7 +41,7 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
         .region(region)
         .retry_config(
             RetryConfig::standard()
-                .with_max_attempts(TRIES)
+                .with_max_attempts(MAX_ATTEMPTS)
                 .with_max_backoff(MAX_BACKOFF),
         )
         .timeout_config(timeouts(ATTEMPT_TIMEOUT))
@@ -52,10 +52,10 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
         )
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled()
-                .grace_period(STALL_GRACE)
+                .grace_period(STALL_GRACE_PERIOD)
                 .build(),
         )
-        // The writer sends checksums itself.
+        // The writer sends the checksums itself.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(response_checksums()?)
         .load()
@@ -67,27 +67,27 @@ pub(super) async fn client(location: &S3Location) -> Result<Client, StorageError
     Ok(Client::from_conf(configuration))
 }
 
-/// The checksums that requests with a body carry, as `AWS_REQUEST_CHECKSUM_CALCULATION` says: CRC-32 by default,
-/// which some stores refuse, or the older Content-MD5 with `when_required`.
+/// The checksum that requests with a body carry (`AWS_REQUEST_CHECKSUM_CALCULATION`): CRC-32 by default, which some
+/// stores refuse, or Content-MD5 with `when_required`.
 pub(super) fn body_checksum() -> Result<BodyChecksum, StorageError> {
-    match setting("AWS_REQUEST_CHECKSUM_CALCULATION")?.as_deref() {
+    match checksum_setting("AWS_REQUEST_CHECKSUM_CALCULATION")?.as_deref() {
         None | Some("when_supported") => Ok(BodyChecksum::Crc32),
         _ => Ok(BodyChecksum::Md5),
     }
 }
 
-/// The checksums of answers that are looked at, as `AWS_RESPONSE_CHECKSUM_VALIDATION` says. By default only
-/// required ones: reads are of ranges, for which most stores have no checksum, and some send that of the whole
-/// object. The stored bytes are checked against the media's own sha256.
+/// The checksums of responses that are validated (`AWS_RESPONSE_CHECKSUM_VALIDATION`). The default is only the
+/// required ones: ranges are read, for which most stores have no checksum and some send that of the whole object.
+/// The stored bytes are verified against the SHA-256 of the media.
 fn response_checksums() -> Result<ResponseChecksumValidation, StorageError> {
-    match setting("AWS_RESPONSE_CHECKSUM_VALIDATION")?.as_deref() {
+    match checksum_setting("AWS_RESPONSE_CHECKSUM_VALIDATION")?.as_deref() {
         Some("when_supported") => Ok(ResponseChecksumValidation::WhenSupported),
         _ => Ok(ResponseChecksumValidation::WhenRequired),
     }
 }
 
-/// A variable that is `when_supported` or `when_required`.
-fn setting(name: &str) -> Result<Option<String>, StorageError> {
+/// Reads a variable whose value is `when_supported` or `when_required`.
+fn checksum_setting(name: &str) -> Result<Option<String>, StorageError> {
     let Some(value) = env::var(name).ok().filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
@@ -101,8 +101,8 @@ fn setting(name: &str) -> Result<Option<String>, StorageError> {
     }
 }
 
-/// What makes a request take no longer than `attempt`, each time it is tried.
-pub(super) fn within(attempt: Duration) -> aws_sdk_s3::config::Builder {
+/// The configuration that limits each attempt of a request to `attempt`.
+pub(super) fn with_attempt_timeout(attempt: Duration) -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::new().timeout_config(timeouts(attempt))
 }
 
@@ -113,7 +113,7 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// The endpoint that the environment names, in the SDK's order.
+/// The endpoint that the environment sets, in the SDK's order of precedence.
 fn endpoint() -> Option<String> {
     ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
         .iter()

@@ -1,4 +1,4 @@
-//! What an answer of S3, or the lack of one, means to us.
+//! The classification of failed S3 requests.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::StorageError;
 
-/// Sorts a failure by what can be done about it.
+/// Classifies a failure by how it can be resolved: by a retry, by freeing space or by a change of the configuration.
 pub(super) fn classify<E>(error: &SdkError<E>) -> StorageError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -14,21 +14,21 @@ where
     match error {
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
-            by_code(status, error.code().unwrap_or_default(), text_of(error))
+            by_code(status, error.code().unwrap_or_default(), error_text(error))
         }
-        // Neither a timeout nor the network: no keys, or an endpoint that is no URL. What is other
-        // and has a kind is a connection that closed early.
+        // Neither a timeout nor the network: the keys are missing, or the endpoint is not a URL. An `other` failure
+        // that has a kind is a connection that closed early.
         SdkError::DispatchFailure(failure)
             if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
         {
-            StorageError::Refused(text_of(error))
+            StorageError::Refused(error_text(error))
         }
-        SdkError::ConstructionFailure(_) => StorageError::Refused(text_of(error)),
-        _ => StorageError::Unavailable(text_of(error)),
+        SdkError::ConstructionFailure(_) => StorageError::Refused(error_text(error)),
+        _ => StorageError::Unavailable(error_text(error)),
     }
 }
 
-/// Whether the store does not have the operation.
+/// Whether the store does not implement the operation.
 pub(super) fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let SdkError::ServiceError(answer) = error else {
         return false;
@@ -38,10 +38,10 @@ pub(super) fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bo
     matches!(status, 405 | 501) || matches!(code, "NotImplemented" | "MethodNotAllowed")
 }
 
-/// The codes of S3 (Amazon S3 API Reference, «Error responses») and of what speaks like it.
+/// Classifies the error codes of S3 (Amazon S3 API Reference, «Error responses») and of S3-compatible stores.
 #[allow(
     clippy::match_same_arms,
-    reason = "the order says which counts, the code or the status"
+    reason = "the order of the arms decides between code and status"
 )]
 fn by_code(status: u16, code: &str, text: String) -> StorageError {
     match (status, code) {
@@ -66,7 +66,7 @@ fn by_code(status: u16, code: &str, text: String) -> StorageError {
             | "RequestTimeTooSkewed",
         ) => StorageError::Refused(text),
         (_, "NoSuchKey" | "NotFound" | "NoSuchUpload") => StorageError::NotFound,
-        // Some of these come with a 4xx, and are gone at the next try.
+        // Some of these come with a 4xx status, but a retry may succeed.
         (
             _,
             "SlowDown"
@@ -82,8 +82,8 @@ fn by_code(status: u16, code: &str, text: String) -> StorageError {
     }
 }
 
-/// The error and what caused it, in one line. Not its `Debug` form, which holds headers and bodies.
-fn text_of<E>(error: &SdkError<E>) -> String
+/// The error and its causes, in one line. The `Debug` form is not used: it contains headers and bodies.
+fn error_text<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -108,21 +108,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_count_before_statuses() {
-        let verdict = |status, code| by_code(status, code, String::new());
-        assert!(matches!(verdict(403, "QuotaExceeded"), StorageError::Full));
+    fn error_codes_take_precedence_over_statuses() {
+        let classified = |status, code| by_code(status, code, String::new());
         assert!(matches!(
-            verdict(400, "RequestTimeout"),
+            classified(403, "QuotaExceeded"),
+            StorageError::Full
+        ));
+        assert!(matches!(
+            classified(400, "RequestTimeout"),
             StorageError::Unavailable(_)
         ));
         assert!(matches!(
-            verdict(404, "NoSuchBucket"),
+            classified(404, "NoSuchBucket"),
             StorageError::Refused(_)
         ));
-        assert!(matches!(verdict(404, ""), StorageError::NotFound));
-        assert!(matches!(verdict(503, ""), StorageError::Unavailable(_)));
+        assert!(matches!(classified(404, ""), StorageError::NotFound));
+        assert!(matches!(classified(503, ""), StorageError::Unavailable(_)));
         assert!(matches!(
-            verdict(403, "SignatureDoesNotMatch"),
+            classified(403, "SignatureDoesNotMatch"),
             StorageError::Refused(_)
         ));
     }

@@ -1,4 +1,5 @@
-//! Writing one object to S3: whole if it is small, else in parts, several on their way at once.
+//! The writer of one object in S3: one request for a small object, else a multipart upload with several parts in
+//! flight.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -16,64 +17,65 @@ use tokio::{
 };
 
 use super::{
-    Budget, MEBIBYTE, S3Store,
-    checksum::{BodyChecksum, Checksum, may_be_about_header},
+    BufferBudget, MEBIBYTE, S3Store,
+    checksum::{BodyChecksum, Checksum, may_be_unknown_header},
     classify,
-    connect::within,
+    connect::with_attempt_timeout,
     part_buffer::PartBuffer,
-    time_for,
     uploaded_parts::Parts,
+    upload_timeout,
 };
 use crate::{BlobWriter, SizeHint, StorageError};
 use media_domain::blob::{ResumeLocation, ResumePoint};
 
-/// The size of a part, unless the object would then have too many. All parts of an object but the
-/// last are of one size, which some stores insist on.
+/// The size of a part, unless the object would then have too many parts. All parts but the last have the same size,
+/// as some stores require.
 pub(super) const PART_BYTES: u64 = 8 * MEBIBYTE;
-/// The most parts of one object (Amazon S3 User Guide, «multipart upload limits»).
+/// The maximum number of parts of one object (Amazon S3 User Guide, «multipart upload limits»).
 const MAX_PARTS: u64 = 10_000;
-/// The most parts of one object on their way at once.
-const PARTS_IN_FLIGHT: usize = 4;
-/// What a writer may hold without a share of the budget, so that small objects never wait for one.
-const FREE_BYTES: usize = 256 * 1024;
-/// How long the store may take to put an object together from its parts.
+/// The maximum number of parts of one object in flight.
+const MAX_PARTS_IN_FLIGHT: usize = 4;
+/// The bytes that a writer may buffer without a share of the budget, so that small objects never wait for one.
+const UNBUDGETED_BYTES: usize = 256 * 1024;
+/// The timeout for the store to assemble an object from its parts.
 const COMPLETE_TIMEOUT: Duration = Duration::from_mins(2);
-/// What of the budget is enough where parts fill and leave at the pace of a network, in mebibytes.
+/// The part of the budget that suffices while parts are filled and sent at network speed, in mebibytes.
 const USUAL_MEBIBYTES: u32 = 32;
-/// How long a writer waits for its share of that before it takes one of the rest.
-const USUAL_WAIT: Duration = Duration::from_secs(3);
-/// How long a writer waits for a share: others that fill theirs slowly may have taken them all.
+/// The time that a writer waits for a usual share before it may also take one from the reserve.
+const USUAL_SHARE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time that a writer waits for any share: all of them may be held by writers whose parts fill slowly.
 const SHARE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Writes one object. Parts are sent while the next one fills; the budget bounds them all.
+/// Writes one object. A part is sent while the next one fills; the budget limits the memory of all writers.
 pub(super) struct S3Writer {
     store: S3Store,
     key: String,
     part_bytes: usize,
     written: u64,
-    /// What came before there was a part.
+    /// The bytes that arrived before the first part was allocated.
     first: Vec<u8>,
-    part: Option<Filling>,
+    part: Option<OpenPart>,
     upload: Option<Upload>,
 }
 
-/// A part that fills, and its share of the budget.
-struct Filling {
+/// A part that is being filled, and its share of the budget.
+struct OpenPart {
     buffer: PartBuffer,
     share: OwnedSemaphorePermit,
 }
 
-/// An upload in parts.
+/// A multipart upload.
 struct Upload {
     id: String,
+    /// The number of parts whose upload was started.
     started: i32,
-    /// Dropping it ends the requests.
+    /// Dropping the set cancels the requests.
     in_flight: JoinSet<Result<CompletedPart, StorageError>>,
     parts: Parts,
 }
 
 impl S3Writer {
-    /// Goes on with an upload, if the store has its first parts just as they were.
+    /// Resumes an upload, if the store still has its first parts unchanged.
     pub(super) async fn resume(
         store: S3Store,
         key: String,
@@ -123,22 +125,22 @@ impl S3Writer {
         }
     }
 
-    /// The part that fills; waits for its share of the budget.
-    async fn filling(&mut self) -> Result<&mut Filling, StorageError> {
-        let filling = if let Some(filling) = self.part.take() {
-            filling
+    /// Returns the part that is being filled. Waits for its share of the budget if it has to be allocated.
+    async fn open_part(&mut self) -> Result<&mut OpenPart, StorageError> {
+        let part = if let Some(part) = self.part.take() {
+            part
         } else {
             let share = self.store.budget.share(self.part_bytes).await?;
             let mut buffer = PartBuffer::new(self.part_bytes)?;
             buffer.fill(&std::mem::take(&mut self.first));
-            Filling { buffer, share }
+            OpenPart { buffer, share }
         };
-        Ok(self.part.insert(filling))
+        Ok(self.part.insert(part))
     }
 
-    /// Sends the part on its way.
+    /// Starts the upload of the open part.
     async fn send_part(&mut self) -> Result<(), StorageError> {
-        let Some(Filling { buffer, share }) = self.part.take() else {
+        let Some(OpenPart { buffer, share }) = self.part.take() else {
             return Ok(());
         };
         let part = buffer.into_bytes();
@@ -149,7 +151,7 @@ impl S3Writer {
         let Some(upload) = &mut self.upload else {
             return Ok(());
         };
-        while upload.in_flight.len() >= PARTS_IN_FLIGHT {
+        while upload.in_flight.len() >= MAX_PARTS_IN_FLIGHT {
             upload.join_one().await?;
         }
         upload.started += 1;
@@ -162,10 +164,10 @@ impl S3Writer {
         Ok(())
     }
 
-    /// Sends the rest and has the store put the parts together.
+    /// Sends the last part and completes the upload.
     async fn finish_upload(&mut self) -> Result<(), StorageError> {
         if !self.first.is_empty() {
-            self.filling().await?;
+            self.open_part().await?;
         }
         self.send_part().await?;
         let Some(upload) = &mut self.upload else {
@@ -175,15 +177,15 @@ impl S3Writer {
         let (id, parts) = (upload.id.clone(), std::mem::take(&mut upload.parts));
         let parts = parts.into_ordered();
         self.complete(&id, parts).await?;
-        self.end_lost_uploads().await;
+        self.abort_lost_uploads().await;
         Ok(())
     }
 
-    /// Ends what was begun for the same object by a request whose answer was lost: nobody else would,
-    /// for as long as the object lives.
-    async fn end_lost_uploads(&self) {
+    /// Aborts uploads of the same object that were created by a request whose response was lost. Otherwise they would
+    /// remain until the object is deleted.
+    async fn abort_lost_uploads(&self) {
         if let Err(error) = self.store.abort_uploads(&self.key).await {
-            tracing::warn!(key = self.key, %error, "an upload in parts may have been left open");
+            tracing::warn!(key = self.key, %error, "a multipart upload may have been left open");
         }
     }
 
@@ -198,7 +200,7 @@ impl S3Writer {
             .await
             .map_err(|error| classify(&error))?;
         let id = begun.upload_id.ok_or_else(|| {
-            StorageError::Unavailable("the object store began an upload without a name".to_owned())
+            StorageError::Unavailable("the object store created an upload without an id".to_owned())
         })?;
         Ok(Upload {
             id,
@@ -210,7 +212,7 @@ impl S3Writer {
 
     async fn put_whole(&mut self) -> Result<(), StorageError> {
         let (bytes, _share) = match self.part.take() {
-            Some(Filling { buffer, share }) => (buffer.into_bytes(), Some(share)),
+            Some(OpenPart { buffer, share }) => (buffer.into_bytes(), Some(share)),
             None => (Bytes::from(std::mem::take(&mut self.first)), None),
         };
         let (store, key) = (&self.store, &self.key);
@@ -226,7 +228,7 @@ impl S3Writer {
                     .body(ByteStream::from(bytes.clone()))
                     .customize()
                     .disable_payload_signing()
-                    .config_override(within(time_for(bytes.len())))
+                    .config_override(with_attempt_timeout(upload_timeout(bytes.len())))
                     .send()
             })
             .await?;
@@ -246,18 +248,18 @@ impl S3Writer {
             .upload_id(id)
             .multipart_upload(parts)
             .customize()
-            .config_override(within(COMPLETE_TIMEOUT))
+            .config_override(with_attempt_timeout(COMPLETE_TIMEOUT))
             .send()
             .await;
         match completed.map_err(|error| classify(&error)) {
             Ok(_) => Ok(()),
-            // Completed by a try whose answer was lost; or aborted, and then it is not there.
+            // Completed by an attempt whose response was lost, or aborted: only then the object is missing.
             Err(StorageError::NotFound) => self.confirm().await,
             Err(error) => Err(error),
         }
     }
 
-    /// Makes sure that the object is there, and whole.
+    /// Checks that the object exists and is complete.
     async fn confirm(&self) -> Result<(), StorageError> {
         let head = self
             .store
@@ -277,7 +279,7 @@ impl S3Writer {
 }
 
 impl Upload {
-    /// Waits for one of the parts on their way.
+    /// Waits for one of the parts in flight.
     async fn join_one(&mut self) -> Result<(), StorageError> {
         if let Some(joined) = self.in_flight.join_next().await {
             let completed = joined.map_err(std::io::Error::other)?;
@@ -286,7 +288,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Takes note of the parts that have arrived.
+    /// Records the parts whose upload has ended.
     fn join_ready(&mut self) -> Result<(), StorageError> {
         while let Some(joined) = self.in_flight.try_join_next() {
             let completed = joined.map_err(std::io::Error::other)?;
@@ -295,7 +297,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Waits for all of them.
+    /// Waits for all parts in flight.
     async fn join_all(&mut self) -> Result<(), StorageError> {
         while !self.in_flight.is_empty() {
             self.join_one().await?;
@@ -304,10 +306,10 @@ impl Upload {
     }
 }
 
-impl Budget {
-    /// So many mebibytes, of which those beyond the usual are held in reserve.
-    pub(super) fn of(mebibytes: u32) -> Self {
-        // One that does not fit into the reserve has to fit into the usual.
+impl BufferBudget {
+    /// A budget of `mebibytes`. Memory beyond the usual share is the reserve.
+    pub(super) fn new(mebibytes: u32) -> Self {
+        // A part that does not fit into the reserve has to fit into the usual share.
         let usual = if mebibytes < 2 * USUAL_MEBIBYTES {
             mebibytes
         } else {
@@ -321,14 +323,14 @@ impl Budget {
         }
     }
 
-    /// Waits for a share for a part.
+    /// Waits for the share of one part.
     async fn share(&self, part_bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
         let mebibytes = u32::try_from(part_bytes as u64 / MEBIBYTE).unwrap_or(u32::MAX);
         let share = mebibytes.min(self.mebibytes);
-        // Where there are not so many, that waits for good, and the other has them.
+        // A semaphore with fewer permits than the share never grants it; the other one then does.
         let mut usual = std::pin::pin!(Arc::clone(&self.usual).acquire_many_owned(share));
         let taken = async {
-            if let Ok(taken) = timeout(USUAL_WAIT, &mut usual).await {
+            if let Ok(taken) = timeout(USUAL_SHARE_TIMEOUT, &mut usual).await {
                 return taken;
             }
             let reserve = Arc::clone(&self.reserve).acquire_many_owned(share);
@@ -352,15 +354,15 @@ impl BlobWriter for S3Writer {
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), StorageError> {
         self.written += chunk.len() as u64;
         if self.part.is_none() {
-            let room = FREE_BYTES - self.first.len();
-            let piece = chunk.split_to(room.min(chunk.len()));
-            self.first.extend_from_slice(&piece);
+            let remaining = UNBUDGETED_BYTES - self.first.len();
+            let prefix = chunk.split_to(remaining.min(chunk.len()));
+            self.first.extend_from_slice(&prefix);
         }
         while !chunk.is_empty() {
-            let buffer = &mut self.filling().await?.buffer;
+            let buffer = &mut self.open_part().await?.buffer;
             let taken = buffer.fill(&chunk);
             chunk.advance(taken);
-            if buffer.room() == 0 {
+            if buffer.remaining() == 0 {
                 self.send_part().await?;
             }
         }
@@ -384,7 +386,7 @@ impl BlobWriter for S3Writer {
         if self.upload.is_none() {
             return self.put_whole().await;
         }
-        // Whether an upload that failed is to be aborted depends on whose it is by now.
+        // A failed upload is not aborted here: another worker may own it by now.
         self.finish_upload().await
     }
 
@@ -398,8 +400,8 @@ impl BlobWriter for S3Writer {
 }
 
 impl S3Store {
-    /// Sends bytes with the checksum that the store takes; once more with Content-MD5 where it may have refused
-    /// another.
+    /// Sends bytes with the checksum that the store accepts. Repeats the request with Content-MD5 if the store may have
+    /// refused the header of the CRC-32.
     async fn with_checksum<T, E, F>(
         &self,
         bytes: &[u8],
@@ -410,17 +412,17 @@ impl S3Store {
         F: Future<Output = Result<T, SdkError<E>>>,
     {
         let kind = self.checksum.kind();
-        let refused = match send(&kind.of(bytes)).await {
+        let refused = match send(&kind.compute(bytes)).await {
             Ok(taken) => return Ok(taken),
             Err(error) => error,
         };
-        if kind == BodyChecksum::Crc32 && may_be_about_header(&refused) {
-            match send(&BodyChecksum::Md5.of(bytes))
+        if kind == BodyChecksum::Crc32 && may_be_unknown_header(&refused) {
+            match send(&BodyChecksum::Md5.compute(bytes))
                 .await
                 .map_err(|error| classify(&error))
             {
                 Ok(taken) => {
-                    self.checksum.prefers_md5();
+                    self.checksum.switch_to_md5();
                     return Ok(taken);
                 }
                 Err(error) if error.is_transient() => return Err(error),
@@ -431,7 +433,7 @@ impl S3Store {
     }
 }
 
-/// The payload itself is not signed: hashing it once more would cost more than all else.
+/// Uploads one part. The payload is not signed: hashing it again would cost more than the rest of the request.
 async fn put_part(
     store: &S3Store,
     key: &str,
@@ -453,7 +455,7 @@ async fn put_part(
                 .body(ByteStream::from(part.clone()))
                 .customize()
                 .disable_payload_signing()
-                .config_override(within(time_for(part.len())))
+                .config_override(with_attempt_timeout(upload_timeout(part.len())))
                 .send()
         })
         .await?;
@@ -464,19 +466,19 @@ async fn put_part(
         .build())
 }
 
-/// Parts as small as they can be: what is announced is not to be relied on, but an object that
-/// becomes larger than announced is refused anyway, or larger by the frame of a form at most.
+/// The smallest part size with which the object fits into [`MAX_PARTS`]. The announced size can be relied on: an object
+/// that exceeds it is refused, except for the framing of a form, which the extra mebibyte covers.
 pub(super) fn part_bytes(size_hint: SizeHint) -> usize {
-    let most = size_hint
+    let max_bytes = size_hint
         .announced
         .unwrap_or(size_hint.max)
         .min(size_hint.max);
-    let least = most
+    let min_part_bytes = max_bytes
         .saturating_add(MEBIBYTE)
         .div_ceil(MAX_PARTS)
         .div_ceil(MEBIBYTE)
         * MEBIBYTE;
-    usize::try_from(least.max(PART_BYTES)).unwrap_or(usize::MAX)
+    usize::try_from(min_part_bytes.max(PART_BYTES)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -484,19 +486,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_grow_with_what_may_come() {
-        let bytes = |announced, most| {
-            part_bytes(SizeHint {
-                announced,
-                max: most,
-            }) as u64
-        };
+    fn the_part_size_grows_with_the_maximum_size_of_the_object() {
+        let bytes = |announced, max| part_bytes(SizeHint { announced, max }) as u64;
         assert_eq!(bytes(Some(10), 10 << 30), 8 * MEBIBYTE);
         assert_eq!(bytes(None, 10 << 30), 8 * MEBIBYTE);
         assert_eq!(bytes(None, 1 << 40), 105 * MEBIBYTE);
         assert_eq!(bytes(Some(1 << 40), 1 << 30), 8 * MEBIBYTE);
-        for most in [1 << 37, 1 << 40, 5 << 40] {
-            assert!(bytes(None, most) * MAX_PARTS >= most);
+        for max in [1 << 37, 1 << 40, 5 << 40] {
+            assert!(bytes(None, max) * MAX_PARTS >= max);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The parts of an upload that the store has: which of them follow each other from the first one on,
-//! so that a later writer can go on from there.
+//! The parts of an upload that the store has accepted, and the contiguous run at their beginning, from which a later
+//! writer can resume.
 
 use std::collections::BTreeMap;
 
@@ -13,32 +13,32 @@ use media_domain::{
     media::Sha256,
 };
 
-/// Parts that were sent and taken.
+/// The accepted parts of an upload.
 #[derive(Default)]
 pub(super) struct Parts {
-    /// By their numbers, from 1.
-    taken: BTreeMap<i32, CompletedPart>,
-    /// How many follow each other from the first one on.
-    unbroken: i32,
-    /// The entity tags of those.
+    /// The accepted parts by their numbers, from 1.
+    accepted: BTreeMap<i32, CompletedPart>,
+    /// The length of the contiguous run that begins with the first part.
+    contiguous: i32,
+    /// The digest of the entity tags of that run.
     tags: sha2::Sha256,
 }
 
 impl Parts {
     pub(super) fn add(&mut self, part: CompletedPart) {
-        self.taken
+        self.accepted
             .insert(part.part_number().unwrap_or_default(), part);
-        while let Some(next) = self.taken.get(&(self.unbroken + 1)) {
-            self.unbroken += 1;
+        while let Some(next) = self.accepted.get(&(self.contiguous + 1)) {
+            self.contiguous += 1;
             self.tags.update(next.e_tag().unwrap_or_default());
             self.tags.update(b"\n");
         }
     }
 
-    /// What a later writer could go on from.
+    /// The point from which a later writer can resume, if any.
     pub(super) fn resume_point(&self, upload: &str, part_bytes: u64) -> Option<ResumePoint> {
-        (self.unbroken > 0).then(|| ResumePoint {
-            bytes: u64::from(self.unbroken.unsigned_abs()) * part_bytes,
+        (self.contiguous > 0).then(|| ResumePoint {
+            bytes: u64::from(self.contiguous.unsigned_abs()) * part_bytes,
             location: ResumeLocation::S3 {
                 upload: upload.to_owned(),
                 part_bytes,
@@ -48,7 +48,7 @@ impl Parts {
     }
 
     pub(super) fn into_ordered(self) -> Vec<CompletedPart> {
-        self.taken.into_values().collect()
+        self.accepted.into_values().collect()
     }
 
     fn digest(&self) -> Sha256 {
@@ -57,7 +57,7 @@ impl Parts {
 }
 
 impl S3Store {
-    /// The first parts of an upload, if the store has them just as they were.
+    /// Returns the first parts of an upload, if the store still has them unchanged.
     pub(super) async fn find_parts(
         &self,
         key: &str,
@@ -89,7 +89,7 @@ impl S3Store {
                 .await;
             let page = match listed {
                 Ok(page) => page,
-                // Nothing is known of its parts: the import starts anew.
+                // The parts cannot be verified: the import starts again.
                 Err(error) if is_unsupported(&error) => return Ok(None),
                 Err(error) => match classify(&error) {
                     StorageError::NotFound => return Ok(None),
@@ -116,7 +116,7 @@ impl S3Store {
             }
         }
         let is_the_same =
-            u64::from(found.unbroken.unsigned_abs()) == expected && found.digest() == *tags;
+            u64::from(found.contiguous.unsigned_abs()) == expected && found.digest() == *tags;
         Ok(is_the_same.then_some(found))
     }
 }

@@ -1,4 +1,4 @@
-//! What storage promises, whichever it is.
+//! The contract of `BlobStore`, tested on every implementation.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use media_testkit::{
 };
 use sha2::Digest as _;
 
-/// Makes a test of each function, once for every storage.
+/// Generates a test of each function for every implementation.
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
         mod disk {
@@ -47,15 +47,15 @@ macro_rules! on_every_store {
 }
 
 on_every_store!(
-    what_was_written_is_read_back_in_any_range,
-    an_object_cannot_be_read_before_it_is_whole,
-    a_large_object_is_read_back_whole_and_in_parts,
-    a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole,
+    written_bytes_are_read_back_in_any_range,
+    an_object_cannot_be_read_before_it_is_finished,
+    a_large_object_is_read_back_in_full_and_in_ranges,
+    a_dropped_write_cannot_be_read_and_is_deleted_completely,
     an_aborted_write_leaves_nothing,
-    a_later_writer_goes_on_from_what_was_kept,
-    what_is_not_as_it_was_is_not_gone_on_with,
-    many_writers_at_once_share_the_memory,
-    deleting_is_idempotent_and_takes_partial_objects_too,
+    a_later_writer_resumes_from_the_checkpoint,
+    a_resume_point_that_does_not_match_storage_is_not_resumed,
+    many_concurrent_writers_share_the_memory,
+    deleting_is_idempotent_and_also_removes_partial_objects,
 );
 
 fn files_in(directory: &Path) -> usize {
@@ -72,7 +72,7 @@ fn pattern(size: usize) -> Vec<u8> {
         .collect()
 }
 
-async fn what_was_written_is_read_back_in_any_range(store: Arc<dyn BlobStore>) {
+async fn written_bytes_are_read_back_in_any_range(store: Arc<dyn BlobStore>) {
     for (size, chunk) in [
         (0, 1),
         (1, 1),
@@ -92,13 +92,13 @@ async fn what_was_written_is_read_back_in_any_range(store: Arc<dyn BlobStore>) {
             read(&store, &key, 0..end / 2).await.unwrap(),
             bytes[..size / 2]
         );
-        // An object shorter than its record breaks off, it does not end early.
+        // Reading beyond the end of the object fails; it does not return a short object.
         assert!(read(&store, &key, 0..end + 1).await.is_err());
         store.delete(&key).await.unwrap();
     }
 }
 
-async fn an_object_cannot_be_read_before_it_is_whole(store: Arc<dyn BlobStore>) {
+async fn an_object_cannot_be_read_before_it_is_finished(store: Arc<dyn BlobStore>) {
     let key = key();
     let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from(pattern(600_000))).await.unwrap();
@@ -112,13 +112,13 @@ async fn an_object_cannot_be_read_before_it_is_whole(store: Arc<dyn BlobStore>) 
     store.delete(&key).await.unwrap();
 }
 
-/// Several parts, the last of them short.
-const LARGE: usize = 21 * 1024 * 1024 + 12_345;
+/// Several parts, of which the last is shorter.
+const LARGE_BYTES: usize = 21 * 1024 * 1024 + 12_345;
 
-async fn a_large_object_is_read_back_whole_and_in_parts(store: Arc<dyn BlobStore>) {
-    let (key, bytes) = (key(), pattern(LARGE));
+async fn a_large_object_is_read_back_in_full_and_in_ranges(store: Arc<dyn BlobStore>) {
+    let (key, bytes) = (key(), pattern(LARGE_BYTES));
     write(&store, &key, &bytes, 100_000).await;
-    let end = LARGE as u64;
+    let end = LARGE_BYTES as u64;
     assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
     let middle = 8 * 1024 * 1024 - 10..16 * 1024 * 1024 + 10;
     let part = read(&store, &key, middle.start as u64..middle.end as u64).await;
@@ -126,8 +126,8 @@ async fn a_large_object_is_read_back_whole_and_in_parts(store: Arc<dyn BlobStore
     store.delete(&key).await.unwrap();
 }
 
-async fn a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole(store: Arc<dyn BlobStore>) {
-    for size in [600_000, LARGE] {
+async fn a_dropped_write_cannot_be_read_and_is_deleted_completely(store: Arc<dyn BlobStore>) {
+    for size in [600_000, LARGE_BYTES] {
         let key = key();
         let mut writer = store.create(&key, anything()).await.unwrap();
         writer.write(Bytes::from(pattern(size))).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_dropped_write_cannot_be_read_and_is_deleted_as_a_whole(store: Arc<dyn
 }
 
 async fn an_aborted_write_leaves_nothing(store: Arc<dyn BlobStore>) {
-    for size in [600_000, LARGE] {
+    for size in [600_000, LARGE_BYTES] {
         let key = key();
         let mut writer = store.create(&key, anything()).await.unwrap();
         writer.write(Bytes::from(pattern(size))).await.unwrap();
@@ -149,7 +149,7 @@ async fn an_aborted_write_leaves_nothing(store: Arc<dyn BlobStore>) {
     }
 }
 
-async fn many_writers_at_once_share_the_memory(store: Arc<dyn BlobStore>) {
+async fn many_concurrent_writers_share_the_memory(store: Arc<dyn BlobStore>) {
     let bytes = pattern(9 * 1024 * 1024);
     let writers = (0..8).map(|_| async {
         let key = key();
@@ -160,20 +160,20 @@ async fn many_writers_at_once_share_the_memory(store: Arc<dyn BlobStore>) {
     futures_util::future::join_all(writers).await;
 }
 
-async fn deleting_is_idempotent_and_takes_partial_objects_too(store: Arc<dyn BlobStore>) {
+async fn deleting_is_idempotent_and_also_removes_partial_objects(store: Arc<dyn BlobStore>) {
     let key = key();
     store.delete(&key).await.unwrap();
     let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from(pattern(600_000))).await.unwrap();
-    // Its process died.
+    // As if the process had died.
     std::mem::forget(writer);
     store.delete(&key).await.unwrap();
     store.delete(&key).await.unwrap();
 }
 
-/// What the checksums that go along with each request rest on.
+/// The premise of sending a checksum with each request.
 #[tokio::test]
-async fn the_object_store_refuses_bytes_that_do_not_fit_their_checksum() {
+async fn the_object_store_refuses_bytes_that_do_not_match_their_checksum() {
     let put = |checksum: &'static str| async move {
         let key = format!("{}bytes", unique_prefix());
         let client = seaweed::shared().await.client();
@@ -186,9 +186,9 @@ async fn the_object_store_refuses_bytes_that_do_not_fit_their_checksum() {
     assert!(put("y/Q5Jw==").await.is_err());
 }
 
-/// A request to begin is sent again if no answer came, though the first may have begun one as well.
+/// A request to create an upload is retried if its response is lost, although it may have created one.
 #[tokio::test]
-async fn an_upload_whose_beginning_was_not_answered_ends_with_the_object() {
+async fn an_upload_whose_creation_was_not_acknowledged_is_aborted_when_the_object_is_finished() {
     let prefix = unique_prefix();
     let store: Arc<dyn BlobStore> = Arc::new(open_s3(&prefix).await);
     let (key, seaweed) = (key(), seaweed::shared().await);
@@ -204,8 +204,8 @@ async fn an_upload_whose_beginning_was_not_answered_ends_with_the_object() {
     assert!(read(&store, &key, 0..end).await.unwrap() == bytes);
 }
 
-/// Three parts and a bit, in pieces of a mebibyte.
-fn pieces() -> Vec<Bytes> {
+/// Three parts and a remainder, in chunks of a mebibyte.
+fn chunks() -> Vec<Bytes> {
     (0..25).map(|n| Bytes::from(vec![n; 1 << 20])).collect()
 }
 
@@ -213,15 +213,15 @@ fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
 }
 
-/// Writes nearly everything, and stops without warning. Says what is kept.
-async fn leave_behind(store: &Arc<dyn BlobStore>, key: &BlobKey) -> ResumePoint {
+/// Writes most of the chunks, drops the writer and returns its last checkpoint.
+async fn interrupt_write(store: &Arc<dyn BlobStore>, key: &BlobKey) -> ResumePoint {
     let mut writer = store.create(key, large()).await.unwrap();
-    for piece in &pieces()[..20] {
-        writer.write(piece.clone()).await.unwrap();
+    for chunk in &chunks()[..20] {
+        writer.write(chunk.clone()).await.unwrap();
     }
-    media_testkit::wait_until("two parts are kept", Duration::from_secs(30), async || {
-        let kept = writer.checkpoint().await.unwrap();
-        kept.filter(|prefix| prefix.bytes >= 16 << 20)
+    media_testkit::wait_until("two parts are saved", Duration::from_secs(30), async || {
+        let saved = writer.checkpoint().await.unwrap();
+        saved.filter(|resume_point| resume_point.bytes >= 16 << 20)
     })
     .await
 }
@@ -233,50 +233,51 @@ fn large() -> SizeHint {
     }
 }
 
-async fn a_later_writer_goes_on_from_what_was_kept(store: Arc<dyn BlobStore>) {
+async fn a_later_writer_resumes_from_the_checkpoint(store: Arc<dyn BlobStore>) {
     let key = BlobKey::of(BlobId::generate());
-    let prefix = leave_behind(&store, &key).await;
-    let all = pieces().concat();
-    let kept = usize::try_from(prefix.bytes).unwrap();
-    let resumed = store.resume(&key, &prefix, sha256(&all[..kept])).await;
-    let mut writer = resumed.unwrap().expect("it is as it was");
+    let resume_point = interrupt_write(&store, &key).await;
+    let all = chunks().concat();
+    let saved = usize::try_from(resume_point.bytes).unwrap();
+    let digest = sha256(&all[..saved]);
+    let resumed = store.resume(&key, &resume_point, digest).await;
+    let mut writer = resumed.unwrap().expect("the saved bytes are unchanged");
     writer
-        .write(Bytes::copy_from_slice(&all[kept..]))
+        .write(Bytes::copy_from_slice(&all[saved..]))
         .await
         .unwrap();
     writer.finish().await.unwrap();
     let read = store.read(&key, 0..all.len() as u64).await.unwrap();
     let read: Vec<Bytes> = read.try_collect().await.unwrap();
     assert!(read.concat() == all);
-    // What is whole is nobody's to change any more.
-    let again = store.resume(&key, &prefix, sha256(&all[..kept])).await;
+    // A finished object cannot be resumed.
+    let again = store.resume(&key, &resume_point, digest).await;
     assert!(again.unwrap().is_none());
     let read = store.read(&key, 0..all.len() as u64).await.unwrap();
     assert!(read.try_collect::<Vec<Bytes>>().await.unwrap().concat() == all);
     store.delete(&key).await.unwrap();
 }
 
-async fn what_is_not_as_it_was_is_not_gone_on_with(store: Arc<dyn BlobStore>) {
+async fn a_resume_point_that_does_not_match_storage_is_not_resumed(store: Arc<dyn BlobStore>) {
     let key = BlobKey::of(BlobId::generate());
-    let prefix = leave_behind(&store, &key).await;
-    let all = pieces().concat();
-    let digest = sha256(&all[..usize::try_from(prefix.bytes).unwrap()]);
+    let resume_point = interrupt_write(&store, &key).await;
+    let all = chunks().concat();
+    let digest = sha256(&all[..usize::try_from(resume_point.bytes).unwrap()]);
     let longer = ResumePoint {
-        bytes: prefix.bytes + (8 << 20),
-        location: prefix.location.clone(),
+        bytes: resume_point.bytes + (8 << 20),
+        location: resume_point.location.clone(),
     };
     assert!(store.resume(&key, &longer, digest).await.unwrap().is_none());
     let other = BlobKey::of(BlobId::generate());
     assert!(
         store
-            .resume(&other, &prefix, digest)
+            .resume(&other, &resume_point, digest)
             .await
             .unwrap()
             .is_none()
     );
     let elsewhere = ResumePoint {
-        bytes: prefix.bytes,
-        location: match prefix.location {
+        bytes: resume_point.bytes,
+        location: match resume_point.location {
             ResumeLocation::Disk => ResumeLocation::S3 {
                 upload: "u".to_owned(),
                 part_bytes: 8 << 20,
@@ -296,7 +297,7 @@ async fn what_is_not_as_it_was_is_not_gone_on_with(store: Arc<dyn BlobStore>) {
 }
 
 #[tokio::test]
-async fn a_file_that_another_still_writes_or_that_was_touched_is_not_gone_on_with() {
+async fn a_file_that_is_locked_by_another_writer_or_was_modified_is_not_resumed() {
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
     let key = BlobKey::of(BlobId::generate());
@@ -305,22 +306,34 @@ async fn a_file_that_another_still_writes_or_that_was_touched_is_not_gone_on_wit
         .write(Bytes::from_static(b"some bytes"))
         .await
         .unwrap();
-    let prefix = writer.checkpoint().await.unwrap().unwrap();
+    let resume_point = writer.checkpoint().await.unwrap().unwrap();
     let digest = sha256(b"some bytes");
-    assert!(store.resume(&key, &prefix, digest).await.unwrap().is_none());
-    drop(writer);
     assert!(
         store
-            .resume(&key, &prefix, sha256(b"others"))
+            .resume(&key, &resume_point, digest)
             .await
             .unwrap()
             .is_none()
     );
-    assert!(store.resume(&key, &prefix, digest).await.unwrap().is_some());
+    drop(writer);
+    assert!(
+        store
+            .resume(&key, &resume_point, sha256(b"others"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .resume(&key, &resume_point, digest)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
-async fn what_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
+async fn an_object_that_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
     let size_hint = SizeHint {
@@ -334,15 +347,15 @@ async fn what_cannot_fit_on_the_disk_is_refused_before_its_first_byte() {
     assert_eq!(files_in(directory.path()), 0);
 }
 
-/// A small file is made and finished in one go.
+/// A small file is created and finished in one step.
 #[tokio::test]
-async fn what_cannot_be_finished_on_disk_leaves_no_file() {
+async fn a_write_to_disk_that_cannot_be_finished_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = DiskStore::open(directory.path().into()).await.unwrap();
     let key = key();
     let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from_static(b"bytes")).await.unwrap();
-    // No file takes the place of a directory.
+    // A file cannot be renamed over a directory.
     std::fs::create_dir(directory.path().join(key.as_str())).unwrap();
     writer.finish().await.unwrap_err();
     assert_eq!(files_in(directory.path()), 0);

@@ -1,6 +1,6 @@
 //! The storage of objects, in directories and in S3.
 
-// In tests a failure is a panic that says where.
+// A panic in a test reports the failure and its location.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod blob_store;

@@ -1,4 +1,4 @@
-//! Stores that differ from S3: an object store of each kind keeps what it is given.
+//! Object stores that deviate from S3: each kind stores and returns objects correctly.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use media_testkit::{
 use media_testkit::blob_stores::{BUFFER, anything, key, read, unique_prefix, write};
 
 /// Three parts.
-const LARGE: usize = 20 * 1024 * 1024;
-const SMALL: usize = 20_000;
+const LARGE_BYTES: usize = 20 * 1024 * 1024;
+const SMALL_BYTES: usize = 20_000;
 
-struct Usage {
+struct Outcome {
     refused: usize,
     left: Vec<String>,
 }
@@ -34,14 +34,14 @@ fn open(proxy: &StoreProxy, prefix: &str) -> Arc<dyn BlobStore> {
     Arc::new(S3Store::with_client(client, &location))
 }
 
-/// Writes, reads, gives up and deletes small and large objects through a proxy.
-async fn use_store(quirk: Quirk) -> Usage {
+/// Writes, reads, deletes and aborts small and large objects through a proxy.
+async fn use_store(quirk: Quirk) -> Outcome {
     let seaweed = seaweed::shared().await;
     let proxy = StoreProxy::start(&seaweed.endpoint(), quirk).await;
     let prefix = unique_prefix();
     let store = open(&proxy, &prefix);
     store.check().await.unwrap();
-    for size in [0, SMALL, LARGE] {
+    for size in [0, SMALL_BYTES, LARGE_BYTES] {
         let (key, bytes) = (key(), pattern(size));
         write(&store, &key, &bytes, 300_000).await;
         let whole = read(&store, &key, 0..size as u64).await.unwrap();
@@ -56,51 +56,51 @@ async fn use_store(quirk: Quirk) -> Usage {
             store.delete(&key).await.unwrap();
         }
     }
-    Usage {
+    Outcome {
         refused: proxy.refused(),
         left: seaweed.leftovers(&prefix).await,
     }
 }
 
 async fn check(quirk: Quirk, refusals: std::ops::RangeInclusive<usize>) {
-    let usage = use_store(quirk).await;
-    assert_eq!(usage.left, [""; 0], "{quirk:?}");
+    let outcome = use_store(quirk).await;
+    assert_eq!(outcome.left, [""; 0], "{quirk:?}");
     assert!(
-        refusals.contains(&usage.refused),
+        refusals.contains(&outcome.refused),
         "{quirk:?}: {}",
-        usage.refused
+        outcome.refused
     );
 }
 
 #[tokio::test]
 async fn a_store_that_refuses_checksums_gets_content_md5_instead() {
     for (status, code) in [(400, "InvalidArgument"), (501, "NotImplemented")] {
-        // Those that were sent before the first refusal came back.
+        // Up to four requests are sent before the first refusal arrives.
         check(Quirk::NoChecksums(status, code), 1..=4).await;
     }
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_list_uploads_is_used() {
+async fn a_store_that_cannot_list_uploads_is_usable() {
     check(Quirk::NoListMultipartUploads, 1..=100).await;
 }
 
 #[tokio::test]
-async fn where_parts_are_not_listed_an_upload_begins_anew() {
+async fn an_upload_starts_again_if_the_store_cannot_list_parts() {
     let seaweed = seaweed::shared().await;
     let proxy = StoreProxy::start(&seaweed.endpoint(), Quirk::NoListParts).await;
     let store = open(&proxy, &unique_prefix());
-    let (key, bytes) = (key(), pattern(LARGE));
+    let (key, bytes) = (key(), pattern(LARGE_BYTES));
     let mut writer = store.create(&key, anything()).await.unwrap();
     writer.write(Bytes::from(bytes)).await.unwrap();
     let limit = Duration::from_secs(30);
-    let kept = wait_until("a part has arrived", limit, async || {
+    let saved = wait_until("a part has arrived", limit, async || {
         writer.checkpoint().await.unwrap()
     })
     .await;
     drop(writer);
     let sha256 = Sha256::from_bytes([0; 32]);
-    assert!(store.resume(&key, &kept, sha256).await.unwrap().is_none());
+    assert!(store.resume(&key, &saved, sha256).await.unwrap().is_none());
     assert_eq!(proxy.refused(), 1);
     store.delete(&key).await.unwrap();
     check(Quirk::NoListParts, 0..=0).await;
@@ -112,16 +112,16 @@ async fn entity_tags_need_not_be_md5() {
 }
 
 #[tokio::test]
-async fn parts_are_of_one_size() {
+async fn all_parts_but_the_last_have_the_same_size() {
     check(Quirk::PartsOfOneSize, 0..=0).await;
 }
 
 #[tokio::test]
-async fn a_store_that_asks_to_slow_down_is_asked_again() {
+async fn requests_are_retried_if_the_store_asks_to_slow_down() {
     check(Quirk::SlowDown, 1..=1000).await;
 }
 
 #[tokio::test]
-async fn a_store_that_closes_idle_connections_is_connected_to_anew() {
+async fn a_connection_that_the_store_closed_while_idle_is_reopened() {
     check(Quirk::ClosesIdleConnections, 0..=0).await;
 }

@@ -1,10 +1,10 @@
-//! The least that files of a kind consist of.
+//! Minimal files of each format.
 
-#![allow(clippy::cast_possible_truncation, reason = "they are small")]
+#![allow(clippy::cast_possible_truncation, reason = "the files are small")]
 
-/// A ZIP file that stores these parts.
-pub(super) fn zip(parts: &[(&str, &[u8])]) -> Vec<u8> {
-    parts
+/// A ZIP file with uncompressed entries.
+pub(super) fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    entries
         .iter()
         .flat_map(|(name, content)| {
             let (size, length) = (content.len() as u32, name.len() as u16);
@@ -18,7 +18,7 @@ pub(super) fn zip(parts: &[(&str, &[u8])]) -> Vec<u8> {
         .collect()
 }
 
-/// A ZIP file of parts whose lengths come after them, as streams have it.
+/// A ZIP file whose entries are followed by data descriptors, as in streamed output.
 pub(super) fn streamed_zip(names: &[&str]) -> Vec<u8> {
     names
         .iter()
@@ -55,15 +55,15 @@ pub(super) fn mp4(brands: &[&str], tracks: &[&str]) -> Vec<u8> {
     let tracks: Vec<u8> = tracks.iter().flat_map(track).collect();
     let minor = [brands[0], "\0\0\0\0"].concat();
     let brands = boxed("ftyp", (minor + &brands[1..].concat()).as_bytes());
-    let film = if tracks.is_empty() {
+    let movie = if tracks.is_empty() {
         Vec::new()
     } else {
         boxed("moov", &tracks)
     };
-    [brands, film, boxed("mdat", &[0; 64])].concat()
+    [brands, movie, boxed("mdat", &[0; 64])].concat()
 }
 
-pub(super) fn tagged(content: &[u8]) -> Vec<u8> {
+pub(super) fn id3_tagged(content: &[u8]) -> Vec<u8> {
     [b"ID3\x04\0\0\0\0\0\x0aTIT2\0\0\0\0\0\0", content].concat()
 }
 

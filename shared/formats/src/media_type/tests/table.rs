@@ -1,8 +1,8 @@
-//! Which type bytes have, by themselves and with what is said of them.
+//! The expected type of bytes, with and without a declared type and a file name.
 
 use super::{super::UNKNOWN, samples::*};
 
-/// A name, the bytes, what was declared, and the type that they come to.
+/// A file name, the bytes, the declared type and the expected type.
 pub(super) type Row = (&'static str, Vec<u8>, Option<&'static str>, &'static str);
 
 const WORD: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
@@ -17,7 +17,7 @@ const ZIP: Option<&str> = Some("application/zip");
 
 #[rustfmt::skip]
 pub(super) fn archives() -> Vec<Row> {
-    let office = |part| zip(&[("[Content_Types].xml", b"<x/>"), ("_rels/.rels", b""), (part, b"")]);
+    let office = |entry| zip(&[("[Content_Types].xml", b"<x/>"), ("_rels/.rels", b""), (entry, b"")]);
     let plain = || zip(&[("notes.txt", b"text")]);
     let typed = |mime: &'static str| zip(&[("mimetype", mime.as_bytes()), ("content.xml", b"")]);
     vec![
@@ -55,7 +55,7 @@ pub(super) fn archives() -> Vec<Row> {
 }
 
 #[rustfmt::skip]
-pub(super) fn sound_and_film() -> Vec<Row> {
+pub(super) fn audio_and_video() -> Vec<Row> {
     let theora = b"\x80theora\x03\x02\x01";
     let vorbis = b"\x01vorbis\0\0";
     vec![
@@ -88,21 +88,21 @@ pub(super) fn sound_and_film() -> Vec<Row> {
         ("", mp4(&["mif1"], &[]), None, "image/heif"),
         ("a.mp3", mp3(), None, "audio/mpeg"),
         ("", mp3(), Some("audio/mp3"), "audio/mpeg"),
-        ("", tagged(&mp3()), None, "audio/mpeg"),
-        ("", tagged(&aac()), None, "audio/aac"),
+        ("", id3_tagged(&mp3()), None, "audio/mpeg"),
+        ("", id3_tagged(&aac()), None, "audio/aac"),
         ("", aac(), Some("audio/aacp"), "audio/aac"),
-        ("", tagged(b"fLaC\0\0\0\x22"), None, "audio/flac"),
-        ("", tagged(b"\0\0\0fLaC\0\0\0\x22"), Some("audio/x-flac"), "audio/flac"),
-        ("", tagged(b""), Some("audio/flac"), "audio/flac"),
-        ("a.aac", tagged(b""), None, "audio/aac"),
-        ("", tagged(b""), None, "audio/mpeg"),
+        ("", id3_tagged(b"fLaC\0\0\0\x22"), None, "audio/flac"),
+        ("", id3_tagged(b"\0\0\0fLaC\0\0\0\x22"), Some("audio/x-flac"), "audio/flac"),
+        ("", id3_tagged(b""), Some("audio/flac"), "audio/flac"),
+        ("a.aac", id3_tagged(b""), None, "audio/aac"),
+        ("", id3_tagged(b""), None, "audio/mpeg"),
         ("", b"fLaC\0\0\0\x22".to_vec(), None, "audio/flac"),
         ("", b"RIFF\0\0\0\0WAVEfmt ".to_vec(), Some("audio/wav"), "audio/x-wav"),
     ]
 }
 
 #[rustfmt::skip]
-pub(super) fn pictures_and_fonts() -> Vec<Row> {
+pub(super) fn images_and_fonts() -> Vec<Row> {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     vec![
         ("a.jpg", png.clone(), Some("text/plain"), "image/png"),
