@@ -28,7 +28,7 @@ format:
 
 # Checks the words of comments and documents; `.ci/check-words` prints each fault.
 words:
-	.ci/check-words --warn
+	.ci/check-words
 
 # Runs clippy; warnings are errors.
 lint:

@@ -17,7 +17,6 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use bytesize::ByteSize;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{BlobStore, BlobStream, BlobWriter, PresignedAnswer, SizeHint, StorageError};
@@ -27,6 +26,7 @@ use media_domain::{
     media::Sha256,
 };
 
+mod buffer_budget;
 mod checksum;
 mod connect;
 mod failure;
@@ -34,6 +34,7 @@ mod object_writer;
 mod part_buffer;
 mod uploaded_parts;
 
+use buffer_budget::BufferBudget;
 use checksum::{BodyChecksum, ChecksumSupport};
 use failure::{classify, is_unsupported};
 use object_writer::S3Writer;
@@ -53,16 +54,6 @@ pub struct S3Store {
     checksum: ChecksumSupport,
     /// Set once the log says that the store cannot list multipart uploads.
     cannot_list_uploads: Arc<Once>,
-}
-
-/// The memory for parts that are being filled or uploaded. The usual share suffices in most cases: writers that wait
-/// for a moment do not become slower. The reserve is used when parts fill so slowly that other writers would stall.
-#[derive(Clone, Debug)]
-struct BufferBudget {
-    /// The largest share of one part, in mebibytes.
-    mebibytes: u32,
-    usual: Arc<Semaphore>,
-    reserve: Arc<Semaphore>,
 }
 
 impl S3Store {

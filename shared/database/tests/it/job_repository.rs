@@ -327,11 +327,7 @@ async fn a_release_does_not_count_as_a_retry(database: Database) {
     let job = repositories.jobs.release(first.lease).await.unwrap();
     assert_eq!((job.status, job.retry_count.get()), (JobStatus::Pending, 0));
     let second = claim(&repositories).await;
-    assert_eq!(
-        second.lease.attempt.get(),
-        2,
-        "the fencing token is new"
-    );
+    assert_eq!(second.lease.attempt.get(), 2, "the fencing token is new");
 }
 
 async fn a_retry_is_scheduled_after_the_back_off_that_the_origin_requested(database: Database) {

@@ -11,8 +11,9 @@ use symphonia::{
 };
 
 use super::{
-    Dimensions, Metadata, duration_of, iso_media,
+    Dimensions, Metadata,
     byte_window::{Reader, Window},
+    duration_of, iso_media,
 };
 
 /// The maximum number of ID3 tags before the audio. Files should have one.

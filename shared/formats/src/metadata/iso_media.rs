@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Dimensions, Metadata, duration_of, byte_window::Window};
+use super::{Dimensions, Metadata, byte_window::Window, duration_of};
 
 /// The offset of the width in a `stsd` box: the fields before its first entry, and those of a video's entry before the
 /// width.

@@ -3,14 +3,20 @@
 //! CRC-32 is the cheapest to compute. Stores that do not know its header refuse the request (Backblaze B2 with 400,
 //! older Cloudflare R2 with 501); from then on they get Content-MD5 (RFC 1864), which S3 has always supported.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use md5::{Digest as _, Md5};
+
+use super::{S3Store, failure::classify};
+use crate::StorageError;
 
 /// The kind of checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +109,40 @@ pub(super) fn may_be_unknown_header<E: ProvideErrorMetadata>(error: &SdkError<E>
     let status = answer.raw().status().as_u16();
     let code = error.code().unwrap_or_default();
     status == 501 || (status == 400 && UNKNOWN_HEADER_CODES.contains(&code))
+}
+
+impl S3Store {
+    /// Sends bytes with the checksum that the store accepts. Repeats the request with Content-MD5 if the store may have
+    /// refused the header of the CRC-32.
+    pub(super) async fn with_checksum<T, E, F>(
+        &self,
+        bytes: &[u8],
+        send: impl Fn(&Checksum) -> F,
+    ) -> Result<T, StorageError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E>>>,
+    {
+        let kind = self.checksum.kind();
+        let refused = match send(&kind.compute(bytes)).await {
+            Ok(taken) => return Ok(taken),
+            Err(error) => error,
+        };
+        if kind == BodyChecksum::Crc32 && may_be_unknown_header(&refused) {
+            match send(&BodyChecksum::Md5.compute(bytes))
+                .await
+                .map_err(|error| classify(&error))
+            {
+                Ok(taken) => {
+                    self.checksum.switch_to_md5();
+                    return Ok(taken);
+                }
+                Err(error) if error.is_transient() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(classify(&refused))
+    }
 }
 
 #[cfg(test)]

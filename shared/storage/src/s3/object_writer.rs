@@ -1,29 +1,19 @@
 //! The writer of one object in S3: one request for a small object, else a multipart upload with several parts in
 //! flight.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
-    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
 use bytes::{Buf as _, Bytes};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 
 use super::{
-    BufferBudget, MEBIBYTE, S3Store,
-    checksum::{BodyChecksum, Checksum, may_be_unknown_header},
-    classify,
-    connect::with_attempt_timeout,
-    part_buffer::PartBuffer,
-    uploaded_parts::Parts,
-    upload_timeout,
+    MEBIBYTE, S3Store, classify, connect::with_attempt_timeout, part_buffer::PartBuffer,
+    upload_timeout, uploaded_parts::Parts,
 };
 use crate::{BlobWriter, SizeHint, StorageError};
 use media_domain::blob::{ResumeLocation, ResumePoint};
@@ -39,12 +29,6 @@ const MAX_PARTS_IN_FLIGHT: usize = 4;
 const UNBUDGETED_BYTES: usize = 256 * 1024;
 /// The timeout for the store to assemble an object from its parts.
 const COMPLETE_TIMEOUT: Duration = Duration::from_mins(2);
-/// The part of the budget that suffices while parts are filled and sent at network speed, in mebibytes.
-const USUAL_MEBIBYTES: u32 = 32;
-/// The time that a writer waits for a usual share before it may also take one from the reserve.
-const USUAL_SHARE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The time that a writer waits for any share: all of them may be held by writers whose parts fill slowly.
-const SHARE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Writes one object. A part is sent while the next one fills; the budget limits the memory of all writers.
 pub(super) struct S3Writer {
@@ -306,49 +290,6 @@ impl Upload {
     }
 }
 
-impl BufferBudget {
-    /// A budget of `mebibytes`. Memory beyond the usual share is the reserve.
-    pub(super) fn new(mebibytes: u32) -> Self {
-        // A part that does not fit into the reserve has to fit into the usual share.
-        let usual = if mebibytes < 2 * USUAL_MEBIBYTES {
-            mebibytes
-        } else {
-            USUAL_MEBIBYTES
-        };
-        let semaphore = |mebibytes: u32| Arc::new(Semaphore::new(mebibytes as usize));
-        Self {
-            mebibytes: usual.max(mebibytes - usual),
-            usual: semaphore(usual),
-            reserve: semaphore(mebibytes - usual),
-        }
-    }
-
-    /// Waits for the share of one part.
-    async fn share(&self, part_bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
-        let mebibytes = u32::try_from(part_bytes as u64 / MEBIBYTE).unwrap_or(u32::MAX);
-        let share = mebibytes.min(self.mebibytes);
-        // A semaphore with fewer permits than the share never grants it; the other one then does.
-        let mut usual = std::pin::pin!(Arc::clone(&self.usual).acquire_many_owned(share));
-        let taken = async {
-            if let Ok(taken) = timeout(USUAL_SHARE_TIMEOUT, &mut usual).await {
-                return taken;
-            }
-            let reserve = Arc::clone(&self.reserve).acquire_many_owned(share);
-            tokio::select! {
-                taken = usual => taken,
-                taken = reserve => taken,
-            }
-        };
-        match timeout(SHARE_TIMEOUT, taken).await {
-            // The semaphores are never closed.
-            Ok(share) => Ok(share.map_err(std::io::Error::other)?),
-            Err(_) => Err(StorageError::Unavailable(
-                "all of MEDIA_S3_BUFFER_BYTES is in use".to_owned(),
-            )),
-        }
-    }
-}
-
 #[async_trait]
 impl BlobWriter for S3Writer {
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), StorageError> {
@@ -396,40 +337,6 @@ impl BlobWriter for S3Writer {
         };
         upload.in_flight.shutdown().await;
         self.store.abort_upload(&self.key, &upload.id).await
-    }
-}
-
-impl S3Store {
-    /// Sends bytes with the checksum that the store accepts. Repeats the request with Content-MD5 if the store may have
-    /// refused the header of the CRC-32.
-    async fn with_checksum<T, E, F>(
-        &self,
-        bytes: &[u8],
-        send: impl Fn(&Checksum) -> F,
-    ) -> Result<T, StorageError>
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-        F: Future<Output = Result<T, SdkError<E>>>,
-    {
-        let kind = self.checksum.kind();
-        let refused = match send(&kind.compute(bytes)).await {
-            Ok(taken) => return Ok(taken),
-            Err(error) => error,
-        };
-        if kind == BodyChecksum::Crc32 && may_be_unknown_header(&refused) {
-            match send(&BodyChecksum::Md5.compute(bytes))
-                .await
-                .map_err(|error| classify(&error))
-            {
-                Ok(taken) => {
-                    self.checksum.switch_to_md5();
-                    return Ok(taken);
-                }
-                Err(error) if error.is_transient() => return Err(error),
-                Err(_) => {}
-            }
-        }
-        Err(classify(&refused))
     }
 }
 
