@@ -157,6 +157,7 @@ pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
         filename: Filename::new("file.png").unwrap(),
         metadata: Some(Metadata {
             dimensions: None,
+            orientation: None,
             duration: Some(Duration::from_millis(7200)),
         }),
         mime_type: "image/png".into(),

@@ -181,8 +181,7 @@ fn reason(error: &Error) -> &'static str {
     }
 }
 
-const INVALID_SUBJECT: &str =
-    "the token's claim sub must be a string of 1 to 255 bytes without control characters";
+const INVALID_SUBJECT: &str = "the token's claim sub must be a string of 1 to 255 bytes without control characters or marks that reverse the direction of writing";
 
 fn principal(claims: Claims) -> Result<Principal, &'static str> {
     Ok(Principal {
@@ -213,7 +212,7 @@ fn role(claim: Value) -> Result<Role, &'static str> {
 }
 
 fn projects(claim: &Value) -> Result<Vec<String>, &'static str> {
-    const INVALID: &str = "the token's claim project_id must be a name of 1 to 255 bytes without control characters, or an array of at most 64 of them";
+    const INVALID: &str = "the token's claim project_id must be a name of 1 to 255 bytes without control characters or marks that reverse the direction of writing, or an array of at most 64 of them";
     let claimed = match claim {
         Value::Null => &[],
         Value::Array(names) => names.as_slice(),

@@ -10,7 +10,7 @@ use media_domain::{
         ImportArguments, JobClass as _, MediaImport, Priority, RetryCount, Unicity,
         arguments::RawImportArguments,
     },
-    media::{MediaPath, WritePrecondition},
+    media::{MediaPath, NameError, WritePrecondition},
     permissions::ProjectSelector,
 };
 use media_services::Services;
@@ -108,7 +108,12 @@ fn check(
     let priority = faults.priority(attributes.priority.unwrap_or_default());
     let unicity = attributes.unicity.as_deref().and_then(|text| {
         Unicity::new(text)
-            .map_err(|reason| faults.add("unicity", reason))
+            .map_err(|error| match error {
+                NameError::Empty => {
+                    faults.add("unicity", "must not be empty; leave it out instead")
+                }
+                error => faults.add("unicity", error),
+            })
             .ok()
     });
     if let Some(at) = attributes.scheduled_at {

@@ -14,8 +14,7 @@ impl From<JobError> for ApiError {
             JobError::Database(error) => return error.into(),
             JobError::BlobLost => return Self::internal("repository", &error),
             JobError::TooManyUnfinished { .. } => {
-                let detail = format!("{error}; wait until some have ended, or cancel some");
-                return Self::new(ErrorCode::TooManyJobs, detail)
+                return Self::new(ErrorCode::TooManyJobs, error.to_string())
                     .with_header(header::RETRY_AFTER, "60");
             }
             JobError::LeaseLost => ErrorCode::Conflict,

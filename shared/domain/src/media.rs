@@ -7,7 +7,7 @@ mod precondition;
 mod sha256;
 
 pub use filename::Filename;
-pub use metadata::{Dimensions, Metadata};
+pub use metadata::{Dimensions, Metadata, Orientation};
 pub use path::{MediaPath, PathError};
 pub use precondition::{PreconditionFailed, WritePrecondition};
 pub use sha256::{Sha256, Sha256Error};

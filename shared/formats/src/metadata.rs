@@ -19,6 +19,7 @@ use media_storage::{BlobStore, StorageError};
 
 mod byte_window;
 mod containers;
+mod image;
 mod iso_media;
 
 use byte_window::Window;
@@ -146,7 +147,7 @@ impl File {
 
     fn step(&mut self) -> Step {
         let found = match self.kind {
-            Kind::Image => return Step::Found(read_image(self.window.bytes_from(0))),
+            Kind::Image => image::read(&self.window),
             kind => containers::read(&self.window, kind == Kind::MpegAudio),
         };
         match self
@@ -161,20 +162,6 @@ impl File {
             }
             None => Step::Found(found),
         }
-    }
-}
-
-/// Reads the dimensions of an image from its head alone.
-fn read_image(head: &[u8]) -> Metadata {
-    let dimensions = imagesize::blob_size(head).ok().and_then(|size| {
-        Dimensions::new(
-            u32::try_from(size.width).ok()?,
-            u32::try_from(size.height).ok()?,
-        )
-    });
-    Metadata {
-        dimensions,
-        duration: None,
     }
 }
 

@@ -64,17 +64,21 @@ async fn delete_objects(
     garbage: &[blob::Model],
     store: &Arc<dyn BlobStore>,
 ) -> (Deletions, Option<StorageError>) {
-    let deletions = garbage.iter().map(|blob| async move {
-        let key = BlobKey::from_stored(&blob.storage_key);
-        let deleted = timeout(DELETION_LIMIT, store.delete(&key)).await;
-        let slow = || StorageError::Unavailable("an object is not deleted in time".to_owned());
-        (blob, deleted.unwrap_or_else(|_| Err(slow())))
+    let deletions = garbage.iter().map(|blob| {
+        // Before the deletion: a writer may write until the time of the recheck, and the deletion may take long.
+        let needs_recheck = blobs.needs_recheck(blob);
+        async move {
+            let key = BlobKey::from_stored(&blob.storage_key);
+            let deleted = timeout(DELETION_LIMIT, store.delete(&key)).await;
+            let slow = || StorageError::Unavailable("an object is not deleted in time".to_owned());
+            (blob, needs_recheck, deleted.unwrap_or_else(|_| Err(slow())))
+        }
     });
     let mut result = Deletions::default();
     let mut failure = None;
-    for (blob, deleted) in join_all(deletions).await {
+    for (blob, needs_recheck, deleted) in join_all(deletions).await {
         match deleted {
-            Ok(()) if blobs.needs_recheck(blob) => result.recheck.push(blob.id),
+            Ok(()) if needs_recheck => result.recheck.push(blob.id),
             Ok(()) => result.done.push(blob.id),
             Err(error) => {
                 result.failed.push(blob.id);

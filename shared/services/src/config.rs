@@ -175,8 +175,10 @@ impl Settings {
         let worker = self.worker.check(checker);
         let telemetry = self.telemetry.check(checker);
         let shutdown_grace = checker.duration("MEDIA_SHUTDOWN_GRACE", &self.shutdown_grace);
-        if let (Some(storage), Some(worker), Some(max_bytes)) = (&storage, &worker, max_bytes) {
-            let buffer = check_s3_buffer(storage, worker.concurrency, max_bytes);
+        if let (Some(storage), Ok(concurrency), Some(max_bytes)) =
+            (&storage, self.worker.parse_concurrency(), max_bytes)
+        {
+            let buffer = check_s3_buffer(storage, concurrency, max_bytes);
             checker.record("MEDIA_S3_BUFFER_BYTES", buffer);
         }
         let database = database?;

@@ -212,7 +212,7 @@ impl Logs {
             logs.refused_writes +=
                 count("a past attempt was refused") + count("stopped: the lease is lost");
             logs.rescued += count("rescued a job whose worker was lost");
-            logs.handed_back += count("handed back");
+            logs.handed_back += count("released the job");
             let panics = log.lines().filter(|line| line.contains("panicked"));
             logs.panics.extend(panics.map(str::to_owned));
         }

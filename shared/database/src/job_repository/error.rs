@@ -66,7 +66,7 @@ pub enum JobError {
     Denied(#[from] Denied),
     /// The project has reached its limit of unfinished jobs.
     #[error(
-        "the project has reached its limit of {limit} unfinished jobs; wait for some to end, or ask for more"
+        "the project has reached its limit of {limit} unfinished jobs; wait until some have ended, or cancel some"
     )]
     TooManyUnfinished {
         /// The limit.

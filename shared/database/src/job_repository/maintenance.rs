@@ -136,7 +136,7 @@ impl JobRepository {
                     metrics().rescued(1);
                     metrics().attempt_failed(FailureCode::WorkerLost);
                     let status = job.status.as_str();
-                    tracing::warn!(%job_id, %attempt, status, "rescued a job whose worker was lost");
+                    tracing::warn!(%job_id, attempt = attempt.get(), status, "rescued a job whose worker was lost");
                     rescued += 1;
                 }
                 // Another worker was faster, or the lost one renewed the lease.

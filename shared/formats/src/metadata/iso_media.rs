@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use media_domain::media::Orientation;
+
 use super::{Dimensions, Metadata, byte_window::Window, duration_of};
 
 /// The offset of the width in a `stsd` box: the fields before its first entry, and those of a video's entry before the
@@ -37,7 +39,10 @@ pub(super) fn read(window: &Window) -> Metadata {
                 }
             }
             b"trak" if found.dimensions.is_none() => {
-                found.dimensions = video(window, atom.content);
+                if let Some(stored) = video(window, atom.content.clone()) {
+                    found.orientation = rotation(window, atom.content);
+                    found.dimensions = Some(stored.oriented(found.orientation));
+                }
             }
             // The movie is fragmented, and its header may not include the duration of the fragments.
             b"mvex" if found.duration.is_none() => {
@@ -68,6 +73,27 @@ fn unsigned(window: &Window, at: u64, short: u64, long: u64) -> Option<u64> {
             .filter(|n| *n != u32::MAX)
             .map(u64::from),
         [1] => window.be64(at + long).filter(|n| *n != u64::MAX),
+        _ => None,
+    }
+}
+
+/// The rotation of a track, by the matrix in its header (ISO/IEC 14496-12 §8.3.2). None if it is upright or distorted.
+fn rotation(window: &Window, track: Range<u64>) -> Option<Orientation> {
+    const ONE: u32 = 1 << 16;
+    const MINUS_ONE: u32 = ONE.wrapping_neg();
+    let header = child(window, track, *b"tkhd")?;
+    // Three fields before the matrix have the width of the version.
+    let at = header.start
+        + if window.array(header.start)? == [1] {
+            52
+        } else {
+            40
+        };
+    let entry = |index: u64| window.be32(at + 4 * index);
+    match (entry(0)?, entry(1)?, entry(3)?, entry(4)?) {
+        (0, ONE, MINUS_ONE, 0) => Some(Orientation::ROTATED_90),
+        (MINUS_ONE, 0, 0, MINUS_ONE) => Some(Orientation::ROTATED_180),
+        (0, MINUS_ONE, ONE, 0) => Some(Orientation::ROTATED_270),
         _ => None,
     }
 }

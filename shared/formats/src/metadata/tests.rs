@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use media_domain::media::Orientation;
 use media_ingest::HEAD_BYTES;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0";
@@ -71,6 +72,7 @@ fn known(dimensions: Option<(u32, u32)>, milliseconds: impl Into<Option<u64>>) -
     Metadata {
         dimensions: dimensions.map(|(width, height)| Dimensions { width, height }),
         duration: milliseconds.into().map(Duration::from_millis),
+        orientation: None,
     }
 }
 
@@ -97,6 +99,109 @@ fn images_have_dimensions() {
         metadata_and_reads(GIF, "image/gif").0,
         known(Some((320, 200)), None)
     );
+}
+
+/// An Exif block with an orientation.
+fn exif(orientation: u8) -> Vec<u8> {
+    let tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0";
+    [tiff.as_slice(), &[orientation], &[0; 6]].concat()
+}
+
+/// The head of a JPEG file of 640 × 480 pixels.
+fn jpeg(exif: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(exif.len() + 8).unwrap().to_be_bytes();
+    let frame = b"\xff\xc0\0\x11\x08\x01\xe0\x02\x80\x03\x01\x22\0\x02\x11\x01\x03\x11\x01";
+    let scan = b"\xff\xda\0\x02";
+    [
+        b"\xff\xd8\xff\xe1",
+        length.as_slice(),
+        b"Exif\0\0",
+        exif,
+        frame,
+        scan,
+    ]
+    .concat()
+}
+
+/// A PNG file of 640 × 480 pixels without content.
+fn png(exif: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(exif.len()).unwrap().to_be_bytes();
+    [PNG, &[0; 4], &length, b"eXIf", exif, &[0; 4]].concat()
+}
+
+/// A WebP file of 640 × 480 pixels, whose Exif block comes after a large picture.
+fn webp(exif: &[u8]) -> Vec<u8> {
+    let chunk = |kind: &[u8; 4], content: &[u8]| {
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        [
+            kind.as_slice(),
+            &length,
+            content,
+            &vec![0; content.len() % 2],
+        ]
+        .concat()
+    };
+    let header = [0x08, 0, 0, 0, 0x7f, 0x02, 0, 0xdf, 0x01, 0];
+    let chunks = [
+        chunk(b"VP8X", &header),
+        chunk(b"VP8 ", &vec![0; 300_001]),
+        chunk(b"EXIF", exif),
+    ]
+    .concat();
+    chunk(b"RIFF", &[b"WEBP", chunks.as_slice()].concat())
+}
+
+#[test]
+fn images_have_the_size_with_which_they_are_shown() {
+    for orientation in 1..=8 {
+        let shown = if orientation < 5 {
+            (640, 480)
+        } else {
+            (480, 640)
+        };
+        let expected = Metadata {
+            orientation: Orientation::new(orientation.into()),
+            ..known(Some(shown), None)
+        };
+        let exif = exif(orientation);
+        assert_eq!(metadata_and_reads(&jpeg(&exif), "image/jpeg").0, expected);
+        assert_eq!(metadata_and_reads(&png(&exif), "image/png").0, expected);
+        let (found, reads) = metadata_and_reads(&webp(&exif), "image/webp");
+        assert_eq!((found, reads.len()), (expected, 1));
+    }
+    for broken in [0, 9] {
+        let found = metadata_and_reads(&jpeg(&exif(broken)), "image/jpeg").0;
+        assert_eq!(found, known(Some((640, 480)), None), "{broken}");
+    }
+}
+
+#[test]
+fn films_have_the_size_with_which_they_are_shown() {
+    let stored = sample("turned-hevc.mp4");
+    let header = stored.windows(4).position(|kind| kind == b"tkhd").unwrap();
+    for (matrix, orientation, shown) in [
+        ([1_i32, 0, 0, 1], None, (64, 48)),
+        ([0, 1, -1, 0], Some(Orientation::ROTATED_90), (48, 64)),
+        ([-1, 0, 0, -1], Some(Orientation::ROTATED_180), (64, 48)),
+        ([0, -1, 1, 0], Some(Orientation::ROTATED_270), (48, 64)),
+        ([2, 0, 0, 2], None, (64, 48)),
+    ] {
+        let mut film = stored.to_vec();
+        // Two columns of three are used.
+        for (entry, value) in [0, 1, 3, 4].into_iter().zip(matrix) {
+            let at = header + 4 + 40 + 4 * entry;
+            film[at..at + 4].copy_from_slice(&(value << 16).to_be_bytes());
+        }
+        let expected = Metadata {
+            orientation,
+            ..known(Some(shown), 1500)
+        };
+        assert_eq!(
+            metadata_and_reads(&film, "video/mp4").0,
+            expected,
+            "{matrix:?}"
+        );
+    }
 }
 
 #[test]

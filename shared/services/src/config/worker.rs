@@ -158,10 +158,7 @@ impl WorkerSettings {
             "MEDIA_WORKER_LISTEN",
             optional(&self.worker_listen, address),
         );
-        let concurrency = checker.record(
-            "MEDIA_WORKER_CONCURRENCY",
-            number(&self.worker_concurrency, 1..=256),
-        );
+        let concurrency = checker.record("MEDIA_WORKER_CONCURRENCY", self.parse_concurrency());
         let egress = self.egress.check(checker);
         let fetch_connections = checker.record(
             "MEDIA_FETCH_CONNECTIONS",
@@ -183,6 +180,10 @@ impl WorkerSettings {
             lease: lease?,
             job_retention: job_retention?,
         })
+    }
+
+    pub(super) fn parse_concurrency(&self) -> Result<usize, String> {
+        number(&self.worker_concurrency, 1..=256)
     }
 
     fn check_limits(&self, checker: &mut Checker) -> Option<FetchLimits> {
