@@ -306,7 +306,7 @@ async fn a_checkpoint_is_resumed_by_the_next_attempt_and_deleted_with_the_job(da
     blobs.abandon_attempt(first).await.unwrap();
     repositories.jobs.release(first).await.unwrap();
     repositories.clock.advance(Duration::from_hours(1));
-    collect(&blobs, &store).await.unwrap();
+    collect(blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Staged)
@@ -332,7 +332,7 @@ async fn a_checkpoint_is_resumed_by_the_next_attempt_and_deleted_with_the_job(da
     assert!(blobs.touch(&taken).await.unwrap());
     repositories.clock.advance(Duration::from_hours(1));
     repositories.jobs.heartbeat(&[]).await.unwrap();
-    collect(&blobs, &store).await.unwrap();
+    collect(blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Staged)
@@ -340,7 +340,7 @@ async fn a_checkpoint_is_resumed_by_the_next_attempt_and_deleted_with_the_job(da
 
     let gone = Failure::new(FailureCode::OriginGone, "it was removed");
     repositories.jobs.fail(second, gone).await.unwrap();
-    collect(&blobs, &store).await.unwrap();
+    collect(blobs, &store).await.unwrap();
     assert_eq!(
         status_of(&database, left.id).await,
         Some(BlobStatus::Garbage)
