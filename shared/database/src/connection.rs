@@ -249,8 +249,8 @@ impl Database {
     }
 
     /// Runs `work` in a transaction and commits it; an error rolls it back. A transaction that fails because of a
-    /// conflict (two inserts of one key, a deadlock, a busy file) is retried a few times, so `work` must have no effects
-    /// outside the database. Once begun, it runs to completion even if the caller is cancelled.
+    /// conflict (two inserts of one key, a deadlock, a busy file) is retried a few times, so `work` must have no
+    /// effects outside the database. Once begun, it runs to completion even if the caller is cancelled.
     pub async fn transaction<T, E>(
         &self,
         work: impl for<'t> Fn(&'t Transaction) -> InTransaction<'t, T, E> + Send + Sync + 'static,

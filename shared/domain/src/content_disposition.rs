@@ -1,9 +1,9 @@
 //! Names of files and form fields in `Content-Disposition`, in responses of origins (RFC 6266) and in parts of forms
 //! (RFC 7578).
 //!
-//! The parser is lenient, since many senders write the field incorrectly. Among several names it prefers, in this order:
-//! a `filename*` that can be decoded, a `filename`, the continuations of RFC 2231, and a malformed `filename*`. A name
-//! never contains a path, a control character or a character that changes the reading direction.
+//! The parser is lenient, since many senders write the field incorrectly. Among several names it prefers, in this
+//! order: a `filename*` that can be decoded, a `filename`, the continuations of RFC 2231, and a malformed `filename*`.
+//! A name never contains a path, a control character or a character that changes the reading direction.
 
 use crate::{
     header_parameters::{Parameter, Parameterized},

@@ -26,8 +26,8 @@ impl Parameterized {
     /// Parses a header field. Never fails: malformed parameters are skipped.
     ///
     /// Beyond the grammar, the parser accepts unquoted values with any characters up to the next `;`, quotes within
-    /// quotes, unterminated quotes, a missing `;`, white space around `=`, backslashes of Windows paths, and a field that
-    /// begins with a parameter.
+    /// quotes, unterminated quotes, a missing `;`, white space around `=`, backslashes of Windows paths, and a field
+    /// that begins with a parameter.
     pub fn parse(field: &[u8]) -> Self {
         let mut reader = Reader { rest: field };
         let value = reader.take_value();

@@ -1,5 +1,5 @@
-//! Reads the dimensions and the duration of media. Only headers are parsed, and the bytes, the reads and the time that a
-//! file can take are limited, since its headers are untrusted.
+//! Reads the dimensions and the duration of media. Only headers are parsed, and the bytes, the reads and the time that
+//! a file can take are limited, since its headers are untrusted.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 

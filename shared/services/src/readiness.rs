@@ -13,8 +13,8 @@ const READINESS_REQUEST: &[u8] =
     b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 const READY_STATUS_LINE: &[u8] = b"HTTP/1.1 200";
 
-/// Requests `/readyz` from the program that listens at an address. Fails if the program does not respond or is not ready.
-/// Blocks for at most a few seconds.
+/// Requests `/readyz` from the program that listens at an address. Fails if the program does not respond or is not
+/// ready. Blocks for at most a few seconds.
 pub fn ready(listen: SocketAddr) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&local_address(listen), STEP_TIMEOUT)?;
     stream.set_read_timeout(Some(STEP_TIMEOUT))?;

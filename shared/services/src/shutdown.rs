@@ -3,8 +3,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Returns a token that is cancelled at the first SIGINT or SIGTERM. A second signal ends the process immediately; other
-/// processes then rescue its jobs and collect its blobs.
+/// Returns a token that is cancelled at the first SIGINT or SIGTERM. A second signal ends the process immediately;
+/// other processes then rescue its jobs and collect its blobs.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,6 +1,7 @@
 //! Storage of objects: one trait, with an implementation for directories and one for S3.
 //!
-//! Only this crate depends on the AWS SDK. It must not depend on the database: the crates above it decide which objects are needed.
+//! Only this crate depends on the AWS SDK. It must not depend on the database: the crates above it decide which objects
+//! are needed.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 

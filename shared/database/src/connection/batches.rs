@@ -79,8 +79,8 @@ where
         }))
     }
 
-    /// Processes one item in a batch with concurrently submitted ones. An item whose caller is cancelled before its batch
-    /// begins is skipped; once its batch has begun, it is processed regardless.
+    /// Processes one item in a batch with concurrently submitted ones. An item whose caller is cancelled before its
+    /// batch begins is skipped; once its batch has begun, it is processed regardless.
     pub(crate) async fn submit(&self, item: I) -> Result<O, DbErr> {
         let answered = self.enqueue(item);
         answered.await.unwrap_or_else(|_| Err(interrupted()))
@@ -216,8 +216,8 @@ mod tests {
 
     type Log = Arc<Mutex<Vec<Vec<u32>>>>;
 
-    /// Batches that double numbers, and a log of their items. The database refuses batches with 0, batches with 13 get no
-    /// connection, batches with 100 take an hour, and numbers that cannot be doubled panic.
+    /// Batches that double numbers, and a log of their items. The database refuses batches with 0, batches with 13 get
+    /// no connection, batches with 100 take an hour, and numbers that cannot be doubled panic.
     async fn doubling() -> (tempfile::TempDir, Batches<u32, u32>, Log) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");

@@ -187,8 +187,8 @@ async fn a_panic_fails_only_its_own_unit() {
     assert_eq!(test.count().await, 2);
 }
 
-/// SQLite itself rolls back the transaction when the disk is full. Writes that are acknowledged after that must be in the
-/// file.
+/// SQLite itself rolls back the transaction when the disk is full. Writes that are acknowledged after that must be in
+/// the file.
 #[tokio::test]
 async fn acknowledged_writes_are_not_lost_after_a_full_disk() {
     let test = open().await;

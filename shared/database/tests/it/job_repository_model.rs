@@ -1,5 +1,5 @@
-//! The job repository compared with a model: random sequences of operations by several workers, on every database. After
-//! each operation, the whole table must equal the model.
+//! The job repository compared with a model: random sequences of operations by several workers, on every database.
+//! After each operation, the whole table must equal the model.
 
 use std::time::Duration;
 

@@ -32,8 +32,8 @@ impl WritePrecondition {
         self.if_match.is_none() && self.if_none_match.is_none()
     }
 
-    /// Evaluates the preconditions against the digest of the media at the path, if there is one. A malformed value never
-    /// holds, so that a conditional write is not made unconditionally.
+    /// Evaluates the preconditions against the digest of the media at the path, if there is one. A malformed value
+    /// never holds, so that a conditional write is not made unconditionally.
     pub fn evaluate(&self, current: Option<&Sha256>) -> Result<(), PreconditionFailed> {
         let text = current.map(ToString::to_string);
         // A digest in hexadecimal digits is always a valid tag.

@@ -19,7 +19,8 @@ use super::{
 /// The maximum number of ID3 tags before the audio. Files should have one.
 const MAX_TAGS: usize = 4;
 
-/// Detects the container and reads its header. MPEG audio has no reliable signature, so the caller has to know the type.
+/// Detects the container and reads its header. MPEG audio has no reliable signature, so the caller has to know the
+/// type.
 pub(super) fn read(window: &Window, is_mpeg_audio: bool) -> Metadata {
     if iso_media::is_iso_media(window) {
         return iso_media::read(window);
@@ -107,8 +108,8 @@ fn mpeg_audio(file: Reader<'_>) -> Option<Metadata> {
     Some(duration(&reader))
 }
 
-/// Reads the STREAMINFO block, which is always the first: the sample rate in 20 bits, eight bits of other fields, and the
-/// number of samples in 36 bits (RFC 9639 §8.2).
+/// Reads the STREAMINFO block, which is always the first: the sample rate in 20 bits, eight bits of other fields, and
+/// the number of samples in 36 bits (RFC 9639 §8.2).
 fn flac(window: &Window, start: u64) -> Option<Metadata> {
     // The highest bit marks the last block.
     let [header] = window.array(start + 4)?;

@@ -1,5 +1,5 @@
-//! MP4, M4A, MOV and related formats (ISO/IEC 14496-12, and its predecessor, the QuickTime File Format), which consist of
-//! nested boxes. The box `moov`, before or after the frames, contains the metadata.
+//! MP4, M4A, MOV and related formats (ISO/IEC 14496-12, and its predecessor, the QuickTime File Format), which consist
+//! of nested boxes. The box `moov`, before or after the frames, contains the metadata.
 
 use std::ops::Range;
 
@@ -64,8 +64,8 @@ fn movie_header(window: &Window, at: u64) -> Option<(u32, u64)> {
     Some((timescale, unsigned(window, at, 16, 24)?))
 }
 
-/// Reads an integer from a box whose version determines its width and its offset: `short` for 32 bits, `long` for 64. All
-/// ones mean that the value is unknown.
+/// Reads an integer from a box whose version determines its width and its offset: `short` for 32 bits, `long` for 64.
+/// All ones mean that the value is unknown.
 fn unsigned(window: &Window, at: u64, short: u64, long: u64) -> Option<u64> {
     match window.array(at)? {
         [0] => window
