@@ -13,6 +13,7 @@ mod error;
 mod exchange;
 mod fetcher;
 mod host_limits;
+mod interim_limit;
 mod raw_body;
 mod redirect;
 mod request;

@@ -20,6 +20,7 @@ use url::{Host, Url};
 use super::{
     error::{ExchangeError, is_unexpected_data},
     host_limits::ConnectionPermit,
+    interim_limit::{InterimCounter, InterimLimited},
 };
 use crate::egress::Dialer;
 
@@ -43,6 +44,7 @@ pub(super) struct Connector {
 /// An open connection for one exchange. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Empty<Bytes>>,
+    pub(super) interim: InterimCounter,
     /// Returns whether bytes came after the answer.
     driver: AbortOnDropHandle<bool>,
     _permit: ConnectionPermit,
@@ -90,13 +92,13 @@ impl Connector {
     ) -> Result<Connection, ExchangeError> {
         let stream = self.dialer.dial(url).await?;
         if url.scheme() != "https" {
-            return handshake(TokioIo::new(stream), permit).await;
+            return handshake(stream, permit).await;
         }
         let secured = async { self.tls.connect(server_name(url)?, stream).await };
         let secured = secured
             .await
             .map_err(|error| ExchangeError::from_tls(&error))?;
-        handshake(TokioIo::new(secured), permit).await
+        handshake(secured, permit).await
     }
 }
 
@@ -106,9 +108,11 @@ async fn reads_excess(stream: TokioIo<impl AsyncRead + Unpin>) -> bool {
 }
 
 async fn handshake(
-    stream: TokioIo<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     permit: ConnectionPermit,
 ) -> Result<Connection, ExchangeError> {
+    let interim = InterimCounter::default();
+    let stream = InterimLimited::new(stream, interim.clone());
     let (sender, connection) = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         // RFC 9112 §5.2: a user agent replaces line folding with spaces. RFC 9112 §5.1: a proxy removes
@@ -117,7 +121,7 @@ async fn handshake(
         .allow_spaces_after_header_name_in_responses(true)
         .max_header_size(MAX_HEADER_BYTES)
         .max_buf_size(READ_BUFFER_BYTES)
-        .handshake(stream)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ExchangeError::NotConnected("the connection cannot be used"))?;
     let driver = tokio::spawn(async move {
@@ -129,6 +133,7 @@ async fn handshake(
     });
     Ok(Connection {
         sender,
+        interim,
         driver: AbortOnDropHandle::new(driver),
         _permit: permit,
     })

@@ -1,18 +1,11 @@
 //! One request and its answer, over a connection of their own and within the limits of the host.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
-use bytes::Bytes;
-use http_body_util::Empty;
 use hyper::{
-    Request, Response,
+    Response,
     body::Incoming,
     header::{self, HeaderMap},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 use tracing::{Instrument as _, info_span};
 
 use super::{
@@ -23,9 +16,6 @@ use super::{
     request,
     target::Target,
 };
-
-/// Maximum number of interim responses (1xx) before an answer.
-const MAX_INTERIM_RESPONSES: usize = 16;
 
 impl Fetcher {
     /// Sends a request over a new connection. `permit` is for an additional connection of an import; without it,
@@ -40,7 +30,6 @@ impl Fetcher {
         self.gate().check_url(url).map_err(ExchangeError::Denied)?;
         let mut request =
             request::build(target, range, &self.user_agent).ok_or(ExchangeError::Unsendable)?;
-        let flooded = watch_interim_responses(&mut request);
         let is_additional = permit.is_some();
         let permit = match permit {
             Some(permit) => Some(permit),
@@ -51,10 +40,12 @@ impl Fetcher {
         let admission = self.backoff.admit(url, &target.headers).await?;
         let connecting = self.connector.connect(url, permit);
         let mut connection = connecting.instrument(info_span!("connect")).await?;
-        let response = tokio::select! {
-            answered = timeout(self.limits.response, connection.sender.send_request(request)) => answered,
-            () = flooded.notified() => return Err(ExchangeError::InterimFlood),
-        };
+        connection.interim.watch(&mut request);
+        let answered = connection.sender.send_request(request);
+        let response = timeout(self.limits.response, answered).await;
+        if connection.interim.is_exceeded() {
+            return Err(ExchangeError::InterimFlood);
+        }
         let response = response
             .map_err(|_| ExchangeError::ResponseTimeout(self.limits.response))?
             .map_err(|error| ExchangeError::from_request(&error))?;
@@ -68,17 +59,4 @@ impl Fetcher {
         }
         Ok((response, connection))
     }
-}
-
-/// Notifies when an origin has sent too many interim responses: hyper ignores any number of them.
-fn watch_interim_responses(request: &mut Request<Empty<Bytes>>) -> Arc<Notify> {
-    let flooded = Arc::new(Notify::new());
-    let seen = AtomicUsize::new(0);
-    let notify = Arc::clone(&flooded);
-    hyper::ext::on_informational(request, move |_| {
-        if seen.fetch_add(1, Ordering::Relaxed) == MAX_INTERIM_RESPONSES {
-            notify.notify_one();
-        }
-    });
-    flooded
 }

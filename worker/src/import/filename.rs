@@ -16,9 +16,13 @@ pub(super) fn from_url(url: &Url) -> Option<Filename> {
     Filename::from_untrusted(&text)
 }
 
-/// Returns a generic name with the extension of the media type.
-pub(super) fn fallback(extension: Option<&str>) -> Filename {
-    let name = Filename::download();
+/// Returns the name that the origin gives a file, or a generic one. A name without an extension gets that of the media
+/// type.
+pub(super) fn with_extension(name: Option<Filename>, extension: Option<&str>) -> Filename {
+    let name = name.unwrap_or_else(Filename::download);
+    if name.extension().is_some() {
+        return name;
+    }
     extension
         .and_then(|extension| Filename::new(&format!("{}.{extension}", name.as_str())).ok())
         .unwrap_or(name)
@@ -43,8 +47,22 @@ mod tests {
         assert_eq!(text("http://h.test/%ff%00.jpg").as_deref(), Some("ÿ.jpg"));
         assert_eq!(text("http://h.test/"), None);
         assert_eq!(text("http://h.test/a/"), None);
-        assert_eq!(fallback(Some("png")).as_str(), "download.png");
-        assert_eq!(fallback(None).as_str(), "download");
+    }
+
+    #[test]
+    fn a_name_without_an_extension_gets_that_of_the_type() {
+        let name = |name: Option<&str>, extension| {
+            let name = name.map(|name| Filename::new(name).unwrap());
+            with_extension(name, extension).as_str().to_owned()
+        };
+        assert_eq!(name(None, Some("png")), "download.png");
+        assert_eq!(name(None, None), "download");
+        assert_eq!(name(Some("photo"), Some("jpg")), "photo.jpg");
+        assert_eq!(name(Some("photo.jpeg"), Some("jpg")), "photo.jpeg");
+        assert_eq!(name(Some("photo.old"), Some("jpg")), "photo.old");
+        assert_eq!(name(Some("photo"), None), "photo");
+        let long = "x".repeat(255);
+        assert_eq!(name(Some(&long), Some("jpg")), long);
     }
 
     proptest::proptest! {

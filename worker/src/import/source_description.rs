@@ -43,11 +43,12 @@ impl SourceDescription {
         job: &job::Model,
         store: &Arc<dyn BlobStore>,
     ) -> NewMedia {
-        let filename = arguments.filename.clone().or_else(|| self.filename.clone());
-        let media_type = self.media_type(&sealed.head, filename.as_ref());
+        let named = arguments.filename.as_ref().or(self.filename.as_ref());
+        let media_type = self.media_type(&sealed.head, named);
+        let of_origin = || filename::with_extension(self.filename.clone(), media_type.extension);
         NewMedia {
             path: arguments.path.clone(),
-            filename: filename.unwrap_or_else(|| filename::fallback(media_type.extension)),
+            filename: arguments.filename.clone().unwrap_or_else(of_origin),
             metadata: metadata::read(store, sealed, &media_type.mime).await,
             mime_type: media_type.mime,
             charset: media_type.charset,
