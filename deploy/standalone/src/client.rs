@@ -1,6 +1,6 @@
 //! A client of the service's API, for a service in this process or at a URL.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
@@ -41,6 +41,8 @@ pub(crate) struct ApiClient {
     http: Client,
     base: Url,
     token: Option<String>,
+    /// The name of the service in errors.
+    name: Arc<str>,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +58,20 @@ impl ApiClient {
             .no_proxy()
             .tls_backend_preconfigured(media_tls::client_config()?)
             .build()?;
-        Ok(Self { http, base, token })
+        let name = format!("the service at {}", base.as_str().trim_end_matches('/'));
+        let name = name.into();
+        Ok(Self {
+            http,
+            base,
+            token,
+            name,
+        })
+    }
+
+    /// Names the service in errors as one whose URL means nothing to the user.
+    pub(crate) fn in_this_process(self) -> Self {
+        let name = "the service in this process".into();
+        Self { name, ..self }
     }
 
     /// The URL of the service.
@@ -90,8 +105,8 @@ impl ApiClient {
         let response = self.send(request.timeout(REQUEST_TIMEOUT)).await?;
         let status = response.status();
         let body = response.bytes().await;
-        let body = body.map_err(|error| ClientError::unreachable(&self.base, &error))?;
-        serde_json::from_slice(&body).map_err(|_| ClientError::not_the_service(&self.base, status))
+        let body = body.map_err(|error| ClientError::unreachable(&self.name, &error))?;
+        serde_json::from_slice(&body).map_err(|_| ClientError::not_the_service(&self.name, status))
     }
 
     /// Sends a request. Repeats it while the service is busy, unless its body is a stream. An answer that reports
@@ -102,7 +117,7 @@ impl ApiClient {
         loop {
             let again = request.try_clone();
             let sent = request.send().await;
-            let response = sent.map_err(|error| ClientError::unreachable(&self.base, &error))?;
+            let response = sent.map_err(|error| ClientError::unreachable(&self.name, &error))?;
             let status = response.status();
             if status.is_success() {
                 return Ok(response);
@@ -126,9 +141,9 @@ impl ApiClient {
         let status = response.status();
         match response.json::<Value>().await {
             Ok(document) if document["errors"].is_array() => {
-                ClientError::refused(&self.base, status, &document, self.token.is_some())
+                ClientError::refused(&self.name, status, &document, self.token.is_some())
             }
-            _ => ClientError::not_the_service(&self.base, status),
+            _ => ClientError::not_the_service(&self.name, status),
         }
     }
 
@@ -136,7 +151,7 @@ impl ApiClient {
         let mut url = self.base.clone();
         match url.path_segments_mut() {
             Ok(mut path) => path.pop_if_empty().extend(segments),
-            Err(()) => return Err(ClientError::unusable_url(&self.base)),
+            Err(()) => return Err(ClientError::unusable_url(&self.name)),
         };
         Ok(url)
     }

@@ -11,6 +11,8 @@ use crate::cli::{ListOutputArguments, OutputArguments};
 
 /// The least width of a column that is shortened; narrower ones are left out.
 const MIN_COLUMN_WIDTH: usize = 8;
+/// The width of a terminal that does not tell its own.
+const DEFAULT_WIDTH: usize = 80;
 /// The space between two columns.
 const GAP: &str = "  ";
 
@@ -82,9 +84,12 @@ impl Table {
 
     /// Prints the table: on a terminal as wide as that, elsewhere with all values in full.
     pub(crate) fn print(&self) {
-        let terminal = io::stdout().is_terminal();
-        let width = terminal.then(|| Term::stdout().size_checked()).flatten();
-        let width = width.map_or(usize::MAX, |(_, columns)| usize::from(columns));
+        let width = if io::stdout().is_terminal() {
+            let size = Term::stdout().size_checked();
+            size.map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns))
+        } else {
+            usize::MAX
+        };
         for line in self.lines(width) {
             print_line(&line);
         }

@@ -111,7 +111,7 @@ impl Target {
         let service = Service::start(&config, &lock, listener, role, shutdown.clone()).await?;
         let url = service.url().parse().context("the service's URL")?;
         Ok(Self {
-            client: ApiClient::new(url, server.token.clone())?,
+            client: ApiClient::new(url, server.token.clone())?.in_this_process(),
             own: Some(OwnService {
                 service,
                 _lock: lock,

@@ -5,7 +5,6 @@ use std::{error::Error, fmt};
 use media_migrations::exit::ExitKind;
 use reqwest::StatusCode;
 use serde_json::Value;
-use url::Url;
 
 use super::documents::is_shown;
 
@@ -21,7 +20,7 @@ pub(crate) struct ClientError {
 
 impl ClientError {
     /// The service did not answer.
-    pub(super) fn unreachable(base: &Url, error: &reqwest::Error) -> Self {
+    pub(super) fn unreachable(service: &str, error: &reqwest::Error) -> Self {
         let reason = if error.is_timeout() {
             "no answer in time".to_owned()
         } else {
@@ -29,8 +28,8 @@ impl ClientError {
         };
         Self {
             sentence: format!(
-                "the service at {} cannot be reached: {reason}; check that it runs, or name another with --server",
-                shown(base)
+                "{} cannot be reached: {reason}; check that it runs, or name another with --server",
+                service
             ),
             code: "service_unreachable".to_owned(),
             kind: Some(ExitKind::Unavailable),
@@ -39,12 +38,12 @@ impl ClientError {
     }
 
     /// The answer is not one of the service.
-    pub(super) fn not_the_service(base: &Url, status: StatusCode) -> Self {
+    pub(super) fn not_the_service(service: &str, status: StatusCode) -> Self {
         let is_temporary = status.is_server_error();
         Self {
             sentence: format!(
                 "{} answered {status} without a document of the media service; check the URL of --server",
-                shown(base)
+                service
             ),
             code: "not_the_service".to_owned(),
             kind: Some(ExitKind::Unavailable),
@@ -53,9 +52,9 @@ impl ClientError {
     }
 
     /// The URL of the service has no path.
-    pub(super) fn unusable_url(base: &Url) -> Self {
+    pub(super) fn unusable_url(service: &str) -> Self {
         Self {
-            sentence: format!("{} is not the URL of a service", shown(base)),
+            sentence: format!("{} is not the URL of a service", service),
             code: "not_the_service".to_owned(),
             kind: None,
             is_temporary: false,
@@ -63,11 +62,14 @@ impl ClientError {
     }
 
     /// The service answered with an error document.
-    pub(super) fn refused(base: &Url, status: StatusCode, document: &Value, token: bool) -> Self {
+    pub(super) fn refused(
+        service: &str,
+        status: StatusCode,
+        document: &Value,
+        token: bool,
+    ) -> Self {
         let errors = document["errors"].as_array().into_iter().flatten();
-        let details: Vec<&str> = errors
-            .filter_map(|error| error["detail"].as_str())
-            .collect();
+        let details: Vec<String> = errors.map(describe).collect();
         let details = details.join("; ");
         let code = document["errors"][0]["code"].as_str();
         let advice = match status {
@@ -88,8 +90,8 @@ impl ClientError {
         };
         Self {
             sentence: format!(
-                "the service at {} {verb} the request: {}{advice}",
-                shown(base),
+                "{} {verb} the request: {}{advice}",
+                service,
                 printable(&details)
             ),
             code: code.unwrap_or("unknown").to_owned(),
@@ -99,12 +101,9 @@ impl ClientError {
     }
 
     /// A failure of a transfer whose answer had begun.
-    pub(super) fn interrupted(base: &Url, reason: &str) -> Self {
+    pub(super) fn interrupted(service: &str, reason: &str) -> Self {
         Self {
-            sentence: format!(
-                "the connection to the service at {} broke: {reason}; try again",
-                shown(base)
-            ),
+            sentence: format!("the connection to {} broke: {reason}; try again", service),
             code: "service_unreachable".to_owned(),
             kind: Some(ExitKind::Unavailable),
             is_temporary: true,
@@ -145,9 +144,13 @@ impl fmt::Display for ClientError {
 
 impl Error for ClientError {}
 
-/// The URL of a service without a trailing slash.
-fn shown(base: &Url) -> &str {
-    base.as_str().trim_end_matches('/')
+/// The detail of an error, with the parameter that it is about.
+fn describe(error: &Value) -> String {
+    let detail = error["detail"].as_str().unwrap_or_default();
+    match error["source"]["parameter"].as_str() {
+        Some(parameter) if !detail.contains(parameter) => format!("{parameter}: {detail}"),
+        _ => detail.to_owned(),
+    }
 }
 
 /// The innermost cause of an error.

@@ -1,5 +1,7 @@
 //! Requests on media.
 
+use std::sync::Arc;
+
 use futures_util::{Stream, StreamExt as _};
 use media_domain::media::MediaPath;
 use reqwest::{
@@ -61,7 +63,7 @@ impl ApiClient {
         let response = self.send(request.multipart(form)).await?;
         let status = response.status();
         let answer: Result<Document<Resource>, _> = response.json().await;
-        let answer = answer.map_err(|_| ClientError::not_the_service(self.url(), status))?;
+        let answer = answer.map_err(|_| ClientError::not_the_service(&self.name, status))?;
         Ok(answer.data)
     }
 
@@ -77,10 +79,10 @@ impl ApiClient {
         &self,
         response: Response,
     ) -> impl Stream<Item = Result<bytes::Bytes, ClientError>> + Unpin + use<> {
-        let base = self.base.clone();
+        let name = Arc::clone(&self.name);
         let body = response.bytes_stream();
         let chunks = futures_util::stream::unfold(Some(body), move |body| {
-            let base = base.clone();
+            let name = Arc::clone(&name);
             async move {
                 let mut body = body?;
                 match timeout(MAX_SILENCE, body.next()).await {
@@ -88,10 +90,10 @@ impl ApiClient {
                     Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
                     Ok(Some(Err(error))) => {
                         let reason = root_cause(&error);
-                        Some((Err(ClientError::interrupted(&base, &reason)), None))
+                        Some((Err(ClientError::interrupted(&name, &reason)), None))
                     }
                     Err(_) => {
-                        let error = ClientError::interrupted(&base, "no bytes arrive");
+                        let error = ClientError::interrupted(&name, "no bytes arrive");
                         Some((Err(error), None))
                     }
                 }

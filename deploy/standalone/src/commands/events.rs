@@ -113,16 +113,19 @@ async fn follow(
         return Ok(has_succeeded);
     }
     let mut has_succeeded = false;
+    let mut last_status = None;
     let on_event = |event: JobEvent| {
         let status = event
             .job
             .as_ref()
             .map(|job| job.text("status").into_owned());
         has_succeeded = status.as_deref() == Some("succeeded");
-        // The end repeats the last state.
-        if event.name != "end" || format == Format::Json || event.job.is_none() {
+        // The end repeats the last state, unless it is the only event.
+        let is_repeated = event.name == "end" && last_status == status && status.is_some();
+        if !is_repeated || format == Format::Json {
             write(id, &event, format);
         }
+        last_status = status;
     };
     client.follow(id, on_event).await?;
     Ok(has_succeeded)

@@ -1,6 +1,11 @@
 //! `media import`: imports URLs, through the running service if there is one.
 
-use std::{collections::BTreeMap, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Args;
 use media_domain::job::arguments::RawImportArguments;
@@ -52,7 +57,8 @@ const DEFAULT_RETRIES: i64 = 2;
     A list has a URL per line, or is CSV (comma, semicolon or tab) whose first line names the columns: url, resource, \
     key, filename, public, sha256, size, headers (a JSON object), max_bytes, accept_types, priority, unicity, \
     scheduled_at, max_retries, project_id. An empty cell means the value of the flag.\n\n\
-    The records of the media are printed on standard output, for a list only with --json. The exit code is 0 if all \
+    The records of the media are printed on standard output if it is no terminal, or with --json; for a list only with \
+    --json. The exit code is 0 if all \
     imports have succeeded, 1 if one has failed, 2 if the command line or the list is wrong, 130 after Ctrl-C. Ctrl-C \
     cancels imports that run in this process; a service goes on with its own.")]
 pub(crate) struct ImportArguments {
@@ -110,8 +116,8 @@ struct ValueArguments {
     /// An accepted type, such as image/png or image/*; may be repeated
     #[arg(long = "accept-type", value_name = "TYPE", value_delimiter = ',')]
     accept_types: Vec<String>,
-    /// The most retries of an import after failures that may be temporary
-    #[arg(long, visible_alias = "max-retries", value_name = "N", default_value_t = DEFAULT_RETRIES,
+    /// The most retries after failures that may be temporary
+    #[arg(long, alias = "max-retries", value_name = "N", default_value_t = DEFAULT_RETRIES,
           value_parser = clap::value_parser!(i64).range(0..=100))]
     retries: i64,
     /// The priority, -100 to 100, higher first [default: 0]
@@ -255,8 +261,10 @@ fn describe_interruption(
 fn print_record(record: &Value, format: Format, is_list: bool) {
     match format {
         Format::Json => print_json(record),
-        // Writing fails if the reader has closed the pipe, and then nothing reads the record.
-        Format::Text if !is_list => drop(writeln!(std::io::stdout(), "{record:#}")),
+        // A person has read the line about it. Writing fails if the reader has closed the pipe.
+        Format::Text if !is_list && !std::io::stdout().is_terminal() => {
+            drop(writeln!(std::io::stdout(), "{record:#}"))
+        }
         Format::Text | Format::Quiet => {}
     }
 }

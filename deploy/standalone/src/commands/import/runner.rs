@@ -233,9 +233,10 @@ fn sentence_of(media: &Value) -> String {
     let attributes = &media["attributes"];
     let text = |name: &str| names::printable(attributes[name].as_str().unwrap_or_default());
     format!(
-        "imported {} ({}, {})",
+        "imported {} ({}, {}) as {}",
         text("filename"),
         text("mime_type"),
-        size(attributes["size"].as_u64().unwrap_or_default())
+        size(attributes["size"].as_u64().unwrap_or_default()),
+        names::path_of(attributes)
     )
 }

@@ -122,11 +122,12 @@ async fn bars_fit_a_terminal_of_80_columns_and_urls_are_shown_in_full() {
     write_large(&nginx.path("large"), 4);
     let long = format!("{}.bin", "a-very-long-name-of-a-file".repeat(4));
     std::fs::copy(nginx.path("large"), nginx.path(&long)).unwrap();
-    let urls = [
-        nginx.url("slow/large?token=s3cret"),
-        nginx.url(&format!("slow/{long}")),
-    ];
-    let import = format!("stty cols 80; {MEDIA} import {} {} -q", urls[0], urls[1]);
+    let missing = nginx.url("missing?token=s3cret");
+    let urls = [nginx.url("slow/large"), nginx.url(&format!("slow/{long}"))];
+    let import = format!(
+        "stty cols 80; {MEDIA} import {} {} {missing} -q",
+        urls[0], urls[1]
+    );
     let output = Command::new("script")
         .args(["-qec", &import, "/dev/null"])
         .current_dir(installation.directory())
@@ -138,8 +139,12 @@ async fn bars_fit_a_terminal_of_80_columns_and_urls_are_shown_in_full() {
         .output()
         .await
         .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     let shown = String::from_utf8(output.stdout).unwrap();
+    // A bar as wide as the terminal needs no line break after it.
+    let shown = shown
+        .replace("all imports", "\nall imports")
+        .replace("a-very", "\na-very");
     let lines: Vec<String> = shown.split(['\r', '\n']).map(without_escapes).collect();
     for line in &lines {
         let is_bar = line.contains(" [");
@@ -147,10 +152,11 @@ async fn bars_fit_a_terminal_of_80_columns_and_urls_are_shown_in_full() {
     }
     let has = |text: &str| lines.iter().any(|line| line.contains(text));
     assert!(
-        has("large ") && has("all imports ") && has("/2 "),
+        has("large ") && has("all imports ") && has("/3"),
         "{shown:?}"
     );
-    assert!(has("4.00 MiB"), "{shown:?}");
+    assert!(has("4.00 MiB") && has("1 failed"), "{shown:?}");
+    assert!(has(&missing), "{shown:?}");
 }
 
 /// Removes the sequences that control a terminal.

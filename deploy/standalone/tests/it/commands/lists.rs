@@ -36,7 +36,8 @@ async fn jobs_are_listed_filtered_and_shown() {
         "{table}"
     );
     assert!(
-        lines[2].ends_with("pics/later  http://origin.invalid/later.jpg"),
+        lines[2].ends_with("  http://origin.invalid/later.jpg")
+            && lines[2].contains("  pics/later  "),
         "{table}"
     );
 
