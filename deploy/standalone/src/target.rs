@@ -43,7 +43,15 @@ impl Target {
         settings: &Settings,
         server: &ServerArguments,
     ) -> anyhow::Result<Self> {
-        Self::find(settings, server, Role::ApiAndWorker).await
+        Self::find(settings, server, Role::ApiAndWorker, true).await
+    }
+
+    /// Finds the service, or else starts one in this process that receives uploads and runs no jobs.
+    pub(crate) async fn for_uploads(
+        settings: &Settings,
+        server: &ServerArguments,
+    ) -> anyhow::Result<Self> {
+        Self::find(settings, server, Role::Api, true).await
     }
 
     /// Finds the service, or else starts one in this process that answers requests and runs no jobs. Fails if there
@@ -52,19 +60,20 @@ impl Target {
         settings: &Settings,
         server: &ServerArguments,
     ) -> anyhow::Result<Self> {
-        Self::find(settings, server, Role::Api).await
+        Self::find(settings, server, Role::Api, false).await
     }
 
     async fn find(
         settings: &Settings,
         server: &ServerArguments,
         role: Role,
+        may_create_data: bool,
     ) -> anyhow::Result<Self> {
         if let Some(url) = &server.server {
             return Self::running(url.clone(), server, true);
         }
         let config = settings.check()?;
-        if role == Role::Api {
+        if !may_create_data {
             check_for_data(&config)?;
         }
         let mut is_waiting = false;

@@ -52,7 +52,7 @@ pub(crate) fn path_of(attributes: &Value) -> String {
     printable(&path).into_owned()
 }
 
-/// Helpers on names that origins and other callers have chosen.
+/// Names that origins and other callers have chosen, made safe to print.
 pub(crate) mod names {
     pub(crate) use super::{path_of, printable};
 }

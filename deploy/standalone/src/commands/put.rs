@@ -54,7 +54,7 @@ pub(crate) async fn run(settings: &Settings, arguments: PutArguments) -> anyhow:
     media_telemetry::start_command();
     let upload = open(&arguments).await?;
     // The first upload may come before any service has run here.
-    let target = Target::for_imports(settings, &arguments.server).await?;
+    let target = Target::for_uploads(settings, &arguments.server).await?;
     let done = target.client.upload(&arguments.path, upload).await;
     let media = target.finish(done.map_err(Into::into)).await?;
     match Format::from(arguments.output) {

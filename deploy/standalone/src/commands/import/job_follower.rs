@@ -1,4 +1,4 @@
-//! Follows many jobs with one request at a time, whatever their number.
+//! Follows many jobs with one request for up to 100 of them.
 
 use std::{
     collections::HashMap,
@@ -60,7 +60,7 @@ impl<'c> JobFollower<'c> {
             match self.look_up().await {
                 Err(error) if !error.is_temporary() || Instant::now() > deadline => {
                     for (_, sender) in self.lock().drain() {
-                        // Whoever has gone away needs no error.
+                        // An import that has ended needs no error.
                         let _ = sender.send(Err(error.clone()));
                     }
                 }

@@ -75,7 +75,7 @@ async fn a_list_is_imported_reported_and_continued() {
     );
     assert_eq!(first[0][10], "image/png");
 
-    // What was missing is there now: the same command imports that alone.
+    // The missing file is there now: the same command imports nothing else.
     nginx.add("late.png", &file("swirl.png"));
     let output = installation.command(&arguments).output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
