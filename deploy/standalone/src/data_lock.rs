@@ -22,6 +22,11 @@ pub(crate) enum Locking {
 }
 
 impl DataLock {
+    /// Whether a program has locked the data before: its lock file exists.
+    pub(crate) fn is_present(config: &Config) -> bool {
+        lock_file(config).is_some_and(|path| path.exists())
+    }
+
     /// Tries to lock the data of a configuration.
     pub(crate) fn try_acquire(config: &Config) -> anyhow::Result<Locking> {
         let Some(path) = lock_file(config) else {

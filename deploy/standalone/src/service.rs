@@ -10,6 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{data_lock::DataLock, encryption_key};
 
+/// The parts of the service that a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The API alone: jobs wait for a worker.
+    Api,
+    /// The API and the worker.
+    ApiAndWorker,
+}
+
 /// The running service.
 pub(crate) struct Service {
     address: SocketAddr,
@@ -19,12 +28,13 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Opens the database and the storage, migrates the schema, and starts the API and the worker. `lock` is the
-    /// lock on the data.
+    /// Opens the database and the storage, migrates the schema, and starts the parts that `role` names. `lock` is
+    /// the lock on the data.
     pub(crate) async fn start(
         config: &Config,
         lock: &DataLock,
         listener: TcpListener,
+        role: Role,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
@@ -47,6 +57,12 @@ impl Service {
                 .context("the API ended")
         });
         tasks.spawn(async move {
+            if role == Role::Api {
+                worker_shutdown.cancelled().await;
+                // Wake-ups are sent to it until the API has ended.
+                drop(tickets);
+                return Ok(());
+            }
             let resolver = Arc::new(SystemResolver);
             media_worker::run(worker, tickets, resolver, &worker_config, worker_shutdown)
                 .await

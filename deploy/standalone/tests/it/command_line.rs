@@ -9,6 +9,41 @@ use serde_json::Value;
 
 use crate::fixture::{MEDIA, file};
 
+#[path = "commands/files.rs"]
+mod files;
+#[path = "commands/help.rs"]
+mod help;
+#[path = "commands/import_list.rs"]
+mod import_list;
+#[path = "commands/interruption.rs"]
+mod interruption;
+#[path = "commands/jobs.rs"]
+mod jobs;
+#[path = "commands/lists.rs"]
+mod lists;
+
+/// Returns what a command prints on standard output. It must succeed.
+async fn output_of(installation: &Installation, arguments: &[&str]) -> String {
+    let output = installation.command(arguments).output().await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Returns what a command prints on standard error. It must fail with this exit code.
+async fn error_of(installation: &Installation, arguments: &[&str], code: i32) -> String {
+    let output = installation.command(arguments).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(!said.is_empty(), "{arguments:?}");
+    said
+}
+
+/// Parses lines of JSON.
+fn json_lines(text: &str) -> Vec<Value> {
+    let lines = text.lines().map(serde_json::from_str);
+    lines.map(Result::unwrap).collect()
+}
+
 fn records(output: &Output) -> Vec<Value> {
     serde_json::Deserializer::from_slice(&output.stdout)
         .into_iter::<Value>()

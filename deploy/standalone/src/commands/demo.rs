@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::bail;
 use ipnet::IpNet;
+use media_domain::media::MediaPath;
 use media_services::{config::Settings, shutdown};
 use poem::{
     EndpointExt as _, Response, Route, Server, endpoint::make_sync, get, listener::TcpAcceptor,
@@ -15,10 +16,13 @@ use poem::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    api_client::{ApiClient, NewImport},
-    import::import_all,
+use super::{
+    import::{Outcome, Row, Runner},
     serve::{AnnouncedService, greet},
+};
+use crate::{
+    client::{ApiClient, NewImport},
+    progress::{Display, Verbosity},
     service::listen,
 };
 
@@ -32,27 +36,27 @@ const SAMPLES: [(&str, &str, &[u8]); 5] = [
     (
         "sunrise.jpg",
         "image/jpeg",
-        include_bytes!("../samples/sunrise.jpg"),
+        include_bytes!("../../samples/sunrise.jpg"),
     ),
     (
         "swirl.png",
         "image/png",
-        include_bytes!("../samples/swirl.png"),
+        include_bytes!("../../samples/swirl.png"),
     ),
     (
         "cloud.webp",
         "image/webp",
-        include_bytes!("../samples/cloud.webp"),
+        include_bytes!("../../samples/cloud.webp"),
     ),
     (
         "blink.gif",
         "image/gif",
-        include_bytes!("../samples/blink.gif"),
+        include_bytes!("../../samples/blink.gif"),
     ),
     (
         "circle.svg",
         "image/svg+xml",
-        include_bytes!("../samples/circle.svg"),
+        include_bytes!("../../samples/circle.svg"),
     ),
 ];
 
@@ -74,30 +78,48 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let origin_alone = IpNet::from(IpAddr::V4(ORIGIN));
     config.worker.egress.allow.push(origin_alone);
     let service = AnnouncedService::start(&config, shutdown.clone()).await?;
-    let imports = SAMPLES.map(|(name, ..)| NewImport {
-        url: format!("{address}/{name}"),
-        resource: RESOURCE.to_owned(),
-        key: name.to_owned(),
-        public: true,
-        retries: 0,
-    });
     let url = service.url();
-    let client = ApiClient::new(url.parse()?)?;
-    let all = tokio::select! {
-        all = import_all(&client, &imports) => all,
-        () = shutdown.cancelled() => false,
-    };
+    let client = ApiClient::new(url.parse()?, None)?;
+    let all_imported = import_samples(&client, &address, &shutdown).await?;
     if !shutdown.is_cancelled() {
-        greet(&url);
+        greet(&url, &config);
     }
     service.join().await?;
     origin.wait().await;
     telemetry.finish().await;
-    Ok(if all {
+    Ok(if all_imported {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Imports the samples from the origin. Returns whether all were imported.
+async fn import_samples(
+    client: &ApiClient,
+    origin: &str,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let rows = SAMPLES.iter().enumerate().map(|(n, (name, ..))| {
+        let url = format!("{origin}/{name}");
+        Ok(Row {
+            line: n + 1,
+            import: NewImport::public(&url, MediaPath::new(RESOURCE, Some(name))?)?,
+            has_own_key: true,
+            earlier_job: None,
+        })
+    });
+    let rows: Vec<Row> = rows.collect::<anyhow::Result<_>>()?;
+    let display = Display::new(1, Verbosity::Everything);
+    let mut imported = 0;
+    // The jobs are cancelled at the end of the service.
+    let runner = Runner::new(client, &display, shutdown, true);
+    runner
+        .run(&rows, |_, ended| {
+            imported += usize::from(matches!(ended.outcome, Outcome::Imported(_)));
+        })
+        .await;
+    Ok(imported == rows.len())
 }
 
 /// Serves the samples.

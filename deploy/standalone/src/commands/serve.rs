@@ -1,17 +1,19 @@
 //! `media serve`: runs the whole service until a signal stops it.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
+use media_database::DatabaseUrl;
 use media_migrations::exit::{ExitKind, Failure};
 use media_services::{
     config::{Config, Settings},
     fd_limit, shutdown,
 };
+use media_storage::StorageUrl;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     data_lock::{DataLock, Locking},
-    service::{self, Service},
+    service::{self, Role, Service},
 };
 
 /// Runs the command.
@@ -21,7 +23,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     fd_limit::raise_limit();
     let shutdown = shutdown::on_signal()?;
     let service = AnnouncedService::start(&config, shutdown).await?;
-    greet(&service.url());
+    greet(&service.url(), &config);
     service.join().await?;
     telemetry.finish().await;
     Ok(ExitCode::SUCCESS)
@@ -40,6 +42,13 @@ impl AnnouncedService {
         config: &Config,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
+        // An address that cannot be used leaves no data behind. If there is data, a service that runs on it is the
+        // better explanation.
+        let listener = service::listen(config.listen);
+        let listener = match listener {
+            Err(error) if !DataLock::is_present(config) => return Err(error),
+            listener => listener,
+        };
         let lock = match DataLock::try_acquire(config)? {
             Locking::Acquired(lock) => lock,
             Locking::HeldBy(url) => {
@@ -51,8 +60,8 @@ impl AnnouncedService {
                 return Err(Failure::new(ExitKind::Unavailable, sentence).into());
             }
         };
-        let listener = service::listen(config.listen)?;
-        let service = Service::start(config, &lock, listener, shutdown.clone()).await?;
+        let role = Role::ApiAndWorker;
+        let service = Service::start(config, &lock, listener?, role, shutdown.clone()).await?;
         lock.announce(&service.url())?;
         Ok(Self {
             lock,
@@ -83,7 +92,31 @@ impl AnnouncedService {
     }
 }
 
-/// Prints the URLs of the service and its documentation, at any log level.
-pub(crate) fn greet(url: &str) {
-    eprintln!("The service is at {url}, its documentation at {url}/docs. Ctrl-C stops it.");
+/// Prints the URLs of the service and its documentation, and the place of its data, at any log level.
+pub(crate) fn greet(url: &str, config: &Config) {
+    eprintln!(
+        "The service is at {url}, its documentation at {url}/docs.\nIts data is in {} and {}. Ctrl-C stops it.",
+        database_place(&config.database),
+        storage_place(&config.storage)
+    );
+}
+
+fn database_place(database: &DatabaseUrl) -> String {
+    match database {
+        DatabaseUrl::Sqlite { path } => shown_path(path),
+        // The URL has a password.
+        DatabaseUrl::Postgres { .. } => "PostgreSQL (DATABASE_URL)".to_owned(),
+    }
+}
+
+fn storage_place(storage: &StorageUrl) -> String {
+    match storage {
+        StorageUrl::Directory(path) => shown_path(path),
+        StorageUrl::S3(location) => format!("s3://{}/{}", location.bucket, location.prefix),
+    }
+}
+
+fn shown_path(path: &Path) -> String {
+    let absolute = std::path::absolute(path);
+    absolute.as_deref().unwrap_or(path).display().to_string()
 }
