@@ -29,3 +29,4 @@ pub(crate) use fetcher::Fetcher;
 pub(crate) use head::Head;
 pub(crate) use target::Target;
 pub(crate) use transfer::Transfer;
+pub(crate) use validator::OriginValidators;

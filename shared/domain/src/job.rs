@@ -10,7 +10,7 @@ mod redact;
 mod status;
 mod unicity;
 
-pub use arguments::{ArgumentError, ImportArguments, MediaImport};
+pub use arguments::{ArgumentError, IfExists, ImportArguments, MediaImport};
 pub use class::{JobClass, KnownClass};
 pub use failure::{Failure, FailureCode};
 pub use lease::Lease;

@@ -2,6 +2,7 @@
 //! other caller's acknowledged write is lost.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -581,6 +582,7 @@ fn checkpoint() -> Checkpoint {
             location: ResumeLocation::Disk,
         },
         sha256_state: String::new(),
+        more_states: BTreeMap::new(),
         origin: serde_json::Value::Null,
     }
 }

@@ -261,6 +261,8 @@ fn anything() -> Expectation {
         max_bytes: 2 * LIMIT,
         size: None,
         sha256: None,
+        sha512: None,
+        md5: None,
     }
 }
 
