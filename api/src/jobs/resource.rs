@@ -65,7 +65,7 @@ impl Resource for JobResource {
     }];
     const PROJECT: job::Column = job::Column::ProjectId;
     const INDEX_PREFIX_FIELDS: &'static [&'static str] =
-        &["unicity", "status", "priority", "job_class"];
+        &["unicity", "status", "priority", "job_class", "project_id"];
 
     #[rustfmt::skip]
     const FIELDS: &'static [Field<job::Entity>] = &[

@@ -41,6 +41,8 @@ enum Comparison {
     Member { name: String, values: Vec<String> },
 }
 
+/// The field of the project.
+const PROJECT_FIELD: &str = "project_id";
 /// The longest name of a member that a filter can compare.
 const MAX_MEMBER_NAME_BYTES: usize = 64;
 /// The most groups that are read from an index one by one; more become an ordinary condition.
@@ -69,11 +71,7 @@ pub(super) fn take_filter<R: Resource>(query: &mut QueryString) -> Result<Filter
         .sum();
     let is_prefix = |(_, comparison): &(_, Comparison)| matches!(comparison, Comparison::Prefix(_));
     let by_range = comparisons.iter().any(is_prefix);
-    let groups = match by_range {
-        // The range is read instead.
-        true => None,
-        false => take_groups::<R>(&mut comparisons),
-    };
+    let groups = take_groups::<R>(&mut comparisons, by_range);
     let condition = comparisons
         .into_iter()
         .fold(Condition::all(), |all, (field, comparison)| {
@@ -166,15 +164,20 @@ fn take_comparison<E: EntityTrait>(
     }))
 }
 
-/// Removes the comparison that an index serves best, and converts it to groups.
+/// Removes the comparison that an index serves best, and converts it to groups. If a range of an index is read instead,
+/// only the project is taken, so that its index is not.
 fn take_groups<R: Resource>(
     comparisons: &mut Vec<(&'static Field<R::Entity>, Comparison)>,
+    by_range: bool,
 ) -> Option<Groups<Column<R>>> {
     let is_short = |comparison: &Comparison| match comparison {
         Comparison::Among(values) => values.len() <= MAX_GROUPS,
         _ => false,
     };
-    let position = R::INDEX_PREFIX_FIELDS.iter().find_map(|prefix| {
+    let mut prefixes = R::INDEX_PREFIX_FIELDS
+        .iter()
+        .filter(|prefix| !by_range || **prefix == PROJECT_FIELD);
+    let position = prefixes.find_map(|prefix| {
         comparisons
             .iter()
             .position(|(field, comparison)| field.name == *prefix && is_short(comparison))

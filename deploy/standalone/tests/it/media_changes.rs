@@ -102,8 +102,8 @@ async fn a_change_obeys_its_conditions() {
         assert_eq!(error_code(refused).await, "precondition_failed");
     }
     let condition = Some(("if-match", tag.as_str()));
-    let change = || patch(&service, INFO, &media["id"], &named("c.txt"), condition);
-    assert_eq!(change().await.status(), StatusCode::OK);
+    let changed = patch(&service, INFO, &media["id"], &named("c.txt"), condition).await;
+    assert_eq!(changed.status(), StatusCode::OK);
     // The record has changed, and its bytes have not.
     let again = patch(&service, INFO, &media["id"], &named("d.txt"), condition).await;
     assert_eq!(again.status(), StatusCode::PRECONDITION_FAILED);
