@@ -1,4 +1,4 @@
-//! The audit log: deletions, signals and links with their callers, with the target `media_api::audit`. Each line
+//! The audit log: changes, deletions, signals and links with their callers, with the target `media_api::audit`. Each line
 //! belongs to the span of its request, which has the request's id.
 
 use std::fmt::Display;
@@ -12,6 +12,8 @@ pub(crate) enum Action {
     DeleteJob,
     /// A job was sent a signal.
     SignalJob(Signal),
+    /// The record of a media was changed.
+    ChangeMedia,
     /// A media was deleted.
     DeleteMedia,
     /// A link to a media was created.
@@ -26,6 +28,7 @@ impl Action {
             Self::SignalJob(Signal::Pause) => "pause job",
             Self::SignalJob(Signal::Resume) => "resume job",
             Self::SignalJob(Signal::Retry) => "retry job",
+            Self::ChangeMedia => "change media",
             Self::DeleteMedia => "delete media",
             Self::LinkMedia => "link media",
         }

@@ -14,6 +14,7 @@ mod list;
 pub(crate) mod parameters;
 mod precondition;
 mod show;
+mod update;
 mod upload;
 
 use crate::{
@@ -31,6 +32,7 @@ pub(crate) use download::conditions::range_of;
 pub(crate) use fields::MediaResource;
 use list::ListMedia;
 use show::ShowMedia;
+use update::UpdateMedia;
 use upload::{UploadMedia, receive::UploadReceiver};
 
 operations! {
@@ -38,6 +40,7 @@ operations! {
     MediaOperations {
         list: ListMedia,
         show: ShowMedia,
+        update: UpdateMedia,
         download: DownloadMedia,
         upload: UploadMedia,
         link: CreateLink,
@@ -61,11 +64,15 @@ pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOper
         show: ShowMedia {
             services: services(),
         },
+        update: UpdateMedia {
+            services: services(),
+        },
         download: DownloadMedia {
             services: services(),
             links: LinkVerifier { signer },
             redirect: config.download_redirect,
             inline_pdf: config.http.inline_pdf,
+            public_max_age: config.http.public_max_age,
         },
         upload: UploadMedia {
             receiver: UploadReceiver {

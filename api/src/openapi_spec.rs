@@ -131,8 +131,9 @@ fn set_security(operation: &mut Json, caller: CallerRule, guarded: bool) {
 }
 
 /// The objects that accept no unknown members. Documents and resources accept them (JSON:API 1.1 §7).
-const CLOSED_SCHEMAS: [&str; 5] = [
+const CLOSED_SCHEMAS: [&str; 6] = [
     "JobChangeAttributes",
+    "MediaChangeAttributes",
     "NewImportArguments",
     "NewJobAttributes",
     "NewLinkAttributes",
@@ -151,6 +152,7 @@ fn named_example(name: &str) -> Option<Json> {
         "etag" => "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"",
         "last-modified" => "Mon, 23 Nov 2026 19:13:16 GMT",
         "cache-control" => "private, no-cache",
+        "repr-digest" => "sha-256=:CwhzJHlauNwjj//6OA89oNMWU2y7a5vLNRhLOB6EFTw=:",
         "vary" => "Prefer, Authorization",
         "preference-applied" => "return=minimal",
         "x-media-filename" => "portrait.jpg",
@@ -158,7 +160,9 @@ fn named_example(name: &str) -> Option<Json> {
         "x-media-type" => "image/jpeg",
         "x-media-sha256" => "0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c",
         "x-media-public" => "true",
-        "x-media-created-at" | "x-media-updated-at" => "2026-11-23T19:13:16.894472Z",
+        "x-media-created-at" | "x-media-updated-at" | "x-media-expires-at" => {
+            "2026-11-23T19:13:16.894472Z"
+        }
         _ => return None,
     };
     Some(text.into())

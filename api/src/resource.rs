@@ -98,6 +98,16 @@ pub(crate) enum Operator {
     AtLeast,
     /// `filter[name__lte]`
     AtMost,
+    /// `filter[name__neq]`
+    NotEqual,
+    /// `filter[name__exists]`: true for values, false for null.
+    Exists,
+    /// `filter[name__prefix]`: texts that begin so. Reads a range of an index, which the field must have.
+    Prefix,
+    /// `filter[name__match]`: texts that contain this, with letters of either case. Reads all rows.
+    Match,
+    /// `filter[name.MEMBER]`: objects whose member has this value. Reads all rows.
+    Member,
 }
 
 impl Operator {
@@ -105,6 +115,11 @@ impl Operator {
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Equal => "",
+            Self::NotEqual => "__neq",
+            Self::Exists => "__exists",
+            Self::Prefix => "__prefix",
+            Self::Match => "__match",
+            Self::Member => ".NAME",
             Self::In => "__in",
             Self::AtLeast => "__gte",
             Self::AtMost => "__lte",

@@ -123,13 +123,18 @@ const UPLOAD: Route = Route {
     ..FILES
 };
 
+const CHANGE: Route = Route {
+    parameters: parameters::path_parameters,
+    ..GUARDED
+};
+
 const DELETION: Route = Route {
     answer: Answer::Other,
     ..FILES
 };
 
 #[rustfmt::skip]
-static OPERATIONS: [Route; 22] = [
+static OPERATIONS: [Route; 24] = [
     Route { operation: "createJob", ..GUARDED },
     Route { operation: "listJobs", limit: LimitClass::List, parameters: list_parameters::<JobResource>, ..GUARDED },
     Route { operation: "showJob", parameters: view_parameters::<JobResource>, ..GUARDED },
@@ -140,6 +145,8 @@ static OPERATIONS: [Route; 22] = [
     Route { operation: "listMedias", limit: LimitClass::List, parameters: list_parameters::<MediaResource>, ..GUARDED },
     Route { operation: "showMedia", ..RECORD },
     Route { operation: "showMediaByKey", ..RECORD },
+    Route { operation: "changeMedia", ..CHANGE },
+    Route { operation: "changeMediaByKey", ..CHANGE },
     Route { operation: "downloadMedia", ..DOWNLOAD },
     Route { operation: "downloadMediaByKey", ..DOWNLOAD },
     Route { operation: "probeMedia", ..DOWNLOAD },

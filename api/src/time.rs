@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use media_domain::clock::to_micros;
+use poem_openapi::types::MaybeUndefined;
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 
 /// The years that RFC 3339 can write.
@@ -50,6 +51,16 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| parse(&text).map_err(D::Error::custom))
         .transpose()
+}
+
+/// Deserialises a present time in a body, or null.
+pub(crate) fn deserialize_nullable<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<MaybeUndefined<DateTime<Utc>>, D::Error> {
+    Ok(match deserialize(deserializer)? {
+        Some(time) => MaybeUndefined::Value(time),
+        None => MaybeUndefined::Null,
+    })
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ const SCHEMA: &str = include_str!("m20261130_000001_baseline.sql");
 /// instead of 12 %, and heartbeats of 2,000 running jobs in 16 ms instead of 88).
 const FILL_FACTOR: &str = "ALTER TABLE jobs SET (fillfactor = 80)";
 
-/// PostgreSQL's types, and the declared types by which SeaORM reads SQLite's columns.
-const SQLITE_TYPES: [(&str, &str); 4] = [
+/// PostgreSQL's types, and the declared types by which SeaORM reads SQLite's columns. SQLite compares bytes anyway.
+const SQLITE_TYPES: [(&str, &str); 5] = [
+    (" COLLATE \"C\"", ""),
     (" uuid", " uuid_text"),
     (" jsonb", " jsonb_text"),
     (" timestamp with time zone", " timestamp_with_timezone_text"),

@@ -1,9 +1,12 @@
 -- The schema of version 0.1.0, in PostgreSQL's types. Every index pays for itself with the reason above it: each write
 -- of its table pays for it.
+--
+-- Columns that lists search have the collation of bytes, so that their indexes serve ranges in databases of
+-- every locale, and both databases sort alike.
 
 CREATE TABLE jobs (
     id uuid NOT NULL PRIMARY KEY,
-    job_class text NOT NULL,
+    job_class text COLLATE "C" NOT NULL,
     priority smallint NOT NULL CHECK (priority BETWEEN -100 AND 100),
     status text NOT NULL
         CHECK (status IN ('scheduled','pending','running','paused','succeeded','failed','cancelled')),
@@ -15,7 +18,7 @@ CREATE TABLE jobs (
     attempt integer NOT NULL DEFAULT 0,
     error text,
     error_detail text,
-    unicity text,
+    unicity text COLLATE "C",
     scheduled_at timestamp with time zone,
     arguments_version smallint NOT NULL,
     arguments jsonb NOT NULL,
@@ -40,11 +43,11 @@ CREATE TABLE jobs (
 
 CREATE TABLE medias (
     id uuid NOT NULL PRIMARY KEY,
-    resource text NOT NULL,
-    key text,
-    filename text NOT NULL,
+    resource text COLLATE "C" NOT NULL,
+    key text COLLATE "C",
+    filename text COLLATE "C" NOT NULL,
     size bigint NOT NULL CHECK (size >= 0),
-    mime_type text NOT NULL,
+    mime_type text COLLATE "C" NOT NULL,
     charset text,
     sha256 text NOT NULL CHECK (length(sha256) = 64),
     metadata jsonb,
@@ -53,7 +56,13 @@ CREATE TABLE medias (
     created_by text,
     created_role text CHECK (created_role IN ('admin','service','user')),
     project_id text,
-    source_url text,
+    source_url text COLLATE "C",
+    -- The validators of the origin, by which an import asks whether its bytes have changed.
+    origin jsonb,
+    -- The client's own data.
+    meta jsonb,
+    -- From then on the media is gone for readers.
+    expires_at timestamp with time zone,
     blob_id uuid NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL
@@ -140,4 +149,8 @@ CREATE INDEX medias_by_filename ON medias (filename, id);
 CREATE INDEX medias_by_mime_type ON medias (mime_type, id);
 CREATE INDEX medias_by_public ON medias (public, id);
 CREATE INDEX medias_by_created_by ON medias (created_by, id) WHERE created_by IS NOT NULL;
+-- Copies of the same bytes.
+CREATE INDEX medias_by_sha256 ON medias (sha256, id);
+-- The collection of expired media, and lists of those that expire soon. Most media never expire.
+CREATE INDEX medias_by_expires_at ON medias (expires_at, id) WHERE expires_at IS NOT NULL;
 CREATE INDEX medias_by_project_id ON medias (project_id, id) WHERE project_id IS NOT NULL;

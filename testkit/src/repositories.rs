@@ -166,6 +166,9 @@ pub fn new_media(path: MediaPath, blob_id: BlobId) -> NewMedia {
         sha256: Sha256::from_bytes([7; 32]),
         public: false,
         source_url: None,
+        origin: None,
+        meta: None,
+        expires_at: None,
         creator: Creator::default(),
         blob_id,
     }

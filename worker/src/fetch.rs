@@ -30,3 +30,4 @@ pub(crate) use fetcher::Fetcher;
 pub(crate) use response_head::Head;
 pub(crate) use target::Target;
 pub(crate) use transfer::Transfer;
+pub(crate) use validator::OriginValidators;

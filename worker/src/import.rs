@@ -4,6 +4,9 @@ mod attempt;
 mod failure;
 mod filename;
 mod importer;
+mod present_media;
 mod source_description;
+mod transfer_error;
 
 pub(crate) use importer::Importer;
+pub(crate) use present_media::{Imported, Unchanged};

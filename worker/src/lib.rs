@@ -93,7 +93,7 @@ pub async fn run(
     )?;
     let importer = Importer::new(
         fetcher.clone(),
-        services.blobs.clone(),
+        (services.blobs.clone(), services.medias.clone()),
         Arc::clone(&services.store),
         config.max_bytes.as_u64(),
     );

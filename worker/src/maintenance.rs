@@ -1,5 +1,5 @@
 //! Periodic maintenance: promotes scheduled jobs, rescues jobs of lost workers, wakes workers for pending jobs,
-//! collects garbage and prunes finished jobs. Every worker may run it at the same time.
+//! deletes expired media, collects garbage and prunes finished jobs. Every worker may run it at the same time.
 
 use std::{
     fmt::Display,
@@ -9,6 +9,7 @@ use std::{
 use media_database::{
     blob_repository::COLLECT_BATCH,
     job_repository::{PRUNE_BATCH, StrayLeases},
+    media_repository::EXPIRY_BATCH,
 };
 use media_ingest::garbage_collector;
 use media_services::{
@@ -55,7 +56,7 @@ impl Maintenance {
         end.run_until_cancelled(scheduling).await;
     }
 
-    /// Collects garbage and prunes finished jobs until `end`: separately, so that slow storage does not delay
+    /// Deletes expired media, collects garbage and prunes finished jobs until `end`: separately, so that slow storage does not delay
     /// the schedule.
     pub(crate) async fn clean_up(self, end: CancellationToken) {
         let mut collections = ticks(COLLECT_INTERVAL);
@@ -97,7 +98,20 @@ impl Maintenance {
     }
 
     async fn collect(&self) {
-        let Services { blobs, store, .. } = &self.services;
+        let Services {
+            blobs,
+            medias,
+            store,
+            ..
+        } = &self.services;
+        while let Some(expired @ 1..) =
+            attempt(BackgroundTask::Collect, medias.delete_expired()).await
+        {
+            tracing::debug!(expired, "deleted expired media");
+            if expired < EXPIRY_BATCH {
+                break;
+            }
+        }
         while let Some(removed @ 1..) = attempt(
             BackgroundTask::Collect,
             garbage_collector::collect(blobs, store),

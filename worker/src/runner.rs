@@ -9,7 +9,8 @@ use media_database::{
 };
 use media_domain::{
     ids::WorkerId,
-    job::{Failure, FailureCode, KnownClass, Lease, MediaImport, RetryDelay},
+    job::{Failure, FailureCode, IfExists, KnownClass, Lease, MediaImport, RetryDelay},
+    media::WritePrecondition,
 };
 use media_telemetry::{
     TraceParent, export_attribute, export_failure,
@@ -25,7 +26,7 @@ use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
     active_jobs::{ActiveGuard, ActiveJobs, StopReason},
-    import::Importer,
+    import::{Imported, Importer, Unchanged},
     readiness::Readiness,
     slots::{RESERVE_CHECK_INTERVAL, Slots},
 };
@@ -62,7 +63,11 @@ struct Inner {
 
 /// The outcome of an attempt, before it is recorded.
 enum Outcome {
-    Stored(Box<NewMedia>),
+    Stored(Box<NewMedia>, IfExists),
+    /// The media at the path stays.
+    Unchanged(Unchanged),
+    /// The media at the path has changed meanwhile: another attempt looks again.
+    Overtaken,
     Failed(Failure),
     Stopped(StopReason),
 }
@@ -71,10 +76,12 @@ impl Outcome {
     /// Counts a recorded outcome in the metrics.
     fn count(&self) -> AttemptOutcome {
         match self {
-            Self::Stored(media) => {
+            Self::Stored(media, _) => {
                 metrics().stored(Stored::Import, media.size);
                 AttemptOutcome::Succeeded
             }
+            Self::Unchanged(_) => AttemptOutcome::Succeeded,
+            Self::Overtaken => AttemptOutcome::Released,
             Self::Failed(failure) => {
                 metrics().attempt_failed(failure.code);
                 match failure.delay {
@@ -201,7 +208,8 @@ impl Runner {
             biased;
             reason = guard.job.stopped() => Outcome::Stopped(reason),
             result = import => match result {
-                Ok(Ok(Ok(media))) => Outcome::Stored(Box::new(media)),
+                Ok(Ok(Ok(Imported::New(media, if_exists)))) => Outcome::Stored(media, if_exists),
+                Ok(Ok(Ok(Imported::Unchanged(unchanged)))) => Outcome::Unchanged(unchanged),
                 Ok(Ok(Err(failure))) => Outcome::Failed(failure),
                 Ok(Err(panic)) => Outcome::Failed(panicked(claimed.lease, &*panic)),
                 Err(_) => Outcome::Failed(Failure::new(
@@ -223,12 +231,24 @@ impl Runner {
         let deadline = Instant::now() + RECORD_TIMEOUT;
         while Instant::now() < deadline {
             match timeout(STATEMENT_TIMEOUT, self.write(lease, &outcome)).await {
-                Ok(Ok(())) => return outcome.count(),
+                Ok(Ok(true)) => return outcome.count(),
+                Ok(Ok(false)) => {
+                    outcome = Outcome::Overtaken;
+                    continue;
+                }
                 Ok(Err(JobError::LeaseLost | JobError::BlobLost)) => {
                     tracing::warn!(%lease, "a past attempt was refused");
                     metrics().write_fenced();
                     self.abandon_blob(guard).await;
                     return AttemptOutcome::Lost;
+                }
+                Ok(Err(JobError::PreconditionFailed(_))) => {
+                    self.abandon_blob(guard).await;
+                    outcome = match outcome {
+                        Outcome::Stored(_, IfExists::Fail) => Outcome::Failed(already_exists()),
+                        _ => Outcome::Overtaken,
+                    };
+                    continue;
                 }
                 Ok(Err(JobError::Denied(_))) => {
                     self.abandon_blob(guard).await;
@@ -258,12 +278,34 @@ impl Runner {
         }
     }
 
-    async fn write(&self, lease: Lease, outcome: &Outcome) -> Result<(), JobError> {
+    /// Records an outcome. Returns whether it still applies: nothing was written if not.
+    async fn write(&self, lease: Lease, outcome: &Outcome) -> Result<bool, JobError> {
         let jobs = &self.0.jobs;
         match outcome {
-            Outcome::Stored(media) => {
-                let media = jobs.complete(lease, (**media).clone()).await?;
+            Outcome::Stored(media, if_exists) => {
+                let condition = match if_exists {
+                    IfExists::Fail | IfExists::Skip => WritePrecondition::if_absent(),
+                    IfExists::Replace | IfExists::Refresh => WritePrecondition::default(),
+                };
+                let new = (**media).clone();
+                let media = jobs.complete_if(lease, new, &condition).await?;
                 tracing::info!(%lease, media = %media.id, size = media.size, "imported");
+            }
+            Outcome::Unchanged(unchanged) => {
+                let Unchanged {
+                    media,
+                    origin,
+                    shown_url,
+                } = unchanged.clone();
+                let completed = jobs.complete_with(lease, media, origin, shown_url).await?;
+                if completed.is_none() {
+                    return Ok(false);
+                }
+                tracing::info!(%lease, %media, "not imported: the media stays");
+            }
+            Outcome::Overtaken => {
+                jobs.release(lease).await?;
+                tracing::info!(%lease, "released the job: the media at its path has changed");
             }
             Outcome::Failed(failure) => {
                 let job = jobs.fail(lease, failure.clone()).await?;
@@ -281,7 +323,7 @@ impl Runner {
                 tracing::warn!(%lease, "stopped: the lease is lost");
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Waits until this worker can run another job.
@@ -297,6 +339,13 @@ impl Runner {
         self.0.working.close();
         self.0.working.wait().await;
     }
+}
+
+fn already_exists() -> Failure {
+    Failure::new(
+        FailureCode::AlreadyExists,
+        "there is a media at this resource and key by now, and `if_exists` is `fail`",
+    )
 }
 
 fn overwrite_denied() -> Failure {

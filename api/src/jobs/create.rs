@@ -7,7 +7,7 @@ use media_database::job_repository::{Created, NewJob};
 use media_domain::{
     caller::Caller,
     job::{
-        ImportArguments, JobClass as _, MediaImport, Priority, RetryCount, Unicity,
+        IfExists, ImportArguments, JobClass as _, MediaImport, Priority, RetryCount, Unicity,
         arguments::RawImportArguments,
     },
     media::{MediaPath, NameError, WritePrecondition},
@@ -15,7 +15,7 @@ use media_domain::{
 };
 use media_services::Services;
 use poem::Request;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Any};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -134,6 +134,12 @@ fn check(
             ProjectSelector::Any
         }
     };
+    if let Some(at) = attributes.arguments.expires_at {
+        faults.time("arguments/expires_at", at);
+        if at <= Utc::now() {
+            faults.add("arguments/expires_at", "must lie in the future");
+        }
+    }
     let arguments = ImportArguments::check(attributes.arguments.into()).map_err(|errors| {
         for error in errors {
             faults.add(&format!("arguments/{}", error.field), error.reason);
@@ -234,6 +240,47 @@ struct NewImportArguments {
     /// one that the origin declares, or else that of the name. Other types fail with `type_not_allowed`.
     #[oai(nullable)]
     accept_types: Option<Vec<String>>,
+    /// The MD5 that the bytes must have: 32 hexadecimal digits.
+    #[oai(nullable)]
+    md5: Option<String>,
+    /// Data of the client to keep beside the media: a JSON object of at most 16 KiB and 8 levels.
+    #[oai(nullable)]
+    meta: Option<BTreeMap<String, Any<serde_json::Value>>>,
+    /// The time from which on the media is gone: RFC 3339 with a zone, in the future.
+    #[oai(nullable)]
+    #[serde(default, deserialize_with = "crate::time::deserialize")]
+    expires_at: Option<DateTime<Utc>>,
+    /// The treatment of a media that is at the resource and key already: `replace` (default) replaces it; `fail` fails
+    /// with `already_exists`; `skip` succeeds with it, and nothing is fetched; `refresh` asks the origin whether the
+    /// bytes have changed, and replaces it only if they have.
+    #[oai(nullable)]
+    if_exists: Option<IfExistsArgument>,
+}
+
+/// The treatment of a media that is at the path already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename = "IfExists", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum IfExistsArgument {
+    /// It is replaced.
+    Replace,
+    /// The import fails with `already_exists`.
+    Fail,
+    /// The import succeeds with it, and nothing is fetched.
+    Skip,
+    /// It is replaced if the origin has other bytes by now.
+    Refresh,
+}
+
+impl From<IfExistsArgument> for IfExists {
+    fn from(argument: IfExistsArgument) -> Self {
+        match argument {
+            IfExistsArgument::Replace => Self::Replace,
+            IfExistsArgument::Fail => Self::Fail,
+            IfExistsArgument::Skip => Self::Skip,
+            IfExistsArgument::Refresh => Self::Refresh,
+        }
+    }
 }
 
 impl poem_openapi::types::Example for NewJobDocument {
@@ -274,6 +321,13 @@ impl From<NewImportArguments> for RawImportArguments {
             headers: new.headers,
             max_bytes: new.max_bytes,
             accept_types: new.accept_types,
+            md5: new.md5,
+            meta: new.meta.map(|members| {
+                let members = members.into_iter().map(|(name, Any(value))| (name, value));
+                serde_json::Value::Object(members.collect())
+            }),
+            expires_at: new.expires_at,
+            if_exists: new.if_exists.map(IfExists::from),
         }
     }
 }

@@ -12,6 +12,7 @@ impl From<JobError> for ApiError {
             JobError::NotFound => return no_such_job(),
             JobError::Denied(denied) => return denied.into(),
             JobError::Database(error) => return error.into(),
+            JobError::PreconditionFailed(failed) => return failed.into(),
             JobError::BlobLost => return Self::internal("repository", &error),
             JobError::TooManyUnfinished { .. } => {
                 return Self::new(ErrorCode::TooManyJobs, error.to_string())

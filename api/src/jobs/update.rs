@@ -8,7 +8,7 @@ use media_domain::{clock::to_micros, ids::JobId, job::Priority};
 use media_services::Services;
 use poem::Request;
 use poem_openapi::{Object, OpenApi, param::Path, types::MaybeUndefined};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
@@ -121,18 +121,8 @@ struct JobChangeAttributes {
     priority: Option<i64>,
     /// The job does not start before this time: RFC 3339 with a zone; null removes the time.
     #[oai(nullable)]
-    #[serde(default, deserialize_with = "nullable_time")]
+    #[serde(default, deserialize_with = "crate::time::deserialize_nullable")]
     scheduled_at: MaybeUndefined<DateTime<Utc>>,
-}
-
-/// Deserialises a present time, or null.
-fn nullable_time<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<MaybeUndefined<DateTime<Utc>>, D::Error> {
-    Ok(match crate::time::deserialize(deserializer)? {
-        Some(time) => MaybeUndefined::Value(time),
-        None => MaybeUndefined::Null,
-    })
 }
 
 impl poem_openapi::types::Example for JobChangeDocument {

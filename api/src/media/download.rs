@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use media_database::entities::media;
-use media_domain::permissions::{MediaReadScope, ProjectSelector};
+use media_domain::{
+    media::MediaPath,
+    permissions::{MediaReadScope, ProjectSelector},
+};
 use media_services::Services;
 use poem::Request;
 use poem_openapi::{
@@ -42,6 +45,8 @@ pub(crate) struct DownloadMedia {
     pub(super) redirect: Option<Duration>,
     /// Whether browsers may show PDF files inline.
     pub(super) inline_pdf: bool,
+    /// The longest time for which caches may use public media without asking.
+    pub(super) public_max_age: Duration,
 }
 
 #[OpenApi(tag = "Tags::Medias")]
@@ -167,6 +172,7 @@ impl DownloadMedia {
         let source = Source {
             store: &*self.services.store,
             inline_pdf: self.inline_pdf,
+            public_max_age: self.public_max_age,
             // The redirect of a link expires no later than the link.
             redirect: match (self.redirect, valid_for) {
                 (Some(redirect), Some(valid_for)) => {
@@ -190,10 +196,19 @@ impl DownloadMedia {
         let Some(link) = link else {
             return find(&self.services, requested, scope, project).await;
         };
-        let found = self.services.medias.find_by_id(link.media).await?;
-        // The signature covers the id of the media, not the path.
-        found
-            .filter(|media| requested.matches(media))
-            .ok_or_else(no_such_media)
+        let medias = &self.services.medias;
+        let found = medias.find_by_id(link.media).await?;
+        let media = found.ok_or_else(no_such_media)?;
+        // The signature covers the id of the media, not the path: a link stays valid when its media is moved, as long as
+        // no other one is at the path.
+        if !requested.matches(&media) {
+            let path = MediaPath::new(requested.resource, requested.key);
+            let path = path.map_err(|_| no_such_media())?;
+            let other = medias.find_in(&path, media.project_id.as_deref()).await?;
+            if other.is_some() {
+                return Err(no_such_media());
+            }
+        }
+        Ok(media)
     }
 }

@@ -1,6 +1,11 @@
 //! The headers that describe a media.
 
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use chrono::{DateTime, Utc};
 use media_database::entities::media;
+use media_domain::media::Sha256;
 use media_formats::media_type;
 use parse_net::{date::HttpDate, disposition, list};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -51,23 +56,37 @@ pub(crate) fn etag(media: &media::Model) -> String {
     format!("\"{}\"", media.sha256)
 }
 
+/// The strong validator of the record, which changes with every attribute.
+pub(crate) fn record_etag(media: &media::Model) -> String {
+    format!("\"{}\"", media.record_tag())
+}
+
+/// The time until a media expires, if it does.
+pub(crate) fn remaining_lifetime(media: &media::Model) -> Option<Duration> {
+    let remaining = media.expires_at? - Utc::now();
+    Some(remaining.to_std().unwrap_or_default())
+}
+
 /// The time of the last change, in whole seconds.
 pub(crate) fn last_modified(media: &media::Model) -> Option<HttpDate> {
     HttpDate::from_unix(media.updated_at.timestamp()).ok()
 }
 
-/// Sets the validators and the rules for caches, which every answer about a media has, including 304.
-pub(crate) fn set_validators(headers: &mut HeaderMap, media: &media::Model) {
+/// Sets the validators and the rules for caches, which every answer about a media has, including 304. Caches may use
+/// public media for `public_max_age` without asking.
+pub(crate) fn set_validators(
+    headers: &mut HeaderMap,
+    media: &media::Model,
+    public_max_age: Duration,
+) {
     // Reserves space for all headers of a download at once.
     headers.reserve(MAX_HEADERS);
-    // Media can be replaced, so caches have to revalidate them before each use.
-    let cache = if media.public {
-        "public, no-cache"
-    } else {
-        "private, no-cache"
-    };
     set(headers, header::ETAG, etag(media));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    let cache = CacheRules::of(media, public_max_age, Utc::now());
+    set(headers, header::CACHE_CONTROL, cache.control);
+    if let Some(date) = cache.expires {
+        set(headers, header::EXPIRES, &date.format()[..]);
+    }
     // The answer to `return=minimal` has no bytes (RFC 7240 §2), and another caller may get another media at the same
     // path.
     let vary = HeaderValue::from_static("Prefer, Authorization");
@@ -75,6 +94,43 @@ pub(crate) fn set_validators(headers: &mut HeaderMap, media: &media::Model) {
     if let Some(date) = last_modified(media) {
         set(headers, header::LAST_MODIFIED, &date.format()[..]);
     }
+}
+
+/// The rules for caches.
+#[derive(Debug, PartialEq, Eq)]
+struct CacheRules {
+    /// `Cache-Control`.
+    control: String,
+    /// `Expires`, for media that expire.
+    expires: Option<HttpDate>,
+}
+
+impl CacheRules {
+    /// Media can be replaced, so caches ask before each use of private media, and after a time for public ones. No copy
+    /// outlives its media.
+    fn of(media: &media::Model, public_max_age: Duration, now: DateTime<Utc>) -> Self {
+        let remaining = media.expires_at.map(|at| (at - now).num_seconds().max(0));
+        let max_age = i64::try_from(public_max_age.as_secs()).unwrap_or(i64::MAX);
+        let max_age = remaining.map_or(max_age, |remaining| max_age.min(remaining));
+        let control = match (media.public, max_age) {
+            (false, _) => "private, no-cache".to_owned(),
+            (true, 0) => "public, no-cache".to_owned(),
+            (true, seconds) => format!("public, max-age={seconds}"),
+        };
+        let end = now.timestamp() + max_age;
+        let expires = remaining.filter(|_| media.public && max_age > 0);
+        Self {
+            control,
+            expires: expires.and_then(|_| HttpDate::from_unix(end).ok()),
+        }
+    }
+}
+
+/// The value of `Repr-Digest` (RFC 9530): the digest of the whole media, in an answer with a range, too.
+fn repr_digest(media: &media::Model) -> Option<String> {
+    let digest = Sha256::from_hex(&media.sha256).ok()?;
+    let text = BASE64_STANDARD.encode(digest.as_bytes());
+    Some(format!("sha-256=:{text}:"))
 }
 
 /// The media type, with the charset of text.
@@ -90,6 +146,9 @@ pub(crate) fn set_content_headers(headers: &mut HeaderMap, media: &media::Model,
     let disposition = content_disposition(media, inline);
     set(headers, header::CONTENT_TYPE, content_type(media));
     set(headers, header::CONTENT_DISPOSITION, disposition);
+    if let Some(digest) = repr_digest(media) {
+        set(headers, "repr-digest", digest);
+    }
     for (name, value) in [
         (header::ACCEPT_RANGES, "bytes"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,12 +1,15 @@
 //! `GET /medias/info/{resource}` and `GET /medias/info/{resource}/{key}`: the record of a media, as a document or in
 //! headers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use media_database::entities::media;
 use media_domain::clock::to_rfc3339;
 use media_services::Services;
-use poem::{IntoResponse, Request, Response, http::StatusCode};
+use poem::{
+    IntoResponse, Request, Response,
+    http::{StatusCode, header},
+};
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::Path,
@@ -99,7 +102,7 @@ impl ShowMedia {
 }
 
 /// The headers of the record, and their descriptions. Text is percent-encoded (RFC 3986).
-const RECORD_HEADERS: [(&str, &str); 12] = [
+const RECORD_HEADERS: [(&str, &str); 13] = [
     ("X-Media-Id", "The media's id"),
     ("X-Media-Resource", "The resource, percent-encoded"),
     (
@@ -117,13 +120,17 @@ const RECORD_HEADERS: [(&str, &str); 12] = [
     ("X-Media-Public", "Whether anyone may download the media"),
     ("X-Media-Created-At", "The time of creation"),
     ("X-Media-Updated-At", "The time of the last change"),
+    (
+        "X-Media-Expires-At",
+        "The time from which on the media is gone, if there is one",
+    ),
     ("Preference-Applied", "return=minimal"),
 ];
 
 /// The record of a media.
 enum RecordResponse {
-    /// 200 and a document.
-    Document(ResourceDocument<MediaResource>),
+    /// 200, a document and the tag of the record.
+    Document(ResourceDocument<MediaResource>, String),
     /// 204 and headers.
     Headers(Box<media::Model>),
 }
@@ -133,13 +140,14 @@ impl RecordResponse {
         if minimal {
             Self::Headers(Box::new(media))
         } else {
-            Self::Document(ResourceDocument::new(&media, view, Vec::new()))
+            let document = ResourceDocument::new(&media, view, Vec::new());
+            Self::Document(document, headers::record_etag(&media))
         }
     }
 }
 
 /// The values of [`RECORD_HEADERS`], in their order; none for headers that are absent.
-fn record_values(media: &media::Model) -> [Option<String>; 12] {
+fn record_values(media: &media::Model) -> [Option<String>; 13] {
     [
         Some(media.id.to_string()),
         Some(encoded(&media.resource)),
@@ -152,6 +160,7 @@ fn record_values(media: &media::Model) -> [Option<String>; 12] {
         Some(media.public.to_string()),
         Some(to_rfc3339(media.created_at)),
         Some(to_rfc3339(media.updated_at)),
+        media.expires_at.map(to_rfc3339),
         Some("return=minimal".to_owned()),
     ]
 }
@@ -159,11 +168,16 @@ fn record_values(media: &media::Model) -> [Option<String>; 12] {
 impl IntoResponse for RecordResponse {
     fn into_response(self) -> Response {
         match self {
-            Self::Document(document) => JsonApiResponse(document).into_response(),
+            Self::Document(document, tag) => {
+                let mut response = JsonApiResponse(document).into_response();
+                set(response.headers_mut(), header::ETAG, tag);
+                response
+            }
             Self::Headers(media) => {
                 let mut response = StatusCode::NO_CONTENT.into_response();
                 let headers = response.headers_mut();
-                set_validators(headers, &media);
+                set_validators(headers, &media, Duration::ZERO);
+                set(headers, header::ETAG, headers::record_etag(&media));
                 for ((name, _), value) in RECORD_HEADERS.iter().zip(record_values(&media)) {
                     if let Some(value) = value {
                         set(headers, *name, value);
@@ -180,7 +194,10 @@ impl ApiResponse for RecordResponse {
         let headers = RECORD_HEADERS.map(|(name, description)| MetaHeader {
             name: name.to_owned(),
             description: Some(description.to_owned()),
-            required: !matches!(name, "X-Media-Key" | "X-Media-Charset"),
+            required: !matches!(
+                name,
+                "X-Media-Key" | "X-Media-Charset" | "X-Media-Expires-At"
+            ),
             deprecated: false,
             schema: String::schema_ref(),
         });
@@ -195,7 +212,15 @@ impl ApiResponse for RecordResponse {
                             JsonApiResponse::<ResourceDocument<MediaResource>>::CONTENT_TYPE,
                         schema: JsonApiResponse::<ResourceDocument<MediaResource>>::schema_ref(),
                     }],
-                    headers: vec![],
+                    headers: vec![MetaHeader {
+                        name: "ETag".to_owned(),
+                        description: Some(
+                            "The tag of the record, which changes with every attribute".to_owned(),
+                        ),
+                        required: true,
+                        deprecated: false,
+                        schema: String::schema_ref(),
+                    }],
                 },
                 MetaResponse {
                     description: "The media in headers: the client preferred `return=minimal`",

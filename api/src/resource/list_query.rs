@@ -26,6 +26,8 @@ pub(crate) struct ListQuery<R: Resource> {
     filter: Condition,
     /// The part of the filter that an index serves in the order of the list.
     groups: Option<Groups<Column<R>>>,
+    /// Whether the filter selects a range of an index.
+    by_range: bool,
     /// The number of values in the filter's lists.
     values: usize,
     /// The sort keys, `id` last.
@@ -51,6 +53,7 @@ impl<R: Resource> ListQuery<R> {
         let Filter {
             condition: filter,
             groups,
+            by_range,
             values,
         } = take_filter::<R>(&mut query)?;
         let sort = take_sort::<R>(&mut query)?;
@@ -78,6 +81,7 @@ impl<R: Resource> ListQuery<R> {
         Ok(Self {
             filter,
             groups,
+            by_range,
             values,
             sort,
             start,
@@ -117,6 +121,8 @@ impl<R: Resource> ListQuery<R> {
         Ok(ListRequest {
             filter,
             groups,
+            by_range: self.by_range,
+            expiry: None,
             order: self.sort.iter().map(sort_column).collect(),
             start: self.start.clone(),
             size: self.size,

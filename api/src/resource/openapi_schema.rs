@@ -126,10 +126,48 @@ fn filter_parameter<E: sea_orm::EntityTrait>(
             ..parameter(
                 &name,
                 value(),
-                &format!("{description}. An empty value selects null"),
+                &format!(
+                    "{description}. An empty value selects null; `{name}[]=…` once for each of several values"
+                ),
             )
         },
-        Operator::Equal => parameter(&name, value(), &description),
+        Operator::Equal => parameter(
+            &name,
+            value(),
+            &format!("{description}. `{name}[]=…` once for each of several values"),
+        ),
+        Operator::NotEqual => QueryParameter {
+            allows_empty: field.nullable,
+            ..parameter(
+                &name,
+                value(),
+                &format!("{description}. Any other value, and null"),
+            )
+        },
+        Operator::Exists => parameter(
+            &name,
+            example(MetaSchema::new("boolean"), json!(true)),
+            &format!("{description}. `true` selects values, `false` selects null"),
+        ),
+        Operator::Prefix => parameter(
+            &name,
+            value(),
+            &format!("{description}. Values that begin with this text"),
+        ),
+        Operator::Match => parameter(
+            &name,
+            value(),
+            &format!(
+                "{description}. Values that contain this text; ASCII letters match in either case. Reads the whole list: combine it with another filter"
+            ),
+        ),
+        Operator::Member => parameter(
+            &name,
+            example(MetaSchema::new("string"), json!("red")),
+            &format!(
+                "{description}. Objects whose member `NAME` is this string, number, `true` or `false`; `NAME` stands for any name of ASCII letters, digits, `_` and `-`. Reads the whole list: combine it with another filter"
+            ),
+        ),
         Operator::AtLeast => parameter(
             &name,
             value(),

@@ -150,9 +150,116 @@ async fn common_lists_do_not_read_whole_tables() {
             "filter[project_id]=project%207",
             "filter[created_at__gte]=2026-01-03T07:00:00Z",
             "sort=-created_at",
+            "filter[sha256]=0",
+            "filter[expires_at__lte]=2026-01-02T00:00:00Z",
+            "count=true",
         ],
     )
     .await;
+}
+
+/// Lists by prefix, with the indexes that SQLite reads for them.
+const PREFIXES: [(&str, &str); 10] = [
+    ("filter[filename__prefix]=file%20777", "medias_by_filename"),
+    ("filter[filename__prefix]=file%201999", "medias_by_filename"),
+    ("filter[filename__prefix]=none", "medias_by_filename"),
+    (
+        "filter[filename__prefix]=file%20777&sort=filename",
+        "medias_by_filename",
+    ),
+    ("filter[key__prefix]=key%201999", "medias_by_key"),
+    (
+        "filter[resource__prefix]=resource%20199",
+        "medias_by_resource",
+    ),
+    ("filter[mime_type__prefix]=image/r", "medias_by_mime_type"),
+    (
+        "filter[resource]=resource%207&filter[key__prefix]=key%2077",
+        "medias_resource_key",
+    ),
+    (
+        "filter[created_by]=user%207&filter[filename__prefix]=file%20777",
+        "",
+    ),
+    (
+        "filter[project_id]=project%207&filter[filename__prefix]=file%20777",
+        "",
+    ),
+];
+
+#[tokio::test]
+async fn a_prefix_reads_a_range_of_an_index() {
+    let test = media_testkit::databases::postgres().await;
+    let database = &test.database.direct_connection().await.unwrap();
+    // The last half has no project but one, so that the order of the list meets the range at its end.
+    let sql = "UPDATE medias SET project_id = 'project 7' WHERE id >= \
+               (SELECT id FROM medias ORDER BY id OFFSET 100000 LIMIT 1)";
+    for sql in [MEDIAS, sql, JOBS, "VACUUM ANALYZE"] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    // In any locale of the database.
+    let sql = "SELECT count(*) FROM information_schema.columns WHERE collation_name = 'C' AND \
+               (table_name, column_name) IN (('medias', 'resource'), ('medias', 'key'), \
+                 ('medias', 'filename'), ('medias', 'mime_type'), ('medias', 'source_url'), \
+                 ('jobs', 'unicity'), ('jobs', 'job_class'))";
+    let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql));
+    let columns: i64 = row.await.unwrap().unwrap().try_get_by_index(0).unwrap();
+    assert_eq!(columns, 7);
+    let queries = PREFIXES.map(|(query, _)| query);
+    check::<MediaResource>(database, &queries).await;
+    let jobs = [
+        "filter[unicity__prefix]=unicity%201999",
+        "filter[job_class__prefix]=media:r",
+    ];
+    check::<JobResource>(database, &jobs).await;
+}
+
+#[tokio::test]
+async fn a_prefix_reads_a_range_of_an_index_on_sqlite() {
+    let test = media_testkit::databases::sqlite().await;
+    let database = &test.database.direct_connection().await.unwrap();
+    let sql = format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {ROWS}) \
+         INSERT INTO medias (id, resource, key, filename, size, mime_type, sha256, public, \
+           created_by, project_id, blob_id, created_at, updated_at) \
+         SELECT unhex('01a20000000070008000' || printf('%012x', n)), 'resource ' || n / 100, \
+           'key ' || n, 'file ' || n, n, CASE WHEN n % 100 = 1 THEN 'image/rare' ELSE 'image/png' END, \
+           printf('%064d', n), 0, 'user ' || n % 500, 'project 7', randomblob(16), \
+           '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00' FROM n"
+    );
+    database.execute_unprepared(&sql).await.unwrap();
+    for (query, index) in PREFIXES {
+        for scope in [
+            ReadScope::All,
+            ReadScope::Projects(vec!["project 7".to_owned()]),
+            ReadScope::Projects(vec!["project 7".to_owned(), "project 8".to_owned()]),
+        ] {
+            let uri = format!("/medias?{query}");
+            let request = Request::builder().uri(uri.parse().unwrap()).finish();
+            let list = ListQuery::<MediaResource>::from_request(&request).unwrap();
+            let request = list.request(&scope).unwrap();
+            let mut statement = pagination::select::<media_database::entities::media::Entity>(
+                DbBackend::Sqlite,
+                &request,
+            )
+            .build(DbBackend::Sqlite);
+            statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+            let rows = database.query_all_raw(statement).await.unwrap();
+            let plan: Vec<String> = rows
+                .iter()
+                .map(|row| row.try_get("", "detail").unwrap())
+                .collect();
+            let plan = plan.join("; ");
+            let is_range = plan.contains("<?)") && plan.contains(&format!("INDEX {index}"));
+            // Projects of both the token and the query: the planner's choice.
+            let is_twice = query.contains("project_id") && scope != ReadScope::All;
+            assert!(
+                is_range || index.is_empty() || is_twice,
+                "{uri} within {scope:?}: {plan}"
+            );
+            assert!(!plan.contains("SCAN"), "{uri} within {scope:?}: {plan}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,35 @@ impl QueryString {
         Ok(Some(values))
     }
 
+    /// Takes a list in the form `name[]=a&name[]=b`, which must not be used together with `name=a`.
+    pub(crate) fn take_brackets(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        let parameter = format!("{name}[]");
+        if !self.0.contains_key(&parameter) {
+            return Ok(None);
+        }
+        if self.0.contains_key(name) {
+            let detail = format!("cannot be used together with {name}");
+            return Err(invalid(&parameter, detail));
+        }
+        self.take_list(name)
+    }
+
+    /// Takes the parameters whose names begin so, none of which may be repeated.
+    pub(crate) fn take_beginning_with(
+        &mut self,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, ApiError> {
+        let names = self.0.keys().filter(|name| name.starts_with(prefix));
+        let names: Vec<String> = names.cloned().collect();
+        let mut taken = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(value) = self.take(&name)? {
+                taken.push((name, value));
+            }
+        }
+        Ok(taken)
+    }
+
     /// Takes a list of names. An empty value is an empty list.
     pub(crate) fn take_names(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         let names = self.take_list(name)?;

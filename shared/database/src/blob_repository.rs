@@ -300,13 +300,14 @@ pub(crate) fn make_live_sql(ids: &str, now: &str) -> String {
     )
 }
 
-/// Makes a live blob garbage, within the transaction that replaces or deletes its media.
+/// Makes live blobs garbage, within the transaction that replaces or deletes their media.
 pub(crate) async fn mark_garbage(
     transaction: &impl ConnectionTrait,
-    id: BlobId,
+    ids: &[BlobId],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let live = blob::Entity::update_many().filter(blob::Column::Id.eq(id));
+    let ids = ids.iter().copied();
+    let live = blob::Entity::update_many().filter(blob::Column::Id.is_in(ids));
     let garbage = into_garbage(live, now, now, None);
     let blobs = garbage.exec_with_returning(transaction).await?;
     quota::release(transaction, &blobs).await

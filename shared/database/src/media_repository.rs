@@ -2,32 +2,38 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait as _, IntoActiveModel,
-    Iterable as _, QueryFilter, QueryOrder, QuerySelect, Select, TryIntoModel as _, Value,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, Condition, DbErr, EntityTrait, ExprTrait as _, QueryFilter, QueryOrder,
+    QuerySelect, Select, sea_query::Expr,
 };
 
 use crate::connection::Batches;
 use crate::{
-    Database, LostRace, blob_repository,
+    Database, LostRace,
     entities::media,
-    pagination::{self, ListRequest, Page},
+    pagination::{self, Expiry, ListRequest, Page},
     project_condition, read_condition,
 };
 use media_domain::{
     caller::Creator,
     clock::Clock,
     ids::{BlobId, MediaId},
-    media::{Filename, MediaPath, Metadata, PreconditionFailed, Sha256, WritePrecondition},
+    media::{
+        ClientMeta, Filename, MediaPath, Metadata, PreconditionFailed, Sha256, WritePrecondition,
+    },
     permissions::{Denied, MediaReadScope, ProjectSelector, ReadScope, WriteScope},
 };
 
+mod change;
+mod expiry;
 mod lookup_cache;
 mod path_lookup;
+mod publish;
 
+pub use change::{ChangeError, MediaChange};
+pub use expiry::EXPIRY_BATCH;
 use lookup_cache::LookupCache;
+use publish::{evaluate, remove};
+pub(crate) use publish::{new_row, publish, values_of};
 
 /// A media to be recorded, whose bytes are stored.
 #[derive(Clone, Debug)]
@@ -50,6 +56,12 @@ pub struct NewMedia {
     pub public: bool,
     /// The URL that it was imported from, redacted.
     pub source_url: Option<String>,
+    /// The validators of its origin, for an import that refreshes it.
+    pub origin: Option<serde_json::Value>,
+    /// The client's own data.
+    pub meta: Option<ClientMeta>,
+    /// The time from which on it is gone for readers.
+    pub expires_at: Option<DateTime<Utc>>,
     /// Its creator.
     pub creator: Creator,
     /// Its blob; staged.
@@ -125,8 +137,10 @@ impl MediaRepository {
     /// Opens the repository.
     pub fn new(database: Database, clock: Clock) -> Self {
         let lookups = || {
-            Batches::new(&database, |database, paths| {
-                Box::pin(path_lookup::first_two_at_each(database, paths))
+            let clock = clock.clone();
+            Batches::new(&database, move |database, paths| {
+                let now = clock.now();
+                Box::pin(path_lookup::first_two_at_each(database, paths, now))
             })
         };
         Self {
@@ -153,8 +167,10 @@ impl MediaRepository {
         scope: &MediaReadScope,
         selector: &ProjectSelector,
     ) -> Result<Found, DbErr> {
+        let now = self.clock.now();
         let rows = |condition| {
             at(path)
+                .filter(unexpired(now))
                 .filter(project_condition(selector, media::Column::ProjectId))
                 .filter(condition)
         };
@@ -189,7 +205,11 @@ impl MediaRepository {
         let Some((cache, commits)) = self.cache.as_ref().zip(self.database.commits()) else {
             return self.look_up(path).await;
         };
-        if let Some(found) = cache.get(path, commits) {
+        let now = self.clock.now();
+        // An expired media may have hidden a third one.
+        if let Some(found) = cache.get(path, commits)
+            && !found.iter().any(|media| media.is_expired(now))
+        {
             return Ok(found);
         }
         let found = self.look_up(path).await?;
@@ -211,7 +231,10 @@ impl MediaRepository {
         path: &MediaPath,
         project: Option<&str>,
     ) -> Result<Option<media::Model>, DbErr> {
-        in_project(path, project).one(self.database.reader()).await
+        in_project(path, project)
+            .filter(unexpired(self.clock.now()))
+            .one(self.database.reader())
+            .await
     }
 
     /// Makes sure that a creator may write to a path now. The write itself checks it again.
@@ -235,6 +258,7 @@ impl MediaRepository {
     /// The media with an identifier.
     pub async fn find_by_id(&self, id: MediaId) -> Result<Option<media::Model>, DbErr> {
         media::Entity::find_by_id(id)
+            .filter(unexpired(self.clock.now()))
             .one(self.database.reader())
             .await
     }
@@ -242,8 +266,12 @@ impl MediaRepository {
     /// A page of the media.
     pub async fn list(
         &self,
-        request: ListRequest<media::Column>,
+        mut request: ListRequest<media::Column>,
     ) -> Result<Page<media::Model>, DbErr> {
+        request.expiry = Some(Expiry {
+            column: media::Column::ExpiresAt,
+            now: self.clock.now(),
+        });
         pagination::read::<media::Entity>(self.database.reader(), request).await
     }
 
@@ -258,6 +286,7 @@ impl MediaRepository {
         }
         media::Entity::find()
             .filter(media::Column::Id.is_in(ids))
+            .filter(unexpired(self.clock.now()))
             .filter(read_condition(scope, media::Column::ProjectId))
             .all(self.database.reader())
             .await
@@ -303,7 +332,8 @@ impl MediaRepository {
             .transaction(move |transaction| {
                 let (scope, condition) = (scope.clone(), condition.clone());
                 Box::pin(async move {
-                    let found = media::Entity::find_by_id(id).lock_exclusive();
+                    let found = media::Entity::find_by_id(id).filter(unexpired(now));
+                    let found = found.lock_exclusive();
                     let Some(found) = found.one(transaction).await? else {
                         return Ok(false);
                     };
@@ -312,126 +342,11 @@ impl MediaRepository {
                     }
                     scope.allows(found.created_by.as_deref())?;
                     evaluate(&condition, Some(&found))?;
-                    blob_repository::mark_garbage(transaction, found.blob_id, now).await?;
-                    media::Entity::delete_by_id(found.id)
-                        .exec(transaction)
-                        .await?;
+                    remove(transaction, &found, now).await?;
                     Ok(true)
                 })
             })
             .await
-    }
-}
-
-/// Makes the blob live, records the media, and makes the blob of the replaced media garbage.
-pub(crate) async fn publish(
-    transaction: &impl ConnectionTrait,
-    new: NewMedia,
-    condition: &WritePrecondition,
-    now: DateTime<Utc>,
-) -> Result<media::Model, PublishError> {
-    if !blob_repository::make_live(transaction, new.blob_id, now).await? {
-        return Err(PublishError::BlobLost);
-    }
-    // Most paths have no media yet.
-    if condition.evaluate(None).is_ok()
-        && let Some(row) = insert(transaction, &new, now).await?
-    {
-        return Ok(row);
-    }
-    let previous = in_project(&new.path, new.creator.project_id.as_deref())
-        .lock_exclusive()
-        .one(transaction)
-        .await?;
-    evaluate(condition, previous.as_ref())?;
-    let Some(previous) = previous else {
-        // It was deleted just now.
-        let gone = DbErr::RecordNotInserted;
-        return insert(transaction, &new, now).await?.ok_or(gone.into());
-    };
-    new.creator.may_replace(previous.created_by.as_deref())?;
-    blob_repository::mark_garbage(transaction, previous.blob_id, now).await?;
-    let since = previous.public_since.or(Some(now)).filter(|_| new.public);
-    let row = filled(previous.into_active_model(), new, since, now);
-    Ok(row.update(transaction).await?)
-}
-
-/// Evaluates a condition against the media at a path.
-fn evaluate(
-    condition: &WritePrecondition,
-    present: Option<&media::Model>,
-) -> Result<(), PreconditionFailed> {
-    if condition.is_empty() {
-        return Ok(());
-    }
-    // The table holds valid digests only.
-    let digest =
-        present.map(|media| Sha256::from_hex(&media.sha256).map_err(|_| PreconditionFailed));
-    condition.evaluate(digest.transpose()?.as_ref())
-}
-
-/// Inserts a media if there is none at its path.
-async fn insert(
-    transaction: &impl ConnectionTrait,
-    new: &NewMedia,
-    now: DateTime<Utc>,
-) -> Result<Option<media::Model>, DbErr> {
-    let row = new_row(new, now);
-    let inserted = media::Entity::insert(row.clone())
-        // Its blob is new, so only a media at the same path can conflict.
-        .on_conflict(OnConflict::new().do_nothing().to_owned())
-        .exec_without_returning(transaction)
-        .await?;
-    if inserted == 0 {
-        return Ok(None);
-    }
-    row.try_into_model().map(Some)
-}
-
-/// The row of the first media at a path.
-pub(crate) fn new_row(new: &NewMedia, now: DateTime<Utc>) -> media::ActiveModel {
-    let row = media::ActiveModel {
-        id: Set(MediaId::at(now)),
-        resource: Set(new.path.resource().to_owned()),
-        key: Set(new.path.key().map(str::to_owned)),
-        created_at: Set(now),
-        ..Default::default()
-    };
-    let since = new.public.then_some(now);
-    filled(row, new.clone(), since, now)
-}
-
-/// The values of a new row, in the order of the columns.
-pub(crate) fn values_of(row: &media::ActiveModel) -> impl Iterator<Item = Value> {
-    media::Column::iter().filter_map(|column| row.get(column).into_value())
-}
-
-fn filled(
-    row: media::ActiveModel,
-    new: NewMedia,
-    public_since: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> media::ActiveModel {
-    media::ActiveModel {
-        filename: Set(new.filename.as_str().to_owned()),
-        // The configuration keeps sizes below 2^63.
-        size: Set(i64::try_from(new.size).unwrap_or(i64::MAX)),
-        mime_type: Set(new.mime_type),
-        charset: Set(new.charset),
-        sha256: Set(new.sha256.to_string()),
-        // Three numbers cannot fail to be written.
-        metadata: Set(new
-            .metadata
-            .and_then(|known| serde_json::to_value(known).ok())),
-        public: Set(new.public),
-        public_since: Set(public_since),
-        created_by: Set(new.creator.created_by),
-        created_role: Set(new.creator.created_role),
-        project_id: Set(new.creator.project_id),
-        source_url: Set(new.source_url),
-        blob_id: Set(new.blob_id),
-        updated_at: Set(now),
-        ..row
     }
 }
 
@@ -447,4 +362,11 @@ fn at(path: &MediaPath) -> Select<media::Entity> {
 pub(crate) fn in_project(path: &MediaPath, project: Option<&str>) -> Select<media::Entity> {
     // The expression of the index.
     at(path).filter(Expr::cust("coalesce(project_id, '')").eq(project.unwrap_or_default()))
+}
+
+/// The media that are not gone for readers at a time.
+fn unexpired(now: DateTime<Utc>) -> Condition {
+    Condition::any()
+        .add(media::Column::ExpiresAt.is_null())
+        .add(media::Column::ExpiresAt.gt(now))
 }

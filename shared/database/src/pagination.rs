@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DbBackend, DbErr, EntityTrait,
-    ExprTrait as _, FromQueryResult as _, Order, PaginatorTrait, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect, QueryTrait as _, Select, Value,
-    sea_query::{Expr, NullOrdering, Query, UnionType},
+    ExprTrait as _, FromQueryResult as _, Order, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    QueryTrait as _, Select, Value,
+    sea_query::{Expr, NullOrdering, Query, SubQueryStatement, UnionType},
 };
 
 use crate::Reader;
@@ -103,6 +104,22 @@ impl<C: sea_orm::ColumnTrait> Groups<C> {
     }
 }
 
+/// The expiry of rows: expired ones are gone for readers, and few of them still exist.
+#[derive(Clone, Copy, Debug)]
+pub struct Expiry<C> {
+    /// The column of the time, with an index; NULL for rows that never expire.
+    pub column: C,
+    /// The present time.
+    pub now: DateTime<Utc>,
+}
+
+impl<C: sea_orm::ColumnTrait> Expiry<C> {
+    fn unexpired(self) -> Condition {
+        let never = self.column.is_null();
+        Condition::any().add(never).add(self.column.gt(self.now))
+    }
+}
+
 /// The requested part of a list.
 #[derive(Clone, Debug)]
 pub struct ListRequest<C> {
@@ -110,6 +127,11 @@ pub struct ListRequest<C> {
     pub filter: Condition,
     /// If set, only rows of these groups.
     pub groups: Option<Groups<C>>,
+    /// Whether the filter selects a range of an index, which is read rather than the groups: those are an ordinary
+    /// condition then.
+    pub by_range: bool,
+    /// The expiry of the rows, if they expire.
+    pub expiry: Option<Expiry<C>>,
     /// The order; its last key is unique.
     pub order: Vec<SortKey<C>>,
     /// The start.
@@ -142,11 +164,7 @@ where
 {
     let size = request.size.get();
     let total = if request.count {
-        let groups = request.groups.as_ref().map(Groups::condition);
-        let all = E::find()
-            .filter(request.filter.clone())
-            .filter(Condition::all().add_option(groups));
-        Some(all.count(database).await?)
+        Some(count::<E>(database, &request).await?)
     } else {
         None
     };
@@ -172,6 +190,32 @@ where
     Ok(page)
 }
 
+/// Counts the rows of a list. Expired ones are counted apart, by their index: to tell them from the others, the whole
+/// table would have to be read.
+async fn count<E: EntityTrait>(
+    database: &Reader,
+    request: &ListRequest<E::Column>,
+) -> Result<u64, DbErr> {
+    let groups = request.groups.as_ref().map(Groups::condition);
+    let all = E::find()
+        .filter(request.filter.clone())
+        .filter(Condition::all().add_option(groups));
+    let number = |rows: Select<E>| {
+        let rows = rows.select_only().expr(Expr::cust("count(*)"));
+        Expr::from(SubQueryStatement::SelectStatement(rows.into_query()))
+    };
+    let mut counted = number(all.clone());
+    if let Some(Expiry { column, now }) = request.expiry {
+        // In the same statement, so that both see the same rows.
+        counted = counted.sub(number(all.filter(column.lte(now))));
+    }
+    let statement = Query::select().expr(counted).to_owned();
+    let statement = database.get_database_backend().build(&statement);
+    let row = database.query_one_raw(statement).await?;
+    let number = row.map(|row| row.try_get_by_index::<i64>(0)).transpose()?;
+    Ok(number.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+}
+
 /// The statement that reads a page, and one row more to learn whether others follow. Public for tests of its plan.
 pub fn select<E: EntityTrait>(backend: DbBackend, request: &ListRequest<E::Column>) -> Select<E> {
     let limit = request.size.get() + 1;
@@ -183,10 +227,17 @@ pub fn select<E: EntityTrait>(backend: DbBackend, request: &ListRequest<E::Colum
         PageStart::After(values) => (0, Some(values)),
     };
     let order = &request.order;
-    let wanted = E::find().filter(request.filter.clone());
+    let unexpired = request.expiry.map(Expiry::unexpired);
+    let wanted = E::find()
+        .filter(request.filter.clone())
+        .filter(Condition::all().add_option(unexpired));
     let group = |column, value| in_group(backend, wanted.clone(), (column, value), order, after);
     let rows = match &request.groups {
         None => ordered(wanted.filter(after_cursor(order, after)), order),
+        Some(groups) if request.by_range => {
+            let rows = wanted.filter(not_by_index(backend, groups));
+            ordered(rows.filter(after_cursor(order, after)), order)
+        }
         Some(groups) => match groups.values.as_slice() {
             // No group has no row.
             [] => ordered(wanted.filter(groups.condition()), order),
@@ -204,6 +255,17 @@ pub fn select<E: EntityTrait>(backend: DbBackend, request: &ListRequest<E::Colum
     } else {
         rows
     }
+}
+
+/// The condition that a row is in one of the groups, which SQLite's planner takes no index for: without statistics, it
+/// takes an equality for more selective than a range.
+fn not_by_index<C: sea_orm::ColumnTrait>(backend: DbBackend, groups: &Groups<C>) -> Condition {
+    if backend != DbBackend::Sqlite {
+        return groups.condition();
+    }
+    let column = Expr::col((groups.column.entity_name(), groups.column));
+    let column = Expr::cust_with_expr("+?", column);
+    Condition::all().add(column.is_in(groups.values.iter().cloned()))
 }
 
 /// The rows of one group, in order.

@@ -1,5 +1,7 @@
 //! Stored objects: their names, their writers, and how far an interrupted write has come.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ids::BlobId, job::Lease, media::Sha256};
@@ -84,6 +86,9 @@ pub struct Checkpoint {
     pub prefix: ResumePoint,
     /// The state of SHA-256 after them, in hexadecimal digits.
     pub sha256_state: String,
+    /// The states of other digests that the bytes must have, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_states: BTreeMap<String, String>,
     /// The origin's validators, which tell whether it still has the same bytes. Read by the worker alone.
     pub origin: serde_json::Value,
 }

@@ -12,7 +12,7 @@ mod retry_count;
 mod status;
 mod unicity;
 
-pub use arguments::{ArgumentError, ImportArguments, MediaImport};
+pub use arguments::{ArgumentError, IfExists, ImportArguments, MediaImport};
 pub use attempt::Attempt;
 pub use class::{JobClass, KnownClass};
 pub use failure::{Failure, FailureCode, RetryDelay};

@@ -1,14 +1,11 @@
-//! The schedule of checkpoints, and the state of the hash at each.
+//! The schedule of checkpoints, and the digests at each.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use sha2::{
-    Digest as _,
-    digest::common::hazmat::{SerializableState, SerializedState},
-};
+use crate::digests::Digests;
 
 /// The fewest new bytes for a checkpoint: fewer are soon fetched again.
 const MIN_NEW_BYTES: u64 = 1024 * 1024;
@@ -26,8 +23,8 @@ pub(super) struct Checkpoints {
     /// The position at the beginning.
     first: u64,
     tried_at: Instant,
-    /// The states of the hash at possible positions after the last one.
-    states: VecDeque<(u64, sha2::Sha256)>,
+    /// The digests at possible positions after the last one.
+    states: VecDeque<(u64, Digests)>,
 }
 
 impl Checkpoints {
@@ -72,7 +69,7 @@ impl Checkpoints {
     /// Hashes bytes that begin at `before`, and keeps the state at each multiple of the granularity.
     pub(super) fn hash(
         &mut self,
-        hasher: &mut sha2::Sha256,
+        digests: &mut Digests,
         before: u64,
         mut bytes: &[u8],
         granularity: Option<u64>,
@@ -80,22 +77,27 @@ impl Checkpoints {
         let mut at = before;
         if let Some(granularity) = granularity {
             while let Some((head, rest)) = split_at_next(bytes, at, granularity) {
-                hasher.update(head);
+                digests.update(head);
                 at += head.len() as u64;
-                self.states.push_back((at, hasher.clone()));
+                self.states.push_back((at, digests.clone()));
                 bytes = rest;
             }
         }
-        hasher.update(bytes);
+        digests.update(bytes);
     }
 
-    /// The state of the hash at a position, if it is known.
-    pub(super) fn state_at(&self, bytes: u64, now: &sha2::Sha256, size: u64) -> Option<String> {
+    /// The digests at a position, if they are known.
+    pub(super) fn digests_at<'a>(
+        &'a self,
+        bytes: u64,
+        now: &'a Digests,
+        size: u64,
+    ) -> Option<&'a Digests> {
         if bytes == size {
-            return Some(hex::encode(now.serialize()));
+            return Some(now);
         }
-        let known = self.states.iter().find(|(at, _)| *at == bytes)?;
-        Some(hex::encode(known.1.serialize()))
+        let known = self.states.iter().find(|(at, _)| *at == bytes);
+        known.map(|(_, digests)| digests)
     }
 }
 
@@ -104,11 +106,4 @@ fn split_at_next(bytes: &[u8], at: u64, granularity: u64) -> Option<(&[u8], &[u8
     let left = granularity - at.checked_rem(granularity)?;
     let left = usize::try_from(left).ok()?;
     (left <= bytes.len()).then(|| bytes.split_at(left))
-}
-
-/// Reads the state in a checkpoint.
-pub(super) fn restore(text: &str) -> Option<sha2::Sha256> {
-    let bytes = hex::decode(text).ok()?;
-    let state = SerializedState::<sha2::Sha256>::try_from(bytes.as_slice()).ok()?;
-    sha2::Sha256::deserialize(&state).ok()
 }

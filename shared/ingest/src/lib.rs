@@ -8,21 +8,22 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use sea_orm::DbErr;
-use sha2::Digest as _;
 use tokio::time::timeout;
 
 use media_database::blob_repository::{BlobRepository, QuotaError};
 use media_domain::{
     blob::{BlobKey, BlobOwner, Checkpoint, StagedBlob, StoredBlob},
-    media::Sha256,
+    media::{ExpectedDigests, Md5, Sha256, Sha512},
 };
 use media_storage::{BlobStore, BlobWriter, SizeHint, StorageError};
 
 mod checkpoints;
+mod digests;
 pub mod garbage_collector;
 mod quota;
 
 use checkpoints::Checkpoints;
+use digests::Digests;
 use quota::Reservation;
 
 /// The longest that recording a checkpoint may take.
@@ -37,8 +38,12 @@ pub struct Expectation {
     pub max_bytes: u64,
     /// The exact number of bytes.
     pub size: Option<u64>,
-    /// The exact digest.
+    /// The exact SHA-256 digest.
     pub sha256: Option<Sha256>,
+    /// The exact SHA-512 digest.
+    pub sha512: Option<Sha512>,
+    /// The exact MD5 digest.
+    pub md5: Option<Md5>,
 }
 
 /// Bytes were not stored.
@@ -59,12 +64,14 @@ pub enum IngestError {
         actual: u64,
     },
     /// Another digest than expected.
-    #[error("has the sha256 {actual}, not {expected} as expected")]
+    #[error("has the {algorithm} {actual}, not {expected} as expected")]
     ChecksumMismatch {
-        /// The expected digest.
-        expected: Sha256,
+        /// The algorithm, such as `sha256`.
+        algorithm: &'static str,
+        /// The expected digest, in hexadecimal digits.
+        expected: String,
         /// The digest of the bytes that came.
-        actual: Sha256,
+        actual: String,
     },
     /// They would exceed the project's quota.
     #[error("would exceed the project's quota of {limit} bytes; delete media or ask for more")]
@@ -98,7 +105,7 @@ pub struct Ingest {
     blob: StagedBlob,
     writer: Box<dyn BlobWriter>,
     expectation: Expectation,
-    hasher: sha2::Sha256,
+    digests: Digests,
     size: u64,
     head: Vec<u8>,
     checkpoints: Checkpoints,
@@ -141,8 +148,8 @@ impl Ingest {
             store: Arc::clone(store),
             blob,
             writer,
+            digests: Digests::new(&expectation),
             expectation,
-            hasher: sha2::Sha256::new(),
             size: 0,
             head: Vec::new(),
             checkpoints: Checkpoints::after(0),
@@ -159,13 +166,13 @@ impl Ingest {
         expectation: Expectation,
     ) -> Result<Option<Self>, IngestError> {
         let size = checkpoint.prefix.bytes;
-        let hasher = checkpoints::restore(&checkpoint.sha256_state);
+        let digests = Digests::restore(&expectation, &checkpoint);
         let allowed = expectation.check_so_far(size).is_ok();
-        let Some(hasher) = hasher.filter(|_| allowed) else {
+        let Some(digests) = digests.filter(|_| allowed) else {
             abandon_blob(blobs, &blob).await;
             return Ok(None);
         };
-        let sha256 = digest(&hasher);
+        let sha256 = digests.sha256();
         let resumed = match store.resume(&blob.key, &checkpoint.prefix, sha256).await {
             // The bytes may be there when storage is available again.
             Err(error @ StorageError::Unavailable(_)) => return Err(error.into()),
@@ -186,7 +193,7 @@ impl Ingest {
             blob,
             writer,
             expectation,
-            hasher,
+            digests,
             size,
             head: Vec::new(),
             checkpoints: Checkpoints::after(size),
@@ -221,7 +228,7 @@ impl Ingest {
             self.head.extend_from_slice(&chunk[..head]);
         }
         self.checkpoints.hash(
-            &mut self.hasher,
+            &mut self.digests,
             before,
             &chunk,
             self.writer.resume_granularity(),
@@ -254,13 +261,14 @@ impl Ingest {
             return Ok(());
         };
         let bytes = prefix.bytes;
-        let state = self.checkpoints.state_at(bytes, &self.hasher, self.size);
-        let Some(sha256_state) = state else {
+        let digests = self.checkpoints.digests_at(bytes, &self.digests, self.size);
+        let Some((sha256_state, more_states)) = digests.map(Digests::states) else {
             return Ok(());
         };
         let checkpoint = Checkpoint {
             prefix,
             sha256_state,
+            more_states,
             origin: origin.clone(),
         };
         let recorded = timeout(
@@ -278,8 +286,9 @@ impl Ingest {
 
     /// Checks the expectation and makes the bytes durable.
     pub async fn finish(mut self) -> Result<StoredBlob, IngestError> {
-        let sha256 = digest(&self.hasher);
-        if let Err(error) = self.expectation.check_whole(self.size, sha256) {
+        let sha256 = self.digests.sha256();
+        let checked = self.expectation.check_size(self.size);
+        if let Err(error) = checked.and_then(|()| self.digests.check(&self.expectation)) {
             self.abandon().await;
             return Err(error);
         }
@@ -328,10 +337,6 @@ async fn read_head(
     Ok(head.concat())
 }
 
-fn digest(hasher: &sha2::Sha256) -> Sha256 {
-    Sha256::from_bytes(hasher.clone().finalize().into())
-}
-
 async fn abort(writer: Box<dyn BlobWriter>) {
     if let Err(error) = writer.abort().await {
         tracing::warn!(%error, "an incomplete object is left to the collector");
@@ -351,6 +356,22 @@ async fn abandon_blob(blobs: &BlobRepository, blob: &StagedBlob) -> bool {
 }
 
 impl Expectation {
+    /// Expects these digests.
+    #[must_use]
+    pub fn with_digests(self, digests: ExpectedDigests) -> Self {
+        let ExpectedDigests {
+            sha256,
+            sha512,
+            md5,
+        } = digests;
+        Self {
+            sha256,
+            sha512,
+            md5,
+            ..self
+        }
+    }
+
     /// Refuses an announced size before the bytes come.
     pub fn check_announced(&self, size: u64) -> Result<(), IngestError> {
         self.check_so_far(size)?;
@@ -377,17 +398,6 @@ impl Expectation {
             Some(expected) if actual != expected => {
                 Err(IngestError::SizeMismatch { expected, actual })
             }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_whole(&self, size: u64, sha256: Sha256) -> Result<(), IngestError> {
-        self.check_size(size)?;
-        match self.sha256 {
-            Some(expected) if sha256 != expected => Err(IngestError::ChecksumMismatch {
-                expected,
-                actual: sha256,
-            }),
             _ => Ok(()),
         }
     }

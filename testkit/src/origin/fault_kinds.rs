@@ -153,6 +153,15 @@ fn complete_plan(command: &str, argument: &str, query: &str, request: &Request) 
             ];
             reply("200 OK", &hints.concat(), b"body")
         }
+        "refresh" => {
+            let is_conditional = request.header("if-none-match").is_some();
+            match (argument, is_conditional) {
+                ("other-tag", true) => reply("304 Not Modified", "ETag: \"other\"\r\n", b""),
+                ("same-bytes", true) => reply("200 OK", "ETag: \"other\"\r\n", b"body"),
+                ("failing", _) => reply("500 Test", "", b""),
+                _ => reply("200 OK", "ETag: \"first\"\r\n", b"body"),
+            }
+        }
         "echo" => reply("200 OK", "", request.0.as_bytes()),
         "retry-after" => reply("503 Service Unavailable", "Retry-After: 3600\r\n", b""),
         "status" => reply(&format!("{argument} Test"), "", b"body"),

@@ -53,7 +53,8 @@ impl FaultyOrigin {
     /// - complete responses: `status/N`, `echo`, `retry-after`, `redirect?URL`, `redirect/N?URL` with that
     ///   status, `hops/N?URL` with that many redirects to itself first, `loop`, `chain/N` (redirects),
     ///   `hints?URL`, `gzip`, `te-gzip`, `two-codings`, `bomb`, `large-head`, `many-headers`,
-    ///   `length-and-chunks`, `long`;
+    ///   `length-and-chunks`, `long`; `refresh/other-tag`, `refresh/same-bytes` and `refresh/failing`, which
+    ///   answer a conditional request with 304 and another tag, with the same bytes, or with an error;
     /// - responses that end too early: `close`, `informational`, `short`, `half-closed`, `cut-chunks`,
     ///   `reset-head`, `reset`;
     /// - responses that never end: `hang`, `stall`, `trickle-head`, `trickle`, `endless-head`, `endless`,

@@ -14,6 +14,7 @@ use super::{
     redirect,
     response_head::{BodyPlan, Head},
     target::Target,
+    validator::OriginValidators,
 };
 
 /// Maximum number of redirects that are followed.
@@ -49,6 +50,22 @@ impl Fetcher {
             .whole(self)
     }
 
+    /// Requests the whole content of a URL if it has changed since the validators were sent. Returns nothing if it has
+    /// not. Validators of the answer that differ from these are no reason to fetch it: proxies that compress answers
+    /// send other tags, and the origin has compared the right one.
+    pub(crate) async fn open_if_changed(
+        &self,
+        target: &Target,
+        validators: &OriginValidators,
+    ) -> Result<Option<Answer>, FetchFailure> {
+        let conditions = validators.conditions();
+        let exchanged = self.follow(target, &conditions, None).await?;
+        if exchanged.response.status() == StatusCode::NOT_MODIFIED && !conditions.is_empty() {
+            return Ok(None);
+        }
+        exchanged.whole(self).map(Some)
+    }
+
     /// Requests a range of the content, over an additional connection if there is a permit for it.
     pub(super) async fn open_range(
         &self,
@@ -75,7 +92,7 @@ impl Fetcher {
     async fn follow(
         &self,
         target: &Target,
-        range: &HeaderMap,
+        conditions: &HeaderMap,
         mut permit: Option<ConnectionPermit>,
     ) -> Result<Exchanged, FetchFailure> {
         let mut target = target.clone();
@@ -83,7 +100,7 @@ impl Fetcher {
         for _ in 0..=MAX_REDIRECTS {
             let span = info_span!("exchange", server.address = target.url.host_str());
             let exchange = self
-                .exchange(&target, range, permit.take())
+                .exchange(&target, conditions, permit.take())
                 .instrument(span);
             let failed = |error| FetchFailure::new(&target.url, error);
             let (response, connection) = exchange.await.map_err(failed)?;

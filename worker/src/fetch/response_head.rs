@@ -13,7 +13,7 @@ use super::{
     coding::{self, Coding},
     content_identity::{ByteRange, ContentIdentity},
     error::ExchangeError,
-    validator::Validator,
+    validator::{OriginValidators, Validator},
 };
 
 /// The head of an answer with content.
@@ -22,6 +22,8 @@ pub(crate) struct Head {
     /// The URL after redirects.
     pub(crate) url: Url,
     pub(crate) identity: ContentIdentity,
+    /// The validators for a later request.
+    pub(crate) validators: OriginValidators,
     /// The declared type, with parameters.
     pub(crate) content_type: Option<String>,
     /// The name in `Content-Disposition`.
@@ -102,6 +104,7 @@ impl Head {
         let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Self {
             identity,
+            validators: OriginValidators::from_headers(headers),
             content_type: headers.get(header::CONTENT_TYPE).map(lossy),
             filename: headers
                 .get_all(header::CONTENT_DISPOSITION)

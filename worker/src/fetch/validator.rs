@@ -1,4 +1,4 @@
-//! Strong validators (RFC 9110 §8.8), which tell whether the content at an origin has changed.
+//! Validators (RFC 9110 §8.8), which tell whether the content at an origin has changed.
 
 use std::time::Duration;
 
@@ -51,6 +51,49 @@ impl Validator {
     }
 }
 
+/// The validators of an answer as the origin sent them, to ask later whether its content has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OriginValidators {
+    /// The entity tag, with its quotes; weak or strong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    /// A `Last-Modified` that was at least [`MIN_AGE`] old when it was sent: a younger one does not tell two changes
+    /// within a second apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_modified: Option<String>,
+}
+
+impl OriginValidators {
+    /// Reads the validators of an answer.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+        let is_tag = |text: &&str| EntityTag::parse(text.as_bytes()).is_ok();
+        Self {
+            etag: text(headers, header::ETAG)
+                .filter(is_tag)
+                .map(str::to_owned),
+            last_modified: settled_date(headers),
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    /// Returns the conditions of a request for changed content (RFC 9110 §13.1.2, §13.1.3).
+    pub(super) fn conditions(&self) -> HeaderMap {
+        let pairs = [
+            (header::IF_NONE_MATCH, &self.etag),
+            (header::IF_MODIFIED_SINCE, &self.last_modified),
+        ];
+        let value = |text: &Option<String>| HeaderValue::from_str(text.as_deref()?).ok();
+        pairs
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, value(text)?)))
+            .collect()
+    }
+}
+
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let text = headers.get(name)?.to_str().ok()?.trim();
     (text.len() <= MAX_VALIDATOR_BYTES).then_some(text)
@@ -83,6 +126,25 @@ mod tests {
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
             .collect();
         Validator::from_headers(&headers)
+    }
+
+    #[test]
+    fn conditions_have_weak_tags_and_settled_dates() {
+        let headers = |pairs: &[(header::HeaderName, &'static str)]| -> HeaderMap {
+            let pairs = pairs.iter().cloned();
+            pairs
+                .map(|(name, value)| (name, HeaderValue::from_static(value)))
+                .collect()
+        };
+        let date = (header::DATE, "Mon, 23 Nov 2026 12:01:00 GMT");
+        let settled = (header::LAST_MODIFIED, "Mon, 23 Nov 2026 12:00:00 GMT");
+        let both = headers(&[(header::ETAG, "W/\"a\""), settled.clone(), date.clone()]);
+        let conditions = OriginValidators::from_headers(&both).conditions();
+        assert_eq!(conditions[header::IF_NONE_MATCH], "W/\"a\"");
+        assert_eq!(conditions[header::IF_MODIFIED_SINCE], settled.1);
+        let recent = (header::LAST_MODIFIED, "Mon, 23 Nov 2026 12:00:01 GMT");
+        let none = headers(&[(header::ETAG, "no tag"), recent, date]);
+        assert!(OriginValidators::from_headers(&none).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One attempt at an import: its parameters, and the check of the media type.
 
-use media_database::entities::job;
+use media_database::entities::{job, media};
 use media_domain::job::{ImportArguments, JobClass, Lease, MediaImport, MediaRange};
 use media_ingest::Expectation;
 
@@ -15,6 +15,8 @@ pub(super) struct Attempt<'a> {
     pub(super) lease: Lease,
     pub(super) project: Option<&'a str>,
     pub(super) job: &'a ActiveJob,
+    /// The media to refresh, if there is one at the path.
+    pub(super) present: Option<&'a media::Model>,
 }
 
 impl Attempt<'_> {

@@ -16,6 +16,8 @@ pub(super) enum ImportError {
     UnreadableArguments(serde_json::Error),
     InvalidHeaders,
     Fetch(FetchFailure),
+    /// There is a media at the path, and the client asked for a failure then.
+    AlreadyExists,
     /// The origin gave other content after each broken connection.
     UnstableContent,
     TypeNotAllowed {
@@ -44,6 +46,7 @@ impl ImportError {
             Self::UnsupportedClass { .. } | Self::UnreadableArguments(_) | Self::InvalidHeaders => {
                 FailureCode::InvalidArguments
             }
+            Self::AlreadyExists => FailureCode::AlreadyExists,
             Self::Fetch(failure) => failure.error.code(),
             Self::UnstableContent => FailureCode::IncompleteBody,
             Self::TypeNotAllowed { .. } => FailureCode::TypeNotAllowed,
@@ -89,6 +92,10 @@ impl ImportError {
             }
             Self::InvalidHeaders => {
                 "the argument `headers` has a name or value that cannot be sent".to_owned()
+            }
+            Self::AlreadyExists => {
+                "there is a media at this resource and key already, and `if_exists` is `fail`"
+                    .to_owned()
             }
             Self::Fetch(failure) => failure.error.to_string(),
             Self::UnstableContent => "gave other content each time its connection broke".to_owned(),

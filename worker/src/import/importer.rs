@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use media_database::{
-    blob_repository::BlobRepository, job_repository::Claimed, media_repository::NewMedia,
+    blob_repository::BlobRepository, entities::media, job_repository::Claimed,
+    media_repository::MediaRepository,
 };
 use media_domain::{
     blob::{BlobOwner, Checkpoint, StagedBlob, StoredBlob},
-    job::{self, Failure, FailureCode, ImportArguments, Lease},
+    ids::MediaId,
+    job::{self, Failure, FailureCode, IfExists, ImportArguments, Lease},
 };
 use media_ingest::{Expectation, HEAD_BYTES, Ingest, IngestError};
-use media_storage::{BlobStore, StorageError};
+use media_storage::BlobStore;
 use media_telemetry::metrics::metrics;
 use tokio::time::Instant;
 use tracing::{Instrument as _, info_span};
@@ -18,11 +20,13 @@ use tracing::{Instrument as _, info_span};
 use super::{
     attempt::{Attempt, read_arguments},
     failure::ImportError,
+    present_media::{Imported, stored_origin, unchanged, validators_to_send},
     source_description::SourceDescription,
+    transfer_error::TransferError,
 };
 use crate::{
     active_jobs::ActiveJob,
-    fetch::{Answer, ContentIdentity, FetchError, Fetcher, Target, Transfer},
+    fetch::{Answer, ContentIdentity, FetchError, FetchFailure, Fetcher, Target, Transfer},
 };
 
 /// Maximum number of times that one attempt starts over because the content at the origin has changed.
@@ -36,6 +40,7 @@ const FULL_REQUEST_ATTEMPT: job::Attempt = job::Attempt::new(4);
 pub(crate) struct Importer {
     fetcher: Fetcher,
     blobs: BlobRepository,
+    medias: MediaRepository,
     store: Arc<dyn BlobStore>,
     max_bytes: u64,
 }
@@ -52,24 +57,25 @@ enum Start {
     Checkpoint(Transfer, Ingest),
 }
 
-/// Why a transfer to storage ended early.
-enum TransferError {
-    Failed(ImportError),
-    /// The stored bytes are useless; contains the new content if the origin has sent it.
-    StartOver(Option<Box<Answer>>),
+/// The beginning of an attempt without a checkpoint.
+enum Begun {
+    Transfer(Box<Transfer>, Box<Ingest>),
+    /// The origin still has the bytes of this media.
+    Unchanged(MediaId),
 }
 
 impl Importer {
     /// Creates an importer that stores at most `max_bytes` per file.
     pub(crate) fn new(
         fetcher: Fetcher,
-        blobs: BlobRepository,
+        (blobs, medias): (BlobRepository, MediaRepository),
         store: Arc<dyn BlobStore>,
         max_bytes: u64,
     ) -> Self {
         Self {
             fetcher,
             blobs,
+            medias,
             store,
             max_bytes,
         }
@@ -81,7 +87,7 @@ impl Importer {
         &self,
         claimed: &Claimed,
         job: &ActiveJob,
-    ) -> Result<NewMedia, Failure> {
+    ) -> Result<Imported, Failure> {
         let arguments = read_arguments(&claimed.job).map_err(|error| error.failure(None))?;
         // Boxed, as the future is large.
         let imported = Box::pin(self.import(claimed, &arguments, job));
@@ -95,7 +101,20 @@ impl Importer {
         claimed: &Claimed,
         arguments: &ImportArguments,
         job: &ActiveJob,
-    ) -> Result<NewMedia, ImportError> {
+    ) -> Result<Imported, ImportError> {
+        let project = claimed.job.project_id.as_deref();
+        let present = match arguments.if_exists {
+            IfExists::Replace => None,
+            _ => {
+                let present = self.medias.find_in(&arguments.path, project).await;
+                present.map_err(IngestError::from)?
+            }
+        };
+        match (arguments.if_exists, &present) {
+            (IfExists::Skip, Some(media)) => return Ok(unchanged(arguments, media.id, None)),
+            (IfExists::Fail, Some(_)) => return Err(ImportError::AlreadyExists),
+            _ => {}
+        }
         let target = Target::new(&arguments.url, arguments.headers.as_ref());
         let target = target.ok_or(ImportError::InvalidHeaders)?;
         let attempt = Attempt {
@@ -103,19 +122,32 @@ impl Importer {
             target: &target,
             expectation: self.expectation(arguments),
             lease: claimed.lease,
-            project: claimed.job.project_id.as_deref(),
+            project,
             job,
+            present: present.as_ref(),
         };
         let mut start = self.resume(&attempt).await?;
         for _ in 0..=MAX_RESTARTS {
             let (transfer, ingest) = match start {
                 Start::Checkpoint(transfer, ingest) => (transfer, ingest),
-                Start::Beginning(answer) => self.begin(&attempt, answer).await?,
+                Start::Beginning(answer) => match self.begin(&attempt, answer).await? {
+                    Begun::Transfer(transfer, ingest) => (*transfer, *ingest),
+                    Begun::Unchanged(media) => return Ok(unchanged(arguments, media, None)),
+                },
             };
             start = match self.store(&attempt, transfer, ingest).await {
                 Ok((source, sealed)) => {
+                    if let Some(media) = attempt.present
+                        && media.sha256 == sealed.sha256.to_string()
+                    {
+                        let origin = stored_origin(&arguments.url, &source.validators);
+                        if let Some(blob) = job.staged() {
+                            self.abandon(&blob).await;
+                        }
+                        return Ok(unchanged(arguments, media.id, origin));
+                    }
                     let media = source.new_media(arguments, &sealed, &claimed.job, &self.store);
-                    return Ok(media.await);
+                    return Ok(Imported::New(Box::new(media.await), arguments.if_exists));
                 }
                 Err(TransferError::Failed(error)) => return Err(error),
                 Err(TransferError::StartOver(answer)) => {
@@ -127,15 +159,20 @@ impl Importer {
         Err(ImportError::UnstableContent)
     }
 
-    /// Begins a transfer of the whole file, and a blob for it.
+    /// Begins a transfer of the whole file, and a blob for it, unless the origin says that the media at the path is still
+    /// what it has.
     async fn begin(
         &self,
         attempt: &Attempt<'_>,
         answer: Option<Box<Answer>>,
-    ) -> Result<(Transfer, Ingest), ImportError> {
-        let answer = match answer {
-            Some(answer) => *answer,
-            None => self.fetcher.open(attempt.target).await?,
+    ) -> Result<Begun, ImportError> {
+        let answer = match (answer, attempt.present) {
+            (Some(answer), _) => *answer,
+            (None, Some(media)) => match self.open_if_changed(attempt, media).await? {
+                Some(answer) => answer,
+                None => return Ok(Begun::Unchanged(media.id)),
+            },
+            (None, None) => self.fetcher.open(attempt.target).await?,
         };
         let transfer = Transfer::new(&self.fetcher, attempt.target, answer);
         let total = transfer.head().identity.total;
@@ -152,7 +189,22 @@ impl Importer {
         )
         .await?;
         attempt.job.stage(ingest.blob().clone());
-        Ok((transfer, ingest))
+        Ok(Begun::Transfer(Box::new(transfer), Box::new(ingest)))
+    }
+
+    /// Requests the whole file, unless the origin says that a media is still what it has.
+    async fn open_if_changed(
+        &self,
+        attempt: &Attempt<'_>,
+        media: &media::Model,
+    ) -> Result<Option<Answer>, FetchFailure> {
+        match validators_to_send(attempt.arguments, media) {
+            Some(validators) => {
+                let changed = self.fetcher.open_if_changed(attempt.target, &validators);
+                changed.await
+            }
+            None => self.fetcher.open(attempt.target).await.map(Some),
+        }
     }
 
     /// Resumes at the checkpoint of an earlier attempt, if there is one and the content has not changed.
@@ -299,43 +351,9 @@ impl Importer {
                 .map_or(self.max_bytes, |max| max.min(self.max_bytes)),
             size: arguments.size,
             sha256: arguments.sha256,
+            sha512: None,
+            md5: arguments.md5,
         }
-    }
-}
-
-impl TransferError {
-    /// Whether the next attempt can use the stored bytes.
-    fn is_resumable(&self) -> bool {
-        match self {
-            Self::Failed(ImportError::Ingest(IngestError::Storage(error))) => error.is_transient(),
-            Self::Failed(ImportError::Ingest(_)) | Self::StartOver(_) => false,
-            Self::Failed(error) => error.code().is_retryable(),
-        }
-    }
-}
-
-impl From<FetchError> for TransferError {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::Failed(failure) => Self::Failed(failure.into()),
-            FetchError::Changed(answer) => Self::StartOver(answer),
-        }
-    }
-}
-
-impl From<IngestError> for TransferError {
-    fn from(error: IngestError) -> Self {
-        match error {
-            // The blob was lost during the transfer.
-            IngestError::Storage(StorageError::NotFound) => Self::StartOver(None),
-            error => Self::Failed(error.into()),
-        }
-    }
-}
-
-impl From<ImportError> for TransferError {
-    fn from(error: ImportError) -> Self {
-        Self::Failed(error)
     }
 }
 

@@ -10,14 +10,16 @@ use media_formats::{
 };
 use media_storage::BlobStore;
 
-use super::filename;
-use crate::fetch::Head;
+use super::{filename, present_media::stored_origin};
+use crate::fetch::{Head, OriginValidators};
 
 /// The type and name that the origin gives a file.
 pub(super) struct SourceDescription {
     /// With parameters.
     declared_type: Option<String>,
     pub(super) filename: Option<Filename>,
+    /// For a later import that refreshes the media.
+    pub(super) validators: OriginValidators,
 }
 
 impl SourceDescription {
@@ -26,6 +28,7 @@ impl SourceDescription {
         Self {
             declared_type: head.content_type.clone(),
             filename: named.or_else(|| filename::from_url(&head.url)),
+            validators: head.validators.clone(),
         }
     }
 
@@ -56,6 +59,9 @@ impl SourceDescription {
             sha256: sealed.sha256,
             public: arguments.public,
             source_url: Some(arguments.public_url()),
+            origin: stored_origin(&arguments.url, &self.validators),
+            meta: arguments.meta.clone(),
+            expires_at: arguments.expires_at,
             creator: Creator {
                 created_by: job.created_by.clone(),
                 created_role: job.created_role,

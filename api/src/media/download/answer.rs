@@ -13,6 +13,7 @@ use poem::{
 use url::Url;
 
 use super::{
+    MIN_REDIRECT_LIFETIME,
     conditions::{Selection, evaluate_conditions},
     response::DownloadResponse,
 };
@@ -33,6 +34,8 @@ pub(super) struct Source<'a> {
     pub(super) redirect: Option<Duration>,
     /// Whether browsers may show PDF files inline.
     pub(super) inline_pdf: bool,
+    /// The longest time for which caches may use public media without asking.
+    pub(super) public_max_age: Duration,
 }
 
 /// Answers a download. `find` looks up the media's record, once for each attempt.
@@ -74,7 +77,7 @@ async fn answer(
     let size = u64::try_from(media.size).unwrap_or_default();
     let method = request.method();
     let mut response = Response::default();
-    set_validators(response.headers_mut(), media);
+    set_validators(response.headers_mut(), media, source.public_max_age);
     let (status, range) = match evaluate_conditions(request.headers(), media, size, method) {
         Selection::NotModified => {
             response.set_status(StatusCode::NOT_MODIFIED);
@@ -144,8 +147,12 @@ async fn presigned_url(
     request: &Request,
     inline: bool,
 ) -> Result<Option<Url>, AnswerError> {
-    let Some(valid_for) = source.redirect else {
+    let Some(redirect) = source.redirect else {
         return Ok(None);
+    };
+    let valid_for = match headers::remaining_lifetime(media) {
+        Some(remaining) => redirect.min(remaining.max(MIN_REDIRECT_LIFETIME)),
+        None => redirect,
     };
     if request.headers().contains_key(header::IF_RANGE) {
         return Ok(None);

@@ -14,10 +14,16 @@ const VALIDATORS: [(&str, &str); 4] = [
     ("Last-Modified", "The time of the last change of the media"),
     (
         "Cache-Control",
-        "Caches may store the answer, and must revalidate it before they use it",
+        "Caches may store the answer; private media they must revalidate before each use, public media after `max-age`",
     ),
     ("Vary", "The bytes depend on `Prefer` and `Authorization`"),
 ];
+
+/// The header of answers that describe the bytes.
+const REPR_DIGEST: (&str, &str) = (
+    "Repr-Digest",
+    "The SHA-256 of the whole media, in base64 (RFC 9530)",
+);
 
 /// The answer to a download.
 pub(super) struct DownloadResponse(pub(super) Response);
@@ -42,7 +48,14 @@ impl ApiResponse for DownloadResponse {
             } else {
                 vec![]
             },
-            headers: VALIDATORS.map(documented).into(),
+            headers: match status {
+                304 => VALIDATORS.map(documented).into(),
+                _ => VALIDATORS
+                    .into_iter()
+                    .chain([REPR_DIGEST])
+                    .map(documented)
+                    .collect(),
+            },
         };
         let redirect = MetaResponse {
             description: "A redirect to storage, if the service is configured to redirect downloads",

@@ -84,6 +84,9 @@ impl FileDescription {
             sha256: sealed.sha256,
             public: self.fields.public,
             source_url: None,
+            origin: None,
+            meta: None,
+            expires_at: None,
             creator,
             blob_id: sealed.blob_id,
         }
@@ -124,6 +127,8 @@ impl UploadReceiver {
             max_bytes: self.max_bytes,
             size: fields.size,
             sha256: fields.sha256,
+            sha512: None,
+            md5: None,
         };
         let Services { blobs, store, .. } = &*self.services;
         let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());

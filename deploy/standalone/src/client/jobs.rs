@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use media_domain::{job::ImportArguments, media::MediaPath};
+use media_domain::{
+    job::{IfExists, ImportArguments},
+    media::MediaPath,
+};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,6 +54,10 @@ impl NewImport {
                 headers: None,
                 max_bytes: None,
                 accept_types: None,
+                md5: None,
+                meta: None,
+                expires_at: None,
+                if_exists: IfExists::default(),
             },
             url: url.to_owned(),
             max_retries: Some(0),

@@ -55,8 +55,8 @@ const DEFAULT_RETRIES: i64 = 2;
     \u{20} media import --list pictures.csv --report done.csv\n\
     \u{20} grep jpg urls.txt | media import --list - --resource holiday\n\n\
     A list has a URL per line, or is CSV (comma, semicolon or tab) whose first line names the columns: url, resource, \
-    key, filename, public, sha256, size, headers (a JSON object), max_bytes, accept_types, priority, unicity, \
-    scheduled_at, max_retries, project_id. An empty cell means the value of the flag.\n\n\
+    key, filename, public, sha256, md5, size, meta and headers (JSON objects), expires_at, if_exists, max_bytes, \
+    accept_types, priority, unicity, scheduled_at, max_retries, project_id. An empty cell means the value of the flag.\n\n\
     The records of the media are printed on standard output if it is no terminal, or with --json; for a list only with \
     --json. The exit code is 0 if all \
     imports have succeeded, 1 if one has failed, 2 if the command line or the list is wrong, 130 after Ctrl-C. Ctrl-C \

@@ -181,7 +181,7 @@ async fn every_filter_on_media_selects_the_matching_ones() {
     for (name, value, status) in [
         ("filter[public]", "yes", 422),
         ("filter[size]", "big", 422),
-        ("filter[sha256]", "x", 400),
+        ("filter[charset__gte]", "x", 400),
         ("include", "job", 400),
     ] {
         refused(&service, "/medias", &[(name, value)], status).await;

@@ -55,6 +55,7 @@ const UNUSABLE: &[(&str, &str)] = &[
     ("MEDIA_MAX_UPLOADS_PER_CALLER", "few"),
     ("MEDIA_PROJECT_MAX_BYTES", "0"),
     ("MEDIA_PROJECT_MAX_JOBS", "none"),
+    ("MEDIA_PUBLIC_MAX_AGE", "for ever"),
     ("MEDIA_PUBLIC_URL", "media.example.org"),
     ("MEDIA_RATE_LIMIT", "slow"),
     ("MEDIA_RESPONSE_MEMORY", "little"),

@@ -45,6 +45,14 @@ pub struct Model {
     pub project_id: Option<String>,
     /// The redacted URL of the bytes; none if they were uploaded.
     pub source_url: Option<String>,
+    /// The validators of the origin, which an import that refreshes the media sends. Read by the worker alone.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub origin: Option<Json>,
+    /// The client's own data.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub meta: Option<Json>,
+    /// The time from which on it is gone for readers.
+    pub expires_at: Option<DateTimeUtc>,
     /// The blob that holds the bytes.
     pub blob_id: BlobId,
     /// The time of its creation.
@@ -63,13 +71,31 @@ impl DocumentLength for Model {
     fn text_bytes(&self) -> usize {
         let texts = [&self.key, &self.source_url, &self.created_by];
         let texts = texts.into_iter().flatten().map(String::len);
-        let metadata = self.metadata.as_ref().map_or(0, json_text_bytes);
-        self.resource.len() + self.filename.len() + metadata + texts.sum::<usize>()
+        let documents = [&self.metadata, &self.meta].into_iter().flatten();
+        let documents: usize = documents.map(json_text_bytes).sum();
+        self.resource.len() + self.filename.len() + documents + texts.sum::<usize>()
     }
 }
 
 impl Model {
-    /// The media as a caller may see it: without its creator and origin if it is readable only because it is public.
+    /// Whether it is gone for readers at a time.
+    #[must_use]
+    pub fn is_expired(&self, now: DateTimeUtc) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The text of the record's strong entity tag: it changes with the bytes and with every attribute.
+    #[must_use]
+    pub fn record_tag(&self) -> String {
+        format!(
+            "{}-{:x}",
+            self.id.0.simple(),
+            self.updated_at.timestamp_micros()
+        )
+    }
+
+    /// The media as a caller may see it: without its creator, its origin and the client's data if it is readable only
+    /// because it is public.
     #[must_use]
     pub fn redact_for(self, scope: &MediaReadScope) -> Self {
         if scope.projects.covers(self.project_id.as_deref()) {
@@ -79,6 +105,7 @@ impl Model {
             created_by: None,
             created_role: None,
             source_url: None,
+            meta: None,
             ..self
         }
     }

@@ -3,12 +3,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use media_domain::{
-    ids::JobId,
+    ids::{JobId, MediaId},
     job::{Failure, Lease, RetryDelay, Signal},
     media::WritePrecondition,
 };
 use media_telemetry::metrics::metrics;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QuerySelect, SqlErr};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, IntoActiveModel as _, QuerySelect,
+    SqlErr, TryIntoModel as _, prelude::Json,
+};
 
 use super::{
     Completion, JobError, JobRepository, Reschedule, SecretsCipher, Signalled, job_quota,
@@ -28,49 +31,51 @@ impl JobRepository {
     /// Completes an attempt that has stored its media: in one transaction the blob becomes live, the blob of a replaced
     /// media garbage, the media is recorded and the job succeeds.
     pub async fn complete(&self, lease: Lease, new: NewMedia) -> Result<media::Model, JobError> {
+        self.complete_if(lease, new, &WritePrecondition::default())
+            .await
+    }
+
+    /// Completes an attempt like [`JobRepository::complete`], if a condition on the media at its path holds in the
+    /// transaction.
+    pub async fn complete_if(
+        &self,
+        lease: Lease,
+        new: NewMedia,
+        condition: &WritePrecondition,
+    ) -> Result<media::Model, JobError> {
         let now = self.clock.now();
-        let completion = Completion {
-            lease,
-            new: new.clone(),
-            now,
-        };
-        match self.completions.submit(completion).await? {
-            Some(media) => Ok(media),
-            None => self.complete_alone(lease, new, now).await,
+        // A batch completes imports to free paths only.
+        if condition.evaluate(None).is_ok() {
+            let completion = Completion {
+                lease,
+                new: new.clone(),
+                now,
+            };
+            if let Some(media) = self.completions.submit(completion).await? {
+                return Ok(media);
+            }
         }
+        self.complete_alone(lease, new, condition.clone(), now)
+            .await
     }
 
     async fn complete_alone(
         &self,
         lease: Lease,
         new: NewMedia,
+        condition: WritePrecondition,
         now: DateTime<Utc>,
     ) -> Result<media::Model, JobError> {
         let (media, job) = self
             .database
             .transaction(move |transaction| {
-                let new = new.clone();
+                let (new, condition) = (new.clone(), condition.clone());
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
                     let shown_url = new.source_url.clone();
-                    let media = media_repository::publish(
-                        transaction,
-                        new,
-                        &WritePrecondition::default(),
-                        now,
-                    )
-                    .await?;
-                    let event = Event::Succeeded {
-                        media_id: media.id,
-                        size: media.size,
-                    };
-                    let mut row =
-                        state_machine::apply(&job, event, now).map_err(|_| JobError::LeaseLost)?;
-                    let arguments = job.arguments.clone();
-                    row.arguments = Set(state_machine::without_secrets(
-                        arguments,
-                        shown_url.as_deref(),
-                    ));
+                    let media =
+                        media_repository::publish(transaction, new, &condition, now).await?;
+                    let row = success(&job, &media, shown_url.as_deref(), now)?;
                     let job = row.update(transaction).await?;
                     Ok::<_, JobError>((media, job))
                 })
@@ -78,6 +83,48 @@ impl JobRepository {
             .await?;
         count_if_ended(&job);
         Ok(media)
+    }
+
+    /// Completes an attempt with the media that is at its path already: nothing is replaced. `origin` are the validators
+    /// that its origin has now, if they are to be kept; `shown_url` is the redacted URL of the job. Returns nothing, and
+    /// changes nothing, if the media is gone by now.
+    pub async fn complete_with(
+        &self,
+        lease: Lease,
+        media: MediaId,
+        origin: Option<Json>,
+        shown_url: String,
+    ) -> Result<Option<media::Model>, JobError> {
+        let now = self.clock.now();
+        let completed = self
+            .database
+            .transaction(move |transaction| {
+                let (origin, shown_url) = (origin.clone(), shown_url.clone());
+                Box::pin(async move {
+                    let job = held(transaction, lease).await?;
+                    let found = media::Entity::find_by_id(media).lock_exclusive();
+                    let found = found.one(transaction).await?;
+                    let Some(media) = found.filter(|media| !media.is_expired(now)) else {
+                        return Ok(None);
+                    };
+                    let row = success(&job, &media, Some(&shown_url), now)?;
+                    let job = row.update(transaction).await?;
+                    // No attribute that readers see changes.
+                    let mut row = media.clone().into_active_model();
+                    row.origin.set_if_not_equals(origin.or(media.origin));
+                    let media = if row.is_changed() {
+                        row.update(transaction).await?
+                    } else {
+                        row.try_into_model()?
+                    };
+                    Ok::<_, JobError>(Some((media, job)))
+                })
+            })
+            .await?;
+        Ok(completed.map(|(media, job)| {
+            count_if_ended(&job);
+            media
+        }))
     }
 
     /// Ends an attempt that failed: the job waits for another attempt, or has failed if none is left or none can help.
@@ -180,6 +227,23 @@ impl JobRepository {
         count_if_ended(&job);
         Ok(job)
     }
+}
+
+/// The row of a job whose attempt has succeeded with a media.
+fn success(
+    job: &job::Model,
+    media: &media::Model,
+    shown_url: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<job::ActiveModel, JobError> {
+    let event = Event::Succeeded {
+        media_id: media.id,
+        size: media.size,
+    };
+    let mut row = state_machine::apply(job, event, now).map_err(|_| JobError::LeaseLost)?;
+    let arguments = job.arguments.clone();
+    row.arguments = Set(state_machine::without_secrets(arguments, shown_url));
+    Ok(row)
 }
 
 fn count_if_ended(job: &job::Model) {

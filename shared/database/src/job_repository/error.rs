@@ -2,6 +2,7 @@
 
 use media_domain::{
     job::{JobStatus, Signal},
+    media::PreconditionFailed,
     permissions::Denied,
 };
 use sea_orm::DbErr;
@@ -64,6 +65,9 @@ pub enum JobError {
     /// The job's creator may not replace the media at the path.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The condition on the media at the path does not hold.
+    #[error(transparent)]
+    PreconditionFailed(#[from] PreconditionFailed),
     /// The project has reached its limit of unfinished jobs.
     #[error(
         "the project has reached its limit of {limit} unfinished jobs; wait until some have ended, or cancel some"
@@ -88,8 +92,7 @@ impl From<PublishError> for JobError {
         match error {
             PublishError::BlobLost => Self::BlobLost,
             PublishError::Denied(denied) => Self::Denied(denied),
-            // Imports have no preconditions.
-            PublishError::PreconditionFailed(_) => Self::LeaseLost,
+            PublishError::PreconditionFailed(failed) => Self::PreconditionFailed(failed),
             PublishError::Database(error) => Self::Database(error),
         }
     }

@@ -2,24 +2,27 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectionTrait as _, DbErr, FromQueryResult as _, QueryOrder as _, QuerySelect as _,
-    QueryTrait as _, Select,
+    ConnectionTrait as _, DbErr, FromQueryResult as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, QueryTrait as _, Select,
     sea_query::{Asterisk, Query, SelectStatement, UnionType},
 };
 
-use super::at;
+use super::{at, unexpired};
 use crate::{Database, entities::media};
 use media_domain::media::MediaPath;
 
-/// The first two media at each path, of all projects. Either all paths have a key, or none has.
+/// The first two media at each path that are not expired, of all projects. Either all paths have a key, or none has.
 pub(super) async fn first_two_at_each(
     database: Database,
     paths: Vec<MediaPath>,
+    now: DateTime<Utc>,
 ) -> Result<Vec<Vec<media::Model>>, DbErr> {
     // Several callers may look up the same path.
     let different: HashSet<&MediaPath> = paths.iter().collect();
-    let mut branches: Vec<SelectStatement> = different.iter().map(|path| branch(path)).collect();
+    let mut branches: Vec<SelectStatement> =
+        different.iter().map(|path| branch(path, now)).collect();
     let Some(last) = branches.last().cloned() else {
         return Ok(Vec::new());
     };
@@ -48,8 +51,9 @@ pub(super) async fn first_two_at_each(
 }
 
 /// Two media at one path, as a subquery: a limit would apply to the whole union.
-fn branch(path: &MediaPath) -> SelectStatement {
-    let two: Select<media::Entity> = at(path).order_by_asc(media::Column::Id).limit(2);
+fn branch(path: &MediaPath, now: DateTime<Utc>) -> SelectStatement {
+    let two: Select<media::Entity> = at(path).filter(unexpired(now));
+    let two = two.order_by_asc(media::Column::Id).limit(2);
     Query::select()
         .column(Asterisk)
         .from_subquery(two.into_query(), "two")

@@ -2,6 +2,7 @@
 //! acknowledged write of another caller is lost.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -588,6 +589,7 @@ fn checkpoint() -> Checkpoint {
             location: ResumeLocation::Disk,
         },
         sha256_state: String::new(),
+        more_states: BTreeMap::new(),
         origin: serde_json::Value::Null,
     }
 }

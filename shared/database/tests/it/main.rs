@@ -6,9 +6,11 @@
 mod batches;
 mod cancellation;
 mod conditional_writes;
+mod expiry;
 mod host_limits;
 mod job_repository;
 mod job_repository_model;
 mod lookups;
+mod media_changes;
 mod query_plans;
 mod resilience;

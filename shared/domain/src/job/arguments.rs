@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{JobClass, MediaRange, RetryCount, redact_url};
-use crate::media::{Filename, MediaPath, NameError, PathError, Sha256};
+use crate::{
+    clock::to_micros,
+    media::{ClientMeta, Filename, Md5, MediaPath, NameError, PathError, Sha256},
+};
 
 /// The job class `media:import`: fetches a URL and stores the bytes.
 pub struct MediaImport;
@@ -47,6 +51,43 @@ pub struct ImportArguments {
     /// The accepted media types. If None, all types are accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_types: Option<Vec<MediaRange>>,
+    /// The MD5 digest that the bytes must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<Md5>,
+    /// The client's own data beside the media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<ClientMeta>,
+    /// The time from which on the media is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The treatment of a media that is at the path already.
+    #[serde(default, skip_serializing_if = "IfExists::is_default")]
+    pub if_exists: IfExists,
+}
+
+/// The treatment of a media that is at the path of an import already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IfExists {
+    /// It is replaced.
+    #[default]
+    Replace,
+    /// The import fails.
+    Fail,
+    /// The import succeeds with it, and nothing is fetched.
+    Skip,
+    /// It is replaced if the origin has other bytes by now.
+    Refresh,
+}
+
+impl IfExists {
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Unchecked arguments, as a client sent them.
@@ -72,6 +113,14 @@ pub struct RawImportArguments {
     pub max_bytes: Option<i64>,
     /// See [`ImportArguments::accept_types`].
     pub accept_types: Option<Vec<String>>,
+    /// See [`ImportArguments::md5`].
+    pub md5: Option<String>,
+    /// See [`ImportArguments::meta`].
+    pub meta: Option<serde_json::Value>,
+    /// See [`ImportArguments::expires_at`].
+    pub expires_at: Option<DateTime<Utc>>,
+    /// See [`ImportArguments::if_exists`].
+    pub if_exists: Option<IfExists>,
 }
 
 /// An invalid argument.
@@ -176,6 +225,17 @@ impl ImportArguments {
             .accept_types
             .and_then(|types| check_types(&types).map_err(&mut record).ok());
 
+        let md5 = raw.md5.as_deref().and_then(|text| {
+            Md5::from_hex(text)
+                .map_err(|error| record(ArgumentError::new("md5", error)))
+                .ok()
+        });
+        let meta = raw.meta.and_then(|value| {
+            ClientMeta::new(value)
+                .map_err(|error| record(ArgumentError::new("meta", error)))
+                .ok()
+        });
+
         match (url, path) {
             (Some(url), Some(path)) if errors.is_empty() => Ok(Self {
                 url,
@@ -187,6 +247,10 @@ impl ImportArguments {
                 headers,
                 max_bytes,
                 accept_types,
+                md5,
+                meta,
+                expires_at: raw.expires_at.map(to_micros),
+                if_exists: raw.if_exists.unwrap_or_default(),
             }),
             _ => Err(errors),
         }

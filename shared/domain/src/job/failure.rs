@@ -57,12 +57,14 @@ pub enum FailureCode {
     TypeNotAllowed,
     /// The size differs from the one that the client specified.
     SizeMismatch,
-    /// The SHA-256 differs from the one that the client specified.
+    /// The digest differs from the one that the client specified.
     ChecksumMismatch,
     /// The media would exceed the project's quota.
     QuotaExceeded,
     /// The media at the path has another creator, and this one is not allowed to replace it.
     OverwriteDenied,
+    /// There is a media at the path already, and the client asked for a failure then.
+    AlreadyExists,
     /// The bytes could not be stored.
     StorageFailed,
     /// The worker died or lost its lease.
@@ -73,7 +75,7 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// All codes, for documentation and tests.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidArguments,
         Self::UnsupportedScheme,
         Self::EgressBlocked,
@@ -103,6 +105,7 @@ impl FailureCode {
         Self::ChecksumMismatch,
         Self::QuotaExceeded,
         Self::OverwriteDenied,
+        Self::AlreadyExists,
         Self::StorageFailed,
         Self::WorkerLost,
         Self::Internal,
@@ -140,6 +143,7 @@ impl FailureCode {
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::QuotaExceeded => "quota_exceeded",
             Self::OverwriteDenied => "overwrite_denied",
+            Self::AlreadyExists => "already_exists",
             Self::StorageFailed => "storage_failed",
             Self::WorkerLost => "worker_lost",
             Self::Internal => "internal",
@@ -180,7 +184,8 @@ impl FailureCode {
             | Self::SizeMismatch
             | Self::ChecksumMismatch
             | Self::QuotaExceeded
-            | Self::OverwriteDenied => false,
+            | Self::OverwriteDenied
+            | Self::AlreadyExists => false,
         }
     }
 }

@@ -27,6 +27,11 @@ impl WritePrecondition {
         }
     }
 
+    /// The precondition that no media is at the path.
+    pub fn if_absent() -> Self {
+        Self::new(None, Some(b"*".to_vec()))
+    }
+
     /// Whether there are no preconditions.
     pub fn is_empty(&self) -> bool {
         self.if_match.is_none() && self.if_none_match.is_none()
@@ -35,22 +40,29 @@ impl WritePrecondition {
     /// Evaluates the preconditions against the digest of the media at the path, if there is one. A malformed value
     /// never holds, so that a conditional write is not made unconditionally.
     pub fn evaluate(&self, current: Option<&Sha256>) -> Result<(), PreconditionFailed> {
-        let text = current.map(ToString::to_string);
-        // A digest in hexadecimal digits is always a valid tag.
-        let tag = text
-            .as_ref()
-            .and_then(|text| EntityTag::strong(text.as_bytes()).ok());
-        if let Some(value) = &self.if_match
-            && !etag::if_match(value, tag.as_ref()).unwrap_or(false)
-        {
-            return Err(PreconditionFailed);
+        match current {
+            Some(digest) => self.evaluate_tags(&[&digest.to_string()]),
+            None => self.evaluate_tags(&[]),
+        }
+    }
+
+    /// Evaluates the conditions against the opaque texts of the strong tags that what is there has; none if nothing
+    /// is there.
+    pub fn evaluate_tags(&self, current: &[&str]) -> Result<(), PreconditionFailed> {
+        // Texts that are no valid tags match nothing.
+        let tags: Vec<EntityTag<'_>> = current
+            .iter()
+            .filter_map(|text| EntityTag::strong(text.as_bytes()).ok())
+            .collect();
+        if let Some(value) = &self.if_match {
+            let matches = |tag| etag::if_match(value, Some(tag)).unwrap_or(false);
+            if !tags.iter().any(matches) {
+                return Err(PreconditionFailed);
+            }
         }
         if let Some(value) = &self.if_none_match {
-            let matches = match &tag {
-                Some(tag) => etag::if_none_match(value, tag).unwrap_or(true),
-                None => false,
-            };
-            if matches {
+            let matches = |tag| etag::if_none_match(value, tag).unwrap_or(true);
+            if tags.iter().any(matches) {
                 return Err(PreconditionFailed);
             }
         }

@@ -25,6 +25,11 @@ impl Sha256 {
         hex::decode_to_slice(text, &mut bytes).map_err(|_| Sha256Error)?;
         Ok(Self(bytes))
     }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl fmt::Display for Sha256 {

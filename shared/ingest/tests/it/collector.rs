@@ -1,6 +1,6 @@
 //! The blobs that the collector deletes, and those that it must keep.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use media_database::{
@@ -66,6 +66,8 @@ fn anything() -> Expectation {
         max_bytes: 1000,
         size: None,
         sha256: None,
+        sha512: None,
+        md5: None,
     }
 }
 
@@ -265,7 +267,7 @@ async fn an_ingest_stores_only_bytes_that_meet_the_expectation(database: Databas
         assert_eq!(result.is_ok(), is_stored, "{expectation:?}: {result:?}");
         assert_eq!(exists(&store, id).await, is_stored, "{expectation:?}");
         if let Err(IngestError::ChecksumMismatch { actual, .. }) = result {
-            assert_ne!(actual, wrong);
+            assert_ne!(actual, wrong.to_string());
         }
     }
     repositories.clock.advance(Duration::from_hours(1));
@@ -283,6 +285,7 @@ fn checkpoint() -> Checkpoint {
             location: ResumeLocation::Disk,
         },
         sha256_state: String::new(),
+        more_states: BTreeMap::new(),
         origin: serde_json::json!({ "validator": "v" }),
     }
 }

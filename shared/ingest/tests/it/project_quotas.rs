@@ -264,6 +264,8 @@ fn anything() -> Expectation {
         max_bytes: 2 * QUOTA_BYTES,
         size: None,
         sha256: None,
+        sha512: None,
+        md5: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP server: its address, the limits of callers, trusted proxies and web pages.
 
-use std::{net::SocketAddr, num::NonZeroU32};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -146,6 +146,17 @@ pub struct HttpSettings {
         default_value = "false"
     )]
     pub inline_pdf: String,
+
+    /// Time for which browsers and caches may use public media without asking whether they have changed: from 0s to 365d,
+    /// and never beyond the time at which a media expires
+    #[arg(
+        long,
+        global = true,
+        env = "MEDIA_PUBLIC_MAX_AGE",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub public_max_age: String,
 }
 
 /// The HTTP server.
@@ -173,6 +184,8 @@ pub struct HttpConfig {
     pub cors: CorsOrigins,
     /// Whether browsers may display PDF files.
     pub inline_pdf: bool,
+    /// The time for which caches may use public media without asking.
+    pub public_max_age: Duration,
 }
 
 /// The origins (RFC 6454) of web pages that may use the API from a browser.
@@ -241,6 +254,7 @@ impl HttpSettings {
             cors_origins(&self.cors_origins, is_guarded),
         );
         let inline_pdf = checker.record("MEDIA_INLINE_PDF", parse_bool(&self.inline_pdf));
+        let public_max_age = checker.record("MEDIA_PUBLIC_MAX_AGE", max_age(&self.public_max_age));
         Some(HttpConfig {
             rate_limit: rate_limit?,
             max_connections: max_connections?,
@@ -253,10 +267,13 @@ impl HttpSettings {
             trusted_proxies: trusted_proxies?,
             cors: cors?,
             inline_pdf: inline_pdf?,
+            public_max_age: public_max_age?,
         })
     }
 }
 
+/// The longest time that caches may be told (RFC 2616 §14.21 had a year as the limit).
+const MAX_PUBLIC_MAX_AGE: Duration = Duration::from_hours(365 * 24);
 /// The memory for one list while it is written.
 const MIN_RESPONSE_MEMORY: u64 = 2 * MAX_PAGE_BYTES as u64;
 
@@ -276,6 +293,7 @@ impl HttpConfig {
             trusted_proxies: Vec::new(),
             cors: CorsOrigins::Listed(Vec::new()),
             inline_pdf: false,
+            public_max_age: Duration::ZERO,
         }
     }
 }
@@ -297,6 +315,13 @@ fn public_url(text: &str) -> Result<Url, String> {
         .filter(|url| url.query().is_none() && url.fragment().is_none())
         .filter(|url| url.username().is_empty() && url.password().is_none())
         .ok_or_else(|| "must be an http or https URL such as https://media.example.org".to_owned())
+}
+
+fn max_age(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|age| *age <= MAX_PUBLIC_MAX_AGE)
+        .ok_or_else(|| "must be a duration from 0s to 365d, such as 5m".to_owned())
 }
 
 fn rate_limit(text: &str) -> Result<Option<NonZeroU32>, String> {

@@ -3,7 +3,8 @@
 use std::{fs, io::Read as _, path::Path};
 
 use anyhow::Context as _;
-use media_domain::job::{ImportArguments, arguments::RawImportArguments};
+use chrono::DateTime;
+use media_domain::job::{IfExists, ImportArguments, arguments::RawImportArguments};
 use uuid::Uuid;
 
 use super::{
@@ -13,14 +14,18 @@ use super::{
 use crate::{client::NewImport, command_error::usage, filters::absolute_time};
 
 /// The columns of a list, which are the names of arguments and attributes of `POST /jobs`.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 19] = [
     "url",
     "resource",
     "key",
     "filename",
     "public",
     "sha256",
+    "md5",
     "size",
+    "meta",
+    "expires_at",
+    "if_exists",
     "headers",
     "max_bytes",
     "accept_types",
@@ -191,7 +196,20 @@ impl Defaults {
             "filename" => self.raw.filename = text(),
             "public" => self.raw.public = Some(parse_bool(cell)?),
             "sha256" => self.raw.sha256 = text(),
+            "md5" => self.raw.md5 = text(),
             "size" => self.raw.size = Some(number()?),
+            "meta" => {
+                let meta = serde_json::from_str(cell);
+                self.raw.meta = Some(meta.map_err(|_| "`meta` must be a JSON object".to_owned())?);
+            }
+            "expires_at" => {
+                let time = DateTime::parse_from_rfc3339(cell);
+                let time = time.map_err(|_| {
+                    "`expires_at` must be a time such as 2030-01-31T12:00:00Z".to_owned()
+                })?;
+                self.raw.expires_at = Some(time.to_utc());
+            }
+            "if_exists" => self.raw.if_exists = Some(parse_if_exists(cell)?),
             "max_bytes" => self.raw.max_bytes = Some(number()?),
             "headers" => {
                 let headers = serde_json::from_str(cell);
@@ -232,6 +250,11 @@ fn parse_bool(cell: &str) -> Result<bool, String> {
         "false" | "0" | "no" => Ok(false),
         _ => Err("`public` must be true or false".to_owned()),
     }
+}
+
+fn parse_if_exists(cell: &str) -> Result<IfExists, String> {
+    serde_json::from_value(cell.into())
+        .map_err(|_| "`if_exists` must be replace, fail, skip or refresh".to_owned())
 }
 
 /// The delimiter of CSV with this header; none if the line is a URL.

@@ -12,12 +12,12 @@ async fn public_media_are_cacheable_and_hide_their_creator() {
     let path = format!("/medias/files/{}", target.resource);
     let answer = fixture.get(Who::Anonymous, &path).await;
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["cache-control"], "public, no-cache");
+    assert_eq!(answer.headers()["cache-control"], "public, max-age=300");
     let tag = answer.headers()["etag"].clone();
     let again = fixture.ask(Who::Anonymous, Method::GET, &path);
     let again = again.header("if-none-match", tag).send().await.unwrap();
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-    assert_eq!(again.headers()["cache-control"], "public, no-cache");
+    assert_eq!(again.headers()["cache-control"], "public, max-age=300");
 
     let info = format!("/medias/info/{}/k", target.resource);
     let told = |document: Value| document["data"]["attributes"].clone();
