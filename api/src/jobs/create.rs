@@ -110,7 +110,7 @@ fn check(
         Unicity::new(text)
             .map_err(|error| match error {
                 NameError::Empty => {
-                    faults.add("unicity", "must not be empty; leave it out instead")
+                    faults.add("unicity", "must not be empty; leave it out instead");
                 }
                 error => faults.add("unicity", error),
             })

@@ -198,6 +198,10 @@ fn check(attributes: MediaChangeAttributes) -> Result<MediaChange, ApiError> {
 }
 
 /// An attribute that may be absent or null.
+#[expect(
+    clippy::option_option,
+    reason = "absent keeps the value, null removes it"
+)]
 fn option<T>(attribute: MaybeUndefined<T>) -> Option<Option<T>> {
     match attribute {
         MaybeUndefined::Undefined => None,

@@ -165,7 +165,7 @@ fn without_escapes(line: &str) -> String {
     let mut characters = line.chars();
     while let Some(c) = characters.next() {
         if c == '\u{1b}' {
-            characters.find(|c| c.is_ascii_alphabetic());
+            characters.find(char::is_ascii_alphabetic);
         } else {
             shown.push(c);
         }
