@@ -181,9 +181,6 @@ impl Line {
         self.print(outcome);
     }
 
-    /// Removes the bar without a line.
-    pub(crate) fn clear(self) {}
-
     fn count(&self) {
         if let Some(overall) = &self.overall {
             let failures = self.failures.load(Ordering::Relaxed);

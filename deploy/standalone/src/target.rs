@@ -43,7 +43,7 @@ impl Target {
         settings: &Settings,
         server: &ServerArguments,
     ) -> anyhow::Result<Self> {
-        Self::find(settings, server, Role::ApiAndWorker, true).await
+        Box::pin(Self::find(settings, server, Role::ApiAndWorker, true)).await
     }
 
     /// Finds the service, or else starts one in this process that receives uploads and runs no jobs.
@@ -51,7 +51,7 @@ impl Target {
         settings: &Settings,
         server: &ServerArguments,
     ) -> anyhow::Result<Self> {
-        Self::find(settings, server, Role::Api, true).await
+        Box::pin(Self::find(settings, server, Role::Api, true)).await
     }
 
     /// Finds the service, or else starts one in this process that answers requests and runs no jobs. Fails if there
@@ -60,7 +60,7 @@ impl Target {
         settings: &Settings,
         server: &ServerArguments,
     ) -> anyhow::Result<Self> {
-        Self::find(settings, server, Role::Api, false).await
+        Box::pin(Self::find(settings, server, Role::Api, false)).await
     }
 
     async fn find(

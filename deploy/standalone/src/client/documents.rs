@@ -58,7 +58,7 @@ pub(crate) mod names {
 }
 
 /// Whether a character neither controls a terminal nor changes the direction of text.
-pub(super) fn is_shown(c: char) -> bool {
+fn is_shown(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -6,7 +6,7 @@ use media_migrations::exit::ExitKind;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::documents::is_shown;
+use super::names::printable;
 
 /// An error of a request to the service.
 #[derive(Clone, Debug)]
@@ -28,8 +28,7 @@ impl ClientError {
         };
         Self {
             sentence: format!(
-                "{} cannot be reached: {reason}; check that it runs, or name another with --server",
-                service
+                "{service} cannot be reached: {reason}; check that it runs, or name another with --server"
             ),
             code: "service_unreachable".to_owned(),
             kind: Some(ExitKind::Unavailable),
@@ -42,8 +41,7 @@ impl ClientError {
         let is_temporary = status.is_server_error();
         Self {
             sentence: format!(
-                "{} answered {status} without a document of the media service; check the URL of --server",
-                service
+                "{service} answered {status} without a document of the media service; check the URL of --server"
             ),
             code: "not_the_service".to_owned(),
             kind: Some(ExitKind::Unavailable),
@@ -54,7 +52,7 @@ impl ClientError {
     /// The URL of the service has no path.
     pub(super) fn unusable_url(service: &str) -> Self {
         Self {
-            sentence: format!("{} is not the URL of a service", service),
+            sentence: format!("{service} has a URL that cannot be used; check --server"),
             code: "not_the_service".to_owned(),
             kind: None,
             is_temporary: false,
@@ -90,8 +88,7 @@ impl ClientError {
         };
         Self {
             sentence: format!(
-                "{} {verb} the request: {}{advice}",
-                service,
+                "{service} {verb} the request: {}{advice}",
                 printable(&details)
             ),
             code: code.unwrap_or("unknown").to_owned(),
@@ -103,7 +100,7 @@ impl ClientError {
     /// A failure of a transfer whose answer had begun.
     pub(super) fn interrupted(service: &str, reason: &str) -> Self {
         Self {
-            sentence: format!("the connection to {} broke: {reason}; try again", service),
+            sentence: format!("the connection to {service} broke: {reason}; try again"),
             code: "service_unreachable".to_owned(),
             kind: Some(ExitKind::Unavailable),
             is_temporary: true,
@@ -160,11 +157,4 @@ pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// Replaces characters that control a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_shown(c) { c } else { '\u{fffd}' })
-        .collect()
 }

@@ -149,9 +149,11 @@ fn state(event: &JobEvent) -> String {
     let (status, error) = (job.text("status"), job.text("error"));
     let detail = job.text("error_detail");
     match (&*status, &*error) {
-        ("succeeded" | "cancelled" | "paused", _) => status.into_owned(),
         ("running", _) => format!("running {}", done(job)),
-        (_, "") => status.into_owned(),
-        _ => format!("{status}: {error}: {detail}"),
+        // The error of an earlier attempt may still be there.
+        ("pending" | "scheduled" | "failed", error) if !error.is_empty() => {
+            format!("{status}: {error}: {detail}")
+        }
+        _ => status.into_owned(),
     }
 }

@@ -261,9 +261,10 @@ fn describe_interruption(
 fn print_record(record: &Value, format: Format, is_list: bool) {
     match format {
         Format::Json => print_json(record),
-        // A person has read the line about it. Writing fails if the reader has closed the pipe.
+        // A person has read the line about it.
         Format::Text if !is_list && !std::io::stdout().is_terminal() => {
-            drop(writeln!(std::io::stdout(), "{record:#}"))
+            // Writing fails if the reader has closed the pipe.
+            let _ = writeln!(std::io::stdout(), "{record:#}");
         }
         Format::Text | Format::Quiet => {}
     }

@@ -84,7 +84,9 @@ async fn signal_all(client: &ApiClient, arguments: SignalArguments) -> anyhow::R
     let signal = arguments.signal.as_str();
     let ids = select_jobs(client, arguments.selectors).await?;
     if arguments.dry_run {
-        ids.iter().for_each(|id| print_line(id));
+        for id in &ids {
+            print_line(id);
+        }
         if format == Format::Text {
             eprintln!("{signal} would be sent to these {} jobs", ids.len());
         }
@@ -104,7 +106,7 @@ async fn signal_all(client: &ApiClient, arguments: SignalArguments) -> anyhow::R
                 Format::Json => print_json(&job),
                 Format::Quiet => {}
                 Format::Text => {
-                    print_line(&format!("{id}  {}", state_of(signal, &job.text("status"))))
+                    print_line(&format!("{id}  {}", state_of(signal, &job.text("status"))));
                 }
             },
             Err(error) => {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 /// Holds results back until all results before them have come.
 pub(super) struct Ordered<T> {
-    is_ordered: bool,
+    holds_back: bool,
     next: usize,
     waiting: BTreeMap<usize, Option<T>>,
 }
 
 impl<T> Ordered<T> {
     /// Creates an empty sequence. If it is not ordered, it holds nothing back.
-    pub(super) fn new(is_ordered: bool) -> Self {
+    pub(super) fn new(holds_back: bool) -> Self {
         Self {
-            is_ordered,
+            holds_back,
             next: 0,
             waiting: BTreeMap::new(),
         }
@@ -21,7 +21,7 @@ impl<T> Ordered<T> {
 
     /// Adds the result of a position, if there is one, and returns those that are due.
     pub(super) fn add(&mut self, position: usize, result: Option<T>) -> Vec<T> {
-        if !self.is_ordered {
+        if !self.holds_back {
             return result.into_iter().collect();
         }
         self.waiting.insert(position, result);

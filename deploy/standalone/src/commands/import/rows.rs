@@ -175,7 +175,7 @@ impl Rows {
         let mut text = shown.fold(String::new(), |text, mistake| text + "\n  " + mistake);
         if self.mistakes.len() > MAX_REPORTED_MISTAKES {
             let more = self.mistakes.len() - MAX_REPORTED_MISTAKES;
-            text.push_str(&format!("\n  and {more} more"));
+            text = text + "\n  and " + &more.to_string() + " more";
         }
         text
     }

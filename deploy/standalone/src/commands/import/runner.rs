@@ -115,7 +115,7 @@ impl<'c> Runner<'c> {
             Outcome::Failed { code, detail } => {
                 line.finish_failed(&format!("failed: {detail} ({code})"));
             }
-            _ => line.clear(),
+            _ => drop(line),
         }
         Ended { job_id, outcome }
     }
@@ -149,7 +149,7 @@ impl<'c> Runner<'c> {
         loop {
             let update = tokio::select! {
                 update = updates.recv() => update,
-                () = self.shutdown.cancelled() => return self.interrupt(id).await,
+                () = self.shutdown.cancelled() => return self.interrupt(id, row).await,
             };
             match update {
                 Some(update) => {
@@ -177,17 +177,21 @@ impl<'c> Runner<'c> {
             Err(error) => return Some(failed(&error)),
         };
         line.update(&job.attributes);
-        if !job.is_final() {
-            return None;
+        if job.is_final() {
+            Some(self.outcome_of(row, &job, media).await)
+        } else {
+            None
         }
-        if !job.has_succeeded() {
-            return Some(failure_of(&job));
-        }
-        Some(match media {
+    }
+
+    /// The outcome of a job that has ended.
+    async fn outcome_of(&self, row: &Row, job: &Job, media: Option<Value>) -> Outcome {
+        match media {
+            _ if !job.has_succeeded() => failure_of(job),
             Some(media) => Outcome::Imported(media),
             // Another import has replaced it since.
             None => self.media_at_path(row).await,
-        })
+        }
     }
 
     async fn media_at_path(&self, row: &Row) -> Outcome {
@@ -197,13 +201,24 @@ impl<'c> Runner<'c> {
         }
     }
 
-    async fn interrupt(&self, id: &str) -> Outcome {
+    async fn interrupt(&self, id: &str, row: &Row) -> Outcome {
         if !self.cancels {
             return Outcome::Unfinished;
         }
-        match timeout(STOP_TIMEOUT, self.client.signal(id, "cancel")).await {
-            Ok(Ok(_)) => Outcome::Cancelled,
-            // It has just ended, or the service is too busy to say.
+        let stopped = timeout(STOP_TIMEOUT, self.cancel(id, row)).await;
+        stopped.unwrap_or(Outcome::Unfinished)
+    }
+
+    /// Cancels a job. Returns its outcome if it has just ended.
+    async fn cancel(&self, id: &str, row: &Row) -> Outcome {
+        if self.client.signal(id, "cancel").await.is_ok() {
+            return Outcome::Cancelled;
+        }
+        let snapshots = self.client.snapshots(&[id.to_owned()]).await;
+        match snapshots.ok().and_then(|mut found| found.remove(id)) {
+            Some(JobSnapshot { job, media }) if job.is_final() => {
+                self.outcome_of(row, &job, media).await
+            }
             _ => Outcome::Unfinished,
         }
     }

@@ -54,7 +54,10 @@ async fn files_are_put_got_and_removed() {
     );
     assert_eq!(output_of(&installation, &["ls", "-q"]).await, "");
     let said = error_of(&installation, &["get", "pics/a", "-o", "gone.png"], 1).await;
-    assert!(said.contains("the service at"), "{said}");
+    assert!(
+        said.contains("the service in this process refused"),
+        "{said}"
+    );
     let mut names = std::fs::read_dir(installation.directory()).unwrap();
     assert!(names.all(|entry| {
         !entry

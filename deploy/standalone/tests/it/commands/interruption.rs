@@ -119,7 +119,8 @@ async fn an_interrupted_import_on_a_service_goes_on() {
 #[tokio::test]
 async fn bars_fit_a_terminal_of_80_columns_and_urls_are_shown_in_full() {
     let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
-    write_large(&nginx.path("large"), 4);
+    // The service reports progress once a second, and nginx sends 4 MB a second.
+    write_large(&nginx.path("large"), 12);
     let long = format!("{}.bin", "a-very-long-name-of-a-file".repeat(4));
     std::fs::copy(nginx.path("large"), nginx.path(&long)).unwrap();
     let missing = nginx.url("missing?token=s3cret");
@@ -155,7 +156,7 @@ async fn bars_fit_a_terminal_of_80_columns_and_urls_are_shown_in_full() {
         has("large ") && has("all imports ") && has("/3"),
         "{shown:?}"
     );
-    assert!(has("4.00 MiB") && has("1 failed"), "{shown:?}");
+    assert!(has("12.00 MiB") && has("1 failed"), "{shown:?}");
     assert!(has(&missing), "{shown:?}");
 }
 
