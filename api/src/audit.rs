@@ -16,6 +16,8 @@ pub(crate) enum Action {
     DeleteMedia,
     /// A link to a media was created.
     LinkMedia,
+    /// A link to upload a media was created.
+    LinkUpload,
 }
 
 impl Action {
@@ -28,6 +30,7 @@ impl Action {
             Self::SignalJob(Signal::Retry) => "retry job",
             Self::DeleteMedia => "delete media",
             Self::LinkMedia => "link media",
+            Self::LinkUpload => "link upload",
         }
     }
 }

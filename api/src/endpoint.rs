@@ -13,6 +13,7 @@ use crate::{
     jobs::{self, JobOperations},
     media::{self, MediaOperations},
     middleware::{
+        canonical_path::canonicalize_path,
         cors::allow_origins,
         error_documents::{answer_errors, answer_panic},
         head_limits::check_head,
@@ -82,4 +83,5 @@ pub(crate) fn endpoint(
         .around(move |endpoint, request| allow_origins(endpoint, request, Arc::clone(&origins)))
         .around(move |endpoint, request| add_security_headers(endpoint, request, guarded))
         .around(move |endpoint, request| match_route(endpoint, request, routes.clone()))
+        .around(canonicalize_path)
 }

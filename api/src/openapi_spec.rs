@@ -102,12 +102,16 @@ fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error>
         if let Some(body) = operation.get_mut("requestBody") {
             complete_content(body, &schemas);
         }
+        let location = location_example(operation["operationId"].as_str().unwrap_or_default());
         let responses = operation.get_mut("responses").into_iter().flat_map(members);
         for (_, response) in responses {
             complete_content(response, &schemas);
             let headers = response.get_mut("headers").into_iter().flat_map(members);
             for (name, header) in headers {
-                let known = named_example(name);
+                let known = match name.as_str() {
+                    "Location" => Some(location.into()),
+                    name => named_example(name),
+                };
                 header["example"] = known.unwrap_or_else(|| example(&header["schema"], &schemas));
             }
         }
@@ -139,6 +143,18 @@ const CLOSED_SCHEMAS: [&str; 5] = [
     "SignalAttributes",
 ];
 
+/// The example of the header `Location` of an operation.
+fn location_example(operation: &str) -> &'static str {
+    match operation {
+        "createJob" => "/jobs/01a209d3-ac64-703f-91dc-9affcb76ba68",
+        "downloadMedia" | "downloadMediaByKey" | "probeMedia" | "probeMediaByKey" => {
+            "https://storage.example/bucket/object?signature"
+        }
+        "uploadMedia" | "putMedia" => "/medias/files/avatars",
+        _ => "/medias/files/avatars/42",
+    }
+}
+
 /// Examples of parameters and headers whose schema has none.
 fn named_example(name: &str) -> Option<Json> {
     let text = match name.to_ascii_lowercase().as_str() {
@@ -147,7 +163,6 @@ fn named_example(name: &str) -> Option<Json> {
         "key" | "x-media-key" => "42",
         "disposition" => "inline",
         "last-event-id" => "1795463456239231",
-        "location" => "/jobs/01a209d3-ac64-703f-91dc-9affcb76ba68",
         "etag" => "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"",
         "last-modified" => "Mon, 23 Nov 2026 19:13:16 GMT",
         "cache-control" => "private, no-cache",

@@ -118,9 +118,18 @@ const OPEN: Route = Route {
     ..GUARDED
 };
 
+/// An upload: with a token, or with a signed link.
 const UPLOAD: Route = Route {
+    caller: CallerRule::Optional,
     limit: LimitClass::Upload,
+    parameters: parameters::upload_parameters,
     ..FILES
+};
+
+/// An upload without a form.
+const PUT: Route = Route {
+    parameters: parameters::put_parameters,
+    ..UPLOAD
 };
 
 const DELETION: Route = Route {
@@ -129,7 +138,7 @@ const DELETION: Route = Route {
 };
 
 #[rustfmt::skip]
-static OPERATIONS: [Route; 22] = [
+static OPERATIONS: [Route; 24] = [
     Route { operation: "createJob", ..GUARDED },
     Route { operation: "listJobs", limit: LimitClass::List, parameters: list_parameters::<JobResource>, ..GUARDED },
     Route { operation: "showJob", parameters: view_parameters::<JobResource>, ..GUARDED },
@@ -146,9 +155,11 @@ static OPERATIONS: [Route; 22] = [
     Route { operation: "probeMediaByKey", ..DOWNLOAD },
     Route { operation: "uploadMedia", ..UPLOAD },
     Route { operation: "uploadMediaByKey", ..UPLOAD },
+    Route { operation: "putMedia", ..PUT },
+    Route { operation: "putMediaByKey", ..PUT },
     Route { operation: "deleteMedia", ..DELETION },
     Route { operation: "deleteMediaByKey", ..DELETION },
-    Route { operation: "linkMediaByKey", ..UPLOAD },
+    Route { operation: "createLink", ..GUARDED },
     Route { operation: "livez", limit: LimitClass::Probe, ..OPEN },
     Route { operation: "readyz", limit: LimitClass::Probe, ..OPEN },
     Route { operation: "metrics", answer: Answer::Other, ..GUARDED },
@@ -344,7 +355,7 @@ mod tests {
                 "/medias/files/{resource}",
                 CallerRule::Optional,
             ),
-            (Method::POST, "/medias/files/a", CallerRule::Required),
+            (Method::POST, "/medias/files/a", CallerRule::Optional),
             (Method::DELETE, "/medias/files/a", CallerRule::Required),
             (Method::GET, "/medias/filesystem", CallerRule::Required),
             (Method::GET, "/medias/info/a", CallerRule::Optional),
@@ -387,6 +398,7 @@ mod tests {
             (Method::GET, "/jobs/1", LimitClass::Other),
             (Method::GET, "/medias", LimitClass::List),
             (Method::POST, "/medias/files/a/b", LimitClass::Upload),
+            (Method::PUT, "/medias/files/a/b", LimitClass::Upload),
             (Method::GET, "/medias/files/a/b", LimitClass::Other),
         ] {
             let found = routes.find(&method, path).limit();

@@ -381,7 +381,8 @@ impl Expectation {
         }
     }
 
-    fn check_whole(&self, size: u64, sha256: Sha256) -> Result<(), IngestError> {
+    /// Checks the size and the digest of bytes that were stored.
+    pub fn check_whole(&self, size: u64, sha256: Sha256) -> Result<(), IngestError> {
         self.check_size(size)?;
         match self.sha256 {
             Some(expected) if sha256 != expected => Err(IngestError::ChecksumMismatch {

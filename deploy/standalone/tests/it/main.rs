@@ -29,6 +29,7 @@ mod memory;
 mod metrics;
 mod origin_quirks;
 mod private_files;
+mod put;
 mod readme;
 mod resume;
 mod secrets;
