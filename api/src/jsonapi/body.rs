@@ -112,13 +112,14 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = [MEDIA_TYPE, "application/json"].map(|content_type| MetaMediaType {
-            content_type,
+        // `application/json` is accepted as well. Generators of clients cannot choose between two types.
+        let content = vec![MetaMediaType {
+            content_type: MEDIA_TYPE,
             schema: T::schema_ref(),
-        });
+        }];
         Some(MetaRequest {
             description: None,
-            content: content.into(),
+            content,
             required: true,
         })
     }

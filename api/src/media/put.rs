@@ -82,15 +82,8 @@ impl PutMedia {
         let public = query.take("public")?.map_or(Ok(false), |text| {
             parse_boolean(&text).ok_or_else(|| invalid("public", "must be `true` or `false`"))
         })?;
-        let target = self
-            .uploads
-            .target(caller, request, requested, query)
-            .await?;
-        let stored = self
-            .uploads
-            .receiver
-            .receive_raw(target, file, public)
-            .await;
+        let target = Box::pin(self.uploads.target(caller, request, requested, query)).await?;
+        let stored = Box::pin(self.uploads.receiver.receive_raw(target, file, public)).await;
         // The body has no fields that an error could point to.
         let media = stored.map_err(ApiError::without_source)?;
         Ok(UploadResponse::new(&media))

@@ -140,11 +140,8 @@ impl UploadMedia {
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
         let query = QueryString::from_request(request);
-        let target = self
-            .uploads
-            .target(caller, request, requested, query)
-            .await?;
-        let media = self.uploads.receiver.receive_form(target, form).await?;
+        let target = Box::pin(self.uploads.target(caller, request, requested, query)).await?;
+        let media = Box::pin(self.uploads.receiver.receive_form(target, form)).await?;
         Ok(UploadResponse::new(&media))
     }
 }

@@ -12,6 +12,9 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
+            /// All codes.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The code on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }

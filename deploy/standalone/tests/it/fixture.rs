@@ -11,6 +11,10 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// The program under test.
 pub(crate) const MEDIA: &str = env!("CARGO_BIN_EXE_media");
@@ -40,6 +44,24 @@ pub(crate) async fn send(
         request = request.header(*name, *value);
     }
     request.send().await.unwrap()
+}
+
+/// Sends the head of a request as it is, and returns the first line of the first answer.
+pub(crate) async fn ask_raw(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    headers: &str,
+) -> String {
+    let mut stream = TcpStream::connect(service.url("").replace("http://", ""))
+        .await
+        .unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let bytes = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..bytes]).into_owned();
+    answer.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Returns a part of a form that is a file.
