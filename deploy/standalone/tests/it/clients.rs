@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use media_testkit::{databases::fill_with_medias, service::Installation};
+use media_testkit::{databases::fill_with_medias, service::Installation, tokens::SIGNING_KEY};
 
 use crate::fixture::MEDIA;
 
@@ -54,6 +54,7 @@ done
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("MEDIA", MEDIA)
         .env("MEDIA_EGRESS_ALLOW", "127.0.0.1/32")
+        .env("MEDIA_URL_SIGNING_KEY", SIGNING_KEY)
         .env("RUST_LOG", "error")
         .env("PYTHON", clients.join("python/bin/python"))
         .env("CLIENTS", &clients)
@@ -90,6 +91,30 @@ async fn jsonapi_client_pages_through_2500_medias() {
     fill_with_medias(&installation.database(), MEDIAS).await;
     assert!(service.stop().await.success());
     let script = r#""$PYTHON" "$SCRIPTS/jsonapi_client_test.py" "$BASE" "$ORIGIN" 2500 many"#;
+    check(&run_isolated(&installation, script));
+}
+
+/// Creates, follows, uploads, lists, downloads and links with a client that is generated from the document.
+#[tokio::test]
+async fn a_generated_python_client_works() {
+    let installation = Installation::new(MEDIA);
+    let script = r#"
+curl -s -o openapi.json "$BASE/openapi.json"
+export HOME="$PWD" PATH="$CLIENTS/python/bin:$PATH"
+"$PYTHON" -m openapi_python_client generate --path openapi.json --output-path made/generated --meta none
+"$PYTHON" "$SCRIPTS/generated_client_test.py" made "$BASE" "$ORIGIN"
+"#;
+    check(&run_isolated(&installation, script));
+}
+
+#[tokio::test]
+async fn generated_typescript_types_compile() {
+    let installation = Installation::new(MEDIA);
+    let script = r#"
+curl -s -o openapi.json "$BASE/openapi.json"
+"$CLIENTS/node_modules/.bin/openapi-typescript" openapi.json -o api.ts
+"$CLIENTS/node_modules/.bin/tsc" --noEmit --strict api.ts
+"#;
     check(&run_isolated(&installation, script));
 }
 
