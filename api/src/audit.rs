@@ -18,6 +18,8 @@ pub(crate) enum Action {
     DeleteMedia,
     /// A link to a media was created.
     LinkMedia,
+    /// A link to upload a media was created.
+    LinkUpload,
 }
 
 impl Action {
@@ -31,6 +33,7 @@ impl Action {
             Self::ChangeMedia => "change media",
             Self::DeleteMedia => "delete media",
             Self::LinkMedia => "link media",
+            Self::LinkUpload => "link upload",
         }
     }
 }

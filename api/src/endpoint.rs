@@ -13,6 +13,8 @@ use crate::{
     jobs::{self, JobOperations},
     media::{self, MediaOperations},
     middleware::{
+        canonical_path::canonicalize_path,
+        compression::compress,
         cors::allow_origins,
         error_documents::{answer_errors, answer_panic},
         head_limits::check_head,
@@ -66,20 +68,26 @@ pub(crate) fn endpoint(
     let origins = Arc::new(config.http.cors.clone());
     let (error_routes, refusal_limit) = (routes.clone(), rate_limit.clone());
     Route::new()
-        .at("/openapi.json", StaticPage::new(JSON, spec))
-        .at("/docs", StaticPage::new(HTML, page))
+        .at("/openapi.json", StaticPage::new(JSON, spec).route())
+        .at("/docs", StaticPage::new(HTML, page).route())
         .nest("/", service)
         .around(move |endpoint, request| limit_requests(endpoint, request, limits.clone()))
         .around(move |endpoint, request| limit_rate(endpoint, request, rate_limit.clone()))
+        // On the heap: the futures of all layers in each other are too large for the stack of a thread.
+        .boxed()
         .around(move |endpoint, request| authenticate(endpoint, request, authentication.clone()))
         .around(move |endpoint, request| limit_refusals(endpoint, request, refusal_limit.clone()))
         .around(negotiate)
+        .around(compress)
         .around(move |endpoint, request| guard_origin(endpoint, request, guarded))
+        .boxed()
         .around(check_head)
         .around(move |endpoint, request| answer_errors(endpoint, request, error_routes.clone()))
         .with(CatchPanic::new().with_handler(answer_panic))
         .around(observe)
+        .boxed()
         .around(move |endpoint, request| allow_origins(endpoint, request, Arc::clone(&origins)))
         .around(move |endpoint, request| add_security_headers(endpoint, request, guarded))
         .around(move |endpoint, request| match_route(endpoint, request, routes.clone()))
+        .around(canonicalize_path)
 }

@@ -10,6 +10,7 @@ mod audit;
 mod authentication;
 mod caller;
 mod client_address;
+mod content_coding;
 mod endpoint;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -13,16 +13,13 @@ pub(crate) mod headers;
 mod list;
 pub(crate) mod parameters;
 mod precondition;
+mod put;
 mod show;
 mod update;
 mod upload;
 
 use crate::{
-    links::{
-        create::{CreateLink, LinkCreator},
-        redeem::LinkVerifier,
-        signed_link::LinkSigner,
-    },
+    links::{create::CreateLink, redeem::LinkVerifier, signed_link::LinkSigner},
     operation_group::operations,
 };
 use delete::DeleteMedia;
@@ -31,9 +28,10 @@ use download::DownloadMedia;
 pub(crate) use download::conditions::range_of;
 pub(crate) use fields::MediaResource;
 use list::ListMedia;
+use put::PutMedia;
 use show::ShowMedia;
 use update::UpdateMedia;
-use upload::{UploadMedia, receive::UploadReceiver};
+use upload::{UploadMedia, Uploads, receive::UploadReceiver};
 
 operations! {
     /// The operations on media.
@@ -43,6 +41,7 @@ operations! {
         update: UpdateMedia,
         download: DownloadMedia,
         upload: UploadMedia,
+        put: PutMedia,
         link: CreateLink,
         delete: DeleteMedia,
     }
@@ -52,10 +51,17 @@ operations! {
 pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOperations {
     let services = || Arc::clone(services);
     let signer = config.link_keys.as_ref().map(LinkSigner::new);
-    let links = Arc::new(LinkCreator {
-        services: services(),
+    let links = || LinkVerifier {
         signer: signer.clone(),
-        public_url: config.public_url.clone(),
+    };
+    let uploads = Arc::new(Uploads {
+        receiver: UploadReceiver {
+            services: services(),
+            max_bytes: config.max_bytes.as_u64(),
+            stall: config.worker.limits.stall,
+        },
+        services: services(),
+        links: links(),
     });
     MediaOperations {
         list: ListMedia {
@@ -69,21 +75,20 @@ pub(crate) fn operations(services: &Arc<Services>, config: &Config) -> MediaOper
         },
         download: DownloadMedia {
             services: services(),
-            links: LinkVerifier { signer },
+            links: links(),
             redirect: config.download_redirect,
             inline_pdf: config.http.inline_pdf,
             public_max_age: config.http.public_max_age,
         },
         upload: UploadMedia {
-            receiver: UploadReceiver {
-                services: services(),
-                max_bytes: config.max_bytes.as_u64(),
-                stall: config.worker.limits.stall,
-            },
-            services: services(),
-            links: Arc::clone(&links),
+            uploads: Arc::clone(&uploads),
         },
-        link: CreateLink { links },
+        put: PutMedia { uploads },
+        link: CreateLink {
+            services: services(),
+            public_url: config.public_url.clone(),
+            signer,
+        },
         delete: DeleteMedia {
             services: services(),
         },

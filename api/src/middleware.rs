@@ -1,6 +1,8 @@
 //! Middleware: each is a function that wraps an endpoint.
 
 mod caller_key;
+pub(crate) mod canonical_path;
+pub(crate) mod compression;
 pub(crate) mod cors;
 pub(crate) mod error_documents;
 pub(crate) mod head_limits;

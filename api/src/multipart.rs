@@ -36,6 +36,15 @@ pub(crate) enum MultipartError {
     BadBoundary,
 }
 
+impl From<io::Error> for MultipartError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::TooSlow(error.to_string()),
+            _ => Self::Incomplete,
+        }
+    }
+}
+
 /// The relevant headers of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartHead {
@@ -223,10 +232,8 @@ impl Multipart {
                 self.buffer.extend_from_slice(&chunk);
                 Ok(())
             }
-            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(MultipartError::TooSlow(error.to_string()))
-            }
-            Some(Err(_)) | None => Err(MultipartError::Incomplete),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(MultipartError::Incomplete),
         }
     }
 }

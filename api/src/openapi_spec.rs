@@ -16,8 +16,12 @@ use crate::{
 };
 
 mod body_limits;
+mod error_responses;
+mod schemas;
 
 use body_limits::body_limits;
+use error_responses::{add_error_responses, error_codes};
+use schemas::rewrite_references;
 
 /// Adds the query parameters of routes to operations, and merges the operations of a path.
 pub(crate) struct Documented<T>(pub(crate) T);
@@ -80,16 +84,20 @@ fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error>
             property[keyword.as_str()] = value.clone();
         }
     }
+    document["components"]["schemas"]["Error"]["properties"]["code"]["enum"] = error_codes();
+    rewrite_references(&mut document);
     let schemas = document["components"]["schemas"].clone();
     if let Some(components) = document["components"].as_object_mut()
         && !guarded
     {
         components.remove("securitySchemes");
     }
-    let operations = members(&mut document["paths"]).flat_map(|(_, path)| members(path));
-    for (_, operation) in operations {
+    let operations = members(&mut document["paths"])
+        .flat_map(|(name, path)| members(path).map(move |(_, operation)| (name, operation)));
+    for (path, operation) in operations {
         let route = route_of(operation["operationId"].as_str().unwrap_or_default());
         set_security(operation, route.caller, guarded);
+        add_error_responses(operation, route, path);
         let query = (route.parameters)();
         let allowing_empty = query.iter().filter(|parameter| parameter.allows_empty);
         let allowing_empty: Vec<&str> = allowing_empty
@@ -102,12 +110,16 @@ fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error>
         if let Some(body) = operation.get_mut("requestBody") {
             complete_content(body, &schemas);
         }
+        let location = location_example(operation["operationId"].as_str().unwrap_or_default());
         let responses = operation.get_mut("responses").into_iter().flat_map(members);
         for (_, response) in responses {
             complete_content(response, &schemas);
             let headers = response.get_mut("headers").into_iter().flat_map(members);
             for (name, header) in headers {
-                let known = named_example(name);
+                let known = match name.as_str() {
+                    "Location" => Some(location.into()),
+                    name => named_example(name),
+                };
                 header["example"] = known.unwrap_or_else(|| example(&header["schema"], &schemas));
             }
         }
@@ -140,6 +152,18 @@ const CLOSED_SCHEMAS: [&str; 6] = [
     "SignalAttributes",
 ];
 
+/// The example of the header `Location` of an operation.
+fn location_example(operation: &str) -> &'static str {
+    match operation {
+        "createJob" => "/jobs/01a209d3-ac64-703f-91dc-9affcb76ba68",
+        "downloadMedia" | "downloadMediaByKey" | "probeMedia" | "probeMediaByKey" => {
+            "https://storage.example/bucket/object?signature"
+        }
+        "uploadMedia" | "putMedia" => "/medias/files/avatars",
+        _ => "/medias/files/avatars/42",
+    }
+}
+
 /// Examples of parameters and headers whose schema has none.
 fn named_example(name: &str) -> Option<Json> {
     let text = match name.to_ascii_lowercase().as_str() {
@@ -148,7 +172,6 @@ fn named_example(name: &str) -> Option<Json> {
         "key" | "x-media-key" => "42",
         "disposition" => "inline",
         "last-event-id" => "1795463456239231",
-        "location" => "/jobs/01a209d3-ac64-703f-91dc-9affcb76ba68",
         "etag" => "\"0b087324795ab8dc238ffffa380f3da0d316536cbb6b9bcb35184b381e84153c\"",
         "last-modified" => "Mon, 23 Nov 2026 19:13:16 GMT",
         "cache-control" => "private, no-cache",
@@ -173,13 +196,30 @@ fn complete_parameter(parameter: &mut Json, allowing_empty: &[&str], schemas: &J
     if allowing_empty.contains(&name.as_str()) {
         parameter["allowEmptyValue"] = json!(true);
     }
-    parameter["example"] =
-        named_example(&name).unwrap_or_else(|| example(&parameter["schema"], schemas));
+    if parameter["required"] == json!(true) {
+        parameter["example"] =
+            named_example(&name).unwrap_or_else(|| example(&parameter["schema"], schemas));
+        return;
+    }
+    // Pages for trying the API fill in the examples, also of parameters that exclude each other.
+    remove_examples(&mut parameter["schema"]);
+}
+
+fn remove_examples(schema: &mut Json) {
+    let Some(keywords) = schema.as_object_mut() else {
+        return;
+    };
+    keywords.remove("example");
+    if let Some(items) = keywords.get_mut("items") {
+        remove_examples(items);
+    }
 }
 
 fn complete_content(body: &mut Json, schemas: &Json) {
     for (_, media) in body.get_mut("content").into_iter().flat_map(members) {
-        media["example"] = example(&media["schema"], schemas);
+        if media["example"].is_null() {
+            media["example"] = example(&media["schema"], schemas);
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) enum Tags {
     Jobs,
     /// The media records and their bytes.
     Medias,
+    /// The signed links: create.
+    Links,
     /// Liveness, readiness and metrics of the service.
     Health,
 }

@@ -32,7 +32,9 @@ pub(crate) enum CallerRule {
 pub(crate) enum Answer {
     /// A JSON:API document.
     Document,
-    /// Anything else: bytes, plain text, a page, an event stream, or an empty body.
+    /// Plain text of a size that is worth compressing.
+    Text,
+    /// Anything else: bytes, a short text, a page, an event stream, or an empty body.
     Other,
 }
 
@@ -118,14 +120,24 @@ const OPEN: Route = Route {
     ..GUARDED
 };
 
+/// An upload: with a token, or with a signed link.
 const UPLOAD: Route = Route {
+    caller: CallerRule::Optional,
     limit: LimitClass::Upload,
+    parameters: parameters::upload_parameters,
     ..FILES
 };
 
+/// A change of a record.
 const CHANGE: Route = Route {
     parameters: parameters::path_parameters,
     ..GUARDED
+};
+
+/// An upload without a form.
+const PUT: Route = Route {
+    parameters: parameters::put_parameters,
+    ..UPLOAD
 };
 
 const DELETION: Route = Route {
@@ -134,7 +146,7 @@ const DELETION: Route = Route {
 };
 
 #[rustfmt::skip]
-static OPERATIONS: [Route; 24] = [
+static OPERATIONS: [Route; 26] = [
     Route { operation: "createJob", ..GUARDED },
     Route { operation: "listJobs", limit: LimitClass::List, parameters: list_parameters::<JobResource>, ..GUARDED },
     Route { operation: "showJob", parameters: view_parameters::<JobResource>, ..GUARDED },
@@ -153,12 +165,14 @@ static OPERATIONS: [Route; 24] = [
     Route { operation: "probeMediaByKey", ..DOWNLOAD },
     Route { operation: "uploadMedia", ..UPLOAD },
     Route { operation: "uploadMediaByKey", ..UPLOAD },
+    Route { operation: "putMedia", ..PUT },
+    Route { operation: "putMediaByKey", ..PUT },
     Route { operation: "deleteMedia", ..DELETION },
     Route { operation: "deleteMediaByKey", ..DELETION },
-    Route { operation: "linkMediaByKey", ..UPLOAD },
+    Route { operation: "createLink", ..GUARDED },
     Route { operation: "livez", limit: LimitClass::Probe, ..OPEN },
     Route { operation: "readyz", limit: LimitClass::Probe, ..OPEN },
-    Route { operation: "metrics", answer: Answer::Other, ..GUARDED },
+    Route { operation: "metrics", answer: Answer::Text, ..GUARDED },
 ];
 
 /// The pages that describe the API, by their paths.
@@ -331,73 +345,4 @@ pub(crate) async fn match_route<E: Endpoint>(
 }
 
 #[cfg(test)]
-mod tests {
-    use poem_openapi::OpenApi as _;
-
-    use super::*;
-    use crate::endpoint::Operations;
-
-    #[test]
-    fn only_listed_routes_are_public() {
-        let routes = RouteTable::new(&Operations::meta());
-        for (method, path, expected) in [
-            (Method::GET, "/livez", CallerRule::Public),
-            (Method::GET, "/livez/", CallerRule::Required),
-            (Method::GET, "/docs", CallerRule::Public),
-            (Method::GET, "/medias", CallerRule::Required),
-            (Method::GET, "/medias/files/a/b", CallerRule::Optional),
-            (
-                Method::HEAD,
-                "/medias/files/{resource}",
-                CallerRule::Optional,
-            ),
-            (Method::POST, "/medias/files/a", CallerRule::Required),
-            (Method::DELETE, "/medias/files/a", CallerRule::Required),
-            (Method::GET, "/medias/filesystem", CallerRule::Required),
-            (Method::GET, "/medias/info/a", CallerRule::Optional),
-            (Method::GET, "//medias/info/a", CallerRule::Required),
-            (Method::OPTIONS, "/jobs", CallerRule::Required),
-            (Method::GET, "/nowhere", CallerRule::Required),
-        ] {
-            let found = routes.find(&method, path).caller();
-            assert_eq!(found, expected, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn every_operation_has_a_route_that_agrees_with_its_extractor() {
-        let mut operations = Vec::new();
-        for path in Operations::meta().iter().flat_map(|api| &api.paths) {
-            for operation in &path.operations {
-                let id = operation.operation_id.unwrap_or_default();
-                let route = route_of(id);
-                assert_eq!(route.operation, id, "has no route");
-                let declared = match operation.security.as_slice() {
-                    [] => CallerRule::Public,
-                    [_] => CallerRule::Required,
-                    _ => CallerRule::Optional,
-                };
-                assert_eq!(declared, route.caller, "{id}");
-                operations.push(id);
-            }
-        }
-        assert_eq!(operations.len(), OPERATIONS.len());
-    }
-
-    #[test]
-    fn a_request_counts_against_the_limits_of_its_route() {
-        let routes = RouteTable::new(&Operations::meta());
-        for (method, path, limit) in [
-            (Method::GET, "/jobs", LimitClass::List),
-            (Method::POST, "/jobs", LimitClass::Other),
-            (Method::GET, "/jobs/1/events", LimitClass::EventStream),
-            (Method::GET, "/jobs/1", LimitClass::Other),
-            (Method::GET, "/medias", LimitClass::List),
-            (Method::POST, "/medias/files/a/b", LimitClass::Upload),
-            (Method::GET, "/medias/files/a/b", LimitClass::Other),
-        ] {
-            let found = routes.find(&method, path).limit();
-            assert_eq!(found, limit, "{method} {path}");
-        }
-    }
-}
+mod tests;

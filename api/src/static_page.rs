@@ -1,17 +1,16 @@
-//! Static pages: compressed once, and shared by all answers.
+//! Static pages: compressed once for each coding, shared by all answers, and revalidated by `ETag`.
 
-use std::{
-    io::Write as _,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
+use parse_net::etag::{self, EntityTag};
 use poem::{
-    Endpoint, Request, Response, Result,
-    http::{HeaderMap, StatusCode, header},
+    Endpoint, Request, Response, Result, RouteMethod, get,
+    http::{StatusCode, header},
 };
 use ring::digest::{SHA256, digest};
+
+use crate::{content_coding::ContentCoding, media::headers::field};
 
 /// A static page.
 #[derive(Clone)]
@@ -20,10 +19,10 @@ pub(crate) struct StaticPage(Arc<Page>);
 struct Page {
     content_type: &'static str,
     text: Bytes,
-    /// The page compressed with gzip, at the first request that accepts it.
-    compressed: OnceLock<Bytes>,
-    /// The hash of the text, the basis of the strong validators of both encodings.
-    etag: String,
+    /// The page in each coding, since the first request that accepts it.
+    compressed: [OnceLock<Bytes>; ContentCoding::ALL.len()],
+    /// The hash of the text, the basis of the strong validators of all codings.
+    hash: String,
 }
 
 impl StaticPage {
@@ -33,23 +32,25 @@ impl StaticPage {
         Self(Arc::new(Page {
             content_type,
             text: text.into(),
-            compressed: OnceLock::new(),
-            etag: hash,
+            compressed: Default::default(),
+            hash,
         }))
+    }
+
+    /// The route of the page, which has no methods but GET and HEAD.
+    pub(crate) fn route(self) -> RouteMethod {
+        get(self.clone()).head(self)
     }
 }
 
 impl Page {
-    fn compressed(&self) -> Bytes {
-        let compress = || {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            // Writing to memory does not fail. If it did, the page would be sent uncompressed.
-            let written = encoder
-                .write_all(&self.text)
-                .and_then(|()| encoder.finish());
-            written.map_or_else(|_| Bytes::new(), Bytes::from)
-        };
-        self.compressed.get_or_init(compress).clone()
+    /// The page in a coding. None if it cannot be compressed.
+    fn compressed(&self, coding: ContentCoding) -> Option<Bytes> {
+        let index = ContentCoding::ALL.iter().position(|each| *each == coding)?;
+        // Compression in memory does not fail. If it did, the page would be sent as it is.
+        let compress = || coding.compress(&self.text).unwrap_or_default();
+        let bytes = self.compressed[index].get_or_init(compress);
+        (!bytes.is_empty()).then(|| bytes.clone())
     }
 }
 
@@ -58,42 +59,31 @@ impl Endpoint for StaticPage {
 
     async fn call(&self, request: Request) -> Result<Self::Output> {
         let page = &self.0;
-        let compressed = accepts_gzip(request.headers())
-            .then(|| page.compressed())
-            .filter(|bytes| !bytes.is_empty());
-        let etag = match &compressed {
-            Some(_) => format!("\"{}-gzip\"", page.etag),
-            None => format!("\"{}\"", page.etag),
+        let coded = ContentCoding::accepted_by(request.headers())
+            .and_then(|coding| Some((coding, page.compressed(coding)?)));
+        let opaque = match &coded {
+            Some((coding, _)) => format!("{}-{}", page.hash, coding.name()),
+            None => page.hash.clone(),
         };
-        let known = request.header(header::IF_NONE_MATCH);
         let mut response = Response::builder()
-            .header(header::ETAG, &etag)
+            .header(header::ETAG, format!("\"{opaque}\""))
             .header(header::CACHE_CONTROL, "no-cache")
             .header(header::VARY, "Accept-Encoding");
-        if known.is_some_and(|known| known.split(',').any(|each| each.trim() == etag)) {
+        let known = field(request.headers(), &header::IF_NONE_MATCH);
+        // Hexadecimal digits and the name of a coding are always a valid tag.
+        let is_known = |known: Vec<u8>| {
+            let tag = EntityTag::strong(opaque.as_bytes()).ok()?;
+            etag::if_none_match(&known, &tag).ok()
+        };
+        if known.and_then(is_known) == Some(true) {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
         }
-        if compressed.is_some() {
-            response = response.header(header::CONTENT_ENCODING, "gzip");
+        if let Some((coding, _)) = &coded {
+            response = response.header(header::CONTENT_ENCODING, coding.header());
         }
-        let body = compressed.unwrap_or_else(|| page.text.clone());
+        let body = coded.map_or_else(|| page.text.clone(), |(_, bytes)| bytes);
         Ok(response.content_type(page.content_type).body(body))
     }
-}
-
-/// Whether a client accepts gzip (RFC 9110 §12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let mut codings = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
-    codings.any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality
-            .trim()
-            .strip_prefix("q=")
-            .and_then(|q| q.parse().ok())
-            == Some(0.0);
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
 }
 
 #[cfg(test)]
@@ -120,6 +110,11 @@ mod tests {
         let etag = small.header(header::ETAG).unwrap().to_owned();
         assert!(small.into_body().into_bytes().await.unwrap().len() < 500);
         assert_eq!(ask("gzip", &etag).await.status(), StatusCode::NOT_MODIFIED);
+        let weak = format!("\"x\", W/{etag}");
+        assert_eq!(ask("gzip", &weak).await.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(ask("gzip", "*").await.status(), StatusCode::NOT_MODIFIED);
+        let smaller = ask("gzip, zstd", &etag).await;
+        assert_eq!(smaller.header(header::CONTENT_ENCODING), Some("zstd"));
         assert_eq!(ask("br", &etag).await.status(), StatusCode::OK);
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use media_domain::header_parameters::Parameterized;
-use poem::{IntoResponse, Request, RequestBody, Response, Result};
+use poem::{
+    IntoResponse, Request, RequestBody, Response, Result, error::ReadBodyError, http::header,
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     error::ContentTypeError,
@@ -25,7 +27,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct JsonApiBody<T>(pub T);
 
 impl<T: Type + DeserializeOwned> JsonApiBody<T> {
-    async fn read(body: &mut RequestBody) -> Result<Self, ApiError> {
+    async fn read(request: &Request, body: &mut RequestBody) -> Result<Self, ApiError> {
+        // A client that expects `100 Continue` need not send a body that is too large.
+        let length = request.header(header::CONTENT_LENGTH);
+        if length.and_then(|length| length.parse().ok()) > Some(MAX_BODY_BYTES) {
+            return Err(ApiError::from_body(&ReadBodyError::PayloadTooLarge));
+        }
         let body = body.take().map_err(|error| ApiError::from_body(&error))?;
         let taken = timeout(BODY_TIMEOUT, body.into_bytes_limit(MAX_BODY_BYTES))
             .await
@@ -105,13 +112,14 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = [MEDIA_TYPE, "application/json"].map(|content_type| MetaMediaType {
-            content_type,
+        // `application/json` is accepted as well. Generators of clients cannot choose between two types.
+        let content = vec![MetaMediaType {
+            content_type: MEDIA_TYPE,
             schema: T::schema_ref(),
-        });
+        }];
         Some(MetaRequest {
             description: None,
-            content: content.into(),
+            content,
             required: true,
         })
     }
@@ -122,7 +130,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonApiBody<T> {
         _: ExtractParamOptions<Self::ParamType>,
     ) -> Result<Self> {
         match request.content_type() {
-            Some(content_type) if is_json_api(content_type) => Ok(Self::read(body).await?),
+            Some(content_type) if is_json_api(content_type) => Ok(Self::read(request, body).await?),
             Some(other) => Err(ContentTypeError::NotSupported {
                 content_type: other.to_owned(),
             }

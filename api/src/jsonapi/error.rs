@@ -140,6 +140,13 @@ impl ApiError {
         Self::at(code, Some(source), detail)
     }
 
+    /// Removes the places of the faults: the body is not a form or a document that has places.
+    #[must_use]
+    pub fn without_source(mut self) -> Self {
+        self.faults.iter_mut().for_each(|fault| fault.source = None);
+        self
+    }
+
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {

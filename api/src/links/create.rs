@@ -1,19 +1,28 @@
-//! `POST /medias/files/{resource}/{key}/links`.
+//! `POST /links`.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use media_domain::{
     clock::{to_micros, to_rfc3339},
-    permissions::MediaReadScope,
+    ids::MediaId,
+    job::MediaRange,
+    media::{MediaPath, PathError, WritePrecondition},
+    permissions::{MediaReadScope, ProjectSelector},
 };
 use media_services::Services;
 use poem::Request;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, param::Path};
-use serde::Deserialize;
+use poem_openapi::{ApiResponse, OpenApi};
 use url::Url;
 
-use super::signed_link::{DEFAULT_LIFETIME, LinkSigner, MAX_LIFETIME};
+use super::{
+    document::{
+        LinkAttributes, LinkDocument, LinkMethod, LinkResource, LinkType, NewLinkAttributes,
+        NewLinkDocument,
+    },
+    signed_link::{DEFAULT_LIFETIME, LinkSigner, MAX_LIFETIME},
+    upload_permit::UploadPermit,
+};
 use crate::{
     audit::{self, Action},
     caller::ReadCaller,
@@ -22,18 +31,16 @@ use crate::{
         disposition::Disposition,
         find::{RequestedMedia, find},
         headers,
-        parameters::project_of,
     },
     openapi_tags::Tags,
+    resource::query_string::refuse_parameters,
 };
 
-/// Creates a signed link.
-pub(crate) struct CreateLink {
-    pub(crate) links: Arc<LinkCreator>,
-}
+/// The most types that an upload link may accept.
+const MAX_TYPES: usize = 32;
 
 /// Creates signed links.
-pub(crate) struct LinkCreator {
+pub(crate) struct CreateLink {
     pub(crate) services: Arc<Services>,
     /// None if no key is configured.
     pub(crate) signer: Option<LinkSigner>,
@@ -48,75 +55,119 @@ enum LinkResponse {
     Created(JsonApiResponse<LinkDocument>),
 }
 
-#[OpenApi(tag = "Tags::Medias")]
+#[OpenApi(tag = "Tags::Links")]
 impl CreateLink {
     /// Create a link to a media.
     ///
-    /// A signed link: anyone who has it can use it until it expires. If no signing key is configured, the answer is 409
-    /// `links_not_configured`.
-    #[oai(
-        path = "/medias/files/:resource/:key/links",
-        method = "post",
-        operation_id = "linkMediaByKey"
-    )]
-    async fn link_by_key(
+    /// A signed link: anyone who has it can use it until it expires, to download one media or to upload one. If no
+    /// signing key is configured, the answer is 409 `links_not_configured`.
+    #[oai(path = "/links", method = "post", operation_id = "createLink")]
+    async fn create(
         &self,
         caller: ReadCaller,
         request: &Request,
-        /// The resource of the media.
-        resource: Path<String>,
-        /// The key within the resource.
-        key: Path<String>,
         body: JsonApiBody<NewLinkDocument>,
     ) -> Result<LinkResponse, ApiError> {
-        let requested = RequestedMedia::new(&resource, Some(&key));
-        let link = self
-            .links
-            .create(&caller, request, requested, body.0)
-            .await?;
-        Ok(LinkResponse::Created(link))
-    }
-}
-
-impl LinkCreator {
-    /// Creates a link to a media that the caller may read in its own projects.
-    pub(crate) async fn create(
-        &self,
-        caller: &ReadCaller,
-        request: &Request,
-        requested: RequestedMedia<'_>,
-        body: NewLinkDocument,
-    ) -> Result<JsonApiResponse<LinkDocument>, ApiError> {
-        let project = project_of(request)?;
-        let scope = MediaReadScope {
-            projects: caller.scope.clone(),
-            public: false,
-        };
+        refuse_parameters(request)?;
         let signer = self.signer.as_ref().ok_or_else(|| {
             ApiError::new(
                 ErrorCode::LinksNotConfigured,
                 "this service does not create links: its operator has to set MEDIA_URL_SIGNING_KEY",
             )
         })?;
-        let attributes = body.data.attributes.unwrap_or_default();
-        let lifetime = lifetime(&attributes)?;
-        let media = find(&self.services, requested, &scope, &project).await?;
-        audit::record(Action::LinkMedia, media.id, caller);
-        let expires = to_micros(Utc::now()) + lifetime;
-        let disposition = attributes.disposition.map(Disposition::as_str);
-        let query = signer.sign(media.id, disposition, expires);
-        let path = format!("{}?{query}", headers::path_to("files", &media));
-        Ok(JsonApiResponse(LinkDocument {
+        let attributes = body.0.data.attributes;
+        let expires = to_micros(Utc::now()) + lifetime(&attributes)?;
+        let project = project(&attributes)?;
+        let method = attributes.method.unwrap_or_default();
+        let (id, path) = match method {
+            LinkMethod::Download => {
+                self.download(&caller, signer, attributes, &project, expires)
+                    .await?
+            }
+            LinkMethod::Upload => {
+                self.upload(&caller, signer, attributes, &project, expires)
+                    .await?
+            }
+        };
+        Ok(LinkResponse::Created(JsonApiResponse(LinkDocument {
             jsonapi: Implementation::default(),
             data: LinkResource {
                 kind: LinkType::Links,
-                id: media.id.to_string(),
+                id: id.to_string(),
                 attributes: LinkAttributes {
                     url: self.absolute(&path),
+                    method,
                     expires_at: to_rfc3339(whole_seconds(expires)),
                 },
             },
-        }))
+        })))
+    }
+}
+
+impl CreateLink {
+    /// Signs a link to a media that the caller may read in its own projects.
+    async fn download(
+        &self,
+        caller: &ReadCaller,
+        signer: &LinkSigner,
+        attributes: NewLinkAttributes,
+        project: &ProjectSelector,
+        expires: DateTime<Utc>,
+    ) -> Result<(MediaId, String), ApiError> {
+        let for_uploads = "is for links with the method `upload`";
+        if attributes.max_bytes.is_some() {
+            return Err(invalid("max_bytes", for_uploads));
+        }
+        if attributes.accept_types.is_some() {
+            return Err(invalid("accept_types", for_uploads));
+        }
+        let scope = MediaReadScope {
+            projects: caller.scope.clone(),
+            public: false,
+        };
+        let requested = RequestedMedia::new(&attributes.resource, attributes.key.as_deref());
+        let media = find(&self.services, requested, &scope, project).await?;
+        audit::record(Action::LinkMedia, media.id, caller);
+        let disposition = attributes.disposition.map(Disposition::as_str);
+        let query = signer.sign(media.id, disposition, expires);
+        let path = format!("{}?{query}", headers::path_to("files", &media));
+        Ok((media.id, path))
+    }
+
+    /// Signs a link to upload a media that the caller may create or replace.
+    async fn upload(
+        &self,
+        caller: &ReadCaller,
+        signer: &LinkSigner,
+        attributes: NewLinkAttributes,
+        project: &ProjectSelector,
+        expires: DateTime<Utc>,
+    ) -> Result<(MediaId, String), ApiError> {
+        if attributes.disposition.is_some() {
+            return Err(invalid(
+                "disposition",
+                "is for links with the method `download`",
+            ));
+        }
+        let creator = caller.creator_for(project)?;
+        let path = MediaPath::new(&attributes.resource, attributes.key.as_deref())
+            .map_err(|PathError { field, error }| invalid(field, &error.to_string()))?;
+        let condition = WritePrecondition::default();
+        self.services
+            .medias
+            .check_write(&path, &creator, &condition)
+            .await?;
+        let url = headers::path_of("files", path.resource(), path.key());
+        let mut permit = UploadPermit::new(path, creator, expires);
+        permit.max_bytes = max_bytes(&attributes)?;
+        permit.accept_types = accept_types(&attributes)?;
+        let query = signer
+            .sign_upload(&permit)
+            .map_err(|error| ApiError::internal("upload link", &error))?;
+        // The link has an id of its own: there may be no media yet.
+        let id = MediaId::generate();
+        audit::record(Action::LinkUpload, id, caller);
+        Ok((id, format!("{url}?{query}")))
     }
 
     /// Converts a path to a URL, if the service's URL is configured.
@@ -128,111 +179,56 @@ impl LinkCreator {
     }
 }
 
+fn invalid(attribute: &str, detail: &str) -> ApiError {
+    ApiError::at_pointer(
+        ErrorCode::InvalidValue,
+        format!("/data/attributes/{attribute}"),
+        format!("`{attribute}` {detail}"),
+    )
+}
+
 fn lifetime(attributes: &NewLinkAttributes) -> Result<TimeDelta, ApiError> {
     let Some(seconds) = attributes.expires_in else {
         return Ok(DEFAULT_LIFETIME);
     };
     TimeDelta::try_seconds(seconds)
         .filter(|lifetime| (TimeDelta::seconds(1)..=MAX_LIFETIME).contains(lifetime))
-        .ok_or_else(|| {
-            ApiError::at_pointer(
-                ErrorCode::InvalidValue,
-                "/data/attributes/expires_in",
-                "`expires_in` must be 1 to 604800 seconds",
-            )
+        .ok_or_else(|| invalid("expires_in", "must be 1 to 604800 seconds"))
+}
+
+fn project(attributes: &NewLinkAttributes) -> Result<ProjectSelector, ApiError> {
+    let Some(text) = &attributes.project_id else {
+        return Ok(ProjectSelector::Any);
+    };
+    ProjectSelector::new(text).map_err(|error| invalid("project_id", &error.to_string()))
+}
+
+fn max_bytes(attributes: &NewLinkAttributes) -> Result<Option<u64>, ApiError> {
+    attributes
+        .max_bytes
+        .map(|bytes| {
+            u64::try_from(bytes)
+                .ok()
+                .filter(|bytes| *bytes > 0)
+                .ok_or_else(|| invalid("max_bytes", "must be 1 or more"))
         })
+        .transpose()
+}
+
+fn accept_types(attributes: &NewLinkAttributes) -> Result<Option<Vec<MediaRange>>, ApiError> {
+    let Some(types) = &attributes.accept_types else {
+        return Ok(None);
+    };
+    if types.is_empty() || types.len() > MAX_TYPES {
+        return Err(invalid("accept_types", "must have 1 to 32 types"));
+    }
+    let types = types.iter().map(|text| MediaRange::new(text));
+    types
+        .collect::<Result<_, _>>()
+        .map(Some)
+        .map_err(|error| invalid("accept_types", &error.to_string()))
 }
 
 fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time)
-}
-
-/// The type of links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
-enum LinkType {
-    /// The only value.
-    #[oai(rename = "media:links")]
-    #[serde(rename = "media:links")]
-    Links,
-}
-
-/// A request for a link.
-#[derive(Clone, Debug, Object, Deserialize)]
-#[oai(rename = "NewLinkDocument", example)]
-pub(crate) struct NewLinkDocument {
-    /// The link.
-    data: NewLinkResource,
-}
-
-/// A link to create.
-#[derive(Clone, Debug, Object, Deserialize)]
-#[oai(rename = "NewLink")]
-struct NewLinkResource {
-    /// Always `media:links`.
-    #[oai(rename = "type")]
-    #[serde(rename = "type")]
-    kind: LinkType,
-    /// The attributes of the link.
-    #[serde(default)]
-    attributes: Option<NewLinkAttributes>,
-}
-
-/// The attributes of a link to create.
-#[derive(Clone, Debug, Default, Object, Deserialize)]
-#[oai(rename = "NewLinkAttributes")]
-#[serde(deny_unknown_fields)]
-struct NewLinkAttributes {
-    /// The lifetime in seconds, at most 604800 (seven days); default 3600.
-    #[oai(nullable)]
-    expires_in: Option<i64>,
-    /// `inline` makes browsers show the media, `attachment` makes them save it; default `attachment`.
-    #[oai(nullable)]
-    disposition: Option<Disposition>,
-}
-
-/// A link.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "LinkDocument")]
-pub(crate) struct LinkDocument {
-    /// The link.
-    data: LinkResource,
-    /// The version of JSON:API.
-    jsonapi: Implementation,
-}
-
-/// A link that was created.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "Link")]
-struct LinkResource {
-    /// Always `media:links`.
-    #[oai(rename = "type")]
-    kind: LinkType,
-    /// The id of the media.
-    id: String,
-    /// The attributes of the link.
-    attributes: LinkAttributes,
-}
-
-/// The attributes of a link.
-#[derive(Clone, Debug, Object)]
-#[oai(rename = "LinkAttributes")]
-struct LinkAttributes {
-    /// The URL for GET and HEAD requests, also of ranges. Only a path, unless the service's URL is configured.
-    url: String,
-    /// The time at which the link expires.
-    expires_at: String,
-}
-
-impl poem_openapi::types::Example for NewLinkDocument {
-    fn example() -> Self {
-        Self {
-            data: NewLinkResource {
-                kind: LinkType::Links,
-                attributes: Some(NewLinkAttributes {
-                    expires_in: Some(3600),
-                    disposition: Some(Disposition::Inline),
-                }),
-            },
-        }
-    }
 }

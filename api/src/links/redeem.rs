@@ -1,9 +1,12 @@
-//! Redeems the signed link in the query of a download.
+//! Redeems the signed link in the query of a download or an upload.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use media_domain::ids::MediaId;
 
-use super::signed_link::{LinkError, LinkQuery, LinkSigner};
+use super::{
+    signed_link::{LinkError, LinkQuery, LinkSigner},
+    upload_permit::{PERMIT, UploadPermit},
+};
 use crate::{
     jsonapi::{ApiError, ErrorCode},
     resource::query_string::QueryString,
@@ -51,6 +54,23 @@ impl LinkVerifier {
             media,
             valid_for: expires_at.unwrap_or(now) - now,
         }))
+    }
+
+    /// Takes the link of an upload out of a query, and verifies it. Such a link has no other parameters.
+    pub(crate) fn take_upload(
+        &self,
+        query: &mut QueryString,
+    ) -> Result<Option<UploadPermit>, ApiError> {
+        let Some(permit) = query.take(PERMIT)? else {
+            return Ok(None);
+        };
+        let signature = query.take("signature")?;
+        std::mem::take(query).finish()?;
+        let (Some(signature), Some(signer)) = (signature, &self.signer) else {
+            return Err(link_error(LinkError::Invalid));
+        };
+        let permit = signer.verify_upload(&permit, &signature, Utc::now());
+        permit.map(Some).map_err(link_error)
     }
 }
 

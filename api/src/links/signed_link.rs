@@ -18,7 +18,7 @@ pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// The longest lifetime of a link.
 pub(crate) const MAX_LIFETIME: TimeDelta = TimeDelta::days(7);
 /// The largest difference between the clocks of two machines.
-const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
+pub(super) const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 /// The first line of every signed text: its version, which a change of the format has to change.
 const TEXT_PREFIX: &str = "media link 1";
 
@@ -78,11 +78,26 @@ impl LinkSigner {
             media: media.to_string(),
             expires: expires.to_string(),
             disposition: disposition.map(ToOwned::to_owned),
-            signature: URL_SAFE_NO_PAD.encode(
-                self.0
-                    .with(|signing, _| hmac::sign(&hmac_key(signing), text.as_bytes())),
-            ),
+            signature: self.sign_text(&text),
         }
+    }
+
+    /// Signs a text, in base64url without padding.
+    pub(super) fn sign_text(&self, text: &str) -> String {
+        let sign = |signing: &str| hmac::sign(&hmac_key(signing), text.as_bytes());
+        URL_SAFE_NO_PAD.encode(self.0.with(|signing, _| sign(signing)))
+    }
+
+    /// Whether a signature of a text was made with a current key.
+    pub(super) fn is_signed(&self, text: &str, signature: &str) -> bool {
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else {
+            return false;
+        };
+        let is_signed_with =
+            |key: &str| hmac::verify(&hmac_key(key), text.as_bytes(), &signature).is_ok();
+        self.0.with(|signing, previous| {
+            is_signed_with(signing) || previous.is_some_and(is_signed_with)
+        })
     }
 
     /// Verifies a link, and returns the media that it names.
@@ -97,15 +112,8 @@ impl LinkSigner {
         if media.to_string() != query.media || expires.to_string() != query.expires {
             return Err(LinkError::Invalid);
         }
-        let signature = URL_SAFE_NO_PAD
-            .decode(query.signature)
-            .map_err(|_| LinkError::Invalid)?;
         let text = signed_text(media, expires, query.disposition);
-        let is_signed_with =
-            |key: &str| hmac::verify(&hmac_key(key), text.as_bytes(), &signature).is_ok();
-        let is_signed = self.0.with(|signing, previous| {
-            is_signed_with(signing) || previous.is_some_and(is_signed_with)
-        });
+        let is_signed = self.is_signed(&text, query.signature);
         let expires_at = DateTime::from_timestamp(expires, 0).ok_or(LinkError::Invalid)?;
         if !is_signed || expires_at > now + MAX_LIFETIME + MAX_CLOCK_SKEW {
             Err(LinkError::Invalid)

@@ -27,12 +27,25 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// The most headers of a download's answer.
 const MAX_HEADERS: usize = 24;
 
+/// The policy of media: browsers run nothing in them, and load nothing for them.
+const SANDBOX_POLICY: &str = "sandbox; default-src 'none'";
+/// The policy of pictures, sound and film that browsers show inline. The page that a browser makes for them loads the
+/// same URL again, from this origin, and has styles of its own. No script runs without `allow-scripts`, so
+/// `allow-same-origin` gives a hostile file nothing.
+const PLAYER_POLICY: &str = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'";
+
 /// The path of a media in a section of the API, `files` or `info`.
 pub(crate) fn path_to(section: &str, media: &media::Model) -> String {
-    let mut path = format!("/medias/{section}/{}", encoded(&media.resource));
-    if let Some(key) = &media.key {
+    path_of(section, &media.resource, media.key.as_deref())
+}
+
+/// The path of the media with a resource and a key in a section of the API.
+pub(crate) fn path_of(section: &str, resource: &str, key: Option<&str>) -> String {
+    let mut path = format!("/medias/{section}/{}", encoded(resource));
+    // A slash in a key separates segments of the path.
+    for segment in key.into_iter().flat_map(|key| key.split('/')) {
         path.push('/');
-        path.push_str(&encoded(key));
+        path.push_str(&encoded(segment));
     }
     path
 }
@@ -149,13 +162,15 @@ pub(crate) fn set_content_headers(headers: &mut HeaderMap, media: &media::Model,
     if let Some(digest) = repr_digest(media) {
         set(headers, "repr-digest", digest);
     }
+    let policy = if inline && media_type::is_passive(&media.mime_type) {
+        PLAYER_POLICY
+    } else {
+        SANDBOX_POLICY
+    };
     for (name, value) in [
         (header::ACCEPT_RANGES, "bytes"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "sandbox; default-src 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, policy),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

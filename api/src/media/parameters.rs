@@ -56,6 +56,39 @@ pub(crate) fn path_parameters() -> Vec<QueryParameter> {
     vec![parameter(PROJECT, schema, description)]
 }
 
+/// The parameters of an upload, including those of a signed link, which are both present or both absent.
+pub(crate) fn upload_parameters() -> Vec<QueryParameter> {
+    let text = |text: &str| example(MetaSchema::new("string"), json!(text));
+    let mut parameters = path_parameters();
+    parameters.extend([
+        parameter(
+            "upload",
+            text("eyJwYXRoIjp7InJlc291cmNlIjoiYXZhdGFycyJ9LCJleHBpcmVzIjoxNzk1NDYzNDU2fQ"),
+            "Signed link: the permission to upload",
+        ),
+        parameter(
+            "signature",
+            text("6-3ecDKUOGAN389qhN3el6W2vM9STbDE0CaIZSe1S2k"),
+            "Signed link: the signature",
+        ),
+    ]);
+    parameters
+}
+
+/// The parameters of an upload without a form.
+pub(crate) fn put_parameters() -> Vec<QueryParameter> {
+    let mut parameters = upload_parameters();
+    parameters.push(parameter(
+        "public",
+        MetaSchema {
+            default: Some(json!(false)),
+            ..MetaSchema::new("boolean")
+        },
+        "Whether anyone may download the media",
+    ));
+    parameters
+}
+
 /// The parameters of a record.
 pub(crate) fn record_parameters() -> Vec<QueryParameter> {
     let mut parameters = view_parameters::<MediaResource>();

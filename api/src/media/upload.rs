@@ -1,7 +1,9 @@
-//! `POST /medias/files/{resource}` and `POST /medias/files/{resource}/{key}`.
+//! `POST /medias/files/{resource}` and `POST /medias/files/{resource}/{key}`, and the parts that `PUT` shares with
+//! them.
 
 use std::sync::Arc;
 
+use media_database::entities::media;
 use media_domain::{
     caller::Caller,
     media::{MediaPath, PathError},
@@ -11,48 +13,73 @@ use poem::Request;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    fields::MediaResource, find::RequestedMedia, parameters::project_of,
+    fields::MediaResource,
+    find::RequestedMedia,
+    headers::{etag, path_to},
+    parameters::take_project,
     precondition::write_precondition,
 };
 use crate::{
-    caller::{ReadCaller, WriteCaller},
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
-    links::create::{LinkCreator, LinkDocument},
+    links::{redeem::LinkVerifier, upload_caller::UploadCaller},
     openapi_tags::Tags,
-    resource::document::ResourceDocument,
+    resource::{document::ResourceDocument, query_string::QueryString},
 };
 
 mod fields;
 mod form;
-mod form_or_link;
-pub(crate) mod receive;
+pub(super) mod raw;
+pub(super) mod receive;
 
+pub(super) use fields::parse_boolean;
 use form::UploadForm;
-use form_or_link::FormOrLink;
 use receive::{Target, UploadReceiver};
+
+/// The permissions and the path of uploads, by all methods.
+pub(super) struct Uploads {
+    pub(super) services: Arc<Services>,
+    pub(super) receiver: UploadReceiver,
+    pub(super) links: LinkVerifier,
+}
 
 /// Uploads a media.
 pub(crate) struct UploadMedia {
-    pub(super) services: Arc<Services>,
-    pub(super) receiver: UploadReceiver,
-    pub(super) links: Arc<LinkCreator>,
+    pub(super) uploads: Arc<Uploads>,
 }
 
 #[derive(ApiResponse)]
-enum UploadResponse {
-    /// The stored media.
+pub(super) enum UploadResponse {
+    /// The stored media, which replaces another one.
     #[oai(status = 200)]
-    Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
-}
-
-#[derive(ApiResponse)]
-enum UploadOrLinkResponse {
-    /// The stored media.
-    #[oai(status = 200)]
-    Stored(JsonApiResponse<ResourceDocument<MediaResource>>),
-    /// The link, if the path ends in `links` and the body is a document.
+    Replaced(
+        JsonApiResponse<ResourceDocument<MediaResource>>,
+        /// The sha256 of the bytes, quoted.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The stored media, which is new.
     #[oai(status = 201)]
-    LinkCreated(JsonApiResponse<LinkDocument>),
+    Created(
+        JsonApiResponse<ResourceDocument<MediaResource>>,
+        /// The sha256 of the bytes, quoted.
+        #[oai(header = "ETag")]
+        String,
+        /// The path of the media.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+impl UploadResponse {
+    pub(super) fn new(media: &media::Model) -> Self {
+        let document = JsonApiResponse(ResourceDocument::with_all_fields(media));
+        // A replacement keeps the time of creation, and changes that of the last change.
+        if media.created_at == media.updated_at {
+            Self::Created(document, etag(media), path_to("files", media))
+        } else {
+            Self::Replaced(document, etag(media))
+        }
+    }
 }
 
 #[OpenApi(tag = "Tags::Medias")]
@@ -68,22 +95,21 @@ impl UploadMedia {
     )]
     async fn upload(
         &self,
-        caller: WriteCaller,
+        caller: UploadCaller,
         request: &Request,
         /// The resource to store the media in.
         resource: Path<String>,
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
-        let media = self.store(&caller, request, &resource, None, form).await?;
-        Ok(UploadResponse::Stored(media))
+        let requested = RequestedMedia::new(&resource, None);
+        self.upload_requested(&caller, request, requested, form)
+            .await
     }
 
-    /// Upload a media, or create a link to one without a key.
+    /// Upload a media.
     ///
     /// Expects form data with a file field named `media`. Replaces the media at this path; with `If-Match` or
-    /// `If-None-Match`, only if the condition holds, otherwise the answer is 412. If the path ends in `links` and the
-    /// body is a document, creates a signed link to the media without a key instead: anyone who has the link can use it
-    /// until it expires.
+    /// `If-None-Match`, only if the condition holds, otherwise the answer is 412.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "post",
@@ -91,59 +117,78 @@ impl UploadMedia {
     )]
     async fn upload_by_key(
         &self,
-        // A link needs only read access; `store` requires write access.
-        caller: ReadCaller,
+        caller: UploadCaller,
         request: &Request,
         /// The resource to store the media in.
         resource: Path<String>,
-        /// The key within the resource, or `links`.
+        /// The key within the resource.
         key: Path<String>,
-        body: FormOrLink,
-    ) -> Result<UploadOrLinkResponse, ApiError> {
-        match body {
-            FormOrLink::Form(form) => {
-                let media = self
-                    .store(&caller, request, &resource, Some(&key), form)
-                    .await?;
-                Ok(UploadOrLinkResponse::Stored(media))
-            }
-            FormOrLink::Link(link) => {
-                let requested = RequestedMedia::new(&resource, None);
-                let link = self
-                    .links
-                    .create(&caller, request, requested, link.0)
-                    .await?;
-                Ok(UploadOrLinkResponse::LinkCreated(link))
-            }
-        }
+        form: UploadForm,
+    ) -> Result<UploadResponse, ApiError> {
+        let requested = RequestedMedia::new(&resource, Some(&key));
+        self.upload_requested(&caller, request, requested, form)
+            .await
     }
 }
 
 impl UploadMedia {
-    async fn store(
+    async fn upload_requested(
+        &self,
+        caller: &UploadCaller,
+        request: &Request,
+        requested: RequestedMedia<'_>,
+        form: UploadForm,
+    ) -> Result<UploadResponse, ApiError> {
+        let query = QueryString::from_request(request);
+        let target = Box::pin(self.uploads.target(caller, request, requested, query)).await?;
+        let media = Box::pin(self.uploads.receiver.receive_form(target, form)).await?;
+        Ok(UploadResponse::new(&media))
+    }
+}
+
+impl Uploads {
+    /// Checks that the caller, or the signed link in the query, may write to a path now.
+    pub(super) async fn target(
         &self,
         caller: &Caller,
         request: &Request,
-        resource: &str,
-        key: Option<&str>,
-        form: UploadForm,
-    ) -> Result<JsonApiResponse<ResourceDocument<MediaResource>>, ApiError> {
-        let creator = caller.creator_for(&project_of(request)?)?;
+        RequestedMedia { resource, key }: RequestedMedia<'_>,
+        mut query: QueryString,
+    ) -> Result<Target, ApiError> {
+        let permit = self.links.take_upload(&mut query)?;
+        let project = take_project(&mut query)?;
+        query.finish()?;
         let path = MediaPath::new(resource, key).map_err(|PathError { field, error }| {
             ApiError::at_parameter(ErrorCode::InvalidValue, field, error.to_string())
-        })?;
+        });
         let condition = write_precondition(request);
+        let max_bytes = self.receiver.max_bytes;
+        let target = match permit {
+            Some(permit) => {
+                let path = path?;
+                permit.check_path(&path)?;
+                Target {
+                    path,
+                    creator: permit.creator(),
+                    condition,
+                    max_bytes: permit.max_bytes.map_or(max_bytes, |own| own.min(max_bytes)),
+                    accept_types: permit.accept_types,
+                    may_be_public: false,
+                }
+            }
+            None => Target {
+                creator: caller.creator_for(&project)?,
+                path: path?,
+                condition,
+                max_bytes,
+                accept_types: None,
+                may_be_public: true,
+            },
+        };
         self.services
             .medias
-            .check_write(&path, &creator, &condition)
+            .check_write(&target.path, &target.creator, &target.condition)
             .await?;
-        let target = Target {
-            path,
-            creator,
-            condition,
-        };
-        let media = self.receiver.receive(target, form).await?;
-        let document = ResourceDocument::with_all_fields(&media);
-        Ok(JsonApiResponse(document))
+        Ok(target)
     }
 }

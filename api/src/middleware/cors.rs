@@ -11,9 +11,9 @@ use poem::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 
-const METHODS: HeaderValue = HeaderValue::from_static("DELETE, GET, HEAD, PATCH, POST");
+const METHODS: HeaderValue = HeaderValue::from_static("DELETE, GET, HEAD, PATCH, POST, PUT");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, if-match, if-modified-since, if-none-match, if-range, \
+    "authorization, content-disposition, content-type, if-match, if-modified-since, if-none-match, if-range, \
      if-unmodified-since, last-event-id, prefer, range, traceparent, x-request-id",
 );
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(

@@ -1,4 +1,4 @@
-//! Checks the head of a request: its size, its host, and the length of the body.
+//! Checks the head of a request: its size, its host, the length of the body, and its expectation.
 
 use std::{net::Ipv6Addr, sync::Arc};
 
@@ -22,6 +22,7 @@ pub(crate) async fn check_head<E: Endpoint>(
     check_size(&request)?;
     check_host(request.version(), request.headers())?;
     check_transfer_encoding(request.headers())?;
+    check_expectation(request.version(), request.headers())?;
     endpoint.call(request).await
 }
 
@@ -102,6 +103,23 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// Rejects expectations other than `100-continue` (RFC 9110 §10.1.1). Those of HTTP/1.0 clients are ignored.
+fn check_expectation(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut expectations = headers.get_all(header::EXPECT).iter();
+    let is_known = |value: &header::HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        value.eq_ignore_ascii_case(b"100-continue")
+    };
+    if version == Version::HTTP_10 || expectations.all(is_known) {
+        return Ok(());
+    }
+    Err(ApiError::at_header(
+        ErrorCode::ExpectationFailed,
+        header::EXPECT.as_str(),
+        "the only expectation that this service meets is `100-continue`",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +183,19 @@ mod tests {
             assert!(!is_accepted(codings, false), "{codings:?}");
         }
         assert!(!is_accepted(&["chunked"], true));
+    }
+
+    #[test]
+    fn only_100_continue_may_be_expected() {
+        let is_accepted = |version, values: &[&'static str]| {
+            let lines: Vec<_> = values.iter().map(|v| (header::EXPECT, *v)).collect();
+            check_expectation(version, &headers(&lines)).is_ok()
+        };
+        assert!(is_accepted(Version::HTTP_11, &[]));
+        assert!(is_accepted(Version::HTTP_11, &["100-Continue"]));
+        assert!(!is_accepted(Version::HTTP_11, &["a-miracle"]));
+        assert!(!is_accepted(Version::HTTP_11, &["100-continue", "x"]));
+        assert!(is_accepted(Version::HTTP_10, &["a-miracle"]));
     }
 
     #[test]

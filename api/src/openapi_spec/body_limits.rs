@@ -30,7 +30,10 @@ pub(super) fn body_limits() -> Vec<PropertyLimits> {
     let priority = range(Priority::MIN, Priority::MAX);
     let name = json!({ "minLength": 1, "maxLength": MAX_NAME_BYTES });
     let lifetime = i32::try_from(MAX_LIFETIME.num_seconds()).unwrap_or(i32::MAX);
+    let project = json!({ "maxLength": Principal::MAX_NAME_BYTES });
+    let types = json!({ "minItems": 1, "maxItems": 32 });
     let (job, import) = ("NewJobAttributes", "NewImportArguments");
+    let link = "NewLinkAttributes";
     vec![
         limits(job, "job_class", json!({ "pattern": "^media:import$" })),
         limits(job, "priority", priority.clone()),
@@ -40,24 +43,21 @@ pub(super) fn body_limits() -> Vec<PropertyLimits> {
             json!({ "minLength": 1, "maxLength": Unicity::MAX_BYTES }),
         ),
         limits(job, "max_retries", range(0, RetryCount::MAX)),
-        limits(
-            job,
-            "project_id",
-            json!({ "maxLength": Principal::MAX_NAME_BYTES }),
-        ),
+        limits(job, "project_id", project.clone()),
         limits("JobChangeAttributes", "priority", priority),
+        limits(link, "resource", name.clone()),
+        limits(link, "key", name.clone()),
+        limits(link, "project_id", project.clone()),
+        limits(link, "max_bytes", json!({ "minimum": 1.0 })),
+        limits(link, "accept_types", types.clone()),
         limits(import, "resource", name.clone()),
         limits(import, "key", name.clone()),
         limits(import, "filename", name),
         limits(import, "sha256", json!({ "pattern": "^[0-9a-fA-F]{64}$" })),
         limits(import, "size", json!({ "minimum": 0.0 })),
         limits(import, "max_bytes", json!({ "minimum": 1.0 })),
-        limits(
-            import,
-            "accept_types",
-            json!({ "minItems": 1, "maxItems": 32 }),
-        ),
-        limits("NewLinkAttributes", "expires_in", range(1, lifetime)),
+        limits(import, "accept_types", types),
+        limits(link, "expires_in", range(1, lifetime)),
     ]
 }
 

@@ -11,6 +11,7 @@ use crate::jsonapi::{ApiError, ErrorCode};
 const MAX_VALUES: usize = 1000;
 
 /// The parameters of a query by name, in their order.
+#[derive(Default)]
 pub(crate) struct QueryString(BTreeMap<String, Vec<String>>);
 
 impl QueryString {

@@ -21,6 +21,9 @@ pub enum NameError {
     /// It is `.` or `..` where one segment of a path is expected.
     #[error("must not be `.` or `..`")]
     Dots,
+    /// It has two separators in a row, or one at either end, where a path is expected.
+    #[error("must not have empty segments")]
+    EmptySegment,
     /// It has a blank at either end.
     #[error("must not start or end with a blank")]
     Blank,
@@ -51,6 +54,17 @@ pub(crate) fn check_segment(text: &str) -> Result<(), NameError> {
     } else {
         Ok(())
     }
+}
+
+/// Checks a name that is a path of segments, separated by `/`.
+pub(crate) fn check_segments(text: &str) -> Result<(), NameError> {
+    check(text)?;
+    text.split('/').try_for_each(|segment| {
+        if segment.is_empty() {
+            return Err(NameError::EmptySegment);
+        }
+        check_segment(segment)
+    })
 }
 
 /// Control characters, and the bidirectional marks of Unicode UAX #9 that make a name read backwards

@@ -86,7 +86,7 @@ impl Digests {
     }
 }
 
-fn compare<T: PartialEq + ToString>(
+pub(super) fn compare<T: PartialEq + ToString>(
     algorithm: &'static str,
     expected: Option<T>,
     actual: impl FnOnce() -> T,

@@ -401,4 +401,10 @@ impl Expectation {
             _ => Ok(()),
         }
     }
+
+    /// Checks the size and the SHA-256 digest of bytes that were stored.
+    pub fn check_whole(&self, size: u64, sha256: Sha256) -> Result<(), IngestError> {
+        self.check_size(size)?;
+        digests::compare("sha256", self.sha256, || sha256)
+    }
 }

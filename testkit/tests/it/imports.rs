@@ -92,12 +92,12 @@ async fn signed_links_are_redirected_to_storage_if_configured() {
     let file = Part::bytes(b"some plain text".to_vec()).file_name("a.txt");
     let upload = http.post(api.url("/medias/files/r/k")).bearer_auth(&token);
     let upload = upload.multipart(Form::new().part("media", file));
-    assert_eq!(upload.send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(upload.send().await.unwrap().status(), StatusCode::CREATED);
     let document = json!({ "data": {
         "type": "media:links",
-        "attributes": { "disposition": "inline", "expires_in": 600 },
+        "attributes": { "resource": "r", "key": "k", "disposition": "inline", "expires_in": 600 },
     } });
-    let request = http.post(api.url("/medias/files/r/k/links"));
+    let request = http.post(api.url("/links"));
     let answer = request.bearer_auth(&token).json(&document).send().await;
     let link: Value = answer.unwrap().json().await.unwrap();
     let link = link["data"]["attributes"]["url"].as_str().unwrap();

@@ -12,6 +12,9 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
+            /// All codes.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The code on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
@@ -85,6 +88,8 @@ error_codes! {
     RangeNotSatisfiable: "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "Range not satisfiable";
     /// `If-Match` or `If-Unmodified-Since` does not hold.
     PreconditionFailed: "precondition_failed", PRECONDITION_FAILED, "Precondition failed";
+    /// `Expect` asks for something other than `100-continue`.
+    ExpectationFailed: "expectation_failed", EXPECTATION_FAILED, "Expectation failed";
     /// The request cannot be understood.
     BadRequest: "bad_request", BAD_REQUEST, "Bad request";
     /// The document is of another type or about another resource than the path, or the path is ambiguous.

@@ -41,10 +41,13 @@ impl ApiResponse for DownloadResponse {
             status: Some(status),
             status_range: None,
             content: if with_bytes {
-                vec![MetaMediaType {
-                    content_type: "*/*",
-                    schema: Binary::<Vec<u8>>::schema_ref(),
-                }]
+                // Generators of clients know the first of these as bytes.
+                ["application/octet-stream", "*/*"]
+                    .map(|content_type| MetaMediaType {
+                        content_type,
+                        schema: Binary::<Vec<u8>>::schema_ref(),
+                    })
+                    .into()
             } else {
                 vec![]
             },

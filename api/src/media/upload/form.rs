@@ -8,7 +8,7 @@ use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
 };
 
-use super::fields::FILE_FIELD;
+use super::{fields::FILE_FIELD, raw::content_length};
 use crate::{
     jsonapi::{ApiError, ErrorCode},
     multipart::{self, MULTIPART_OVERHEAD_LIMIT, Multipart},
@@ -20,6 +20,7 @@ pub(super) struct UploadForm {
     boundary: String,
     /// `Content-Length`, if the client sends it.
     content_length: Option<u64>,
+    expects_continue: bool,
 }
 
 /// A form that is being parsed.
@@ -27,6 +28,8 @@ pub(super) struct OpenForm {
     pub(super) parts: Multipart,
     /// The smallest possible size of the file, if the client sends `Content-Length`.
     pub(super) min_file_bytes: Option<u64>,
+    /// Whether the client waits for a `100 Continue` before it sends the form.
+    pub(super) expects_continue: bool,
 }
 
 impl UploadForm {
@@ -44,6 +47,7 @@ impl UploadForm {
         Ok(OpenForm {
             parts,
             min_file_bytes,
+            expects_continue: self.expects_continue,
         })
     }
 }
@@ -70,32 +74,32 @@ impl Payload for UploadForm {
                     "public",
                     with_description(
                         MetaSchema::new("boolean"),
-                        "Whether anyone may download the media; before `media`",
+                        "Whether anyone may download the media; default false",
                     ),
                 ),
                 (
                     "filename",
-                    with_description(text(), "The name of the file; before `media`"),
+                    with_description(
+                        text(),
+                        "The name of the file, instead of the one in its part of the form",
+                    ),
                 ),
                 (
                     "sha256",
-                    with_description(
-                        text(),
-                        "The SHA-256 that the bytes must have; before `media`",
-                    ),
+                    with_description(text(), "The SHA-256 that the bytes must have"),
                 ),
                 (
                     "size",
                     with_description(
                         MetaSchema::new_with_format("integer", "int64"),
-                        "The size that the file must have, in bytes; before `media`",
+                        "The size that the file must have, in bytes",
                     ),
                 ),
                 (
                     FILE_FIELD,
                     with_description(
                         MetaSchema::new_with_format("string", "binary"),
-                        "The file; the last field",
+                        "The file; `file` is accepted as the name of the field as well",
                     ),
                 ),
             ],
@@ -115,13 +119,11 @@ impl ParsePayload for UploadForm {
                 "the form cannot be parsed: its Content-Type names no boundary",
             )
         })?;
-        let content_length = request
-            .header(header::CONTENT_LENGTH)
-            .and_then(|length| length.parse().ok());
         Ok(Self {
             body: body.take()?,
             boundary,
-            content_length,
+            content_length: content_length(request),
+            expects_continue: request.headers().contains_key(header::EXPECT),
         })
     }
 }

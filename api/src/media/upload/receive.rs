@@ -1,7 +1,9 @@
 //! Receives uploads: streams the file into storage, without a copy in memory or in a temporary file.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use media_database::{
     blob_repository::BlobRepository,
     entities::media,
@@ -11,18 +13,20 @@ use media_domain::{
     blob::{BlobOwner, StagedBlob, StoredBlob},
     caller::Creator,
     ids::BlobId,
+    job::MediaRange,
     media::{Filename, MediaPath, WritePrecondition},
 };
 use media_formats::{media_type, metadata};
-use media_ingest::{Expectation, Ingest};
+use media_ingest::{Ingest, IngestError};
 use media_services::Services;
 use media_storage::BlobStore;
 use media_telemetry::metrics::{Stored, metrics};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    fields::{FILE_FIELD, FormFields, missing_file, pointer_to},
-    form::{OpenForm, UploadForm},
+    fields::{FormFields, is_file, missing_file, pointer_to, second_file},
+    form::UploadForm,
+    raw::RawFile,
 };
 use crate::{
     jsonapi::{ApiError, ErrorCode},
@@ -43,40 +47,91 @@ pub(crate) struct UploadReceiver {
 }
 
 /// The media that an upload creates or replaces.
-pub(super) struct Target {
+pub(in crate::media) struct Target {
     pub(super) path: MediaPath,
     pub(super) creator: Creator,
     /// The condition on the media that it replaces.
     pub(super) condition: WritePrecondition,
+    /// The most bytes of the file.
+    pub(super) max_bytes: u64,
+    /// The types of files that are accepted; all if there is none.
+    pub(super) accept_types: Option<Vec<MediaRange>>,
+    /// Whether the request may make the media public.
+    pub(super) may_be_public: bool,
 }
 
-/// The facts about the file that the form states before its bytes.
+impl Target {
+    fn check_type(&self, mime: &str) -> Result<(), ApiError> {
+        let Some(accepted) = &self.accept_types else {
+            return Ok(());
+        };
+        if accepted.iter().any(|range| range.covers(mime)) {
+            return Ok(());
+        }
+        let accepted: Vec<&str> = accepted.iter().map(MediaRange::as_str).collect();
+        Err(ApiError::new(
+            ErrorCode::UnsupportedMediaType,
+            format!(
+                "the file is {mime}; this link accepts {}",
+                accepted.join(", ")
+            ),
+        ))
+    }
+
+    fn check_public(&self, public: bool) -> Result<(), ApiError> {
+        if public && !self.may_be_public {
+            return Err(ApiError::new(
+                ErrorCode::Forbidden,
+                "an upload by a link cannot be public; its owner can make it so",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The facts about the file that the request states.
 struct FileDescription {
     fields: FormFields,
+    /// The name of the file, if the fields have none.
     filename: Option<Filename>,
     declared: Option<String>,
 }
 
-impl FileDescription {
-    fn new(mut fields: FormFields, part: PartHead) -> Self {
-        Self {
-            filename: fields.filename.take().or(part.names.filename),
-            declared: part.content_type,
-            fields,
+/// The rest of a request, which begins with the bytes of the file.
+enum FileSource {
+    /// A form, within the part with the file.
+    Form(Box<Multipart>),
+    /// The file alone.
+    Raw(BoxStream<'static, io::Result<Bytes>>),
+}
+
+impl FileSource {
+    /// The next bytes of the file.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        match self {
+            Self::Form(form) => Ok(form.chunk().await?),
+            Self::Raw(body) => match body.next().await.transpose() {
+                Ok(chunk) => Ok(chunk),
+                Err(error) => Err(MultipartError::from(error).into()),
+            },
         }
     }
+}
 
+impl FileDescription {
     async fn into_media(
         self,
-        Target { path, creator, .. }: Target,
+        target: Target,
         sealed: &StoredBlob,
         store: &Arc<dyn BlobStore>,
-    ) -> NewMedia {
-        let extension = self.filename.as_ref().and_then(Filename::extension);
+    ) -> Result<NewMedia, ApiError> {
+        let filename = self.fields.filename.or(self.filename);
+        let extension = filename.as_ref().and_then(Filename::extension);
         let media_type = media_type::detect(&sealed.head, self.declared.as_deref(), extension);
-        NewMedia {
-            path,
-            filename: self.filename.unwrap_or_else(Filename::download),
+        target.check_type(&media_type.mime)?;
+        Ok(NewMedia {
+            path: target.path,
+            filename: filename.unwrap_or_else(Filename::download),
             metadata: metadata::read(store, sealed, &media_type.mime).await,
             mime_type: media_type.mime,
             charset: media_type.charset,
@@ -87,64 +142,109 @@ impl FileDescription {
             origin: None,
             meta: None,
             expires_at: None,
-            creator,
+            creator: target.creator,
             blob_id: sealed.blob_id,
-        }
+        })
     }
 }
 
 impl UploadReceiver {
     /// Parses a form, stores its file and creates the media's record.
-    pub(super) async fn receive(
+    pub(super) async fn receive_form(
         &self,
         target: Target,
         form: UploadForm,
     ) -> Result<media::Model, ApiError> {
-        let mut form = form.open(self.max_bytes)?;
+        let mut form = form.open(target.max_bytes)?;
+        if form.expects_continue {
+            self.check_room(&target, form.min_file_bytes).await?;
+        }
         let mut fields = FormFields::default();
-        loop {
-            let Some(part) = self.next_part(&mut form).await? else {
-                return Err(missing_file());
-            };
-            if part.names.name.as_deref() == Some(FILE_FIELD) {
-                return self.take_file(target, fields, part, &mut form).await;
+        let part = self.read_fields(&mut form.parts, &mut fields).await?;
+        let part = part.ok_or_else(missing_file)?;
+        let announced = fields.size.or(form.min_file_bytes);
+        let description = FileDescription {
+            fields,
+            filename: part.names.filename,
+            declared: part.content_type,
+        };
+        let source = FileSource::Form(Box::new(form.parts));
+        Box::pin(self.take_file(target, description, announced, source)).await
+    }
+
+    /// Stores a file that is sent without a form, and creates the media's record.
+    pub(in crate::media) async fn receive_raw(
+        &self,
+        target: Target,
+        file: RawFile,
+        public: bool,
+    ) -> Result<media::Model, ApiError> {
+        file.check_size(target.max_bytes)?;
+        target.check_public(public)?;
+        let last_segment = target.path.key().and_then(Filename::from_untrusted);
+        let description = FileDescription {
+            fields: FormFields {
+                public,
+                ..FormFields::default()
+            },
+            filename: file.filename.or(last_segment),
+            declared: file.declared,
+        };
+        let source = FileSource::Raw(file.body.into_bytes_stream().boxed());
+        Box::pin(self.take_file(target, description, file.content_length, source)).await
+    }
+
+    /// Rejects a file that would exceed the project's quota, before the client sends it.
+    async fn check_room(&self, target: &Target, bytes: Option<u64>) -> Result<(), ApiError> {
+        let project = target.creator.project_id.as_deref();
+        if let (Some(project), Some(bytes)) = (project, bytes) {
+            let blobs = &self.services.blobs;
+            let room = blobs.check_room(project, bytes).await;
+            room.map_err(IngestError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Reads fields up to the file, whose bytes are next; or all of them, if there is none.
+    async fn read_fields(
+        &self,
+        form: &mut Multipart,
+        fields: &mut FormFields,
+    ) -> Result<Option<PartHead>, ApiError> {
+        while let Some(part) = self.next_part(form).await? {
+            if is_file(&part.names)? {
+                return Ok(Some(part));
             }
             let name = part.names.name.unwrap_or_default();
-            FormFields::check_name(&name)?;
-            let value = self.limited(field_value(&name, &mut form.parts)).await?;
+            let value = self.limited(field_value(&name, form)).await?;
             fields.read(&name, &value)?;
         }
+        Ok(None)
     }
 
     async fn take_file(
         &self,
         target: Target,
-        fields: FormFields,
-        part: PartHead,
-        form: &mut OpenForm,
+        description: FileDescription,
+        announced: Option<u64>,
+        mut source: FileSource,
     ) -> Result<media::Model, ApiError> {
-        let expectation = Expectation {
-            max_bytes: self.max_bytes,
-            size: fields.size,
-            sha256: fields.sha256,
-            sha512: None,
-            md5: None,
-        };
+        let expectation = description.fields.expectation(target.max_bytes);
         let Services { blobs, store, .. } = &*self.services;
         let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());
         // A file that would exceed a limit is rejected before its first byte.
-        let announced = fields.size.or(form.min_file_bytes);
         let ingest = Ingest::open(blobs, store, owner, expectation, announced).await?;
         let blob = ingest.blob().clone();
-        let store = async {
-            let described = FileDescription::new(fields, part);
-            let sealed = self.store(ingest, &mut form.parts).await?;
-            let condition = target.condition.clone();
-            let new = described
-                .into_media(target, &sealed, &self.services.store)
-                .await;
-            self.record(new, condition, &blob, form).await
-        };
+        // On the heap: what storage and the database await is large for the stack of a thread.
+        let store = Box::pin(async {
+            let sealed = self.store(ingest, &mut source).await?;
+            let recorded = self.record(target, description, &sealed, source).await;
+            match &recorded {
+                Ok(media) => metrics().stored(Stored::Upload, media.size.unsigned_abs()),
+                Err(_) => self.abandon(&blob).await,
+            }
+            recorded
+        });
         tokio::select! {
             stored = store => stored,
             lost = self.renew(blob.id) => {
@@ -182,11 +282,10 @@ impl UploadReceiver {
     async fn store(
         &self,
         mut ingest: Ingest,
-        form: &mut Multipart,
+        source: &mut FileSource,
     ) -> Result<StoredBlob, ApiError> {
         loop {
-            let chunk = async { form.chunk().await.map_err(ApiError::from) };
-            let written = match self.limited(chunk).await {
+            let written = match self.limited(source.chunk()).await {
                 Ok(None) => return Ok(ingest.finish().await?),
                 Ok(Some(chunk)) => ingest.write(chunk).await.map_err(ApiError::from),
                 Err(error) => Err(error),
@@ -198,38 +297,31 @@ impl UploadReceiver {
         }
     }
 
-    /// Creates the media's record, if the form ends after the file.
+    /// Reads the fields after the file, and creates the media's record.
     async fn record(
         &self,
-        new: NewMedia,
-        condition: WritePrecondition,
-        blob: &StagedBlob,
-        form: &mut OpenForm,
+        target: Target,
+        mut description: FileDescription,
+        sealed: &StoredBlob,
+        source: FileSource,
     ) -> Result<media::Model, ApiError> {
-        let recorded = match self.next_part(form).await {
-            Ok(None) => self
-                .services
-                .medias
-                .publish_if(new, condition)
-                .await
-                .map_err(ApiError::from),
-            Ok(Some(part)) => Err(ApiError::at_pointer(
-                ErrorCode::InvalidValue,
-                pointer_to(&part.names.name.unwrap_or_default()),
-                "fields must come before the field `media`",
-            )),
-            Err(error) => Err(error),
-        };
-        match &recorded {
-            Ok(media) => metrics().stored(Stored::Upload, media.size.unsigned_abs()),
-            Err(_) => self.abandon(blob).await,
+        if let FileSource::Form(mut form) = source {
+            let fields = &mut description.fields;
+            if self.read_fields(&mut form, fields).await?.is_some() {
+                return Err(second_file());
+            }
+            let expectation = fields.expectation(target.max_bytes);
+            expectation.check_whole(sealed.size, sealed.sha256)?;
         }
-        recorded
+        target.check_public(description.fields.public)?;
+        let condition = target.condition.clone();
+        let store = &self.services.store;
+        let new = description.into_media(target, sealed, store).await?;
+        Ok(self.services.medias.publish_if(new, condition).await?)
     }
 
-    async fn next_part(&self, form: &mut OpenForm) -> Result<Option<PartHead>, ApiError> {
-        let parts = &mut form.parts;
-        self.limited(async { parts.next_part().await.map_err(ApiError::from) })
+    async fn next_part(&self, form: &mut Multipart) -> Result<Option<PartHead>, ApiError> {
+        self.limited(async { form.next_part().await.map_err(ApiError::from) })
             .await
     }
 

@@ -207,7 +207,7 @@ async fn invalid_paths_and_parameters_are_refused() {
     let service = installation.serve().await;
     for (method, path, status, parameter) in [
         (Method::GET, "/nowhere", 404, None),
-        (Method::GET, "/jobs/", 404, None),
+        (Method::GET, "/jobs//", 404, None),
         (Method::GET, "/jobs/nonsense", 404, None),
         (Method::GET, "/jobs/%00", 404, None),
         (Method::GET, "/jobs/%ff", 404, None),
@@ -218,7 +218,7 @@ async fn invalid_paths_and_parameters_are_refused() {
             None,
         ),
         (Method::PATCH, "/jobs", 405, None),
-        (Method::PUT, "/medias/files/r", 405, None),
+        (Method::PUT, "/medias/info/r", 405, None),
         (
             Method::GET,
             "/jobs?page[number]=0",

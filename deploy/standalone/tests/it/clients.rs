@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use media_testkit::{databases::fill_with_medias, service::Installation};
+use media_testkit::{databases::fill_with_medias, service::Installation, tokens::SIGNING_KEY};
 
 use crate::fixture::MEDIA;
 
@@ -54,6 +54,7 @@ done
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("MEDIA", MEDIA)
         .env("MEDIA_EGRESS_ALLOW", "127.0.0.1/32")
+        .env("MEDIA_URL_SIGNING_KEY", SIGNING_KEY)
         .env("RUST_LOG", "error")
         .env("PYTHON", clients.join("python/bin/python"))
         .env("CLIENTS", &clients)
@@ -91,6 +92,107 @@ async fn jsonapi_client_pages_through_2500_medias() {
     assert!(service.stop().await.success());
     let script = r#""$PYTHON" "$SCRIPTS/jsonapi_client_test.py" "$BASE" "$ORIGIN" 2500 many"#;
     check(&run_isolated(&installation, script));
+}
+
+/// Creates, follows, uploads, lists, downloads and links with a client that is generated from the document.
+#[tokio::test]
+async fn a_generated_python_client_works() {
+    let installation = Installation::new(MEDIA);
+    let script = r#"
+curl -s -o openapi.json "$BASE/openapi.json"
+export HOME="$PWD" PATH="$CLIENTS/python/bin:$PATH"
+"$PYTHON" -m openapi_python_client generate --path openapi.json --output-path made/generated --meta none
+"$PYTHON" "$SCRIPTS/generated_client_test.py" made "$BASE" "$ORIGIN"
+"#;
+    check(&run_isolated(&installation, script));
+}
+
+#[tokio::test]
+async fn generated_typescript_types_compile() {
+    let installation = Installation::new(MEDIA);
+    let script = r#"
+curl -s -o openapi.json "$BASE/openapi.json"
+"$CLIENTS/node_modules/.bin/openapi-typescript" openapi.json -o api.ts
+"$CLIENTS/node_modules/.bin/tsc" --noEmit --strict api.ts
+"#;
+    check(&run_isolated(&installation, script));
+}
+
+/// Opens media in a tab of Chromium. Pictures are shown and sound and film play; no script runs, not even in files that
+/// another server shows with the same policy. Without the policy their scripts run, so the test would notice.
+#[tokio::test]
+async fn chromium_plays_inline_media_and_runs_no_script() {
+    let installation = Installation::new(MEDIA);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let script = format!(
+        r#"
+export HOME="$PWD"
+cd {}
+"$PYTHON" "$SCRIPTS/chromium.py" "$BASE" deploy/standalone/samples/* deploy/standalone/tests/files/* \
+    deploy/standalone/tests/hostile/* shared/formats/tests/samples/*.m[op4]* shared/formats/tests/samples/*.[aofw]* \
+    shared/formats/tests/samples/*.webm
+"#,
+        repository.canonicalize().unwrap().display()
+    );
+    let output = run_isolated(&installation, &script);
+    check(&output);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let seen = |name: &str| -> serde_json::Value {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}\t")));
+        let line = line.unwrap_or_else(|| panic!("{name} is not in {text}"));
+        serde_json::from_str(line.split_once('\t').unwrap().1).unwrap()
+    };
+    for name in [
+        "film.mp4",
+        "moov-first.mp4",
+        "moov-last.mp4",
+        "fragmented.mp4",
+        "video.webm",
+        "streamed.webm",
+        "tone.mp3",
+        "sound.mp3",
+        "sound.m4a",
+        "sound.ogg",
+        "sound.opus",
+        "sound.flac",
+        "sound.wav",
+        "sound.aac",
+    ] {
+        assert_eq!(seen(name)["played"], true, "{name}: {}", seen(name));
+    }
+    for name in ["blink.gif", "cloud.webp", "sunrise.jpg", "swirl.png"] {
+        assert!(
+            seen(name)["width"].as_u64() > Some(1),
+            "{name}: {}",
+            seen(name)
+        );
+    }
+    for name in [
+        "circle.svg",
+        "bundle.zip",
+        "page.pdf",
+        "page.html",
+        "picture.svg",
+        "document.pdf",
+        "polyglot.png",
+        "framed.xhtml",
+    ] {
+        assert!(
+            seen(name)["not shown"].is_string(),
+            "{name}: {}",
+            seen(name)
+        );
+    }
+    for name in ["page.html", "picture.svg", "framed.xhtml"] {
+        let (with, without) = (
+            seen(&format!("policy:{name}")),
+            seen(&format!("none:{name}")),
+        );
+        assert_eq!(with["ran"], false, "{name}: {with}");
+        assert_eq!(without["ran"], true, "{name}: {without}");
+    }
 }
 
 /// Runs all checks except that every request allowed by the document is accepted. A schema cannot express

@@ -239,7 +239,14 @@ async fn everything_in_the_document_is_described() {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 assert!(described(&parameter["description"]), "{what}: {parameter}");
                 assert!(parameter["schema"].is_object(), "{what}: {parameter}");
-                assert!(!parameter["example"].is_null(), "{what}: {parameter}");
+                // Pages for trying the API fill in the examples, which must not select parameters.
+                let has_example =
+                    !parameter["example"].is_null() || !parameter["schema"]["example"].is_null();
+                assert_eq!(
+                    has_example,
+                    parameter["required"] == true,
+                    "{what}: {parameter}"
+                );
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(described(&response["description"]), "{what} {status}");
@@ -258,6 +265,49 @@ async fn everything_in_the_document_is_described() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn generators_of_clients_understand_the_document() {
+    let document = document().await;
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let properties = schemas.values().flat_map(|schema| {
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        properties.map(|(_, property)| property)
+    });
+    for property in properties {
+        if let Some(all) = property["allOf"].as_array() {
+            assert_eq!(all.len(), 1, "{property}");
+            assert_eq!(all[0].as_object().unwrap().len(), 1, "{property}");
+        }
+        if property["nullable"] == true {
+            assert!(property["type"].is_string(), "{property}");
+        }
+    }
+    let codes = schemas["Error"]["properties"]["code"]["enum"]
+        .as_array()
+        .unwrap();
+    assert!(codes.contains(&json!("not_found")) && codes.contains(&json!("expectation_failed")));
+    let mut documented = std::collections::BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            if let Some(body) = operation.get("requestBody") {
+                assert_eq!(
+                    body["content"].as_object().unwrap().len(),
+                    1,
+                    "{method} {path}"
+                );
+            }
+            let statuses = operation["responses"].as_object().unwrap().keys();
+            documented.extend(statuses.map(String::as_str));
+        }
+    }
+    for status in [
+        "400", "401", "403", "404", "406", "408", "409", "412", "413", "415", "416", "422", "429",
+        "500", "503", "507",
+    ] {
+        assert!(documented.contains(status), "{status}");
     }
 }
 

@@ -7,10 +7,14 @@ use media_testkit::{
     tokens::SECRET,
 };
 use reqwest::{
-    Method, Response, StatusCode,
+    Method, Response,
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// The program under test.
 pub(crate) const MEDIA: &str = env!("CARGO_BIN_EXE_media");
@@ -42,6 +46,24 @@ pub(crate) async fn send(
     request.send().await.unwrap()
 }
 
+/// Sends the head of a request as it is, and returns the first line of the first answer.
+pub(crate) async fn ask_raw(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    headers: &str,
+) -> String {
+    let mut stream = TcpStream::connect(service.url("").replace("http://", ""))
+        .await
+        .unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let bytes = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..bytes]).into_owned();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
 /// Returns a part of a form that is a file.
 pub(crate) fn file_part(name: &str, bytes: &[u8]) -> Part {
     Part::bytes(bytes.to_vec()).file_name(name.to_owned())
@@ -62,7 +84,7 @@ pub(crate) async fn upload(service: &Service, path: &str, name: &str, bytes: &[u
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
+    assert!(answer.status().is_success(), "{:?}", answer.text().await);
 }
 
 /// Starts an import at 4 MB/s, waits until bytes have arrived, and returns the id of the job.

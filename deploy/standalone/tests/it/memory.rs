@@ -53,7 +53,7 @@ async fn a_gibibyte_is_imported_downloaded_and_uploaded_in_bounded_memory() {
     let form = Form::new().part("media", Part::stream(body).file_name("big.bin"));
     let request = service.http.post(service.url("/medias/files/up"));
     let answer = request.multipart(form).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.status(), StatusCode::CREATED);
     check("upload");
     assert_eq!(service.media("up").await["sha256"], digest);
 }

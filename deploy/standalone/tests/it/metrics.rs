@@ -81,7 +81,7 @@ async fn events_are_counted() {
             &[
                 ("method", "POST"),
                 ("route", "/medias/files/{resource}"),
-                ("status", "200"),
+                ("status", "201"),
             ],
             1.0,
         ),

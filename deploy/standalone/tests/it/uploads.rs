@@ -30,13 +30,16 @@ async fn the_fields_of_a_form_set_the_attributes() {
         Form::new().part("media", file_part("a picture.png", &png)),
     )
     .await;
-    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert_eq!(answer.headers()["location"], "/medias/files/up/load");
+    let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
     let document: Value = answer.json().await.unwrap();
     let media = &document["data"]["attributes"];
     assert_eq!(media["filename"], "a picture.png");
     assert_eq!(media["mime_type"], "image/png");
     assert_eq!(media["public"], false);
     let digest = media["sha256"].as_str().unwrap().to_owned();
+    assert_eq!(tag, format!("\"{digest}\""));
 
     let form = Form::new()
         .text("public", "true")
@@ -127,7 +130,29 @@ async fn an_invalid_form_is_refused_and_leaves_nothing() {
             "invalid_value",
         ),
         (
-            Form::new().part("media", media()).text("public", "true"),
+            Form::new().part("media", media()).text("public", "yes"),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().part("media", media()).text("colour", "red"),
+            422,
+            "invalid_value",
+        ),
+        (
+            Form::new().part("media", media()).text("size", "9"),
+            422,
+            "size_mismatch",
+        ),
+        (
+            Form::new()
+                .part("media", media())
+                .text("sha256", "0".repeat(64)),
+            422,
+            "checksum_mismatch",
+        ),
+        (
+            Form::new().part("name", media()).part("media", media()),
             422,
             "invalid_value",
         ),

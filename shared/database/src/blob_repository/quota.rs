@@ -67,6 +67,18 @@ impl BlobRepository {
             .await
     }
 
+    /// Makes sure that a project has room for more bytes now. Reserves nothing; the write itself does.
+    pub async fn check_room(&self, project: &str, more: u64) -> Result<(), QuotaError> {
+        let Some(limit) = self.max_stored_bytes else {
+            return Ok(());
+        };
+        let stored = self.stored_bytes(project).await?;
+        if stored.saturating_add(more) > limit {
+            return Err(QuotaError::Exceeded { limit });
+        }
+        Ok(())
+    }
+
     /// The bytes that count for a project: of its media, and of writes in progress.
     pub async fn stored_bytes(&self, project: &str) -> Result<u64, DbErr> {
         let sql = "SELECT stored_bytes FROM project_usage WHERE project_id = $1";

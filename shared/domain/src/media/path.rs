@@ -1,8 +1,8 @@
-//! The place of a media: a resource and, optionally, a key within it.
+//! The place of a media: a resource and, optionally, a key within it, which may have several segments.
 
 use serde::{Deserialize, Serialize};
 
-use crate::name_rules::{NameError, check_segment};
+use crate::name_rules::{NameError, check_segment, check_segments};
 
 /// The place of a media. One path names one media of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,12 +39,13 @@ impl TryFrom<UncheckedPath> for MediaPath {
 }
 
 impl MediaPath {
-    /// Checks both parts: each is a name and one segment of a path.
+    /// Checks both parts: the resource is a name and one segment of a path; the key is a name of one segment or more,
+    /// separated by `/`.
     pub fn new(resource: &str, key: Option<&str>) -> Result<Self, PathError> {
         let in_field = |field| move |error| PathError { field, error };
         check_segment(resource).map_err(in_field("resource"))?;
         if let Some(key) = key {
-            check_segment(key).map_err(in_field("key"))?;
+            check_segments(key).map_err(in_field("key"))?;
         }
         Ok(Self {
             resource: resource.to_owned(),
@@ -68,12 +69,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_may_have_several_segments_and_a_resource_has_one() {
+        for key in ["2026/june/1.jpg", "a/b", "a/.../b", "a/-/%2e"] {
+            let path = MediaPath::new("albums", Some(key)).unwrap();
+            assert_eq!(path.key(), Some(key));
+            assert!(MediaPath::new(key, None).is_err(), "{key}");
+        }
+    }
+
+    #[test]
     fn a_path_refuses_whatever_could_leave_its_segment() {
         for bad in [
             "",
             ".",
             "..",
-            "a/b",
+            "/a",
+            "a/",
+            "a//b",
+            "a/../b",
+            "./a",
+            "a/ b",
             "..\\a",
             "a\0b",
             "a\nb",
@@ -90,6 +105,7 @@ mod tests {
             );
         }
         assert!(MediaPath::new(&"x".repeat(256), None).is_err());
+        assert!(MediaPath::new("r", Some(&"x/".repeat(128))).is_err());
         for good in ["a", "users", "Ünïcode 名", "a:b@c", "...", "-", "%2e%2e"] {
             assert!(MediaPath::new(good, Some(good)).is_ok(), "{good:?}");
         }

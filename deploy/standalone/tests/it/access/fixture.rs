@@ -166,7 +166,7 @@ impl Fixture {
         let mut media = Value::Null;
         for path in [resource.clone(), format!("{resource}/k")] {
             let kept = self.upload(Who::Owner, &path, public).await;
-            assert_eq!(kept.status(), StatusCode::OK);
+            assert_eq!(kept.status(), StatusCode::CREATED);
             media = kept.json().await.unwrap();
         }
         Target {

@@ -6,10 +6,21 @@ use serde_json::{Value, json};
 
 use super::fixture::{Fixture, Target, Who, installation};
 
+/// Returns a request for a link to the media at a path, the resource and the key.
+fn request(path: &str, mut attributes: Value) -> Value {
+    let (resource, key) = path
+        .split_once('/')
+        .map_or((path, None), |(resource, key)| (resource, Some(key)));
+    attributes["resource"] = resource.into();
+    if let Some(key) = key {
+        attributes["key"] = key.into();
+    }
+    json!({ "data": { "type": "media:links", "attributes": attributes } })
+}
+
 async fn link(fixture: &Fixture, who: Who, path: &str, attributes: Value) -> String {
-    let document = json!({ "data": { "type": "media:links", "attributes": attributes } });
     let answer = fixture
-        .post(who, &format!("/medias/files/{path}/links"), &document)
+        .post(who, "/links", &request(path, attributes))
         .await;
     assert_eq!(answer.status(), StatusCode::CREATED);
     let document: Value = answer.json().await.unwrap();
@@ -173,7 +184,7 @@ async fn a_link_ends_when_it_expires_or_its_media_is_deleted() {
             .upload(Who::Owner, &by_key(&target), false)
             .await
             .status(),
-        StatusCode::OK
+        StatusCode::CREATED
     );
     assert_eq!(
         fixture.get(Who::Anonymous, &url).await.status(),
@@ -185,7 +196,6 @@ async fn a_link_ends_when_it_expires_or_its_media_is_deleted() {
 async fn invalid_links_are_refused_and_a_key_may_be_called_links() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;
-    let path = format!("/medias/files/{}/links", by_key(&target));
     for (attributes, status) in [
         (json!({ "expires_in": 0 }), 422),
         (json!({ "expires_in": -1 }), 422),
@@ -193,15 +203,22 @@ async fn invalid_links_are_refused_and_a_key_may_be_called_links() {
         (json!({ "expires_in": "soon" }), 422),
         (json!({ "disposition": "sideways" }), 422),
         (json!({ "for": "ever" }), 422),
+        (json!({ "method": "delete" }), 422),
+        (json!({ "max_bytes": 10 }), 422),
+        (json!({ "accept_types": ["image/png"] }), 422),
+        (json!({ "method": "upload", "disposition": "inline" }), 422),
+        (json!({ "method": "upload", "max_bytes": 0 }), 422),
+        (json!({ "method": "upload", "accept_types": [] }), 422),
+        (json!({ "method": "upload", "accept_types": ["png"] }), 422),
     ] {
-        let document = json!({ "data": { "type": "media:links", "attributes": attributes } });
-        let answer = fixture.post(Who::Owner, &path, &document).await;
+        let document = request(&by_key(&target), attributes);
+        let answer = fixture.post(Who::Owner, "/links", &document).await;
         assert_eq!(answer.status(), status, "{document}");
     }
     let named = format!("{}/links", target.resource);
     assert_eq!(
         fixture.upload(Who::Owner, &named, false).await.status(),
-        StatusCode::OK
+        StatusCode::CREATED
     );
     let answer = fixture
         .get(Who::Owner, &format!("/medias/files/{named}"))
@@ -250,4 +267,71 @@ async fn links_begin_with_the_public_url() {
         url.starts_with("https://media.example.org/medias/files/"),
         "{url}"
     );
+}
+
+#[tokio::test]
+async fn a_link_uploads_one_media_without_a_token() {
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
+    let path = format!("{}/from/a/browser.png", target.resource);
+    let limits = json!({ "method": "upload", "max_bytes": 100, "accept_types": ["image/*"] });
+    let url = link(&fixture, Who::Owner, &path, limits).await;
+    assert!(
+        url.starts_with(&format!("/medias/files/{path}?upload=")),
+        "{url}"
+    );
+    let put = async |who, url: &str, body: &[u8]| {
+        let request = fixture.ask(who, Method::PUT, url).body(body.to_vec());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    let png = b"\x89PNG\r\n\x1a\n";
+    let (status, document) = put(Who::Anonymous, &url, png).await;
+    assert_eq!(status, 201, "{document}");
+    let media = &document["data"]["attributes"];
+    assert_eq!(media["created_by"], "owner");
+    assert_eq!(media["project_id"], "a");
+    assert_eq!(media["filename"], "browser.png");
+    // A form, a token of another caller, and a second time.
+    let form = super::fixture::form(png, false);
+    let answer = fixture
+        .ask(Who::Stranger, Method::POST, &url)
+        .multipart(form);
+    assert_eq!(answer.send().await.unwrap().status(), StatusCode::OK);
+    // The limits of the link.
+    assert_eq!(put(Who::Anonymous, &url, &[0; 101]).await.0, 413);
+    let (status, document) = put(Who::Anonymous, &url, b"plain text").await;
+    assert_eq!(status, 415, "{document}");
+    let form = super::fixture::form(png, true);
+    let answer = fixture
+        .ask(Who::Anonymous, Method::POST, &url)
+        .multipart(form);
+    assert_eq!(answer.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    // The link is for this path and this method only.
+    let elsewhere = url.replace("browser.png", "other.png");
+    let (status, document) = put(Who::Anonymous, &elsewhere, png).await;
+    assert_eq!(
+        (status, &document["errors"][0]["code"]),
+        (403, &json!("invalid_link"))
+    );
+    for changed in [
+        format!("{url}x"),
+        url.replace("upload=", "upload=x"),
+        url.replace("&signature=", "&x="),
+    ] {
+        let (status, document) = put(Who::Anonymous, &changed, png).await;
+        assert!(matches!(status, 400 | 403), "{changed}: {document}");
+    }
+    for method in [Method::DELETE, Method::GET] {
+        let answer = fixture
+            .ask(Who::Anonymous, method, &url)
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            matches!(answer.status().as_u16(), 401 | 403 | 404),
+            "{answer:?}"
+        );
+    }
 }

@@ -168,7 +168,7 @@ async fn names_and_unicities_are_separate_per_project() {
             .upload(Who::ForeignService, &path, true)
             .await
             .status(),
-        StatusCode::OK
+        StatusCode::CREATED
     );
     let info = format!("/medias/info/{path}");
     let project = async |who, path: &str| {
@@ -271,7 +271,7 @@ async fn an_import_replaces_only_media_that_its_user_may_replace() {
     let path = format!("{}/late", target.resource);
     assert_eq!(
         fixture.upload(Who::Owner, &path, false).await.status(),
-        StatusCode::OK
+        StatusCode::CREATED
     );
     let now = change_document(&id, &json!({ "scheduled_at": null }));
     let changed = fixture

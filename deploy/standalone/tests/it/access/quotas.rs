@@ -24,7 +24,7 @@ async fn concurrent_uploads_stay_within_the_quota() {
     for answer in futures_util::future::join_all(uploads).await {
         let answer = answer.unwrap();
         match answer.status() {
-            StatusCode::OK => kept += 1,
+            StatusCode::CREATED => kept += 1,
             status => {
                 let document: Value = answer.json().await.unwrap();
                 assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE, "{document}");
@@ -45,13 +45,13 @@ async fn concurrent_uploads_stay_within_the_quota() {
         answer.unwrap().status()
     };
     for name in kept..FIT {
-        assert_eq!(upload(name).await, StatusCode::OK, "{name}");
+        assert_eq!(upload(name).await, StatusCode::CREATED, "{name}");
     }
     assert_eq!(upload(FIT).await, StatusCode::INSUFFICIENT_STORAGE);
     // Another project has a quota of its own.
     let request = fixture.ask(Who::ForeignService, Method::POST, "/medias/files/quota/0");
     let answer = request.multipart(form(bytes, false)).send().await;
-    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    assert_eq!(answer.unwrap().status(), StatusCode::CREATED);
     // Deleted media free the quota.
     let deleted = fixture.ask(
         Who::Service,
@@ -61,7 +61,7 @@ async fn concurrent_uploads_stay_within_the_quota() {
     let room = deleted.send().await.unwrap().status();
     if kept < FIT {
         assert_eq!(room, StatusCode::NO_CONTENT);
-        assert_eq!(upload(FIT).await, StatusCode::OK);
+        assert_eq!(upload(FIT).await, StatusCode::CREATED);
     }
 
     let origin = RangedOrigin::start().await;

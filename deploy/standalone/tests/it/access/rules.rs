@@ -25,6 +25,7 @@ enum Body {
     None,
     Document(fn(&Target) -> Value),
     Form,
+    Raw,
 }
 
 const OWN_LIST: Statuses = [401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200];
@@ -49,16 +50,16 @@ fn table() -> Vec<Row> {
     let file_by_key = |t: &Target| format!("/medias/files/{}/k", t.resource);
     let info = |t: &Target| format!("/medias/info/{}", t.resource);
     let info_by_key = |t: &Target| format!("/medias/info/{}/k", t.resource);
-    let links = |t: &Target| format!("/medias/files/{}/k/links", t.resource);
     let new_job = |t: &Target| waiting(&t.resource, json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
     let job_change = |t: &Target| change_document(&t.job, &json!({ "priority": 1 }));
     let cancel = |_: &Target| signal_document("cancel");
-    let keyless_links = |target: &Target| format!("/medias/files/{}/links", target.resource);
-    let link = |_: &Target| json!({ "data": { "type": "media:links" } });
+    let link = |t: &Target| json!({ "data": { "type": "media:links", "attributes": { "resource": t.resource, "key": "k" } } });
+    let upload_link = |t: &Target| json!({ "data": { "type": "media:links", "attributes": { "resource": t.resource, "key": "k", "method": "upload" } } });
     // A caller with several projects has to name one, and a caller without a project is refused.
     let create = |done| [401, done, done, done, done, done, 422, done, 403, 403, 403];
-    // An upload of a caller in another project goes to that project.
-    let upload = [401, 200, 403, 200, 200, 200, 422, 200, 403, 403, 403];
+    // An upload of a caller in another project, or in none, goes there and creates another media.
+    let upload = [401, 200, 403, 200, 201, 201, 422, 201, 403, 403, 403];
+    let link_to_upload = [401, 201, 403, 201, 201, 201, 422, 201, 403, 403, 403];
     vec![
         row("createJob", Method::POST, |_| "/jobs".to_owned(), Body::Document(new_job), create(201), create(201)),
         row("listJobs", Method::GET, |_| "/jobs".to_owned(), Body::None, OWN_LIST, OWN_LIST),
@@ -78,9 +79,10 @@ fn table() -> Vec<Row> {
         row("uploadMediaByKey", Method::POST, file_by_key, Body::Form, upload, upload),
         row("deleteMedia", Method::DELETE, file, Body::None, change(204), change(204)),
         row("deleteMediaByKey", Method::DELETE, file_by_key, Body::None, change(204), change(204)),
-        // The same path; the media type of the body selects the operation.
-        row("uploadMediaByKey", Method::POST, keyless_links, Body::Document(link), READ.map(made), READ.map(made)),
-        row("linkMediaByKey", Method::POST, links, Body::Document(link), READ.map(made), READ.map(made)),
+        row("putMedia", Method::PUT, file, Body::Raw, upload, upload),
+        row("putMediaByKey", Method::PUT, file_by_key, Body::Raw, upload, upload),
+        row("createLink", Method::POST, |_| "/links".to_owned(), Body::Document(link), READ.map(made), READ.map(made)),
+        row("createLink", Method::POST, |_| "/links".to_owned(), Body::Document(upload_link), link_to_upload, link_to_upload),
         row("livez", Method::GET, |_| "/livez".to_owned(), Body::None, PUBLIC, PUBLIC),
         row("readyz", Method::GET, |_| "/readyz".to_owned(), Body::None, PUBLIC, PUBLIC),
         row("metrics", Method::GET, |_| "/metrics".to_owned(), Body::None, METRICS, METRICS),
@@ -101,6 +103,7 @@ impl Row {
             Body::None => request,
             Body::Document(document) => request.json(&document(target)),
             Body::Form => request.multipart(form(b"other bytes", false)),
+            Body::Raw => request.body("other bytes"),
         };
         request.send().await.unwrap()
     }
