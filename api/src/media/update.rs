@@ -198,6 +198,10 @@ fn check(attributes: MediaChangeAttributes) -> Result<MediaChange, ApiError> {
 }
 
 /// An attribute that may be absent or null.
+#[allow(
+    clippy::option_option,
+    reason = "the repository tells absent attributes from removed ones in the same way"
+)]
 fn option<T>(attribute: MaybeUndefined<T>) -> Option<Option<T>> {
     match attribute {
         MaybeUndefined::Undefined => None,

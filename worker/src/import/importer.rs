@@ -105,12 +105,11 @@ impl Importer {
         job: &ActiveJob,
     ) -> Result<Imported, ImportError> {
         let project = claimed.job.project_id.as_deref();
-        let present = match arguments.if_exists {
-            IfExists::Replace => None,
-            _ => {
-                let present = self.medias.find_in(&arguments.path, project).await;
-                present.map_err(IngestError::from)?
-            }
+        let present = if arguments.if_exists == IfExists::Replace {
+            None
+        } else {
+            let present = self.medias.find_in(&arguments.path, project).await;
+            present.map_err(IngestError::from)?
         };
         match (arguments.if_exists, &present) {
             (IfExists::Skip, Some(media)) => return Ok(unchanged(arguments, media.id, None)),

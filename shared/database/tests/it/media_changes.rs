@@ -79,7 +79,7 @@ async fn attributes_change_and_the_rest_stays(database: Database) {
             .unwrap(),
         before
     );
-    let at = repositories.clock.now() + Duration::from_secs(60);
+    let at = repositories.clock.now() + Duration::from_mins(1);
     let meta = ClientMeta::new(json!({ "a": [1.5, "é", { "b": null }] })).unwrap();
     let all = MediaChange {
         filename: Some(Filename::new("new name.png").unwrap()),
