@@ -123,11 +123,6 @@ const UPLOAD: Route = Route {
     ..FILES
 };
 
-const CHANGE: Route = Route {
-    parameters: parameters::path_parameters,
-    ..GUARDED
-};
-
 const DELETION: Route = Route {
     answer: Answer::Other,
     ..FILES
@@ -145,8 +140,8 @@ static OPERATIONS: [Route; 24] = [
     Route { operation: "listMedias", limit: LimitClass::List, parameters: list_parameters::<MediaResource>, ..GUARDED },
     Route { operation: "showMedia", ..RECORD },
     Route { operation: "showMediaByKey", ..RECORD },
-    Route { operation: "changeMedia", ..CHANGE },
-    Route { operation: "changeMediaByKey", ..CHANGE },
+    Route { operation: "changeMedia", parameters: parameters::path_parameters, ..GUARDED },
+    Route { operation: "changeMediaByKey", parameters: parameters::path_parameters, ..GUARDED },
     Route { operation: "downloadMedia", ..DOWNLOAD },
     Route { operation: "downloadMediaByKey", ..DOWNLOAD },
     Route { operation: "probeMedia", ..DOWNLOAD },

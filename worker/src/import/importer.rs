@@ -9,7 +9,7 @@ use media_database::{
 use media_domain::{
     blob::{BlobOwner, Checkpoint, StagedBlob, StoredBlob},
     ids::MediaId,
-    job::{Failure, FailureCode, IfExists, ImportArguments, Lease},
+    job::{Failure, IfExists, ImportArguments, Lease},
 };
 use media_ingest::{Expectation, HEAD_BYTES, Ingest, IngestError};
 use media_storage::BlobStore;
@@ -22,7 +22,7 @@ use super::{
     failure::ImportError,
     present_media::{Imported, stored_origin, unchanged, validators_to_send},
     source_description::SourceDescription,
-    transfer_error::TransferError,
+    transfer_error::{TransferError, may_refuse_only_ranges},
 };
 use crate::{
     active_jobs::ActiveJob,
@@ -33,9 +33,6 @@ use crate::{
 const MAX_RESTARTS: usize = 2;
 /// The number of a job's first attempt.
 const FIRST_ATTEMPT: i32 = 1;
-/// The attempt from which on the whole file is requested from an origin that fails at ranges. Earlier attempts
-/// assume an outage and keep the bytes that have been stored.
-const FULL_REQUEST_ATTEMPT: i32 = 4;
 
 /// Imports files from URLs.
 #[derive(Clone)]
@@ -355,17 +352,6 @@ impl Importer {
             sha512: None,
             md5: arguments.md5,
         }
-    }
-}
-
-/// Whether an origin that refuses a range with this code may serve the whole file.
-fn may_refuse_only_ranges(lease: Lease, code: FailureCode) -> bool {
-    match code {
-        FailureCode::OriginRefused => true,
-        FailureCode::OriginError | FailureCode::InvalidResponse => {
-            lease.attempt >= FULL_REQUEST_ATTEMPT
-        }
-        _ => false,
     }
 }
 
