@@ -11,6 +11,8 @@ mod filter;
 pub(crate) mod list_query;
 pub(crate) mod openapi_schema;
 #[cfg(test)]
+mod operator_parity;
+#[cfg(test)]
 mod query_plans;
 pub(crate) mod query_string;
 pub(crate) mod value_type;

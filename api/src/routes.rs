@@ -128,12 +128,6 @@ const UPLOAD: Route = Route {
     ..FILES
 };
 
-/// A change of a record.
-const CHANGE: Route = Route {
-    parameters: parameters::path_parameters,
-    ..GUARDED
-};
-
 /// An upload without a form.
 const PUT: Route = Route {
     parameters: parameters::put_parameters,
@@ -157,8 +151,8 @@ static OPERATIONS: [Route; 26] = [
     Route { operation: "listMedias", limit: LimitClass::List, parameters: list_parameters::<MediaResource>, ..GUARDED },
     Route { operation: "showMedia", ..RECORD },
     Route { operation: "showMediaByKey", ..RECORD },
-    Route { operation: "changeMedia", ..CHANGE },
-    Route { operation: "changeMediaByKey", ..CHANGE },
+    Route { operation: "changeMedia", parameters: parameters::path_parameters, ..GUARDED },
+    Route { operation: "changeMediaByKey", parameters: parameters::path_parameters, ..GUARDED },
     Route { operation: "downloadMedia", ..DOWNLOAD },
     Route { operation: "downloadMediaByKey", ..DOWNLOAD },
     Route { operation: "probeMedia", ..DOWNLOAD },

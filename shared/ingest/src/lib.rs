@@ -11,40 +11,24 @@ use sea_orm::DbErr;
 use tokio::time::timeout;
 
 use media_database::blob_repository::{BlobRepository, QuotaError};
-use media_domain::{
-    blob::{BlobKey, BlobOwner, Checkpoint, StagedBlob, StoredBlob},
-    media::{ExpectedDigests, Md5, Sha256, Sha512},
-};
+use media_domain::blob::{BlobKey, BlobOwner, Checkpoint, StagedBlob, StoredBlob};
 use media_storage::{BlobStore, BlobWriter, SizeHint, StorageError};
 
 mod checkpoints;
 mod digests;
+mod expectation;
 pub mod garbage_collector;
 mod quota;
 
 use checkpoints::Checkpoints;
 use digests::Digests;
+pub use expectation::Expectation;
 use quota::Reservation;
 
 /// The longest that recording a checkpoint may take.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of first bytes that are kept to detect the type: pictures have their size behind the notes of cameras.
 pub const HEAD_BYTES: usize = 128 * 1024;
-
-/// The properties that the bytes must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expectation {
-    /// The most bytes.
-    pub max_bytes: u64,
-    /// The exact number of bytes.
-    pub size: Option<u64>,
-    /// The exact SHA-256 digest.
-    pub sha256: Option<Sha256>,
-    /// The exact SHA-512 digest.
-    pub sha512: Option<Sha512>,
-    /// The exact MD5 digest.
-    pub md5: Option<Md5>,
-}
 
 /// Bytes were not stored.
 #[derive(Debug, thiserror::Error)]
@@ -352,59 +336,5 @@ async fn abandon_blob(blobs: &BlobRepository, blob: &StagedBlob) -> bool {
             tracing::warn!(%error, "an abandoned blob is left to the collector");
             false
         }
-    }
-}
-
-impl Expectation {
-    /// Expects these digests.
-    #[must_use]
-    pub fn with_digests(self, digests: ExpectedDigests) -> Self {
-        let ExpectedDigests {
-            sha256,
-            sha512,
-            md5,
-        } = digests;
-        Self {
-            sha256,
-            sha512,
-            md5,
-            ..self
-        }
-    }
-
-    /// Refuses an announced size before the bytes come.
-    pub fn check_announced(&self, size: u64) -> Result<(), IngestError> {
-        self.check_so_far(size)?;
-        self.check_size(size)
-    }
-
-    fn check_so_far(&self, size: u64) -> Result<(), IngestError> {
-        if size > self.max_bytes {
-            return Err(IngestError::TooLarge {
-                limit: self.max_bytes,
-            });
-        }
-        match self.size {
-            Some(expected) if size > expected => Err(IngestError::SizeMismatch {
-                expected,
-                actual: size,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_size(&self, actual: u64) -> Result<(), IngestError> {
-        match self.size {
-            Some(expected) if actual != expected => {
-                Err(IngestError::SizeMismatch { expected, actual })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks the size and the SHA-256 digest of bytes that were stored.
-    pub fn check_whole(&self, size: u64, sha256: Sha256) -> Result<(), IngestError> {
-        self.check_size(size)?;
-        digests::compare("sha256", self.sha256, || sha256)
     }
 }

@@ -9,7 +9,7 @@ use media_database::{
 use media_domain::{
     blob::{BlobOwner, Checkpoint, StagedBlob, StoredBlob},
     ids::MediaId,
-    job::{self, Failure, FailureCode, IfExists, ImportArguments, Lease},
+    job::{self, Failure, IfExists, ImportArguments, Lease},
 };
 use media_ingest::{Expectation, HEAD_BYTES, Ingest, IngestError};
 use media_storage::BlobStore;
@@ -22,7 +22,7 @@ use super::{
     failure::ImportError,
     present_media::{Imported, stored_origin, unchanged, validators_to_send},
     source_description::SourceDescription,
-    transfer_error::TransferError,
+    transfer_error::{TransferError, may_refuse_only_ranges},
 };
 use crate::{
     active_jobs::ActiveJob,
@@ -31,9 +31,6 @@ use crate::{
 
 /// Maximum number of times that one attempt starts over because the content at the origin has changed.
 const MAX_RESTARTS: usize = 2;
-/// The attempt from which on the whole file is requested from an origin that fails at ranges. Earlier attempts
-/// assume an outage and keep the bytes that have been stored.
-const FULL_REQUEST_ATTEMPT: job::Attempt = job::Attempt::new(4);
 
 /// Imports files from URLs.
 #[derive(Clone)]
@@ -353,17 +350,6 @@ impl Importer {
             sha512: None,
             md5: arguments.md5,
         }
-    }
-}
-
-/// Whether an origin that refuses a range with this code may serve the whole file.
-fn may_refuse_only_ranges(lease: Lease, code: FailureCode) -> bool {
-    match code {
-        FailureCode::OriginRefused => true,
-        FailureCode::OriginError | FailureCode::InvalidResponse => {
-            lease.attempt >= FULL_REQUEST_ATTEMPT
-        }
-        _ => false,
     }
 }
 

@@ -1,10 +1,15 @@
 //! Why a transfer to storage ended early.
 
+use media_domain::job::{Attempt, FailureCode, Lease};
 use media_ingest::IngestError;
 use media_storage::StorageError;
 
 use super::failure::ImportError;
 use crate::fetch::{Answer, FetchError};
+
+/// The attempt from which on the whole file is requested from an origin that fails at ranges. Earlier attempts
+/// assume an outage and keep the bytes that have been stored.
+const FULL_REQUEST_ATTEMPT: Attempt = Attempt::new(4);
 
 /// Why a transfer to storage ended early.
 pub(super) enum TransferError {
@@ -46,5 +51,16 @@ impl From<IngestError> for TransferError {
 impl From<ImportError> for TransferError {
     fn from(error: ImportError) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// Whether an origin that refuses a range with this code may serve the whole file.
+pub(super) fn may_refuse_only_ranges(lease: Lease, code: FailureCode) -> bool {
+    match code {
+        FailureCode::OriginRefused => true,
+        FailureCode::OriginError | FailureCode::InvalidResponse => {
+            lease.attempt >= FULL_REQUEST_ATTEMPT
+        }
+        _ => false,
     }
 }

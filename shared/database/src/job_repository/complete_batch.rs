@@ -191,8 +191,8 @@ async fn take_steps(
         blobs,
         values,
     } = Bound::new(&rows);
-    let select = statements::hold_completions(&jobs, &blobs, "");
-    let held = query(format!("WITH {table} {select}"), values).await?;
+    let selection = statements::hold_completions(&jobs, &blobs, "");
+    let held = query(format!("WITH {table} {selection}"), values).await?;
     let held: HashSet<JobId> = column(&held, "job")?;
     rows.retain(|row| held.contains(&row.lease.job_id));
     if rows.is_empty() {

@@ -148,6 +148,28 @@ async fn a_changed_link_is_refused() {
 }
 
 #[tokio::test]
+async fn a_link_stays_valid_when_its_media_is_moved() {
+    let fixture = Fixture::new().await;
+    let target = fixture.target(false).await;
+    let path = by_key(&target);
+    let url = link(&fixture, Who::Owner, &path, json!({})).await;
+    let attributes = json!({ "resource": format!("{}-moved", target.resource), "key": null });
+    let change = json!({
+        "data": { "type": "media:medias", "id": target.media, "attributes": attributes },
+    });
+    let info = format!("/medias/info/{path}");
+    let moved = fixture.ask(Who::Owner, Method::PATCH, &info).json(&change);
+    assert_eq!(moved.send().await.unwrap().status(), StatusCode::OK);
+    let answer = fixture.get(Who::Anonymous, &url).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    // The old place has another media now.
+    let other = fixture.upload(Who::Owner, &path, false).await;
+    assert!(other.status().is_success());
+    let answer = fixture.get(Who::Anonymous, &url).await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_link_ends_when_it_expires_or_its_media_is_deleted() {
     let fixture = Fixture::new().await;
     let target = fixture.target(false).await;

@@ -50,8 +50,10 @@ fn table() -> Vec<Row> {
     let file_by_key = |t: &Target| format!("/medias/files/{}/k", t.resource);
     let info = |t: &Target| format!("/medias/info/{}", t.resource);
     let info_by_key = |t: &Target| format!("/medias/info/{}/k", t.resource);
+    let info_with_key = |t: &Target| format!("/medias/info/{}?key=k", t.resource);
     let new_job = |t: &Target| waiting(&t.resource, json!({ "arguments": { "url": "http://origin.test/", "resource": "new" } }));
     let job_change = |t: &Target| change_document(&t.job, &json!({ "priority": 1 }));
+    let media_change = |t: &Target| json!({ "data": { "type": "media:medias", "id": t.media, "attributes": { "filename": "new" } } });
     let cancel = |_: &Target| signal_document("cancel");
     let link = |t: &Target| json!({ "data": { "type": "media:links", "attributes": { "resource": t.resource, "key": "k" } } });
     let upload_link = |t: &Target| json!({ "data": { "type": "media:links", "attributes": { "resource": t.resource, "key": "k", "method": "upload" } } });
@@ -71,6 +73,8 @@ fn table() -> Vec<Row> {
         row("listMedias", Method::GET, |_| "/medias".to_owned(), Body::None, OWN_LIST, OWN_LIST),
         row("showMedia", Method::GET, info, Body::None, READ_MEDIA, PUBLIC),
         row("showMediaByKey", Method::GET, info_by_key, Body::None, READ_MEDIA, PUBLIC),
+        row("changeMedia", Method::PATCH, info_with_key, Body::Document(media_change), change(200), change(200)),
+        row("changeMediaByKey", Method::PATCH, info_by_key, Body::Document(media_change), change(200), change(200)),
         row("downloadMedia", Method::GET, file, Body::None, READ_MEDIA, PUBLIC),
         row("downloadMediaByKey", Method::GET, file_by_key, Body::None, READ_MEDIA, PUBLIC),
         row("probeMedia", Method::HEAD, file, Body::None, READ_MEDIA, PUBLIC),
