@@ -10,6 +10,7 @@ use poem::{
 };
 
 use crate::{
+    caller::CHALLENGE,
     jsonapi::{ApiError, ErrorCode},
     routes::{CallerRule, MatchedRoute},
 };
@@ -119,14 +120,13 @@ fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 /// A request without credentials gets a challenge without an error code (RFC 6750 §3.1).
 fn unauthenticated(detail: &str) -> ApiError {
     ApiError::at_header(ErrorCode::Unauthenticated, "Authorization", detail)
-        .with_header(header::WWW_AUTHENTICATE, "Bearer realm=\"media\"")
+        .with_header(header::WWW_AUTHENTICATE, CHALLENGE)
 }
 
 /// The detail must not contain quotes or backslashes (RFC 6750 §3).
 fn invalid(detail: &str) -> ApiError {
     tracing::debug!(detail, "a token was refused");
-    let challenge =
-        format!("Bearer realm=\"media\", error=\"invalid_token\", error_description=\"{detail}\"");
+    let challenge = format!("{CHALLENGE}, error=\"invalid_token\", error_description=\"{detail}\"");
     ApiError::at_header(ErrorCode::InvalidToken, "Authorization", detail)
         .with_header(header::WWW_AUTHENTICATE, challenge)
 }

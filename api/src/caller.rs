@@ -15,6 +15,8 @@ use poem_openapi::{
 
 use crate::jsonapi::{ApiError, ErrorCode};
 
+/// The challenge of responses to requests without valid credentials (RFC 6750 §3).
+pub(crate) const CHALLENGE: &str = "Bearer realm=\"media\"";
 /// The name of the security scheme in the OpenAPI document.
 pub(crate) const SECURITY_SCHEME: &str = "token";
 
@@ -142,10 +144,10 @@ impl From<Denied> for ApiError {
         match denied {
             // RFC 6750 §3: without credentials, no reason is given.
             Denied::Unauthenticated => Self::new(ErrorCode::Unauthenticated, detail)
-                .with_header(header::WWW_AUTHENTICATE, "Bearer"),
+                .with_header(header::WWW_AUTHENTICATE, CHALLENGE),
             Denied::Scope(scope) => Self::new(ErrorCode::InsufficientScope, detail).with_header(
                 header::WWW_AUTHENTICATE,
-                format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
+                format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\""),
             ),
             Denied::WhichProject => Self::new(ErrorCode::InvalidValue, detail),
             Denied::NoProject
