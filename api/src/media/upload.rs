@@ -26,6 +26,7 @@ use crate::{
     resource::{document::ResourceDocument, query_string::QueryString},
 };
 
+mod digests;
 mod fields;
 mod form;
 pub(super) mod raw;

@@ -14,17 +14,21 @@ use media_domain::{
     caller::Creator,
     ids::BlobId,
     job::MediaRange,
-    media::{Filename, MediaPath, WritePrecondition},
+    media::{ExpectedDigests, Filename, MAX_META_BYTES, MediaPath, WritePrecondition},
 };
 use media_formats::{media_type, metadata};
-use media_ingest::{Ingest, IngestError};
+use media_ingest::{Expectation, Ingest, IngestError};
 use media_services::Services;
 use media_storage::BlobStore;
 use media_telemetry::metrics::{Stored, metrics};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    fields::{FormFields, is_file, missing_file, pointer_to, second_file},
+    digests,
+    fields::{
+        FormFields, META_FIELD, contradicting_sha256, is_file, missing_file, pointer_to,
+        second_file,
+    },
     form::UploadForm,
     raw::RawFile,
 };
@@ -33,7 +37,7 @@ use crate::{
     multipart::{Multipart, MultipartError, PartHead},
 };
 
-/// The longest value of a field other than the file, in bytes.
+/// The longest value of a field other than the file and `meta`, in bytes.
 const MAX_FIELD_BYTES: usize = 1024;
 /// The most failed renewals in a row that an upload survives. Its blob stays reserved for longer than this takes.
 const MAX_FAILED_RENEWALS: u32 = 2;
@@ -95,6 +99,8 @@ struct FileDescription {
     /// The name of the file, if the fields have none.
     filename: Option<Filename>,
     declared: Option<String>,
+    /// The digests in headers.
+    digests: ExpectedDigests,
 }
 
 /// The rest of a request, which begins with the bytes of the file.
@@ -119,6 +125,17 @@ impl FileSource {
 }
 
 impl FileDescription {
+    /// The properties that the file must have, so far as the fields before it and the headers state them.
+    fn expectation(&self, max_bytes: u64) -> Result<Expectation, ApiError> {
+        let expectation = self.fields.expectation(max_bytes);
+        let field = ExpectedDigests {
+            sha256: expectation.sha256,
+            ..ExpectedDigests::default()
+        };
+        let digests = field.and(self.digests).map_err(contradicting_sha256)?;
+        Ok(expectation.with_digests(digests))
+    }
+
     async fn into_media(
         self,
         target: Target,
@@ -140,8 +157,8 @@ impl FileDescription {
             public: self.fields.public,
             source_url: None,
             origin: None,
-            meta: None,
-            expires_at: None,
+            meta: self.fields.meta,
+            expires_at: self.fields.expires_at,
             creator: target.creator,
             blob_id: sealed.blob_id,
         })
@@ -162,11 +179,14 @@ impl UploadReceiver {
         let mut fields = FormFields::default();
         let part = self.read_fields(&mut form.parts, &mut fields).await?;
         let part = part.ok_or_else(missing_file)?;
+        let pointer = pointer_to(part.names.name.as_deref().unwrap_or_default());
+        let digests = digests::of_part(&part, &pointer)?;
         let announced = fields.size.or(form.min_file_bytes);
         let description = FileDescription {
             fields,
             filename: part.names.filename,
             declared: part.content_type,
+            digests,
         };
         let source = FileSource::Form(Box::new(form.parts));
         Box::pin(self.take_file(target, description, announced, source)).await
@@ -189,6 +209,7 @@ impl UploadReceiver {
             },
             filename: file.filename.or(last_segment),
             declared: file.declared,
+            digests: file.digests,
         };
         let source = FileSource::Raw(file.body.into_bytes_stream().boxed());
         Box::pin(self.take_file(target, description, file.content_length, source)).await
@@ -229,7 +250,7 @@ impl UploadReceiver {
         announced: Option<u64>,
         mut source: FileSource,
     ) -> Result<media::Model, ApiError> {
-        let expectation = description.fields.expectation(target.max_bytes);
+        let expectation = description.expectation(target.max_bytes)?;
         let Services { blobs, store, .. } = &*self.services;
         let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());
         // A file that would exceed a limit is rejected before its first byte.
@@ -341,14 +362,19 @@ impl UploadReceiver {
 
 /// Receives the value of a field other than the file.
 async fn field_value(name: &str, form: &mut Multipart) -> Result<Vec<u8>, ApiError> {
+    let max_bytes = if name == META_FIELD {
+        MAX_META_BYTES
+    } else {
+        MAX_FIELD_BYTES
+    };
     let mut value = Vec::new();
     while let Some(chunk) = form.chunk().await? {
         value.extend_from_slice(&chunk);
-        if value.len() > MAX_FIELD_BYTES {
+        if value.len() > max_bytes {
             return Err(ApiError::at_pointer(
                 ErrorCode::InvalidValue,
                 pointer_to(name),
-                format!("`{name}` must not be longer than {MAX_FIELD_BYTES} bytes"),
+                format!("`{name}` must not be longer than {max_bytes} bytes"),
             ));
         }
     }
