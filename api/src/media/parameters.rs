@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The parameter that names the project of a media.
-const PROJECT: &str = "project_id";
+pub(super) const PROJECT: &str = "project_id";
 
 /// Takes the project out of a query. An empty value selects media without a project.
 pub(crate) fn take_project(query: &mut QueryString) -> Result<ProjectSelector, ApiError> {

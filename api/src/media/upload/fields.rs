@@ -4,11 +4,13 @@ use chrono::{DateTime, Utc};
 use media_domain::{
     content_disposition::FormPart,
     media::{ClientMeta, DigestFieldError, Filename, Sha256},
+    permissions::ProjectSelector,
 };
 use media_ingest::Expectation;
 
 use crate::{
     jsonapi::{ApiError, ErrorCode},
+    media::parameters::PROJECT,
     time,
 };
 
@@ -30,6 +32,7 @@ pub(super) struct FormFields {
     pub(super) size: Option<u64>,
     pub(super) meta: Option<ClientMeta>,
     pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) project: ProjectSelector,
 }
 
 /// A field that is not accepted.
@@ -73,13 +76,14 @@ pub(in crate::media) fn parse_boolean(text: &str) -> Option<bool> {
 }
 
 impl FormFields {
-    const NAMES: [&'static str; 6] = [
+    const NAMES: [&'static str; 7] = [
         "public",
         "filename",
         "sha256",
         "size",
         META_FIELD,
         "expires_at",
+        PROJECT,
     ];
 
     /// Parses the value of a field; ignores those of fields that upload widgets add.
@@ -115,6 +119,10 @@ impl FormFields {
                 }
                 self.expires_at = Some(at);
             }
+            PROJECT => {
+                let project = ProjectSelector::new(text);
+                self.project = project.map_err(|error| invalid(error.to_string()))?;
+            }
             // `is_file` rejects all others.
             _ => {
                 let size = text
@@ -124,6 +132,22 @@ impl FormFields {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the form names no other project than the one that the media is stored in.
+    pub(super) fn check_project(&self, project: Option<&str>) -> Result<(), ApiError> {
+        let agrees = match &self.project {
+            ProjectSelector::Any => true,
+            ProjectSelector::Unassigned => project.is_none(),
+            ProjectSelector::Project(named) => project == Some(named),
+        };
+        if agrees {
+            return Ok(());
+        }
+        Err(invalid_field(
+            PROJECT,
+            "must be the project of the query, the link or the token; if they leave it open, it must come before the file",
+        ))
     }
 
     /// The properties that the file must have, so far as the fields state them.

@@ -1,6 +1,9 @@
 //! The request body of an upload: a form, `multipart/form-data`.
 
-use media_domain::media::{MAX_META_BYTES, MAX_NAME_BYTES};
+use media_domain::{
+    caller::Principal,
+    media::{MAX_META_BYTES, MAX_NAME_BYTES},
+};
 use media_ingest::IngestError;
 use poem::{Body, Request, RequestBody, Result, http::header};
 use poem_openapi::{
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::{
     jsonapi::{ApiError, ErrorCode},
+    media::parameters::PROJECT,
     multipart::{self, MULTIPART_OVERHEAD_LIMIT, Multipart},
     resource::openapi_schema::example,
 };
@@ -132,6 +136,16 @@ impl Payload for UploadForm {
                             json!("2030-01-31T12:00:00Z"),
                         ),
                         "The time from which on the media is gone: RFC 3339 with a zone, in the future",
+                    ),
+                ),
+                (
+                    PROJECT,
+                    with_description(
+                        MetaSchema {
+                            max_length: Some(Principal::MAX_NAME_BYTES),
+                            ..example(text(), json!(""))
+                        },
+                        "The project of the media, before the file, if neither the query nor the token decides on it; an empty value selects media without a project",
                     ),
                 ),
                 (

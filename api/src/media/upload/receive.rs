@@ -15,6 +15,7 @@ use media_domain::{
     ids::BlobId,
     job::MediaRange,
     media::{ExpectedDigests, Filename, MAX_META_BYTES, MediaPath, WritePrecondition},
+    permissions::ProjectSelector,
 };
 use media_formats::{media_type, metadata};
 use media_ingest::{Expectation, Ingest, IngestError};
@@ -103,6 +104,23 @@ struct FileDescription {
     digests: ExpectedDigests,
 }
 
+/// A form that was parsed up to the bytes of its file.
+pub(super) struct FormAtFile {
+    fields: FormFields,
+    /// The headers of the file's part.
+    file: PartHead,
+    /// The smallest possible size of the file, if the client sends `Content-Length`.
+    min_file_bytes: Option<u64>,
+    rest: Multipart,
+}
+
+impl FormAtFile {
+    /// The project that the fields before the file name.
+    pub(super) fn project(&self) -> ProjectSelector {
+        self.fields.project.clone()
+    }
+}
+
 /// The rest of a request, which begins with the bytes of the file.
 enum FileSource {
     /// A form, within the part with the file.
@@ -166,29 +184,45 @@ impl FileDescription {
 }
 
 impl UploadReceiver {
-    /// Parses a form, stores its file and creates the media's record.
+    /// Parses a form up to the bytes of its file. `target` is known unless the form may name the project.
+    pub(super) async fn open_form(
+        &self,
+        form: UploadForm,
+        target: Option<&Target>,
+    ) -> Result<FormAtFile, ApiError> {
+        let max_bytes = target.map_or(self.max_bytes, |target| target.max_bytes);
+        let mut form = form.open(max_bytes)?;
+        if let (Some(target), true) = (target, form.expects_continue) {
+            self.check_room(target, form.min_file_bytes).await?;
+        }
+        let mut fields = FormFields::default();
+        let file = self.read_fields(&mut form.parts, &mut fields).await?;
+        Ok(FormAtFile {
+            file: file.ok_or_else(missing_file)?,
+            fields,
+            min_file_bytes: form.min_file_bytes,
+            rest: form.parts,
+        })
+    }
+
+    /// Stores the file of a form and creates the media's record.
     pub(super) async fn receive_form(
         &self,
         target: Target,
-        form: UploadForm,
+        form: FormAtFile,
     ) -> Result<media::Model, ApiError> {
-        let mut form = form.open(target.max_bytes)?;
-        if form.expects_continue {
-            self.check_room(&target, form.min_file_bytes).await?;
-        }
-        let mut fields = FormFields::default();
-        let part = self.read_fields(&mut form.parts, &mut fields).await?;
-        let part = part.ok_or_else(missing_file)?;
-        let pointer = pointer_to(part.names.name.as_deref().unwrap_or_default());
-        let digests = digests::of_part(&part, &pointer)?;
+        let FormAtFile { fields, file, .. } = form;
+        fields.check_project(target.creator.project_id.as_deref())?;
+        let pointer = pointer_to(file.names.name.as_deref().unwrap_or_default());
+        let digests = digests::of_part(&file, &pointer)?;
         let announced = fields.size.or(form.min_file_bytes);
         let description = FileDescription {
             fields,
-            filename: part.names.filename,
-            declared: part.content_type,
+            filename: file.names.filename,
+            declared: file.content_type,
             digests,
         };
-        let source = FileSource::Form(Box::new(form.parts));
+        let source = FileSource::Form(Box::new(form.rest));
         Box::pin(self.take_file(target, description, announced, source)).await
     }
 
@@ -331,6 +365,7 @@ impl UploadReceiver {
             if self.read_fields(&mut form, fields).await?.is_some() {
                 return Err(second_file());
             }
+            fields.check_project(target.creator.project_id.as_deref())?;
             let expectation = fields.expectation(target.max_bytes);
             expectation.check_whole(sealed.size, sealed.sha256)?;
         }

@@ -1,6 +1,10 @@
-//! Digests that uploads must have (RFC 9530), and the form fields `meta` and `expires_at`.
+//! Digests that uploads must have (RFC 9530), and the form fields `meta`, `expires_at` and
+//! `project_id`.
 
-use media_testkit::service::{Installation, Service};
+use media_testkit::{
+    service::{Installation, Service},
+    tokens::{SECRET, claims_with, secret_token},
+};
 use reqwest::{
     StatusCode,
     header::HeaderMap,
@@ -8,7 +12,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use crate::fixture::{MEDIA, file_part};
+use crate::fixture::{MEDIA, file_part, with_authentication};
 
 const FILES: &str = "/medias/files/up/load";
 const INFO: &str = "/medias/info/up/load";
@@ -216,8 +220,9 @@ async fn meta_and_expiry_may_stand_before_or_after_the_file() {
 async fn invalid_meta_is_refused_and_stores_nothing() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
-    let nested =
-        |levels| format!("{}{}", r#"{"a":"#.repeat(levels - 1), "{}") + &"}".repeat(levels - 1);
+    let nested = |levels: usize| {
+        format!("{}{}", r#"{"a":"#.repeat(levels - 1), "{}") + &"}".repeat(levels - 1)
+    };
     let sized = |bytes: usize| json!({ "a": "x".repeat(bytes - r#"{"a":""}"#.len()) }).to_string();
     for (meta, part) in [
         ("colour".to_owned(), "is not JSON"),
@@ -270,4 +275,65 @@ async fn an_invalid_expiry_is_refused_and_stores_nothing() {
         }
     }
     assert_nothing_is_stored(&installation, &service).await;
+}
+
+#[tokio::test]
+async fn a_form_names_the_project_that_query_and_token_leave_open() {
+    let installation = with_authentication();
+    let service = installation.serve().await;
+    let token = |more| secret_token(SECRET, &claims_with("ann", more));
+    let one = token(json!({ "project_id": "a", "role": "service" }));
+    let several = token(json!({ "project_id": ["a", "b"], "role": "service" }));
+    let admin = token(json!({ "role": "admin" }));
+    for (token, query, before, after, expected) in [
+        (&several, "", Some("b"), None, Ok(json!("b"))),
+        (&several, "", Some("b"), Some("b"), Ok(json!("b"))),
+        (&several, "?project_id=a", Some("a"), None, Ok(json!("a"))),
+        (&several, "?project_id=a", None, Some("a"), Ok(json!("a"))),
+        (&several, "?project_id=a", Some("b"), None, Err(422)),
+        (&several, "?project_id=a", None, Some("b"), Err(422)),
+        (&several, "", None, None, Err(422)),
+        // The project must be known before the file.
+        (&several, "", None, Some("b"), Err(422)),
+        (&several, "", Some("c"), None, Err(403)),
+        (&several, "", Some(""), None, Err(403)),
+        (&several, "", Some("a"), Some("b"), Err(422)),
+        (&one, "", Some("a"), None, Ok(json!("a"))),
+        (&one, "", Some("b"), None, Err(422)),
+        (&admin, "", Some("c"), None, Ok(json!("c"))),
+        (&admin, "", Some(""), None, Ok(Value::Null)),
+        (&admin, "", None, None, Ok(Value::Null)),
+        (&admin, "", None, Some("c"), Err(422)),
+    ] {
+        let case = format!("{query} {before:?} {after:?} {expected:?}");
+        let mut form = Form::new();
+        if let Some(project) = before {
+            form = form.text("project_id", project);
+        }
+        form = form.part("media", text());
+        if let Some(project) = after {
+            form = form.text("project_id", project);
+        }
+        let url = service.url(&format!("{FILES}{query}"));
+        let request = service.http.post(url).bearer_auth(token).multipart(form);
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let document: Value = answer.json().await.unwrap();
+        match expected {
+            Ok(project) => {
+                assert!(matches!(status, 200 | 201), "{case}: {document}");
+                let stored = &document["data"]["attributes"]["project_id"];
+                assert_eq!(stored, &project, "{case}");
+            }
+            Err(expected) => {
+                assert_eq!(status, expected, "{case}: {document}");
+                if expected == 422 {
+                    let detail = document["errors"][0]["detail"].as_str().unwrap();
+                    assert!(detail.contains("project_id"), "{case}: {detail}");
+                }
+            }
+        }
+    }
+    // One media in each project, and one without a project.
+    installation.wait_for_stored_files(4).await;
 }
