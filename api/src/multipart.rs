@@ -45,6 +45,9 @@ impl From<io::Error> for MultipartError {
     }
 }
 
+/// The headers with digests of a content (RFC 9530).
+pub(crate) const DIGEST_HEADERS: [&str; 2] = ["repr-digest", "content-digest"];
+
 /// The relevant headers of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartHead {
@@ -52,6 +55,8 @@ pub(crate) struct PartHead {
     pub(crate) names: FormPart,
     /// `Content-Type`, with parameters.
     pub(crate) content_type: Option<String>,
+    /// The lines of `Repr-Digest` and `Content-Digest`, by the names of the headers in lower case.
+    pub(crate) digests: Vec<(String, Vec<u8>)>,
 }
 
 /// A form that is being parsed.
@@ -266,6 +271,12 @@ impl PartHead {
                 head.names = content_disposition::form_part(value);
             } else if name.eq_ignore_ascii_case(b"content-type") && head.content_type.is_none() {
                 head.content_type = Some(String::from_utf8_lossy(value).into_owned());
+            } else if DIGEST_HEADERS
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+            {
+                let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+                head.digests.push((name, value.to_vec()));
             }
         }
         head

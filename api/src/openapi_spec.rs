@@ -23,7 +23,7 @@ use body_limits::body_limits;
 use error_responses::{add_error_responses, error_codes};
 use schemas::rewrite_references;
 
-/// Adds the query parameters of routes to operations, and merges the operations of a path.
+/// Adds the query parameters and headers of routes to operations, and merges the operations of a path.
 pub(crate) struct Documented<T>(pub(crate) T);
 
 impl<T: OpenApi> OpenApi for Documented<T> {
@@ -54,6 +54,7 @@ fn add_parameters(operation: &mut MetaOperation) {
     operation
         .params
         .extend(parameters.map(|parameter| parameter.meta));
+    operation.params.extend((route.headers)());
 }
 
 /// Creates the page of `/docs`: replaces the framework's document by the completed one.

@@ -1,5 +1,5 @@
 //! The route table: the callers of each operation, the form of its answer, the use of the answer in browsers, its limits,
-//! and the query parameters of its handler. Authentication, negotiation, limits, security headers, telemetry and the
+//! and the query parameters and headers of its handler. Authentication, negotiation, limits, security headers, telemetry and the
 //! OpenAPI document read it.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use poem::{
     Endpoint, Request,
     http::{Extensions, Method},
 };
-use poem_openapi::registry::MetaApi;
+use poem_openapi::registry::{MetaApi, MetaOperationParam};
 
 use crate::{
     jobs::JobResource,
@@ -79,6 +79,8 @@ pub(crate) struct Route {
     pub(crate) limit: LimitClass,
     /// The query parameters that are not in the signature of its handler.
     pub(crate) parameters: fn() -> Vec<QueryParameter>,
+    /// The request headers that are not in the signature of its handler.
+    pub(crate) headers: fn() -> Vec<MetaOperationParam>,
 }
 
 /// An operation on jobs, and the default for operations that are not in the table.
@@ -89,6 +91,7 @@ const GUARDED: Route = Route {
     policy: BrowserPolicy::Data,
     limit: LimitClass::Other,
     parameters: Vec::new,
+    headers: Vec::new,
 };
 
 /// An operation under `/medias/files/`.
@@ -131,6 +134,7 @@ const UPLOAD: Route = Route {
 /// An upload without a form.
 const PUT: Route = Route {
     parameters: parameters::put_parameters,
+    headers: parameters::put_headers,
     ..UPLOAD
 };
 

@@ -2,7 +2,7 @@
 
 use media_domain::permissions::ProjectSelector;
 use poem::Request;
-use poem_openapi::registry::MetaSchema;
+use poem_openapi::registry::{MetaOperationParam, MetaParamIn, MetaSchema, MetaSchemaRef};
 use serde_json::json;
 
 use super::fields::MediaResource;
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The parameter that names the project of a media.
-const PROJECT: &str = "project_id";
+pub(super) const PROJECT: &str = "project_id";
 
 /// Takes the project out of a query. An empty value selects media without a project.
 pub(crate) fn take_project(query: &mut QueryString) -> Result<ProjectSelector, ApiError> {
@@ -87,6 +87,27 @@ pub(crate) fn put_parameters() -> Vec<QueryParameter> {
         "Whether anyone may download the media",
     ));
     parameters
+}
+
+/// The headers of an upload without a form.
+pub(crate) fn put_headers() -> Vec<MetaOperationParam> {
+    let parameter = |name: &str, description: &str| MetaOperationParam {
+        name: name.to_owned(),
+        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+        in_type: MetaParamIn::Header,
+        description: Some(description.to_owned()),
+        required: false,
+        deprecated: false,
+        explode: true,
+        style: None,
+    };
+    vec![
+        parameter(
+            "Repr-Digest",
+            "Digests that the file must have, such as `sha-256=:…:` in base64 (RFC 9530); `sha-256` and `sha-512` are verified, other algorithms are ignored",
+        ),
+        parameter("Content-Digest", "The same as `Repr-Digest`"),
+    ]
 }
 
 /// The parameters of a record.

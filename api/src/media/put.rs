@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use media_domain::permissions::ProjectSelector;
 use poem::Request;
 use poem_openapi::{OpenApi, param::Path};
 
@@ -82,7 +83,11 @@ impl PutMedia {
         let public = query.take("public")?.map_or(Ok(false), |text| {
             parse_boolean(&text).ok_or_else(|| invalid("public", "must be `true` or `false`"))
         })?;
-        let target = Box::pin(self.uploads.target(caller, request, requested, query)).await?;
+        let project = ProjectSelector::Any;
+        let target = self
+            .uploads
+            .target(caller, request, requested, query, project);
+        let target = Box::pin(target).await?;
         let stored = Box::pin(self.uploads.receiver.receive_raw(target, file, public)).await;
         // The body has no fields that an error could point to.
         let media = stored.map_err(ApiError::without_source)?;

@@ -7,6 +7,7 @@ use media_database::entities::media;
 use media_domain::{
     caller::Caller,
     media::{MediaPath, PathError},
+    permissions::ProjectSelector,
 };
 use media_services::Services;
 use poem::Request;
@@ -16,16 +17,17 @@ use super::{
     fields::MediaResource,
     find::RequestedMedia,
     headers::{etag, path_to},
-    parameters::take_project,
+    parameters::{PROJECT, take_project},
     precondition::write_precondition,
 };
 use crate::{
     jsonapi::{ApiError, ErrorCode, JsonApiResponse},
-    links::{redeem::LinkVerifier, upload_caller::UploadCaller},
+    links::{redeem::LinkVerifier, upload_caller::UploadCaller, upload_permit::PERMIT},
     openapi_tags::Tags,
     resource::{document::ResourceDocument, query_string::QueryString},
 };
 
+mod digests;
 mod fields;
 mod form;
 pub(super) mod raw;
@@ -140,23 +142,51 @@ impl UploadMedia {
         form: UploadForm,
     ) -> Result<UploadResponse, ApiError> {
         let query = QueryString::from_request(request);
-        let target = Box::pin(self.uploads.target(caller, request, requested, query)).await?;
-        let media = Box::pin(self.uploads.receiver.receive_form(target, form)).await?;
+        let Uploads { receiver, .. } = &*self.uploads;
+        let target = |project| {
+            let query = QueryString::from_request(request);
+            Box::pin(
+                self.uploads
+                    .target(caller, request, requested, query, project),
+            )
+        };
+        let (target, form) = if form_names_project(caller, &query) {
+            let form = Box::pin(receiver.open_form(form, None)).await?;
+            (target(form.project()).await?, form)
+        } else {
+            let target = target(ProjectSelector::Any).await?;
+            let form = Box::pin(receiver.open_form(form, Some(&target))).await?;
+            (target, form)
+        };
+        let media = Box::pin(receiver.receive_form(target, form)).await?;
         Ok(UploadResponse::new(&media))
     }
 }
 
+/// Whether neither the query nor the token decides on the project, so that the form may name it.
+fn form_names_project(caller: &Caller, query: &QueryString) -> bool {
+    caller.may_choose_project()
+        && [PERMIT, PROJECT]
+            .iter()
+            .all(|name| query.peek(name).is_none())
+}
+
 impl Uploads {
-    /// Checks that the caller, or the signed link in the query, may write to a path now.
+    /// Checks that the caller, or the signed link in the query, may write to a path now. `named` is the project that the
+    /// rest of the request names; it counts if the query has none.
     pub(super) async fn target(
         &self,
         caller: &Caller,
         request: &Request,
         RequestedMedia { resource, key }: RequestedMedia<'_>,
         mut query: QueryString,
+        named: ProjectSelector,
     ) -> Result<Target, ApiError> {
         let permit = self.links.take_upload(&mut query)?;
-        let project = take_project(&mut query)?;
+        let project = match take_project(&mut query)? {
+            ProjectSelector::Any => named,
+            project => project,
+        };
         query.finish()?;
         let path = MediaPath::new(resource, key).map_err(|PathError { field, error }| {
             ApiError::at_parameter(ErrorCode::InvalidValue, field, error.to_string())

@@ -13,8 +13,8 @@ use poem::{
 
 const METHODS: HeaderValue = HeaderValue::from_static("DELETE, GET, HEAD, PATCH, POST, PUT");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-disposition, content-type, if-match, if-modified-since, if-none-match, if-range, \
-     if-unmodified-since, last-event-id, prefer, range, traceparent, x-request-id",
+    "authorization, content-digest, content-disposition, content-type, if-match, if-modified-since, if-none-match, \
+     if-range, if-unmodified-since, last-event-id, prefer, range, repr-digest, traceparent, x-request-id",
 );
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept-ranges, content-disposition, content-length, content-range, etag, location, \

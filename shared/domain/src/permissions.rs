@@ -140,6 +140,16 @@ impl Caller {
         }
     }
 
+    /// Whether the caller may name one of several projects for a new record.
+    pub fn may_choose_project(&self) -> bool {
+        match self {
+            Self::Authenticated(principal) => {
+                principal.role == Role::Admin || principal.projects.len() > 1
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the caller may read the metrics of the whole service.
     pub fn check_may_read_metrics(&self) -> Result<(), Denied> {
         match self.read_scope()? {

@@ -1,17 +1,25 @@
 //! The fields of an upload form.
 
+use chrono::{DateTime, Utc};
 use media_domain::{
     content_disposition::FormPart,
-    media::{Filename, Sha256},
+    media::{ClientMeta, DigestFieldError, Filename, Sha256},
+    permissions::ProjectSelector,
 };
 use media_ingest::Expectation;
 
-use crate::jsonapi::{ApiError, ErrorCode};
+use crate::{
+    jsonapi::{ApiError, ErrorCode},
+    media::parameters::PROJECT,
+    time,
+};
 
 /// The name of the field with the file.
 pub(super) const FILE_FIELD: &str = "media";
 /// Another name of the field with the file, which upload widgets use unless told otherwise.
 const FILE_FIELD_ALIAS: &str = "file";
+/// The name of the field with the client's own data, which may be longer than others.
+pub(super) const META_FIELD: &str = "meta";
 /// The fields that upload widgets add. They repeat what the file's part says, and are ignored.
 const IGNORED_FIELDS: [&str; 3] = ["name", "type", "relativePath"];
 
@@ -22,6 +30,9 @@ pub(super) struct FormFields {
     pub(super) filename: Option<Filename>,
     pub(super) sha256: Option<Sha256>,
     pub(super) size: Option<u64>,
+    pub(super) meta: Option<ClientMeta>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) project: ProjectSelector,
 }
 
 /// A field that is not accepted.
@@ -65,7 +76,15 @@ pub(in crate::media) fn parse_boolean(text: &str) -> Option<bool> {
 }
 
 impl FormFields {
-    const NAMES: [&'static str; 4] = ["public", "filename", "sha256", "size"];
+    const NAMES: [&'static str; 7] = [
+        "public",
+        "filename",
+        "sha256",
+        "size",
+        META_FIELD,
+        "expires_at",
+        PROJECT,
+    ];
 
     /// Parses the value of a field; ignores those of fields that upload widgets add.
     pub(super) fn read(&mut self, name: &str, value: &[u8]) -> Result<(), ApiError> {
@@ -87,6 +106,23 @@ impl FormFields {
                 let digest = Sha256::from_hex(text).map_err(|error| invalid(error.to_string()))?;
                 self.sha256 = Some(digest);
             }
+            META_FIELD => {
+                let value = serde_json::from_str(text)
+                    .map_err(|error| invalid(format!("is not JSON: {error}")))?;
+                let meta = ClientMeta::new(value).map_err(|error| invalid(error.to_string()))?;
+                self.meta = Some(meta);
+            }
+            "expires_at" => {
+                let at = time::parse(text).map_err(|fault| invalid(fault.to_owned()))?;
+                if at <= Utc::now() {
+                    return Err(invalid("must lie in the future".to_owned()));
+                }
+                self.expires_at = Some(at);
+            }
+            PROJECT => {
+                let project = ProjectSelector::new(text);
+                self.project = project.map_err(|error| invalid(error.to_string()))?;
+            }
             // `is_file` rejects all others.
             _ => {
                 let size = text
@@ -96,6 +132,22 @@ impl FormFields {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the form names no other project than the one that the media is stored in.
+    pub(super) fn check_project(&self, project: Option<&str>) -> Result<(), ApiError> {
+        let agrees = match &self.project {
+            ProjectSelector::Any => true,
+            ProjectSelector::Unassigned => project.is_none(),
+            ProjectSelector::Project(named) => project == Some(named),
+        };
+        if agrees {
+            return Ok(());
+        }
+        Err(invalid_field(
+            PROJECT,
+            "must be the project of the query, the link or the token; if they leave it open, it must come before the file",
+        ))
     }
 
     /// The properties that the file must have, so far as the fields state them.
@@ -108,6 +160,11 @@ impl FormFields {
             md5: None,
         }
     }
+}
+
+/// A field `sha256` that has another digest than a header of the file's part.
+pub(super) fn contradicting_sha256(error: DigestFieldError) -> ApiError {
+    invalid_field("sha256", &error.to_string())
 }
 
 pub(super) fn missing_file() -> ApiError {

@@ -1,5 +1,9 @@
 //! The request body of an upload: a form, `multipart/form-data`.
 
+use media_domain::{
+    caller::Principal,
+    media::{MAX_META_BYTES, MAX_NAME_BYTES},
+};
 use media_ingest::IngestError;
 use poem::{Body, Request, RequestBody, Result, http::header};
 use poem_openapi::{
@@ -7,12 +11,21 @@ use poem_openapi::{
     payload::{ParsePayload, Payload},
     registry::{MetaSchema, MetaSchemaRef},
 };
+use serde_json::json;
 
-use super::{fields::FILE_FIELD, raw::content_length};
+use super::{
+    fields::{FILE_FIELD, META_FIELD},
+    raw::content_length,
+};
 use crate::{
     jsonapi::{ApiError, ErrorCode},
+    media::parameters::PROJECT,
     multipart::{self, MULTIPART_OVERHEAD_LIMIT, Multipart},
+    resource::openapi_schema::example,
 };
+
+/// The digest of the example file, which is `text`.
+const EXAMPLE_SHA256: &str = "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 /// A form that was not read yet.
 pub(super) struct UploadForm {
@@ -80,19 +93,59 @@ impl Payload for UploadForm {
                 (
                     "filename",
                     with_description(
-                        text(),
+                        MetaSchema {
+                            min_length: Some(1),
+                            max_length: Some(MAX_NAME_BYTES),
+                            ..text()
+                        },
                         "The name of the file, instead of the one in its part of the form",
                     ),
                 ),
                 (
                     "sha256",
-                    with_description(text(), "The SHA-256 that the bytes must have"),
+                    with_description(
+                        MetaSchema {
+                            pattern: Some("^[0-9a-fA-F]{64}$".to_owned()),
+                            ..example(text(), json!(EXAMPLE_SHA256))
+                        },
+                        "The SHA-256 that the bytes must have",
+                    ),
                 ),
                 (
                     "size",
                     with_description(
                         MetaSchema::new_with_format("integer", "int64"),
                         "The size that the file must have, in bytes",
+                    ),
+                ),
+                (
+                    META_FIELD,
+                    with_description(
+                        MetaSchema {
+                            max_length: Some(MAX_META_BYTES),
+                            ..example(text(), json!(r#"{"color": "red"}"#))
+                        },
+                        "Data of the client: a JSON object of at most 16 KiB and 8 levels",
+                    ),
+                ),
+                (
+                    "expires_at",
+                    with_description(
+                        example(
+                            MetaSchema::new_with_format("string", "date-time"),
+                            json!("2030-01-31T12:00:00Z"),
+                        ),
+                        "The time from which on the media is gone: RFC 3339 with a zone, in the future",
+                    ),
+                ),
+                (
+                    PROJECT,
+                    with_description(
+                        MetaSchema {
+                            max_length: Some(Principal::MAX_NAME_BYTES),
+                            ..example(text(), json!(""))
+                        },
+                        "The project of the media, before the file, if neither the query nor the token decides on it; an empty value selects media without a project",
                     ),
                 ),
                 (

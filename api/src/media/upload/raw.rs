@@ -1,6 +1,9 @@
 //! The request body of an upload without a form: the bytes of the file.
 
-use media_domain::{content_disposition, media::Filename};
+use media_domain::{
+    content_disposition,
+    media::{ExpectedDigests, Filename},
+};
 use media_ingest::IngestError;
 use poem::{
     Body, Request, RequestBody, Result,
@@ -12,6 +15,7 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
 };
 
+use super::digests;
 use crate::{
     jsonapi::{ApiError, ErrorCode},
     multipart,
@@ -29,6 +33,8 @@ pub(in crate::media) struct RawFile {
     pub(super) declared: Option<String>,
     /// The name in `Content-Disposition`.
     pub(super) filename: Option<Filename>,
+    /// The digests in `Repr-Digest` and `Content-Digest`.
+    pub(super) digests: ExpectedDigests,
 }
 
 impl RawFile {
@@ -103,6 +109,7 @@ impl<'a> ApiExtractor<'a> for RawFile {
         _: ExtractParamOptions<Self::ParamType>,
     ) -> Result<Self> {
         check_headers(request)?;
+        let digests = digests::of_request(request.headers())?;
         let declared = request
             .content_type()
             .filter(|declared| !declared.eq_ignore_ascii_case(FORM_URLENCODED));
@@ -112,6 +119,7 @@ impl<'a> ApiExtractor<'a> for RawFile {
             content_length: content_length(request),
             declared: declared.map(str::to_owned),
             filename: disposition.and_then(|field| content_disposition::filename(field.as_bytes())),
+            digests,
         })
     }
 }

@@ -14,17 +14,22 @@ use media_domain::{
     caller::Creator,
     ids::BlobId,
     job::MediaRange,
-    media::{Filename, MediaPath, WritePrecondition},
+    media::{ExpectedDigests, Filename, MAX_META_BYTES, MediaPath, WritePrecondition},
+    permissions::ProjectSelector,
 };
 use media_formats::{media_type, metadata};
-use media_ingest::{Ingest, IngestError};
+use media_ingest::{Expectation, Ingest, IngestError};
 use media_services::Services;
 use media_storage::BlobStore;
 use media_telemetry::metrics::{Stored, metrics};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    fields::{FormFields, is_file, missing_file, pointer_to, second_file},
+    digests,
+    fields::{
+        FormFields, META_FIELD, contradicting_sha256, is_file, missing_file, pointer_to,
+        second_file,
+    },
     form::UploadForm,
     raw::RawFile,
 };
@@ -33,7 +38,7 @@ use crate::{
     multipart::{Multipart, MultipartError, PartHead},
 };
 
-/// The longest value of a field other than the file, in bytes.
+/// The longest value of a field other than the file and `meta`, in bytes.
 const MAX_FIELD_BYTES: usize = 1024;
 /// The most failed renewals in a row that an upload survives. Its blob stays reserved for longer than this takes.
 const MAX_FAILED_RENEWALS: u32 = 2;
@@ -95,6 +100,25 @@ struct FileDescription {
     /// The name of the file, if the fields have none.
     filename: Option<Filename>,
     declared: Option<String>,
+    /// The digests in headers.
+    digests: ExpectedDigests,
+}
+
+/// A form that was parsed up to the bytes of its file.
+pub(super) struct FormAtFile {
+    fields: FormFields,
+    /// The headers of the file's part.
+    file: PartHead,
+    /// The smallest possible size of the file, if the client sends `Content-Length`.
+    min_file_bytes: Option<u64>,
+    rest: Multipart,
+}
+
+impl FormAtFile {
+    /// The project that the fields before the file name.
+    pub(super) fn project(&self) -> ProjectSelector {
+        self.fields.project.clone()
+    }
 }
 
 /// The rest of a request, which begins with the bytes of the file.
@@ -119,6 +143,17 @@ impl FileSource {
 }
 
 impl FileDescription {
+    /// The properties that the file must have, so far as the fields before it and the headers state them.
+    fn expectation(&self, max_bytes: u64) -> Result<Expectation, ApiError> {
+        let expectation = self.fields.expectation(max_bytes);
+        let field = ExpectedDigests {
+            sha256: expectation.sha256,
+            ..ExpectedDigests::default()
+        };
+        let digests = field.and(self.digests).map_err(contradicting_sha256)?;
+        Ok(expectation.with_digests(digests))
+    }
+
     async fn into_media(
         self,
         target: Target,
@@ -140,8 +175,8 @@ impl FileDescription {
             public: self.fields.public,
             source_url: None,
             origin: None,
-            meta: None,
-            expires_at: None,
+            meta: self.fields.meta,
+            expires_at: self.fields.expires_at,
             creator: target.creator,
             blob_id: sealed.blob_id,
         })
@@ -149,26 +184,45 @@ impl FileDescription {
 }
 
 impl UploadReceiver {
-    /// Parses a form, stores its file and creates the media's record.
+    /// Parses a form up to the bytes of its file. `target` is known unless the form may name the project.
+    pub(super) async fn open_form(
+        &self,
+        form: UploadForm,
+        target: Option<&Target>,
+    ) -> Result<FormAtFile, ApiError> {
+        let max_bytes = target.map_or(self.max_bytes, |target| target.max_bytes);
+        let mut form = form.open(max_bytes)?;
+        if let (Some(target), true) = (target, form.expects_continue) {
+            self.check_room(target, form.min_file_bytes).await?;
+        }
+        let mut fields = FormFields::default();
+        let file = self.read_fields(&mut form.parts, &mut fields).await?;
+        Ok(FormAtFile {
+            file: file.ok_or_else(missing_file)?,
+            fields,
+            min_file_bytes: form.min_file_bytes,
+            rest: form.parts,
+        })
+    }
+
+    /// Stores the file of a form and creates the media's record.
     pub(super) async fn receive_form(
         &self,
         target: Target,
-        form: UploadForm,
+        form: FormAtFile,
     ) -> Result<media::Model, ApiError> {
-        let mut form = form.open(target.max_bytes)?;
-        if form.expects_continue {
-            self.check_room(&target, form.min_file_bytes).await?;
-        }
-        let mut fields = FormFields::default();
-        let part = self.read_fields(&mut form.parts, &mut fields).await?;
-        let part = part.ok_or_else(missing_file)?;
+        let FormAtFile { fields, file, .. } = form;
+        fields.check_project(target.creator.project_id.as_deref())?;
+        let pointer = pointer_to(file.names.name.as_deref().unwrap_or_default());
+        let digests = digests::of_part(&file, &pointer)?;
         let announced = fields.size.or(form.min_file_bytes);
         let description = FileDescription {
             fields,
-            filename: part.names.filename,
-            declared: part.content_type,
+            filename: file.names.filename,
+            declared: file.content_type,
+            digests,
         };
-        let source = FileSource::Form(Box::new(form.parts));
+        let source = FileSource::Form(Box::new(form.rest));
         Box::pin(self.take_file(target, description, announced, source)).await
     }
 
@@ -189,6 +243,7 @@ impl UploadReceiver {
             },
             filename: file.filename.or(last_segment),
             declared: file.declared,
+            digests: file.digests,
         };
         let source = FileSource::Raw(file.body.into_bytes_stream().boxed());
         Box::pin(self.take_file(target, description, file.content_length, source)).await
@@ -229,7 +284,7 @@ impl UploadReceiver {
         announced: Option<u64>,
         mut source: FileSource,
     ) -> Result<media::Model, ApiError> {
-        let expectation = description.fields.expectation(target.max_bytes);
+        let expectation = description.expectation(target.max_bytes)?;
         let Services { blobs, store, .. } = &*self.services;
         let owner = (BlobOwner::Upload, target.creator.project_id.as_deref());
         // A file that would exceed a limit is rejected before its first byte.
@@ -310,6 +365,7 @@ impl UploadReceiver {
             if self.read_fields(&mut form, fields).await?.is_some() {
                 return Err(second_file());
             }
+            fields.check_project(target.creator.project_id.as_deref())?;
             let expectation = fields.expectation(target.max_bytes);
             expectation.check_whole(sealed.size, sealed.sha256)?;
         }
@@ -341,14 +397,19 @@ impl UploadReceiver {
 
 /// Receives the value of a field other than the file.
 async fn field_value(name: &str, form: &mut Multipart) -> Result<Vec<u8>, ApiError> {
+    let max_bytes = if name == META_FIELD {
+        MAX_META_BYTES
+    } else {
+        MAX_FIELD_BYTES
+    };
     let mut value = Vec::new();
     while let Some(chunk) = form.chunk().await? {
         value.extend_from_slice(&chunk);
-        if value.len() > MAX_FIELD_BYTES {
+        if value.len() > max_bytes {
             return Err(ApiError::at_pointer(
                 ErrorCode::InvalidValue,
                 pointer_to(name),
-                format!("`{name}` must not be longer than {MAX_FIELD_BYTES} bytes"),
+                format!("`{name}` must not be longer than {max_bytes} bytes"),
             ));
         }
     }

@@ -43,5 +43,6 @@ mod signals;
 mod slow_origins;
 mod tokens;
 mod types;
+mod upload_fields;
 mod uploads;
 mod web_responses;
