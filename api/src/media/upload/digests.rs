@@ -1,7 +1,7 @@
 //! The headers `Repr-Digest` and `Content-Digest` of uploads (RFC 9530).
 
 use media_domain::media::{DigestFieldError, ExpectedDigests};
-use poem::http::HeaderMap;
+use poem::http::{HeaderMap, HeaderValue};
 
 use crate::{
     jsonapi::{ApiError, ErrorCode},
@@ -26,7 +26,7 @@ impl HeaderError {
 /// Reads the digests in the headers of a request whose body is the file. The body has no content coding and is no part
 /// of a file, so that both headers describe the same bytes.
 pub(super) fn of_request(headers: &HeaderMap) -> Result<ExpectedDigests, ApiError> {
-    let lines = |name: &'static str| headers.get_all(name).iter().map(|value| value.as_bytes());
+    let lines = |name: &'static str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     expected_digests(|name| lines(name).collect())
         .map_err(|error| ApiError::at_header(ErrorCode::BadRequest, error.name, error.detail()))
 }
