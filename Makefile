@@ -120,6 +120,8 @@ install: target/clients/ready target/clients/kubectl target/corpus/ready
 	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
 	test -x /usr/bin/redis-server || missing="$$missing redis-server"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v wget >/dev/null || missing="$$missing wget"; \
+	command -v rclone >/dev/null || missing="$$missing rclone"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v file >/dev/null || missing="$$missing file"; \

@@ -60,7 +60,8 @@ pub(crate) fn endpoint(
     let routes = RouteTable::new(&Operations::meta());
     let service = OpenApiService::new(operations, "Media importer", env!("CARGO_PKG_VERSION"))
         .description("Imports media from any URL, stores it and serves it.")
-        .license(LicenseObject::new("MIT"));
+        .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+        .server("/");
     let guarded = authentication.is_on();
     let spec = openapi_spec::complete(&service.spec(), guarded);
     let page = openapi_spec::page(&service.swagger_ui_html(), &service.spec(), &spec);

@@ -87,11 +87,16 @@ fn completed(document: &str, guarded: bool) -> Result<String, serde_json::Error>
     }
     document["components"]["schemas"]["Error"]["properties"]["code"]["enum"] = error_codes();
     rewrite_references(&mut document);
+    for (_, schema) in members(&mut document["components"]["schemas"]) {
+        schema.get_mut("example").into_iter().for_each(remove_nulls);
+    }
     let schemas = document["components"]["schemas"].clone();
     if let Some(components) = document["components"].as_object_mut()
         && !guarded
     {
         components.remove("securitySchemes");
+        // States that requests need no authentication, which checkers of documents ask for.
+        document["security"] = json!([]);
     }
     let operations = members(&mut document["paths"])
         .flat_map(|(name, path)| members(path).map(move |(_, operation)| (name, operation)));
@@ -213,6 +218,14 @@ fn remove_examples(schema: &mut Json) {
     keywords.remove("example");
     if let Some(items) = keywords.get_mut("items") {
         remove_examples(items);
+    }
+}
+
+/// Removes the members that are null, which stand for absent attributes in the framework's examples.
+fn remove_nulls(example: &mut Json) {
+    if let Some(members) = example.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+        members.values_mut().for_each(remove_nulls);
     }
 }
 

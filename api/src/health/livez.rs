@@ -27,6 +27,8 @@ impl HealthResponse {
 #[OpenApi(tag = "Tags::Health")]
 impl Livez {
     /// Whether the program runs.
+    ///
+    /// Uses neither the database nor the storage; see `/readyz` for those.
     #[oai(path = "/livez", method = "get", operation_id = "livez")]
     async fn livez(&self) -> HealthResponse {
         HealthResponse::ok()

@@ -25,6 +25,8 @@ pub(crate) struct ShowJob {
 #[OpenApi(tag = "Tags::Jobs")]
 impl ShowJob {
     /// Show a job.
+    ///
+    /// With `included=true`, the answer also contains the media that the job created.
     #[oai(path = "/jobs/:resource_id", method = "get", operation_id = "showJob")]
     async fn show(
         &self,

@@ -98,6 +98,8 @@ impl DownloadMedia {
     }
 
     /// The headers of a download of a media without a key.
+    ///
+    /// The answer is the same as that to GET, without the bytes.
     #[oai(
         path = "/medias/files/:resource",
         method = "head",
@@ -117,6 +119,8 @@ impl DownloadMedia {
     }
 
     /// The headers of a download.
+    ///
+    /// The answer is the same as that to GET, without the bytes.
     #[oai(
         path = "/medias/files/:resource/:key",
         method = "head",

@@ -10,15 +10,13 @@ server for a path with `ran` in it, or opens a dialog.
 
 import asyncio
 import json
-import subprocess
 import sys
-import tempfile
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import aiohttp
+from browser import chromium
 
 # What a tab shows: the player or the picture that the browser makes for the media.
 LOOK = """(() => {
@@ -33,33 +31,17 @@ LOOK = """(() => {
 })()"""
 
 
-class Tab:
-    """A tab over the protocol of the browser's developer tools."""
-
-    def __init__(self, socket):
-        self.socket = socket
-        self.number = 0
-        self.events = []
-
-    async def call(self, method, **params):
-        self.number += 1
-        await self.socket.send_json({"id": self.number, "method": method, "params": params})
-        while True:
-            message = await self.socket.receive_json(timeout=30)
-            if message.get("id") == self.number:
-                return message.get("result", message)
-            self.events.append(message)
-            if message.get("method") == "Page.javascriptDialogOpening":
-                # A dialog blocks its tab.
-                await self.socket.send_json({"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}})
+class Page:
+    def __init__(self, tab):
+        self.tab = tab
 
     async def look(self):
-        answer = await self.call("Runtime.evaluate", expression=LOOK, returnByValue=True)
+        answer = await self.tab.call("Runtime.evaluate", expression=LOOK, returnByValue=True)
         return answer.get("result", {}).get("value", answer)
 
     async def open(self, url):
-        self.events.clear()
-        answer = await self.call("Page.navigate", url=url)
+        self.tab.events.clear()
+        answer = await self.tab.call("Page.navigate", url=url)
         if answer.get("errorText"):
             # The answer is saved instead of shown.
             return {"not shown": answer["errorText"]}
@@ -73,16 +55,16 @@ class Tab:
                 break
             if seen.get("element") in ("video", "audio"):
                 # A person would press the button.
-                await self.call(
+                await self.tab.call(
                     "Runtime.evaluate",
                     expression="document.querySelector('video, audio').play().catch(() => {})",
                     userGesture=True,
                 )
-        said = {event["method"] for event in self.events if "method" in event}
+        said = {event["method"] for event in self.tab.events if "method" in event}
         seen["dialog"] = "Page.javascriptDialogOpening" in said
         requests = [
             event["params"]["request"]["url"]
-            for event in self.events
+            for event in self.tab.events
             if event.get("method") == "Network.requestWillBeSent"
         ]
         seen["ran"] = seen["dialog"] or seen.get("title") == "ran" or any("ran" in url for url in requests)
@@ -131,50 +113,23 @@ def serve(files, policy):
     return f"http://127.0.0.1:{server.server_port}"
 
 
-async def look_at(session, number, name, url, more):
-    async with session.put(f"http://127.0.0.1:{number}/json/new?about:blank") as answer:
-        target = await answer.json()
-    async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-        tab = Tab(socket)
-        for domain in ("Page", "Network", "Runtime"):
-            await tab.call(f"{domain}.enable")
-        seen = await tab.open(url)
+async def look_at(browser, name, url, more):
+    async with browser.tab() as tab:
+        seen = await Page(tab).open(url)
     print(f"{name}\t{json.dumps({**more, **seen})}", flush=True)
 
 
 async def main(base, files):
-    with tempfile.TemporaryDirectory() as profile:
-        browser = subprocess.Popen(
-            [
-                "chromium",
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--mute-audio",
-                "--remote-debugging-port=0",
-                f"--user-data-dir={profile}",
-                "about:blank",
-            ],
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            port = Path(profile, "DevToolsActivePort")
-            while not port.exists() or not port.read_text().strip():
-                await asyncio.sleep(0.1)
-            number = port.read_text().splitlines()[0]
-            async with aiohttp.ClientSession() as session:
-                for path in files:
-                    url = f"{base}/medias/files/shown/{path.name}?disposition=inline"
-                    await look_at(session, number, path.name, url, {"mime": upload(base, path)})
-                # A PDF is never shown inline with this policy.
-                scripted = {path.name: path for path in files if path.suffix in TYPES and path.suffix != ".pdf"}
-                for kind, policy in (("policy", policy_of_pictures(base)), ("none", None)):
-                    inline = serve(scripted, policy)
-                    for name in scripted:
-                        await look_at(session, number, f"{kind}:{name}", f"{inline}/{name}", {})
-        finally:
-            browser.terminate()
-            browser.wait()
+    async with chromium() as browser:
+        for path in files:
+            url = f"{base}/medias/files/shown/{path.name}?disposition=inline"
+            await look_at(browser, path.name, url, {"mime": upload(base, path)})
+        # A PDF is never shown inline with this policy.
+        scripted = {path.name: path for path in files if path.suffix in TYPES and path.suffix != ".pdf"}
+        for kind, policy in (("policy", policy_of_pictures(base)), ("none", None)):
+            inline = serve(scripted, policy)
+            for name in scripted:
+                await look_at(browser, f"{kind}:{name}", f"{inline}/{name}", {})
 
 
 asyncio.run(main(sys.argv[1], [Path(name) for name in sys.argv[2:]]))

@@ -6,9 +6,15 @@ use std::{
     process::{Command, Output},
 };
 
-use media_testkit::{databases::fill_with_medias, service::Installation, tokens::SIGNING_KEY};
+use media_testkit::{
+    databases::fill_with_medias,
+    service::Installation,
+    tokens::{SECRET, SIGNING_KEY},
+};
 
 use crate::fixture::MEDIA;
+
+mod transfers;
 
 /// The number of examples per operation, unless `SCHEMATHESIS_EXAMPLES` is set.
 const EXAMPLES: &str = "8";
@@ -30,6 +36,15 @@ fn installed() -> PathBuf {
 /// Runs a script beside a service and an origin, without a network. `$BASE` is the URL of the service,
 /// `$ORIGIN` the URL of the origin, and `$CLIENTS` the directory of the clients.
 fn run_isolated(installation: &Installation, script: &str) -> Output {
+    run_isolated_with(installation, &[], script)
+}
+
+/// Runs a script as [`run_isolated`] does, with further environment variables for the service and the script.
+fn run_isolated_with(
+    installation: &Installation,
+    variables: &[(&str, &str)],
+    script: &str,
+) -> Output {
     let frame = format!(
         r#"
 set -eu
@@ -59,6 +74,7 @@ done
         .env("PYTHON", clients.join("python/bin/python"))
         .env("CLIENTS", &clients)
         .env("SCRIPTS", scripts())
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }
@@ -118,6 +134,22 @@ curl -s -o openapi.json "$BASE/openapi.json"
     check(&run_isolated(&installation, script));
 }
 
+/// Checks the document with and without authentication, against all rules that are errors by default.
+#[tokio::test]
+async fn linters_find_no_errors_in_the_openapi_document() {
+    let script = r#"
+export HOME="$PWD" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+curl -s -o openapi.json "$BASE/openapi.json"
+echo 'extends: ["spectral:oas"]' > ruleset.yaml
+"$CLIENTS/node_modules/.bin/spectral" lint --ruleset ruleset.yaml --fail-severity error openapi.json
+"$CLIENTS/node_modules/.bin/redocly" lint openapi.json
+"#;
+    for variables in [&[][..], &[("MEDIA_JWT_SECRET", SECRET)]] {
+        let installation = Installation::new(MEDIA);
+        check(&run_isolated_with(&installation, variables, script));
+    }
+}
+
 /// Opens media in a tab of Chromium. Pictures are shown and sound and film play; no script runs, not even in files that
 /// another server shows with the same policy. Without the policy their scripts run, so the test would notice.
 #[tokio::test]
@@ -128,7 +160,7 @@ async fn chromium_plays_inline_media_and_runs_no_script() {
         r#"
 export HOME="$PWD"
 cd {}
-"$PYTHON" "$SCRIPTS/chromium.py" "$BASE" deploy/standalone/samples/* deploy/standalone/tests/files/* \
+"$PYTHON" -B "$SCRIPTS/chromium.py" "$BASE" deploy/standalone/samples/* deploy/standalone/tests/files/* \
     deploy/standalone/tests/hostile/* shared/formats/tests/samples/*.m[op4]* shared/formats/tests/samples/*.[aofw]* \
     shared/formats/tests/samples/*.webm
 "#,
