@@ -11,6 +11,7 @@ mod encryption_key;
 mod filters;
 mod output;
 mod progress;
+mod server_arguments;
 mod service;
 mod target;
 

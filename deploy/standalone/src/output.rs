@@ -4,10 +4,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
+use clap::Args;
 use console::{Term, measure_text_width, truncate_str};
 use serde::Serialize;
-
-use crate::cli::{ListOutputArguments, OutputArguments};
 
 /// The least width of a column that is shortened; narrower ones are left out.
 const MIN_COLUMN_WIDTH: usize = 8;
@@ -15,6 +14,28 @@ const MIN_COLUMN_WIDTH: usize = 8;
 const DEFAULT_WIDTH: usize = 80;
 /// The space between two columns.
 const GAP: &str = "  ";
+
+/// The form of the output of a list.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct ListOutputArguments {
+    /// Print a JSON object per line, as the API has it
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) json: bool,
+    /// Print only the ids of jobs or the paths of media, one per line
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// The form of the output of an action.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputArguments {
+    /// Print a JSON object per line, as the API has it
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) json: bool,
+    /// Print nothing but failures
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    cli::ServerArguments,
     client::ApiClient,
     command_error::failed,
     data_lock::{DataLock, Locking},
+    server_arguments::ServerArguments,
     service::{self, Role, Service},
 };
 

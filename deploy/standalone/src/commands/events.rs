@@ -13,9 +13,9 @@ use super::{
     selection::{JobSelector, select_jobs},
 };
 use crate::{
-    cli::{OutputArguments, ServerArguments},
     client::{ApiClient, ClientError, JobEvent},
-    output::{Format, print_json, print_line},
+    output::{Format, OutputArguments, print_json, print_line},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

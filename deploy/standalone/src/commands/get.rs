@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use super::media_path::{parse_media_path, shown};
 use crate::{
-    cli::{OutputArguments, ServerArguments},
     client::{ApiClient, Resource},
     command_error::failed,
-    output::{Format, print_json, print_line, size},
+    output::{Format, OutputArguments, print_json, print_line, size},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

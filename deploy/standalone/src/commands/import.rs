@@ -15,14 +15,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{OutputArguments, ServerArguments},
     command_error::usage,
     filters::absolute_time,
-    output::{Format, print_json, print_line},
+    output::{Format, OutputArguments, print_json, print_line},
     progress::{Display, Verbosity},
+    server_arguments::ServerArguments,
     target::Target,
 };
 
+mod columns;
 mod csv;
 mod failure_source;
 mod job_follower;

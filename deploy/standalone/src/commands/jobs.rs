@@ -12,11 +12,11 @@ use super::{
     selection::{JobSelector, split},
 };
 use crate::{
-    cli::{ListOutputArguments, ServerArguments},
     client::{Resource, names},
     command_error::usage,
     filters::Filter,
-    output::{Format, Table, age, print_json, print_line, size},
+    output::{Format, ListOutputArguments, Table, age, print_json, print_line, size},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

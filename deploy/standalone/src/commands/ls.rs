@@ -12,10 +12,10 @@ use super::{
     media_path::parse_media_path,
 };
 use crate::{
-    cli::{ListOutputArguments, ServerArguments},
     client::Resource,
     filters::Filter,
-    output::{Format, Table, age, print_json, print_line, size},
+    output::{Format, ListOutputArguments, Table, age, print_json, print_line, size},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

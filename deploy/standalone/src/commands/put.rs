@@ -16,10 +16,10 @@ use tokio_util::io::ReaderStream;
 
 use super::media_path::{parse_media_path, shown};
 use crate::{
-    cli::{OutputArguments, ServerArguments},
     client::Upload,
     command_error::usage,
-    output::{Format, print_json, print_line, size},
+    output::{Format, OutputArguments, print_json, print_line, size},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

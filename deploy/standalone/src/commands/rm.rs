@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::media_path::parse_media_path;
 use crate::{
-    cli::{OutputArguments, ServerArguments},
     client::{ApiClient, ClientError},
     command_error::usage,
-    output::{Format, print_json, print_line},
+    output::{Format, OutputArguments, print_json, print_line},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

@@ -8,9 +8,9 @@ use media_services::config::Settings;
 
 use super::selection::{JobSelector, select_jobs};
 use crate::{
-    cli::{OutputArguments, ServerArguments},
     client::ApiClient,
-    output::{Format, print_json, print_line},
+    output::{Format, OutputArguments, print_json, print_line},
+    server_arguments::ServerArguments,
     target::Target,
 };
 

@@ -11,26 +11,13 @@ use anyhow::Context as _;
 use media_domain::media::MediaPath;
 
 use super::{
+    columns::REPORT_COLUMNS,
     csv,
     rows::Row,
     runner::{Ended, Outcome},
 };
 use crate::command_error::usage;
 
-/// The columns of a report.
-pub(super) const COLUMNS: [&str; 11] = [
-    "line",
-    "url",
-    "resource",
-    "key",
-    "job_id",
-    "status",
-    "error",
-    "error_detail",
-    "size",
-    "sha256",
-    "mime_type",
-];
 /// The position of the URL in a record.
 const URL: usize = 1;
 /// The position of the resource in a record.
@@ -67,14 +54,14 @@ impl EarlierRun {
         };
         let mut records = csv::parse(&text, ',').unwrap_or_default().into_iter();
         let header = records.next().map(|record| record.fields);
-        if !text.is_empty() && header.is_none_or(|header| header != COLUMNS) {
+        if !text.is_empty() && header.is_none_or(|header| header != REPORT_COLUMNS) {
             return Err(usage(format!(
                 "{} exists and is not a report of imports; choose another file for --report",
                 path.display()
             )));
         }
         let mut by_row: HashMap<_, Vec<_>> = HashMap::new();
-        for record in records.filter(|record| record.fields.len() == COLUMNS.len()) {
+        for record in records.filter(|record| record.fields.len() == REPORT_COLUMNS.len()) {
             let fields = record.fields;
             let row = (fields[URL].clone(), fields[RESOURCE].clone());
             by_row.entry(row).or_default().push(fields);
@@ -117,7 +104,7 @@ impl EarlierRun {
 impl Report {
     /// Starts a report with the records of an earlier run. A report in the file is replaced at once.
     pub(super) fn start(path: &Path, earlier: &[Vec<String>]) -> anyhow::Result<Self> {
-        let mut text = csv::line_of(&COLUMNS);
+        let mut text = csv::line_of(&REPORT_COLUMNS);
         for record in earlier {
             let fields: Vec<&str> = record.iter().map(String::as_str).collect();
             text.push_str(&csv::line_of(&fields));

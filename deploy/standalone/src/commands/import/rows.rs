@@ -8,33 +8,11 @@ use media_domain::job::{IfExists, ImportArguments, arguments::RawImportArguments
 use uuid::Uuid;
 
 use super::{
+    columns::{LIST_COLUMNS, REPORT_COLUMNS},
     csv::{self, Record},
-    report::COLUMNS as REPORT_COLUMNS,
 };
 use crate::{client::NewImport, command_error::usage, filters::absolute_time};
 
-/// The columns of a list, which are the names of arguments and attributes of `POST /jobs`.
-const COLUMNS: [&str; 19] = [
-    "url",
-    "resource",
-    "key",
-    "filename",
-    "public",
-    "sha256",
-    "md5",
-    "size",
-    "meta",
-    "expires_at",
-    "if_exists",
-    "headers",
-    "max_bytes",
-    "accept_types",
-    "priority",
-    "unicity",
-    "scheduled_at",
-    "max_retries",
-    "project_id",
-];
 /// The most mistakes that are reported.
 const MAX_REPORTED_MISTAKES: usize = 20;
 
@@ -277,12 +255,13 @@ fn normalized(name: &str) -> String {
 fn check_header(header: &[String]) -> anyhow::Result<Vec<String>> {
     let names: Vec<String> = header.iter().map(|name| normalized(name)).collect();
     for (n, name) in names.iter().enumerate() {
-        let is_known = COLUMNS.contains(&name.as_str()) || REPORT_COLUMNS.contains(&name.as_str());
+        let is_known =
+            LIST_COLUMNS.contains(&name.as_str()) || REPORT_COLUMNS.contains(&name.as_str());
         // Spreadsheet programs write empty columns behind the last one.
         if !is_known && !name.is_empty() {
             return Err(usage(format!(
                 "the list has a column `{name}`, which is not an argument of an import; the columns are {}",
-                COLUMNS.join(", ")
+                LIST_COLUMNS.join(", ")
             )));
         }
         if !name.is_empty() && names[..n].contains(name) {
