@@ -21,7 +21,7 @@ from browser import chromium
 # What a tab shows: the player or the picture that the browser makes for the media.
 LOOK = """(() => {
     const found = document.querySelector('video, audio, img');
-    const seen = { title: document.title, type: document.contentType };
+    const seen = { title: document.title, type: document.contentType, loaded: document.readyState === 'complete' };
     if (!found) return { ...seen, element: null, text: document.body ? document.body.innerText.slice(0, 40) : '' };
     const element = found.localName;
     if (element === 'img') return { ...seen, element, width: found.naturalWidth, complete: found.complete };
@@ -46,12 +46,12 @@ class Page:
             # The answer is saved instead of shown.
             return {"not shown": answer["errorText"]}
         seen = {}
-        for turn in range(50):
+        for turn in range(200):
             await asyncio.sleep(0.1)
             seen = await self.look()
-            if turn == 10 and not seen.get("element"):
+            if turn >= 10 and seen.get("loaded") and not seen.get("element"):
                 break
-            if seen.get("played") or seen.get("error") or seen.get("width"):
+            if seen.get("played") or seen.get("error") or seen.get("complete") and seen.get("loaded"):
                 break
             if seen.get("element") in ("video", "audio"):
                 # A person would press the button.
