@@ -35,7 +35,8 @@ pub struct Model {
     pub metadata: Option<Json>,
     /// Whether everybody may download it.
     pub public: bool,
-    /// The time since which it is public without a break; none while it is private.
+    /// The time since which it is public at its path without a break; none while it is private. Of the public media of
+    /// several projects at one path, the earliest is found.
     pub public_since: Option<DateTimeUtc>,
     /// The creator of the present bytes.
     pub created_by: Option<String>,

@@ -104,12 +104,15 @@ async fn apply(
     now: DateTime<Utc>,
 ) -> Result<media::Model, ChangeError> {
     let mut row = media.clone().into_active_model();
+    let mut public_since = media.public_since;
     if change.resource.is_some() || change.key.is_some() {
         let resource = change.resource.as_ref().unwrap_or(&media.resource);
         let key = change.key.as_ref().unwrap_or(&media.key);
         let path = MediaPath::new(resource, key.as_deref())?;
         if *resource != media.resource || *key != media.key {
             make_room(transaction, &path, media.project_id.as_deref(), now).await?;
+            // It must not come before a media of another project that was public there first.
+            public_since = None;
         }
         row.resource.set_if_not_equals(resource.clone());
         row.key.set_if_not_equals(key.clone());
@@ -117,11 +120,10 @@ async fn apply(
     if let Some(filename) = change.filename {
         row.filename.set_if_not_equals(filename.as_str().to_owned());
     }
-    if let Some(public) = change.public {
-        let since = media.public_since.or(Some(now)).filter(|_| public);
-        row.public.set_if_not_equals(public);
-        row.public_since.set_if_not_equals(since);
-    }
+    let public = change.public.unwrap_or(media.public);
+    let public_since = public_since.or(Some(now)).filter(|_| public);
+    row.public.set_if_not_equals(public);
+    row.public_since.set_if_not_equals(public_since);
     if let Some(meta) = change.meta {
         row.meta.set_if_not_equals(meta.map(ClientMeta::into_json));
     }

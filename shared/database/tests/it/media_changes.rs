@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 use media_database::{
     Database,
     entities::media,
-    media_repository::{ChangeError, MediaChange, NewMedia},
+    media_repository::{ChangeError, Found, MediaChange, NewMedia},
 };
 use media_domain::{
     blob::BlobOwner,
     caller::{Caller, Creator, Principal, Role, Scope},
     media::{ClientMeta, Filename, MediaPath, WritePrecondition},
-    permissions::WriteScope,
+    permissions::{ProjectSelector, WriteScope},
 };
 use media_testkit::{
     on_every_database,
@@ -23,6 +23,7 @@ use serde_json::json;
 on_every_database!(
     attributes_change_and_the_rest_stays,
     a_move_keeps_the_media_and_needs_a_free_place,
+    a_moved_media_hides_no_public_media_of_another_project,
     of_many_changes_under_one_condition_one_wins,
     of_many_moves_to_one_place_one_wins,
     a_change_needs_the_permission_to_replace,
@@ -166,6 +167,35 @@ async fn a_move_keeps_the_media_and_needs_a_free_place(database: Database) {
     assert_eq!(repositories.media("from").await.unwrap().id, before.id);
     assert_eq!(repositories.media("taken").await, Some(other));
     assert_eq!(repositories.blobs_by_status().await, [0, 2, 1]);
+}
+
+/// Of several public media at a path, readers without a token get the one that was public there first.
+async fn a_moved_media_hides_no_public_media_of_another_project(database: Database) {
+    let repositories = Repositories::open(&database);
+    let in_project = |project: &str| Creator {
+        project_id: Some(project.to_owned()),
+        ..Creator::default()
+    };
+    let public = MediaChange {
+        public: Some(true),
+        ..MediaChange::default()
+    };
+    let older = stored_by(&repositories, &path("elsewhere"), in_project("q")).await;
+    let older = change(&repositories, &older, public.clone()).await.unwrap();
+    repositories.clock.advance(Duration::from_secs(1));
+    let shown = stored_by(&repositories, &path("shown"), in_project("p")).await;
+    let shown = change(&repositories, &shown, public).await.unwrap();
+    repositories.clock.advance(Duration::from_secs(1));
+    let moved = change(&repositories, &older, to("shown", None))
+        .await
+        .unwrap();
+    assert!(moved.public);
+    let scope = Caller::Anonymous.media_read_scope();
+    let found = repositories
+        .medias
+        .find(&path("shown"), &scope, &ProjectSelector::Any)
+        .await;
+    assert_eq!(found.unwrap(), Found::One(Box::new(shown)));
 }
 
 async fn of_many_changes_under_one_condition_one_wins(database: Database) {
