@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod jobs;
+mod list;
 mod list_arguments;
 pub(crate) mod ls;
 mod media_path;

@@ -2,26 +2,30 @@
 
 use std::process::ExitCode;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use media_services::config::Settings;
 use serde_json::Value;
 
 use super::{
-    list_arguments::{ListArguments, report_more},
+    list::List,
+    list_arguments::ListArguments,
     selection::{JobSelector, split},
 };
 use crate::{
     client::{Resource, names},
     command_error::usage,
-    filters::Filter,
-    output::{Format, ListOutputArguments, Table, age, print_json, print_line, size},
+    output::{Format, ListOutputArguments, age, print_json, print_line, size},
     server_arguments::ServerArguments,
     target::Target,
 };
 
-/// The columns of the table.
-const COLUMNS: [&str; 7] = ["ID", "STATUS", "DONE", "CREATED", "ERROR", "MEDIA", "URL"];
+const JOBS: List = List {
+    name: "jobs",
+    columns: &["ID", "STATUS", "DONE", "CREATED", "ERROR", "MEDIA", "URL"],
+    row,
+    reference: |job| job.id.clone(),
+};
 /// The attributes of a job that are times.
 const TIMES: [&str; 5] = [
     "scheduled_at",
@@ -37,8 +41,8 @@ const TIMES: [&str; 5] = [
     \u{20} media jobs status=failed created_at__gte=-1h\n\
     \u{20} media jobs status__in=pending,running --sort priority --json\n\
     \u{20} media jobs 01a209d3-ac64-703f-91dc-9affcb76ba68\n\n\
-    Filters are those of GET /jobs: id, job_class, priority, status, progress, retry_count, error, unicity, \
-    scheduled_at, created_at, updated_at, with __in, __gte and __lte where they make sense.")]
+    Filters are those of GET /jobs, such as id, status, error and created_at, with __in, __gte, __lte and __prefix \
+    where they make sense; /docs of the service lists them.")]
 pub(crate) struct JobsArguments {
     /// The id of a job to show in full, or filters of the list: NAME=VALUE, where times may be relative to now (-1h)
     #[arg(value_name = "ID|FILTER")]
@@ -60,7 +64,8 @@ pub(crate) async fn run(settings: &Settings, arguments: JobsArguments) -> anyhow
     }
     let target = Target::for_requests(settings, &arguments.server).await?;
     let done = if ids.is_empty() {
-        list(&target, &arguments, &filters).await
+        JOBS.print(&target, &arguments.list, &filters, arguments.output.into())
+            .await
     } else {
         show(&target, &ids, arguments.output.into()).await
     };
@@ -68,35 +73,7 @@ pub(crate) async fn run(settings: &Settings, arguments: JobsArguments) -> anyhow
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(
-    target: &Target,
-    arguments: &JobsArguments,
-    filters: &[Filter],
-) -> anyhow::Result<()> {
-    let format = Format::from(arguments.output);
-    let query = arguments.list.query(filters, format == Format::Text);
-    if arguments.list.count {
-        print_line(&target.client.count("jobs", &query).await?.to_string());
-        return Ok(());
-    }
-    let mut table = Table::new(&COLUMNS);
-    let now = Utc::now();
-    let write = |job: Resource| match format {
-        Format::Json => print_json(&job),
-        Format::Quiet => print_line(&job.id),
-        Format::Text => table.add(row(&job, now)),
-    };
-    let has_more = target.client.list("jobs", &query, write).await?;
-    if format == Format::Text {
-        table.print();
-        if has_more {
-            report_more(query.limit);
-        }
-    }
-    Ok(())
-}
-
-fn row(job: &Resource, now: chrono::DateTime<Utc>) -> Vec<String> {
+fn row(job: &Resource, now: DateTime<Utc>) -> Vec<String> {
     let null = Value::Null;
     let arguments = job.attributes.get("arguments").unwrap_or(&null);
     vec![

@@ -2,25 +2,26 @@
 
 use std::{process::ExitCode, str::FromStr};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use media_domain::media::MediaPath;
 use media_services::config::Settings;
 
-use super::{
-    list_arguments::{ListArguments, report_more},
-    media_path::parse_media_path,
-};
+use super::{list::List, list_arguments::ListArguments, media_path::parse_media_path};
 use crate::{
     client::Resource,
     filters::Filter,
-    output::{Format, ListOutputArguments, Table, age, print_json, print_line, size},
+    output::{ListOutputArguments, age, size},
     server_arguments::ServerArguments,
     target::Target,
 };
 
-/// The columns of the table.
-const COLUMNS: [&str; 5] = ["MEDIA", "SIZE", "TYPE", "CREATED", "NAME"];
+const MEDIAS: List = List {
+    name: "medias",
+    columns: &["MEDIA", "SIZE", "TYPE", "CREATED", "NAME"],
+    row,
+    reference: Resource::media_path,
+};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n\
@@ -28,8 +29,8 @@ const COLUMNS: [&str; 5] = ["MEDIA", "SIZE", "TYPE", "CREATED", "NAME"];
     \u{20} media ls avatars --sort key\n\
     \u{20} media ls avatars/42 --json\n\
     \u{20} media ls mime_type__in=image/png,image/jpeg size__gte=1000000\n\n\
-    Filters are those of GET /medias: id, resource, key, filename, size, mime_type, public, created_by, created_role, \
-    project_id, created_at, updated_at, with __in, __gte and __lte where they make sense.")]
+    Filters are those of GET /medias, such as resource, key, size, mime_type, expires_at and meta.NAME, with __in, \
+    __gte, __lte, __prefix and __match where they make sense; /docs of the service lists them.")]
 pub(crate) struct LsArguments {
     /// A resource, a media, or filters of the list: NAME=VALUE, where times may be relative to now (-1h)
     #[arg(value_name = "RESOURCE[/KEY]|FILTER")]
@@ -78,41 +79,17 @@ impl MediaSelector {
 pub(crate) async fn run(settings: &Settings, arguments: LsArguments) -> anyhow::Result<ExitCode> {
     media_telemetry::start_command();
     let target = Target::for_requests(settings, &arguments.server).await?;
-    let done = list(&target, &arguments).await;
+    let filters = arguments.selectors.iter().flat_map(MediaSelector::filters);
+    let filters: Vec<Filter> = filters.collect();
+    let format = arguments.output.into();
+    let done = MEDIAS
+        .print(&target, &arguments.list, &filters, format)
+        .await;
     target.finish(done).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(target: &Target, arguments: &LsArguments) -> anyhow::Result<()> {
-    let format = Format::from(arguments.output);
-    let filters: Vec<Filter> = arguments
-        .selectors
-        .iter()
-        .flat_map(MediaSelector::filters)
-        .collect();
-    let query = arguments.list.query(&filters, format == Format::Text);
-    if arguments.list.count {
-        print_line(&target.client.count("medias", &query).await?.to_string());
-        return Ok(());
-    }
-    let mut table = Table::new(&COLUMNS);
-    let now = Utc::now();
-    let write = |media: Resource| match format {
-        Format::Json => print_json(&media),
-        Format::Quiet => print_line(&media.media_path()),
-        Format::Text => table.add(row(&media, now)),
-    };
-    let has_more = target.client.list("medias", &query, write).await?;
-    if format == Format::Text {
-        table.print();
-        if has_more {
-            report_more(query.limit);
-        }
-    }
-    Ok(())
-}
-
-fn row(media: &Resource, now: chrono::DateTime<Utc>) -> Vec<String> {
+fn row(media: &Resource, now: DateTime<Utc>) -> Vec<String> {
     vec![
         media.media_path(),
         media.number("size").map(size).unwrap_or_default(),
