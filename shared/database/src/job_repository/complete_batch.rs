@@ -42,19 +42,40 @@ pub(super) async fn complete_batch(
     let Some(now) = completions.iter().map(|completion| completion.now).max() else {
         return Ok(Vec::new());
     };
-    let rows: Vec<Row> = completions.iter().map(|each| Row::new(each, now)).collect();
+    let newest = newest_attempts(&completions);
+    let is_newest =
+        |n: usize, completion: &Completion| newest.get(&completion.lease.job_id) == Some(&n);
+    let rows: Vec<Option<Row>> = completions
+        .iter()
+        .enumerate()
+        .map(|(n, each)| is_newest(n, each).then(|| Row::new(each, now)))
+        .collect();
+    let chosen: Vec<Row> = rows.iter().flatten().cloned().collect();
     let ended = match database.backend() {
-        DatabaseBackend::Postgres => complete_in_one_statement(&database, &rows, now).await?,
-        _ => complete_in_steps(&database, &rows, now).await?,
+        DatabaseBackend::Postgres => complete_in_one_statement(&database, &chosen, now).await?,
+        _ => complete_in_steps(&database, &chosen, now).await?,
     };
     for class in ended.values() {
         metrics().job_ended(class, JobStatus::Succeeded.as_str());
     }
-    let media_of = |row: Row| {
-        let is_done = ended.contains_key(&row.lease.job_id);
-        is_done.then(|| row.media.try_into_model()).transpose()
+    let media_of = |row: Option<Row>| {
+        let done = row.filter(|row| ended.contains_key(&row.lease.job_id));
+        done.map(|row| row.media.try_into_model()).transpose()
     };
     rows.into_iter().map(media_of).collect()
+}
+
+/// The place of the newest attempt of each job: the results of the statements name jobs, so each may occur once. Those
+/// left out are retried alone, and refused.
+fn newest_attempts(completions: &[Completion]) -> HashMap<JobId, usize> {
+    let mut newest = HashMap::<JobId, usize>::new();
+    for (n, Completion { lease, .. }) in completions.iter().enumerate() {
+        let place = newest.entry(lease.job_id).or_insert(n);
+        if completions[*place].lease.attempt < lease.attempt {
+            *place = n;
+        }
+    }
+    newest
 }
 
 /// The jobs that have ended, with their classes.

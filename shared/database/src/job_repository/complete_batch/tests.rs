@@ -70,11 +70,19 @@ async fn a_batch_completes_all_that_have_no_conflict() {
         completions.push(stored(&jobs, &blobs, resource).await);
     }
     completions[3].lease.attempt = Attempt::new(2);
+    // An earlier attempt at the second job has a blob of its own.
+    let mut earlier = completions[1].clone();
+    earlier.lease.attempt = Attempt::default();
+    let staged = blobs.stage(BlobOwner::Attempt(earlier.lease), None).await;
+    earlier.new.blob_id = staged.unwrap().id;
+    completions.push(earlier);
+    let second = completions[1].new.blob_id;
     let done = complete_batch(database.clone(), completions.clone())
         .await
         .unwrap();
+    assert_eq!(done[1].as_ref().map(|media| media.blob_id), Some(second));
     let done: Vec<bool> = done.iter().map(Option::is_some).collect();
-    assert_eq!(done, [true, true, false, false]);
+    assert_eq!(done, [true, true, false, false, false]);
     let ended = jobs
         .find(completions[0].lease.job_id)
         .await
