@@ -297,11 +297,12 @@ impl Runner {
                     origin,
                     shown_url,
                 } = unchanged.clone();
+                let id = media.id;
                 let completed = jobs.complete_with(lease, media, origin, shown_url).await?;
                 if completed.is_none() {
                     return Ok(false);
                 }
-                tracing::info!(%lease, %media, "not imported: the media stays");
+                tracing::info!(%lease, media = %id, "not imported: the media stays");
             }
             Outcome::Overtaken => {
                 jobs.release(lease).await?;

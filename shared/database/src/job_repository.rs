@@ -36,6 +36,7 @@ mod state_machine;
 mod statements;
 
 pub use claim::{Claimed, Claims};
+pub use complete::PresentMedia;
 use complete_batch::Completion;
 pub use error::{Created, JobError, Signalled};
 pub use heartbeat::{HEARTBEATS_PER_LEASE, HeartbeatReply, HeartbeatRequest};

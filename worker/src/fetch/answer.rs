@@ -2,6 +2,7 @@
 
 use hyper::{Response, StatusCode, body::Incoming, header::HeaderMap};
 use tracing::{Instrument as _, info_span};
+use url::Url;
 
 use super::{
     body::Body,
@@ -51,17 +52,22 @@ impl Fetcher {
     }
 
     /// Requests the whole content of a URL if it has changed since the validators were sent. Returns nothing if it has
-    /// not. Validators of the answer that differ from these are no reason to fetch it: proxies that compress answers
+    /// not, unless redirects have led to a URL that the validators do not concern. Validators of the answer that differ from these are no reason to fetch it: proxies that compress answers
     /// send other tags, and the origin has compared the right one.
     pub(crate) async fn open_if_changed(
         &self,
         target: &Target,
         validators: &OriginValidators,
+        concerns: impl Fn(&Url) -> bool,
     ) -> Result<Option<Answer>, FetchFailure> {
         let conditions = validators.conditions();
         let exchanged = self.follow(target, &conditions, None).await?;
         if exchanged.response.status() == StatusCode::NOT_MODIFIED && !conditions.is_empty() {
-            return Ok(None);
+            if concerns(&exchanged.target.url) {
+                return Ok(None);
+            }
+            drop(exchanged);
+            return self.open(target).await.map(Some);
         }
         exchanged.whole(self).map(Some)
     }

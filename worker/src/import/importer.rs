@@ -8,7 +8,6 @@ use media_database::{
 };
 use media_domain::{
     blob::{BlobOwner, Checkpoint, StagedBlob, StoredBlob},
-    ids::MediaId,
     job::{self, Failure, IfExists, ImportArguments, Lease},
 };
 use media_ingest::{Expectation, HEAD_BYTES, Ingest, IngestError};
@@ -16,11 +15,12 @@ use media_storage::BlobStore;
 use media_telemetry::metrics::metrics;
 use tokio::time::Instant;
 use tracing::{Instrument as _, info_span};
+use url::Url;
 
 use super::{
     attempt::{Attempt, read_arguments},
     failure::ImportError,
-    present_media::{Imported, stored_origin, unchanged, validators_to_send},
+    present_media::{Condition, Imported, unchanged},
     source_description::SourceDescription,
     transfer_error::{TransferError, may_refuse_only_ranges},
 };
@@ -58,7 +58,7 @@ enum Start {
 enum Begun {
     Transfer(Box<Transfer>, Box<Ingest>),
     /// The origin still has the bytes of this media.
-    Unchanged(MediaId),
+    Unchanged(Box<media::Model>),
 }
 
 impl Importer {
@@ -107,7 +107,7 @@ impl Importer {
             present.map_err(IngestError::from)?
         };
         match (arguments.if_exists, &present) {
-            (IfExists::Skip, Some(media)) => return Ok(unchanged(arguments, media.id, None)),
+            (IfExists::Skip, Some(media)) => return Ok(unchanged(arguments, media, None)),
             (IfExists::Fail, Some(_)) => return Err(ImportError::AlreadyExists),
             _ => {}
         }
@@ -128,7 +128,7 @@ impl Importer {
                 Start::Checkpoint(transfer, ingest) => (transfer, ingest),
                 Start::Beginning(answer) => match self.begin(&attempt, answer).await? {
                     Begun::Transfer(transfer, ingest) => (*transfer, *ingest),
-                    Begun::Unchanged(media) => return Ok(unchanged(arguments, media, None)),
+                    Begun::Unchanged(media) => return Ok(unchanged(arguments, &media, None)),
                 },
             };
             start = match self.store(&attempt, transfer, ingest).await {
@@ -136,11 +136,11 @@ impl Importer {
                     if let Some(media) = attempt.present
                         && media.sha256 == sealed.sha256.to_string()
                     {
-                        let origin = stored_origin(&arguments.url, &source.validators);
+                        let origin = source.stored_origin(arguments);
                         if let Some(blob) = job.staged() {
                             self.abandon(&blob).await;
                         }
-                        return Ok(unchanged(arguments, media.id, origin));
+                        return Ok(unchanged(arguments, media, origin));
                     }
                     let media = source.new_media(arguments, &sealed, &claimed.job, &self.store);
                     return Ok(Imported::New(Box::new(media.await), arguments.if_exists));
@@ -166,7 +166,7 @@ impl Importer {
             (Some(answer), _) => *answer,
             (None, Some(media)) => match self.open_if_changed(attempt, media).await? {
                 Some(answer) => answer,
-                None => return Ok(Begun::Unchanged(media.id)),
+                None => return Ok(Begun::Unchanged(Box::new(media.clone()))),
             },
             (None, None) => self.fetcher.open(attempt.target).await?,
         };
@@ -194,10 +194,13 @@ impl Importer {
         attempt: &Attempt<'_>,
         media: &media::Model,
     ) -> Result<Option<Answer>, FetchFailure> {
-        match validators_to_send(attempt.arguments, media) {
-            Some(validators) => {
-                let changed = self.fetcher.open_if_changed(attempt.target, &validators);
-                changed.await
+        match Condition::new(attempt.arguments, media) {
+            Some(condition) => {
+                let concerns = |url: &Url| condition.concerns(url);
+                let validators = &condition.validators;
+                let fetcher = &self.fetcher;
+                let answer = fetcher.open_if_changed(attempt.target, validators, concerns);
+                answer.await
             }
             None => self.fetcher.open(attempt.target).await.map(Some),
         }

@@ -10,6 +10,8 @@ use media_formats::{
 };
 use media_storage::BlobStore;
 
+use url::Url;
+
 use super::{filename, present_media::stored_origin};
 use crate::fetch::{Head, OriginValidators};
 
@@ -18,8 +20,10 @@ pub(super) struct SourceDescription {
     /// With parameters.
     declared_type: Option<String>,
     pub(super) filename: Option<Filename>,
+    /// The URL after redirects.
+    final_url: Url,
     /// For a later import that refreshes the media.
-    pub(super) validators: OriginValidators,
+    validators: OriginValidators,
 }
 
 impl SourceDescription {
@@ -28,8 +32,14 @@ impl SourceDescription {
         Self {
             declared_type: head.content_type.clone(),
             filename: named.or_else(|| filename::from_url(&head.url)),
+            final_url: head.url.clone(),
             validators: head.validators.clone(),
         }
+    }
+
+    /// The origin as it is stored with the media, for a later import that refreshes it.
+    pub(super) fn stored_origin(&self, arguments: &ImportArguments) -> Option<serde_json::Value> {
+        stored_origin(arguments, &self.final_url, &self.validators)
     }
 
     /// Detects the type of a file from its first bytes, its declared type and its name.
@@ -59,7 +69,7 @@ impl SourceDescription {
             sha256: sealed.sha256,
             public: arguments.public,
             source_url: Some(arguments.public_url()),
-            origin: stored_origin(&arguments.url, &self.validators),
+            origin: self.stored_origin(arguments),
             meta: arguments.meta.clone(),
             expires_at: arguments.expires_at,
             creator: Creator {

@@ -114,6 +114,34 @@ async fn a_refresh_sends_the_validators_of_the_same_url() {
     assert!(!asked("/b"));
 }
 
+/// An origin with weak validators answers 304 to conditions that belong to another file.
+#[tokio::test]
+async fn a_refresh_notices_another_redirect_and_other_request_headers() {
+    let (origin, installation) = (VerbatimOrigin::start().await, Installation::new(MEDIA));
+    let service = installation.serve().await;
+    let moved = |to: &str| format!("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {to}");
+    let dated = "Last-Modified: Mon, 23 Nov 2026 12:00:00 GMT\r\n";
+    origin.add_file("/one", dated, b"one");
+    origin.add("/latest", moved("/one"), b"");
+    let latest = origin.url("/latest");
+    succeed(&service, &latest, "replace").await;
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ntwo";
+    let unchanged = "HTTP/1.1 304 Not Modified";
+    origin.add_gated("/two", "if-modified-since", unchanged, b"", whole);
+    origin.add("/latest", moved("/two"), b"");
+    succeed(&service, &latest, "refresh").await;
+    assert_eq!(media(&service).await.1, "two\r\n\r\n");
+
+    let in_language = |language: &str| json!({ "if_exists": "refresh", "headers": { "Accept-Language": language } });
+    let url = origin.add_file("/text", dated, b"Guten Tag");
+    import(&service, &url, in_language("de")).await;
+    origin.add_file("/text", dated, b"Good day");
+    import(&service, &url, in_language("en")).await;
+    assert_eq!(media(&service).await.1, "Good day");
+    let last = origin.requests("/text").pop().unwrap();
+    assert!(!last.contains("if-modified-since"), "{last}");
+}
+
 #[tokio::test]
 async fn a_refresh_survives_wrong_answers_to_its_condition() {
     let (origin, installation) = (FaultyOrigin::start().await, Installation::new(MEDIA));

@@ -27,6 +27,27 @@ use crate::{
 /// The time for which a job may wait for a host in back-off before that costs attempts.
 const MAX_POSTPONEMENT: TimeDelta = TimeDelta::days(3);
 
+/// A media that an attempt has found at its path: it may be moved or replaced meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentMedia {
+    /// Its id, which stays if it is moved or replaced.
+    pub id: MediaId,
+    resource: String,
+    key: Option<String>,
+    sha256: String,
+}
+
+impl From<&media::Model> for PresentMedia {
+    fn from(media: &media::Model) -> Self {
+        Self {
+            id: media.id,
+            resource: media.resource.clone(),
+            key: media.key.clone(),
+            sha256: media.sha256.clone(),
+        }
+    }
+}
+
 impl JobRepository {
     /// Completes an attempt that has stored its media: in one transaction the blob becomes live, the blob of a replaced
     /// media garbage, the media is recorded and the job succeeds.
@@ -85,13 +106,13 @@ impl JobRepository {
         Ok(media)
     }
 
-    /// Completes an attempt with the media that is at its path already: nothing is replaced. `origin` are the validators
+    /// Completes an attempt with the media that it has found at its path: nothing is replaced. `origin` are the validators
     /// that its origin has now, if they are to be kept; `shown_url` is the redacted URL of the job. Returns nothing, and
-    /// changes nothing, if the media is gone by now.
+    /// changes nothing, if the media is gone, moved or replaced by now.
     pub async fn complete_with(
         &self,
         lease: Lease,
-        media: MediaId,
+        present: PresentMedia,
         origin: Option<Json>,
         shown_url: String,
     ) -> Result<Option<media::Model>, JobError> {
@@ -100,11 +121,14 @@ impl JobRepository {
             .database
             .transaction(move |transaction| {
                 let (origin, shown_url) = (origin.clone(), shown_url.clone());
+                let present = present.clone();
                 Box::pin(async move {
                     let job = held(transaction, lease).await?;
-                    let found = media::Entity::find_by_id(media).lock_exclusive();
+                    let found = media::Entity::find_by_id(present.id).lock_exclusive();
                     let found = found.one(transaction).await?;
-                    let Some(media) = found.filter(|media| !media.is_expired(now)) else {
+                    let is_same =
+                        |media: &media::Model| !media.is_expired(now) && present == media.into();
+                    let Some(media) = found.filter(is_same) else {
                         return Ok(None);
                     };
                     let row = success(&job, &media, Some(&shown_url), now)?;

@@ -6,17 +6,19 @@ use futures_util::future::join_all;
 use media_database::{
     Database,
     entities::media,
+    job_repository::PresentMedia,
     media_repository::{ChangeError, Found, MediaChange, NewMedia},
 };
 use media_domain::{
     blob::BlobOwner,
     caller::{Caller, Creator, Principal, Role, Scope},
-    media::{ClientMeta, Filename, MediaPath, WritePrecondition},
+    ids::WorkerId,
+    media::{ClientMeta, Filename, MediaPath, Sha256, WritePrecondition},
     permissions::{ProjectSelector, WriteScope},
 };
 use media_testkit::{
     on_every_database,
-    repositories::{Repositories, new_media, path},
+    repositories::{KNOWN, Repositories, import_to, new_media, path},
 };
 use serde_json::json;
 
@@ -24,6 +26,7 @@ on_every_database!(
     attributes_change_and_the_rest_stays,
     a_move_keeps_the_media_and_needs_a_free_place,
     a_moved_media_hides_no_public_media_of_another_project,
+    an_attempt_ends_with_the_media_that_it_has_found_or_not,
     of_many_changes_under_one_condition_one_wins,
     of_many_moves_to_one_place_one_wins,
     a_change_needs_the_permission_to_replace,
@@ -196,6 +199,47 @@ async fn a_moved_media_hides_no_public_media_of_another_project(database: Databa
         .find(&path("shown"), &scope, &ProjectSelector::Any)
         .await;
     assert_eq!(found.unwrap(), Found::One(Box::new(shown)));
+}
+
+/// An attempt that has found a media at its path, and stores nothing, must not succeed with another one.
+async fn an_attempt_ends_with_the_media_that_it_has_found_or_not(database: Database) {
+    let repositories = Repositories::open(&database);
+    let (medias, jobs) = (&repositories.medias, &repositories.jobs);
+    for (resource, is_replaced, is_moved) in [
+        ("stays", false, false),
+        ("replaced", true, false),
+        ("moved", false, true),
+    ] {
+        let place = path(resource);
+        jobs.create(import_to(&place)).await.unwrap();
+        let lease = jobs
+            .claim(WorkerId::generate(), &KNOWN)
+            .await
+            .unwrap()
+            .unwrap()
+            .lease;
+        let found = stored(&repositories, &place).await;
+        if is_replaced {
+            let staged = repositories.blobs.stage(BlobOwner::Upload, None).await;
+            let new = NewMedia {
+                sha256: Sha256::from_bytes([9; 32]),
+                ..new_media(place, staged.unwrap().id)
+            };
+            assert_eq!(medias.publish(new).await.unwrap().id, found.id);
+        }
+        if is_moved {
+            change(&repositories, &found, to("elsewhere", None))
+                .await
+                .unwrap();
+        }
+        let origin = Some(json!({ "tag": "new" }));
+        let present = PresentMedia::from(&found);
+        let completed = jobs.complete_with(lease, present, origin.clone(), String::new());
+        let completed = completed.await.unwrap();
+        assert_eq!(completed.is_some(), !is_replaced && !is_moved, "{resource}");
+        let after = medias.find_by_id(found.id).await.unwrap().unwrap();
+        assert_eq!(after.origin == origin, completed.is_some(), "{resource}");
+    }
 }
 
 async fn of_many_changes_under_one_condition_one_wins(database: Database) {
