@@ -45,6 +45,8 @@ enum Comparison {
 const PROJECT_FIELD: &str = "project_id";
 /// The longest name of a member that a filter can compare.
 const MAX_MEMBER_NAME_BYTES: usize = 64;
+/// The most members that a list compares: each costs a comparison for every row that is read.
+const MAX_MEMBERS: usize = 8;
 /// The most groups that are read from an index one by one; more become an ordinary condition.
 const MAX_GROUPS: usize = 8;
 /// The largest difference between the time in an identifier and the row's time of creation: earlier versions of the
@@ -105,6 +107,13 @@ fn take_members<E: EntityTrait>(
             let detail = "must name a member by 1 to 64 ASCII letters, digits, `_` and `-`";
             return Err(invalid(&parameter, detail));
         };
+        if members.len() == MAX_MEMBERS {
+            let detail = format!(
+                "is one filter too many: at most {MAX_MEMBERS} members of `{}` can be compared",
+                field.name
+            );
+            return Err(invalid(&parameter, &detail));
+        }
         members.push(Comparison::Member {
             name: name.to_owned(),
             values: json_texts(&text),
@@ -235,6 +244,7 @@ impl Comparison {
     fn value_count(&self) -> usize {
         match self {
             Self::Among(values) => values.len(),
+            Self::Member { values, .. } => values.len(),
             _ => 0,
         }
     }

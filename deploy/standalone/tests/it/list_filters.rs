@@ -139,6 +139,14 @@ async fn faulty_operators_are_named() {
         list(&service, "/medias", &both).await.0,
         StatusCode::UNPROCESSABLE_ENTITY
     );
+    // Each member costs a comparison for every row.
+    let members: Vec<String> = (0..9).map(|n| format!("filter[meta.m{n}]")).collect();
+    let members: Vec<(&str, &str)> = members.iter().map(|name| (&**name, "1")).collect();
+    assert_eq!(keys(&service, &members[..8]).await, "");
+    assert_eq!(
+        list(&service, "/medias", &members).await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
     for (path, parameter, value) in [
         ("/jobs", "filter[unicity__prefix]", "x"),
         ("/jobs", "filter[job_class__prefix]", "media:"),
