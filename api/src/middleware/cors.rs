@@ -18,7 +18,7 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept-ranges, content-disposition, content-length, content-range, etag, location, \
-     ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-media-filename, \
+     ratelimit-limit, ratelimit-remaining, ratelimit-reset, repr-digest, retry-after, x-media-filename, \
      x-media-size, x-request-id",
 );
 /// How long a browser may cache the answer to a preflight, in seconds: two hours, Chromium's maximum.

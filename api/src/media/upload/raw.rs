@@ -7,7 +7,7 @@ use media_domain::{
 use media_ingest::IngestError;
 use poem::{
     Body, Request, RequestBody, Result,
-    http::{HeaderName, header},
+    http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -66,10 +66,14 @@ fn check_headers(request: &Request) -> Result<(), ApiError> {
             detail,
         );
     }
-    let coding = request
-        .header(header::CONTENT_ENCODING)
-        .unwrap_or("identity");
-    if !coding.trim().eq_ignore_ascii_case("identity") {
+    let codings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_identity = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"identity")
+    };
+    if !codings.iter().all(is_identity) {
         let detail = "the file must be sent without a content coding";
         return refused(
             ErrorCode::UnsupportedMediaType,

@@ -212,6 +212,7 @@ impl UploadReceiver {
         form: FormAtFile,
     ) -> Result<media::Model, ApiError> {
         let FormAtFile { fields, file, .. } = form;
+        target.check_public(fields.public)?;
         fields.check_project(target.creator.project_id.as_deref())?;
         let pointer = pointer_to(file.names.name.as_deref().unwrap_or_default());
         let digests = digests::of_part(&file, &pointer)?;
@@ -293,21 +294,31 @@ impl UploadReceiver {
         // On the heap: what storage and the database await is large for the stack of a thread.
         let store = Box::pin(async {
             let sealed = self.store(ingest, &mut source).await?;
-            let recorded = self.record(target, description, &sealed, source).await;
-            match &recorded {
-                Ok(media) => metrics().stored(Stored::Upload, media.size.unsigned_abs()),
-                Err(_) => self.abandon(&blob).await,
-            }
-            recorded
+            self.describe(target, description, &sealed, source).await
         });
-        tokio::select! {
-            stored = store => stored,
-            lost = self.renew(blob.id) => {
-                // The collector may have deleted the blob while a request to storage was in progress.
-                self.abandon(&blob).await;
-                Err(lost)
-            }
+        let described = tokio::select! {
+            described = store => described,
+            // The collector may have deleted the blob while a request to storage was in progress.
+            lost = self.renew(blob.id) => Err(lost),
+        };
+        // Not renewed meanwhile: to `renew`, a blob that is live is lost, and an upload that is recorded must succeed.
+        let recorded = match described {
+            Ok((new, condition)) => Box::pin(self.record(new, condition)).await,
+            Err(error) => Err(error),
+        };
+        match &recorded {
+            Ok(media) => metrics().stored(Stored::Upload, media.size.unsigned_abs()),
+            Err(_) => self.abandon(&blob).await,
         }
+        recorded
+    }
+
+    async fn record(
+        &self,
+        new: NewMedia,
+        condition: WritePrecondition,
+    ) -> Result<media::Model, ApiError> {
+        Ok(self.services.medias.publish_if(new, condition).await?)
     }
 
     async fn abandon(&self, blob: &StagedBlob) {
@@ -352,14 +363,14 @@ impl UploadReceiver {
         }
     }
 
-    /// Reads the fields after the file, and creates the media's record.
-    async fn record(
+    /// Reads the fields after the file, and describes the media.
+    async fn describe(
         &self,
         target: Target,
         mut description: FileDescription,
         sealed: &StoredBlob,
         source: FileSource,
-    ) -> Result<media::Model, ApiError> {
+    ) -> Result<(NewMedia, WritePrecondition), ApiError> {
         if let FileSource::Form(mut form) = source {
             let fields = &mut description.fields;
             if self.read_fields(&mut form, fields).await?.is_some() {
@@ -373,7 +384,7 @@ impl UploadReceiver {
         let condition = target.condition.clone();
         let store = &self.services.store;
         let new = description.into_media(target, sealed, store).await?;
-        Ok(self.services.medias.publish_if(new, condition).await?)
+        Ok((new, condition))
     }
 
     async fn next_part(&self, form: &mut Multipart) -> Result<Option<PartHead>, ApiError> {

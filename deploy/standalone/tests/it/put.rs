@@ -67,6 +67,11 @@ async fn an_invalid_put_is_refused_and_leaves_nothing() {
     let installation = Installation::new(MEDIA).with("MEDIA_MAX_BYTES", "1KiB");
     let service = installation.serve().await;
     let path = "/medias/files/put/a";
+    let codings = [
+        ("content-encoding", "identity"),
+        ("content-encoding", "gzip"),
+    ];
+    assert_eq!(put(&service, path, &codings, b"x").await.status(), 415);
     for (path, header, body, status, code) in [
         (path, ("if-match", "*"), 10, 412, "precondition_failed"),
         (
