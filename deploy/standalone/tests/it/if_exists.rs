@@ -120,7 +120,8 @@ async fn a_refresh_notices_another_redirect_and_other_request_headers() {
     let (origin, installation) = (VerbatimOrigin::start().await, Installation::new(MEDIA));
     let service = installation.serve().await;
     let moved = |to: &str| format!("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {to}");
-    let dated = "Last-Modified: Mon, 23 Nov 2026 12:00:00 GMT\r\n";
+    let dated =
+        "Last-Modified: Mon, 23 Nov 2026 12:00:00 GMT\r\nDate: Mon, 23 Nov 2026 13:00:00 GMT\r\n";
     origin.add_file("/one", dated, b"one");
     origin.add("/latest", moved("/one"), b"");
     let latest = origin.url("/latest");
