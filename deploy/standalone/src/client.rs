@@ -126,7 +126,7 @@ impl ApiClient {
             match again {
                 Some(again)
                     if status == StatusCode::TOO_MANY_REQUESTS
-                        && Instant::now() + delay < deadline =>
+                        && delay < deadline.saturating_duration_since(Instant::now()) =>
                 {
                     sleep(delay).await;
                     request = again;

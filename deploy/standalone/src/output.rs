@@ -8,6 +8,8 @@ use clap::Args;
 use console::{Term, measure_text_width, truncate_str};
 use serde::Serialize;
 
+use crate::client::names;
+
 /// The least width of a column that is shortened; narrower ones are left out.
 const MIN_COLUMN_WIDTH: usize = 8;
 /// The width of a terminal that does not tell its own.
@@ -80,7 +82,8 @@ pub(crate) fn print_line(line: &str) {
 /// Prints a JSON object as one line.
 pub(crate) fn print_json(value: &impl Serialize) {
     // Fails only for maps whose keys are no text, which the API does not have.
-    print_line(&serde_json::to_string(value).unwrap_or_default());
+    let json = serde_json::to_string(value).unwrap_or_default();
+    print_line(&names::escaped(&json));
 }
 
 /// Rows under a header. Columns without a value are left out.

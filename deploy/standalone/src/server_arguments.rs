@@ -32,6 +32,12 @@ fn parse_server(text: &str) -> Result<Url, String> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err("it must begin with http:// or https://".to_owned());
     }
+    // Messages name the service.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "it must not contain a user or a password; give a token with --token".to_owned(),
+        );
+    }
     Ok(url)
 }
 
@@ -51,7 +57,14 @@ mod tests {
         ] {
             assert_eq!(parse_server(text).unwrap().as_str(), expected);
         }
-        for bad in ["", "ftp://media.example", "http://", "a b", "host:port"] {
+        for bad in [
+            "",
+            "ftp://media.example",
+            "http://",
+            "a b",
+            "host:port",
+            "http://user:secret@host",
+        ] {
             assert!(parse_server(bad).is_err(), "{bad}");
         }
     }

@@ -54,7 +54,7 @@ pub(crate) fn path_of(attributes: &Value) -> String {
 
 /// Names that origins and other callers have chosen, made safe to print.
 pub(crate) mod names {
-    pub(crate) use super::{path_of, printable};
+    pub(crate) use super::{escaped, path_of, printable};
 }
 
 /// Whether a character neither controls a terminal nor changes the direction of text.
@@ -70,6 +70,23 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
     let shown = |c| if is_shown(c) { c } else { '\u{fffd}' };
     Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Escapes the same characters in JSON, which holds them in texts only.
+pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
+    // A line feed outside of texts is part of the layout; within them, JSON has none.
+    let is_plain = |c| c == '\n' || is_shown(c);
+    if json.chars().all(is_plain) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |text: String, c: char| {
+        if is_plain(c) {
+            return text + c.encode_utf8(&mut [0; 4]);
+        }
+        // All of them are in the basic plane.
+        text + &format!("\\u{:04x}", u32::from(c))
+    };
+    Cow::Owned(json.chars().fold(String::new(), escape))
 }
 
 /// A job, with the attributes that following it needs.
@@ -120,4 +137,17 @@ impl Job {
 /// Whether a job of this status has ended.
 pub(crate) fn is_final(status: &str) -> bool {
     matches!(status, "succeeded" | "failed" | "cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_json_shows_its_controls_and_stays_the_same() {
+        let value = serde_json::json!({ "a\u{9b}": "x\u{202e}\u{7f}é\n" });
+        let text = escaped(&format!("{value:#}")).into_owned();
+        assert!(text.chars().all(|c| c == '\n' || is_shown(c)), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }

@@ -68,7 +68,7 @@ async fn get(client: &ApiClient, arguments: &GetArguments) -> anyhow::Result<()>
             file.display()
         )));
     }
-    save(client, &arguments.path, &file).await?;
+    save(client, &arguments.path, &file, arguments.force).await?;
     match Format::from(arguments.form) {
         Format::Json => print_json(&media),
         Format::Quiet => {}
@@ -94,8 +94,14 @@ fn file_of(media: &Resource) -> PathBuf {
     PathBuf::from(if name.is_empty() { "media" } else { name })
 }
 
-/// Writes the bytes to a file, which appears when it is complete.
-async fn save(client: &ApiClient, path: &MediaPath, file: &Path) -> anyhow::Result<()> {
+/// Writes the bytes to a file, which appears when it is complete. One that has appeared there meanwhile is replaced only
+/// by force.
+async fn save(
+    client: &ApiClient,
+    path: &MediaPath,
+    file: &Path,
+    force: bool,
+) -> anyhow::Result<()> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     // The whole name might be too long with a suffix.
     let name: String = name.chars().take(32).collect();
@@ -105,7 +111,7 @@ async fn save(client: &ApiClient, path: &MediaPath, file: &Path) -> anyhow::Resu
         _ = tokio::signal::ctrl_c() => Err(failed("interrupted; nothing was written")),
     };
     let renamed = match written {
-        Ok(()) => fs::rename(&partial, file).await.map_err(Into::into),
+        Ok(()) => rename(&partial, file, force).await.map_err(Into::into),
         Err(error) => Err(error),
     };
     if renamed.is_err() {
@@ -113,6 +119,14 @@ async fn save(client: &ApiClient, path: &MediaPath, file: &Path) -> anyhow::Resu
         let _ = fs::remove_file(&partial).await;
     }
     renamed.with_context(|| format!("{} cannot be written", file.display()))
+}
+
+async fn rename(from: &Path, to: &Path, force: bool) -> std::io::Result<()> {
+    if !force {
+        // The name is taken first: renaming replaces what is there.
+        fs::File::create_new(to).await?;
+    }
+    fs::rename(from, to).await
 }
 
 async fn write_to(client: &ApiClient, path: &MediaPath, file: &Path) -> anyhow::Result<()> {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    client::names,
     command_error::usage,
     filters::absolute_time,
     output::{Format, OutputArguments, print_json, print_line},
@@ -147,9 +148,11 @@ pub(crate) async fn run(
         Some(path) => EarlierRun::read(path)?,
         None => EarlierRun::default(),
     };
-    let imported = earlier.take_imported(&mut rows);
+    let all = rows.len();
+    let records = earlier.continue_with(&mut rows);
+    let skipped = all - rows.len();
     let mut report = match &arguments.report {
-        Some(path) => Some(Report::start(path, &imported)?),
+        Some(path) => Some(Report::start(path, &records)?),
         None => None,
     };
     media_telemetry::start_command();
@@ -161,7 +164,6 @@ pub(crate) async fn run(
     let done = if arguments.no_wait {
         no_wait::request_all(&target, &rows, arguments.output.into()).await
     } else {
-        let skipped = imported.len();
         import_rows(
             &target,
             &arguments,
@@ -215,6 +217,9 @@ async fn import_rows(
         eprintln!("{}", summary.describe(skipped, started.elapsed()));
     }
     reported?;
+    if let Some(report) = report {
+        report.finish()?;
+    }
     if shutdown.is_cancelled() && summary.is_interrupted() {
         eprintln!(
             "{}",
@@ -265,7 +270,11 @@ fn print_record(record: &Value, format: Format, is_list: bool) {
         // A person has read the line about it.
         Format::Text if !is_list && !std::io::stdout().is_terminal() => {
             // Writing fails if the reader has closed the pipe.
-            let _ = writeln!(std::io::stdout(), "{record:#}");
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}",
+                names::escaped(&format!("{record:#}"))
+            );
         }
         Format::Text | Format::Quiet => {}
     }

@@ -1,7 +1,7 @@
 //! The report of an import: CSV with a record for each row of the list, by which an interrupted import is continued.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
@@ -42,52 +42,31 @@ pub(super) struct EarlierRun(HashMap<(String, String), Vec<Vec<String>>>);
 impl EarlierRun {
     /// Reads a report. Empty if the file does not exist.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                return Err(usage(format!(
-                    "the report {} cannot be read: {error}",
-                    path.display()
-                )));
-            }
-        };
-        let mut records = csv::parse(&text, ',').unwrap_or_default().into_iter();
-        let header = records.next().map(|record| record.fields);
-        if !text.is_empty() && header.is_none_or(|header| header != REPORT_COLUMNS) {
-            return Err(usage(format!(
-                "{} exists and is not a report of imports; choose another file for --report",
-                path.display()
-            )));
-        }
         let mut by_row: HashMap<_, Vec<_>> = HashMap::new();
-        for record in records.filter(|record| record.fields.len() == REPORT_COLUMNS.len()) {
-            let fields = record.fields;
+        for fields in read_records(path)? {
             let row = (fields[URL].clone(), fields[RESOURCE].clone());
             by_row.entry(row).or_default().push(fields);
         }
         Ok(Self(by_row))
     }
 
-    /// Separates the rows that were imported from those to import. The latter keep the keys and the jobs of the
-    /// earlier run. Returns the records of the former.
-    pub(super) fn take_imported(&mut self, rows: &mut Vec<Row>) -> Vec<Vec<String>> {
-        let mut imported = Vec::new();
+    /// Removes the rows that were imported. The others keep the keys and the jobs of the earlier run. Returns the
+    /// records of all, so that none is lost if this run ends early.
+    pub(super) fn continue_with(&mut self, rows: &mut Vec<Row>) -> Vec<Vec<String>> {
+        let mut records = Vec::new();
         rows.retain_mut(|row| {
             let Some(record) = self.take(row) else {
                 return true;
             };
-            if record[STATUS] == "succeeded" {
-                imported.push(record);
-                return false;
-            }
+            let was_imported = record[STATUS] == "succeeded";
             if let Ok(path) = MediaPath::new(&record[RESOURCE], Some(&record[KEY])) {
                 row.import.arguments.path = path;
             }
             row.earlier_job = Some(record[JOB].clone()).filter(|id| !id.is_empty());
-            true
+            records.push(record);
+            !was_imported
         });
-        imported
+        records
     }
 
     fn take(&mut self, row: &Row) -> Option<Vec<String>> {
@@ -104,17 +83,8 @@ impl EarlierRun {
 impl Report {
     /// Starts a report with the records of an earlier run. A report in the file is replaced at once.
     pub(super) fn start(path: &Path, earlier: &[Vec<String>]) -> anyhow::Result<Self> {
-        let mut text = csv::line_of(&REPORT_COLUMNS);
-        for record in earlier {
-            let fields: Vec<&str> = record.iter().map(String::as_str).collect();
-            text.push_str(&csv::line_of(&fields));
-        }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let new = path.with_file_name(name);
         let open = || -> std::io::Result<File> {
-            fs::write(&new, &text)?;
-            fs::rename(&new, path)?;
+            replace(path, earlier)?;
             File::options().append(true).open(path)
         };
         let file = open().map_err(|error| {
@@ -125,6 +95,13 @@ impl Report {
         })?;
         let path = path.to_owned();
         Ok(Self { path, file })
+    }
+
+    /// Removes the records of the earlier run that have newer ones.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        let records = read_records(&self.path)?;
+        replace(&self.path, &records)
+            .with_context(|| format!("the report {} cannot be written", self.path.display()))
     }
 
     /// Adds the record of a row.
@@ -161,4 +138,58 @@ impl Report {
         let written = self.file.write_all(line.as_bytes());
         written.with_context(|| format!("the report {} cannot be written", self.path.display()))
     }
+}
+
+/// The records of a report, of each row the last. None if the file does not exist.
+fn read_records(path: &Path) -> anyhow::Result<Vec<Vec<String>>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            return Err(usage(format!(
+                "the report {} cannot be read: {error}",
+                path.display()
+            )));
+        }
+    };
+    let mut records = csv::parse(&text, ',').unwrap_or_default().into_iter();
+    let header = records.next().map(|record| record.fields);
+    if !text.is_empty() && header.is_none_or(|header| header != REPORT_COLUMNS) {
+        return Err(usage(format!(
+            "{} exists and is not a report of imports; choose another file for --report",
+            path.display()
+        )));
+    }
+    let whole = records.map(|record| record.fields);
+    let whole: Vec<_> = whole
+        .filter(|fields| fields.len() == REPORT_COLUMNS.len())
+        .collect();
+    let mut seen = HashSet::new();
+    let mut last: Vec<_> = whole
+        .into_iter()
+        .rev()
+        .filter(|fields| {
+            seen.insert((
+                fields[URL].clone(),
+                fields[RESOURCE].clone(),
+                fields[KEY].clone(),
+            ))
+        })
+        .collect();
+    last.reverse();
+    Ok(last)
+}
+
+/// Writes a report with these records to a new file, which then replaces the one at the path.
+fn replace(path: &Path, records: &[Vec<String>]) -> std::io::Result<()> {
+    let mut text = csv::line_of(&REPORT_COLUMNS);
+    for record in records {
+        let fields: Vec<&str> = record.iter().map(String::as_str).collect();
+        text.push_str(&csv::line_of(&fields));
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    fs::write(&new, &text)?;
+    fs::rename(&new, path)
 }

@@ -164,6 +164,37 @@ async fn an_invalid_list_imports_nothing_unless_asked_to() {
 }
 
 #[tokio::test]
+async fn a_run_that_fails_at_its_start_keeps_the_rows_that_are_not_done() {
+    let (nginx, installation) = (Nginx::start().await, Installation::new(MEDIA));
+    nginx.add("a", b"a");
+    let url = nginx.url("a");
+    let header = "line,url,resource,key,job_id,status,error,error_detail,size,sha256,mime_type\n";
+    let record = format!("1,{url},imports,generated,,unfinished,,,,,\n");
+    let report = installation.directory().join("report.csv");
+    std::fs::write(&report, format!("{header}{record}")).unwrap();
+    let arguments = [
+        "import",
+        &url,
+        "--resource",
+        "imports",
+        "--report",
+        "report.csv",
+    ];
+    let nowhere = [&arguments[..], &["--storage-url", "file:/dev/null/blobs"]].concat();
+    let failed = installation.command(&nowhere).output().await.unwrap();
+    assert!(!failed.status.success(), "{failed:?}");
+    let kept = std::fs::read_to_string(&report).unwrap();
+    assert!(kept.contains(record.trim_end()), "{kept}");
+    output_of(&installation, &arguments).await;
+    let done = std::fs::read_to_string(&report).unwrap();
+    let records: Vec<&str> = done.lines().skip(1).collect();
+    assert!(
+        matches!(&records[..], [only] if only.contains(",generated,") && only.contains(",succeeded,")),
+        "{done}"
+    );
+}
+
+#[tokio::test]
 async fn the_flags_are_the_arguments_of_the_job() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;
