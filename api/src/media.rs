@@ -14,6 +14,7 @@ mod list;
 pub(crate) mod parameters;
 mod precondition;
 mod put;
+mod read_condition;
 mod show;
 mod update;
 mod upload;

@@ -4,8 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use media_database::entities::media;
-use media_domain::clock::to_rfc3339;
+use media_domain::{clock::to_rfc3339, media::PreconditionFailed};
 use media_services::Services;
+use parse_net::etag::EntityTag;
 use poem::{
     IntoResponse, Request, Response,
     http::{StatusCode, header},
@@ -23,6 +24,7 @@ use super::{
     find::{RequestedMedia, find},
     headers::{self, encoded, set, set_validators},
     parameters::{take_key, take_project},
+    read_condition::ReadCondition,
 };
 use crate::{
     caller::MaybeCaller,
@@ -96,8 +98,20 @@ impl ShowMedia {
         };
         let media = find(&self.services, requested, &caller.scope, &project).await?;
         let media = media.redact_for(&caller.scope);
-        let minimal = headers::wants_minimal(request);
-        Ok(RecordResponse::new(media, &view, minimal))
+        let tag = media.record_tag();
+        // The text of a record's tag is always valid.
+        let condition = EntityTag::strong(tag.as_bytes()).map_or(ReadCondition::Holds, |current| {
+            let modified = headers::last_modified(&media);
+            ReadCondition::evaluate(request.headers(), &current, modified)
+        });
+        match condition {
+            ReadCondition::Holds => {
+                let minimal = headers::wants_minimal(request);
+                Ok(RecordResponse::new(media, &view, minimal))
+            }
+            ReadCondition::NotModified => Ok(RecordResponse::NotModified(Box::new(media))),
+            ReadCondition::Failed => Err(PreconditionFailed.into()),
+        }
     }
 }
 
@@ -133,6 +147,8 @@ enum RecordResponse {
     Document(ResourceDocument<MediaResource>, String),
     /// 204 and headers.
     Headers(Box<media::Model>),
+    /// 304: the client has this state.
+    NotModified(Box<media::Model>),
 }
 
 impl RecordResponse {
@@ -171,6 +187,15 @@ impl IntoResponse for RecordResponse {
             Self::Document(document, tag) => {
                 let mut response = JsonApiResponse(document).into_response();
                 set(response.headers_mut(), header::ETAG, tag);
+                response
+            }
+            Self::NotModified(media) => {
+                let mut response = StatusCode::NOT_MODIFIED.into_response();
+                set(
+                    response.headers_mut(),
+                    header::ETAG,
+                    headers::record_etag(&media),
+                );
                 response
             }
             Self::Headers(media) => {
@@ -228,6 +253,13 @@ impl ApiResponse for RecordResponse {
                     status_range: None,
                     content: vec![],
                     headers: headers.into(),
+                },
+                MetaResponse {
+                    description: "The record has not changed since the client read it",
+                    status: Some(304),
+                    status_range: None,
+                    content: vec![],
+                    headers: vec![],
                 },
             ],
         }

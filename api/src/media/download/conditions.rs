@@ -5,13 +5,15 @@ use std::ops::Range;
 use media_database::entities::media;
 use parse_net::{
     ByteRange, Limits, RangeOutcome,
-    date::{HttpDate, http_date},
-    etag::{self, EntityTag},
+    etag::EntityTag,
     range::{self, IfRange, parse_if_range},
 };
-use poem::http::{HeaderMap, HeaderName, Method, header};
+use poem::http::{HeaderMap, Method, header};
 
-use crate::media::headers::{self, field};
+use crate::media::{
+    headers::{self, field},
+    read_condition::ReadCondition,
+};
 
 /// The part of a media that the conditions and the range of a request select.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) enum Selection {
     OutOfRange,
 }
 
-/// Evaluates the conditions in the order of RFC 9110 §13.2.2, then the range.
+/// Evaluates the conditions, then the range.
 pub(super) fn evaluate_conditions(
     headers: &HeaderMap,
     media: &media::Model,
@@ -35,24 +37,10 @@ pub(super) fn evaluate_conditions(
     let Ok(current) = EntityTag::strong(opaque) else {
         return Selection::Whole;
     };
-    let modified = headers::last_modified(media);
-    if let Some(value) = field(headers, &header::IF_MATCH) {
-        if !etag::if_match(&value, Some(&current)).unwrap_or(false) {
-            return Selection::PreconditionFailed;
-        }
-    } else if let Some(since) = date(headers, &header::IF_UNMODIFIED_SINCE)
-        && modified.is_some_and(|modified| modified.unix() > since.unix())
-    {
-        return Selection::PreconditionFailed;
-    }
-    if let Some(value) = field(headers, &header::IF_NONE_MATCH) {
-        if etag::if_none_match(&value, &current).unwrap_or(false) {
-            return Selection::NotModified;
-        }
-    } else if let Some(since) = date(headers, &header::IF_MODIFIED_SINCE)
-        && modified.is_some_and(|modified| modified.unix() <= since.unix())
-    {
-        return Selection::NotModified;
+    match ReadCondition::evaluate(headers, &current, headers::last_modified(media)) {
+        ReadCondition::Failed => return Selection::PreconditionFailed,
+        ReadCondition::NotModified => return Selection::NotModified,
+        ReadCondition::Holds => {}
     }
     // Range is defined for GET alone (RFC 9110 §14.2).
     match field(headers, &header::RANGE) {
@@ -99,8 +87,4 @@ fn parse_range(value: &[u8], size: u64) -> Selection {
         RangeOutcome::Unsatisfiable => Selection::OutOfRange,
         _ => Selection::Whole,
     }
-}
-
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<HttpDate> {
-    field(headers, name).and_then(|value| http_date(&value).ok())
 }

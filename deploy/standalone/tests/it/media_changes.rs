@@ -32,6 +32,37 @@ async fn patch(
 }
 
 #[tokio::test]
+async fn conditions_accept_the_tag_of_a_record() {
+    let installation = Installation::new(MEDIA);
+    let service = installation.serve().await;
+    upload(&service, "r/k", "a.txt", b"bytes").await;
+    let (media, tag) = record(&service, INFO).await;
+    let get = async |name: &str, value: &str| {
+        let request = service.http.get(service.url(INFO)).header(name, value);
+        request.send().await.unwrap()
+    };
+    let unchanged = get("if-none-match", &tag).await;
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(unchanged.headers()["etag"], &*tag);
+    assert_eq!(get("if-match", &tag).await.status(), StatusCode::OK);
+    assert_eq!(
+        get("if-match", "\"other\"").await.status(),
+        StatusCode::PRECONDITION_FAILED
+    );
+    let renamed = json!({ "filename": "b.txt" });
+    let answer = patch(&service, INFO, &media["id"], &renamed, None).await;
+    let new_tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(get("if-none-match", &tag).await.status(), StatusCode::OK);
+    let delete = async |tag: &str| {
+        let url = service.url("/medias/files/r/k");
+        let request = service.http.delete(url).header("if-match", tag);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(delete(&tag).await, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(delete(&new_tag).await, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn a_record_changes_and_its_bytes_stay() {
     let installation = Installation::new(MEDIA);
     let service = installation.serve().await;

@@ -66,7 +66,7 @@ impl JobRepository {
     ) -> Result<media::Model, JobError> {
         let now = self.clock.now();
         // A batch completes imports to free paths only.
-        if condition.evaluate(None).is_ok() {
+        if condition.evaluate(&[]).is_ok() {
             let completion = Completion {
                 lease,
                 new: new.clone(),

@@ -13,7 +13,7 @@ use sea_orm::{
 
 use super::{
     MediaRepository, in_project,
-    publish::{change_time, remove},
+    publish::{change_time, evaluate, remove},
     unexpired,
 };
 use crate::{LostRace, Transaction, entities::media};
@@ -67,8 +67,7 @@ impl LostRace for ChangeError {
 }
 
 impl MediaRepository {
-    /// Changes a media, if the caller may and a condition holds in the transaction. The condition is evaluated against
-    /// the tags of the record and of the bytes. Its id and time of creation stay.
+    /// Changes a media, if the caller may and a condition holds in the transaction. Its id and time of creation stay.
     pub async fn change_if(
         &self,
         id: MediaId,
@@ -89,7 +88,7 @@ impl MediaRepository {
                         found.filter(|media| scope.projects.covers(media.project_id.as_deref()));
                     let media = covered.ok_or(ChangeError::NotFound)?;
                     scope.allows(media.created_by.as_deref())?;
-                    condition.evaluate_tags(&[&media.record_tag(), &media.sha256])?;
+                    evaluate(&condition, Some(&media))?;
                     apply(transaction, media, change, now).await
                 })
             })

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use media_domain::{
     ids::MediaId,
-    media::{ClientMeta, PreconditionFailed, Sha256, WritePrecondition},
+    media::{ClientMeta, PreconditionFailed, WritePrecondition},
 };
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
@@ -24,7 +24,7 @@ pub(crate) async fn publish(
         return Err(PublishError::BlobLost);
     }
     // Most paths have no media yet.
-    if condition.evaluate(None).is_ok()
+    if condition.evaluate(&[]).is_ok()
         && let Some(row) = insert(transaction, &new, now).await?
     {
         return Ok(row);
@@ -55,18 +55,15 @@ pub(crate) async fn publish(
     Ok(row.update(transaction).await?)
 }
 
-/// Evaluates a condition against the media at a path.
+/// Evaluates a condition against the media at a path. It has two tags: that of its record, and that of its bytes.
 pub(super) fn evaluate(
     condition: &WritePrecondition,
     present: Option<&media::Model>,
 ) -> Result<(), PreconditionFailed> {
-    if condition.is_empty() {
-        return Ok(());
+    match present {
+        Some(media) => condition.evaluate(&[&media.record_tag(), &media.sha256]),
+        None => condition.evaluate(&[]),
     }
-    // The table holds valid digests only.
-    let digest =
-        present.map(|media| Sha256::from_hex(&media.sha256).map_err(|_| PreconditionFailed));
-    condition.evaluate(digest.transpose()?.as_ref())
 }
 
 /// Inserts a media if there is none at its path.
